@@ -1,0 +1,77 @@
+"""The three scenarios of continual learning: which outputs a sample is answered with.
+
+van de Ven, Tuytelaars, Tolias, "Three types of incremental learning", Nat. Mach. Intell. 2022.
+Everything about labels and heads is decided here, in terms of *columns*: the outputs of an
+imagined network that answers for all tasks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, cast
+
+import torch
+from torch import Tensor
+
+from hypermnesia.registry import unknown_name
+
+ScenarioName = Literal["task", "domain", "class"]
+
+_ALIASES: dict[str, ScenarioName] = {
+    **dict.fromkeys(("task", "cl1", "til", "1", "task-il", "task-incremental"), "task"),
+    **dict.fromkeys(("domain", "cl2", "dil", "2", "domain-il", "domain-incremental"), "domain"),
+    **dict.fromkeys(("class", "cl3", "cil", "3", "class-il", "class-incremental"), "class"),
+}
+
+
+def scenario_name(name: str) -> ScenarioName:
+    """The scenario that `name` or one of its aliases (CL1, TIL, 1, ...) stands for."""
+    key = str(name).lower()
+    if key not in _ALIASES:
+        raise unknown_name("scenario", name, _ALIASES)
+    return cast(ScenarioName, _ALIASES[key])
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A scenario and the heads of the tasks seen so far.
+
+    Attributes:
+        name: `task` (own head, task given), `domain` (one head, same labels for every task) or
+            `class` (all classes seen so far).
+        heads: number of classes of each task, in the order of arrival.
+    """
+
+    name: ScenarioName
+    heads: tuple[int, ...] = ()
+
+    def add(self, outputs: int) -> Scenario:
+        """The scenario after one more task with `outputs` classes."""
+        return replace(self, heads=(*self.heads, outputs))
+
+    @property
+    def columns(self) -> int:
+        """Width of a single network that answers for all tasks seen."""
+        return max(self.heads, default=0) if self.name == "domain" else sum(self.heads)
+
+    def offset(self, task: int) -> int:
+        """First column of a task's classes."""
+        return 0 if self.name == "domain" else sum(self.heads[:task])
+
+    def candidates(self, task: int) -> slice:
+        """The columns among which a sample of `task` is answered."""
+        if self.name == "class":
+            return slice(0, self.columns)
+        return slice(self.offset(task), self.offset(task) + self.heads[task])
+
+    def labels(self, y: Tensor, task: Tensor) -> Tensor:
+        """Columns of the right answers. `y`, `task` and the result are (batch,) int64."""
+        offsets = torch.tensor([self.offset(t) for t in range(len(self.heads))], device=y.device)
+        return y + offsets[task]
+
+    def active(self, task: Tensor) -> Tensor:
+        """(batch, columns) bool: the `candidates` of each sample's task; `task` is (batch,)."""
+        table = torch.zeros(len(self.heads), self.columns, dtype=torch.bool, device=task.device)
+        for index in range(len(self.heads)):
+            table[index, self.candidates(index)] = True
+        return table[task]

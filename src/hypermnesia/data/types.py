@@ -1,0 +1,90 @@
+"""What the data part hands to the rest: parts of tasks, tasks and mini-batches, all in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+Transform = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A mini-batch. Labels count from 0 within their task.
+
+    Attributes:
+        x: (batch, *sample) float inputs.
+        y: (batch,) int64 class of each sample, among its own task's classes.
+        task: (batch,) int64 index of the task that each sample comes from.
+    """
+
+    x: Tensor
+    y: Tensor
+    task: Tensor
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The training, validation or test samples of one task.
+
+    Attributes:
+        x: (n, *sample) inputs as stored: uint8 images, or floats. Tasks may share this storage.
+        y: (n,) int64 class of each sample, counted within the task.
+        task: index of the task.
+        scale: what stored values are divided by when a batch is made (255 for images).
+        transform: applied to a batch's float inputs; None for none (a task's permutation).
+        rows: (n,) int64 rows of `x` that belong to this part; None for all, in order.
+    """
+
+    x: Tensor
+    y: Tensor
+    task: int
+    scale: float = 1.0
+    transform: Transform | None = None
+    rows: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def batch(self, indices: Tensor) -> Batch:
+        """The samples at `indices` ((batch,) int64 into this part)."""
+        rows = indices if self.rows is None else self.rows[indices]
+        x = self.x[rows].to(torch.get_default_dtype())
+        if self.scale != 1.0:
+            x = x / self.scale
+        if self.transform is not None:
+            x = self.transform(x)
+        y = self.y[indices]
+        return Batch(x, y, torch.full_like(y, self.task))
+
+    def to(self, device: torch.device) -> Part:
+        """This part with its storage on `device`."""
+        rows = None if self.rows is None else self.rows.to(device)
+        return replace(self, x=self.x.to(device), y=self.y.to(device), rows=rows)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of a sequence.
+
+    Attributes:
+        index: position in the sequence, from 0.
+        name: what a table calls it.
+        outputs: number of classes, the width of the task's own head.
+        train: samples to learn from.
+        validation: samples held out of the training data; None where none were asked for.
+        test: samples for the report only.
+    """
+
+    index: int
+    name: str
+    outputs: int
+    train: Part
+    validation: Part | None
+    test: Part

@@ -1,0 +1,38 @@
+"""Errors a user can act on: each states the rule, what was got and the cure, in one line."""
+
+from __future__ import annotations
+
+
+class HypermnesiaError(Exception):
+    """Base of every error that Hypermnesia raises on purpose.
+
+    Args:
+        rule: what must hold.
+        got: what was found instead.
+        cure: what the user can do about it.
+    """
+
+    def __init__(self, rule: str, *, got: object = None, cure: str | None = None) -> None:
+        self.rule, self.got, self.cure = rule, got, cure
+        parts = [rule]
+        if got is not None:
+            parts.append(f"got {got}")
+        if cure is not None:
+            parts.append(cure)
+        super().__init__("; ".join(parts))
+
+
+class ConfigError(HypermnesiaError, ValueError):
+    """A name, value or combination of settings that cannot work."""
+
+
+class DataError(HypermnesiaError, ValueError):
+    """A data file or data set that is missing, damaged or out of range."""
+
+
+class RunError(HypermnesiaError, RuntimeError):
+    """A run folder or checkpoint that cannot be written, read or continued."""
+
+
+class TargetError(HypermnesiaError, ValueError):
+    """A module that cannot serve as a target network as asked."""

@@ -1,0 +1,56 @@
+"""Random numbers: independent named generators from one seed, and no use of the global state."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+def derive_seed(seed: int, name: str) -> int:
+    """A 63-bit seed for the stream called `name`, independent of every other name."""
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+class Generators:
+    """Named CPU generators derived from one seed, made at first use.
+
+    A stream's numbers depend only on the seed, its name and how many were drawn from it, so a
+    new stream never shifts another one.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._streams: dict[str, torch.Generator] = {}
+
+    def __getitem__(self, name: str) -> torch.Generator:
+        if name not in self._streams:
+            self._streams[name] = torch.Generator().manual_seed(derive_seed(self.seed, name))
+        return self._streams[name]
+
+    @contextmanager
+    def as_global(self, name: str) -> Iterator[None]:
+        """Let code that draws from torch's global CPU generator (dropout) draw from `name`.
+
+        The global state is the same after the block as before it.
+        """
+        stream, outer = self[name], torch.get_rng_state()
+        torch.set_rng_state(stream.get_state())
+        try:
+            yield
+        finally:
+            stream.set_state(torch.get_rng_state())
+            torch.set_rng_state(outer)
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """State of every stream used so far, as uint8 tensors by name."""
+        return {name: stream.get_state() for name, stream in self._streams.items()}
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Put every stream back to where `state_dict` found it."""
+        self._streams = {}
+        for name, saved in state.items():
+            self[name].set_state(saved)
