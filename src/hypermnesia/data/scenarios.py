@@ -8,7 +8,7 @@ imagined network that answers for all tasks.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -29,7 +29,7 @@ def scenario_name(name: str) -> ScenarioName:
     key = str(name).lower()
     if key not in _ALIASES:
         raise unknown_name("scenario", name, _ALIASES)
-    return cast(ScenarioName, _ALIASES[key])
+    return _ALIASES[key]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,72 @@
+"""Methods of continual learning, behind one protocol, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hypermnesia.data.scenarios import ScenarioName
+from hypermnesia.methods.base import Method, Prediction, State, TaskSpec
+from hypermnesia.methods.baselines import Finetune, Joint, Separate
+from hypermnesia.methods.hnet import HypernetMethod
+from hypermnesia.registry import Registry
+
+__all__ = ["METHODS", "Method", "MethodEntry", "Prediction", "State", "TaskSpec"]
+
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """A method as lists and commands know it.
+
+    Attributes:
+        name: what a user types.
+        summary: one line.
+        source: where it is published.
+        scenarios: those in which it can answer.
+        build: (network, scenario, **settings) -> method.
+        settings: names of the keyword arguments that `build` takes.
+    """
+
+    name: str
+    summary: str
+    source: str
+    scenarios: tuple[ScenarioName, ...]
+    build: Callable[..., Method]
+    settings: tuple[str, ...]
+
+
+METHODS: Registry[MethodEntry] = Registry("method")
+
+_PLAIN = ("optimizer", "generators", "device", "head")
+_HNET = (*_PLAIN, "hypernet", "regularizer", "embedding_optimizer", "generated", "train_shared")
+_OSWALD = "von Oswald et al. 2020, arXiv 1906.00695"
+_VEN = "van de Ven et al. 2022, Nat. Mach. Intell."
+
+for _entry in (
+    MethodEntry(
+        "hnet",
+        "one hypernetwork makes the weights of every task; the task is given",
+        _OSWALD,
+        ("task",),
+        HypernetMethod,
+        _HNET,
+    ),
+    MethodEntry(
+        "finetune",
+        "a plain network trained on each task in turn (lower bound)",
+        _VEN,
+        ("task", "domain", "class"),
+        Finetune,
+        _PLAIN,
+    ),
+    MethodEntry("separate", "a plain network for each task", _VEN, ("task",), Separate, _PLAIN),
+    MethodEntry(
+        "joint",
+        "a plain network trained on all tasks at once (upper bound)",
+        _VEN,
+        ("task", "domain", "class"),
+        Joint,
+        _PLAIN,
+    ),
+):
+    METHODS.add(_entry.name, _entry)

@@ -1,0 +1,88 @@
+"""The output layer of a module: finding it, and giving it another width."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from hypermnesia.errors import TargetError
+
+
+@dataclass(frozen=True)
+class Head:
+    """An output layer.
+
+    Attributes:
+        name: its name in the module.
+        layer: the layer itself.
+    """
+
+    name: str
+    layer: nn.Linear
+
+    @property
+    def names(self) -> list[str]:
+        """Names of its parameters in the module."""
+        prefix = f"{self.name}." if self.name else ""
+        return [prefix + name for name, _ in self.layer.named_parameters()]
+
+
+def find_head(module: nn.Module, name: str | None = None) -> Head | None:
+    """The output layer called `name`, or the module's last `nn.Linear`; None if it has none.
+
+    Raises:
+        TargetError: `name` is not a linear layer of the module.
+    """
+    linear = {n: m for n, m in module.named_modules() if isinstance(m, nn.Linear)}
+    if name is None:
+        return Head(*list(linear.items())[-1]) if linear else None
+    if name not in linear:
+        raise TargetError(
+            "the head must name a linear layer of the network",
+            got=f"'{name}'",
+            cure=f"choose one of: {', '.join(linear) or 'none there'}",
+        )
+    return Head(name, linear[name])
+
+
+def blank_linear(inputs: int, outputs: int, *, bias: bool = True) -> nn.Linear:
+    """A linear layer without torch's initial values, which draw from the global generator."""
+    layer: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias)  # type: ignore[no-untyped-call]
+    return layer
+
+
+@torch.no_grad()
+def with_outputs(
+    module: nn.Module, outputs: int, generator: torch.Generator, head: str | None = None
+) -> nn.Module:
+    """A copy of `module` with `outputs` outputs; rows that both have keep their values.
+
+    New rows are uniform within ±1/sqrt(inputs), as torch starts a linear layer.
+
+    Raises:
+        TargetError: another width is needed and there is no linear output layer.
+    """
+    resized: nn.Module = copy.deepcopy(module)
+    found = find_head(resized, head)
+    if found is None:
+        raise TargetError(
+            "a network whose number of outputs follows the tasks must end in a linear layer",
+            got=type(module).__name__,
+            cure="name the output layer, or end the network in an nn.Linear",
+        )
+    old = found.layer
+    if old.out_features == outputs:
+        return resized
+    new = blank_linear(old.in_features, outputs, bias=old.bias is not None).to(old.weight)
+    kept = min(outputs, old.out_features)
+    for name, parameter in new.named_parameters():
+        values = torch.rand(parameter.shape, generator=generator) * 2 - 1
+        parameter.copy_(values.to(parameter) / old.in_features**0.5)
+        parameter[:kept] = getattr(old, name)[:kept]
+    if not found.name:
+        return new
+    resized.set_submodule(found.name, new)
+    return resized

@@ -1,0 +1,117 @@
+"""A hypernetwork, its task embeddings and the target network that it makes weights for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hypermnesia.hypernet.chunks import ChunkPlan, make_plan
+from hypermnesia.hypernet.network import HypernetSettings, Hypernetwork
+from hypermnesia.hypernet.target import Buffers, Layout, Target
+from hypermnesia.seeding import Generators
+
+
+class WeightMemory:
+    """The weights of a target network for every task, held in one hypernetwork.
+
+    Tasks are added as they arrive; each has an embedding, a layout (its head's width) and
+    buffers of its own. θ is `hypernet.parameters()`.
+
+    Args:
+        module: template of the target networks, copied.
+        settings: sizes of the hypernetwork.
+        generated: patterns of the parameters to generate.
+        head: name of the output layer; the last linear layer by default.
+        device: where everything lives.
+    """
+
+    hypernet: Hypernetwork
+
+    def __init__(
+        self,
+        module: nn.Module,
+        settings: HypernetSettings,
+        *,
+        generated: Sequence[str],
+        head: str | None,
+        device: torch.device,
+    ) -> None:
+        self.target = Target(module, generated, head)
+        self.target.module.to(device)
+        self.settings, self.device = settings, device
+        self.embeddings: list[nn.Parameter] = []
+        self.layouts: list[Layout] = []
+        self.plans: list[ChunkPlan] = []
+        self.buffers: list[Buffers] = []
+
+    @property
+    def tasks(self) -> int:
+        """Number of tasks added so far."""
+        return len(self.embeddings)
+
+    def add_task(self, outputs: int, generators: Generators) -> None:
+        """Make room for a task with `outputs` outputs; its embedding starts at N(0, 1)."""
+        layout = self.target.layout(outputs)
+        plan = make_plan(self.settings.plan, layout.layers, self.settings.chunk)
+        generator = generators["hypernet"]
+        if self.tasks == 0:
+            self.hypernet = Hypernetwork(self.settings, plan, layout.variances, generator)
+            self.hypernet.to(self.device)
+        else:
+            self.hypernet.grow(plan, generator)
+        start = torch.randn(self.settings.task_embedding, generator=generators["embedding"])
+        self.embeddings.append(nn.Parameter(start.to(self.device)))
+        self.layouts.append(layout)
+        self.plans.append(plan)
+        self.buffers.append(self.target.new_buffers())
+
+    def weights(self, task: int) -> Tensor:
+        """(N,) flat weights of a task's target network; differentiable."""
+        weights: Tensor = self.hypernet(self.embeddings[task][None], self.plans[task])
+        return weights[0]
+
+    def run(self, task: int, x: Tensor, *, training: bool) -> Tensor:
+        """A task's target network on (batch, *sample) inputs."""
+        return self.target(
+            self.weights(task),
+            x,
+            layout=self.layouts[task],
+            buffers=self.buffers[task],
+            training=training,
+        )
+
+    def compression(self) -> float:
+        """(|θ| + embeddings + shared parameters) / |W| of the largest target network."""
+        shared = sum(p.numel() for p in self.target.shared.parameters())
+        kept = sum(p.numel() for p in (*self.hypernet.parameters(), *self.embeddings)) + shared
+        return kept / (max(layout.total for layout in self.layouts) + shared)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Parameters, embeddings and buffers, with the heads needed to rebuild their shapes."""
+        return {
+            "outputs": [layout.outputs for layout in self.layouts],
+            "hypernet": dict(self.hypernet.state_dict()) if self.tasks else {},
+            "embeddings": [e.detach() for e in self.embeddings],
+            "buffers": self.buffers,
+            "shared": dict(self.target.shared.state_dict()),
+        }
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Rebuild every task of `state` and put its values in place."""
+        self.embeddings, self.layouts, self.plans, self.buffers = [], [], [], []
+        anything = Generators(0)  # drawn values are overwritten below
+        for outputs in state["outputs"]:
+            self.add_task(outputs, anything)
+        if self.tasks:
+            self.hypernet.load_state_dict(state["hypernet"])
+        for embedding, saved in zip(self.embeddings, state["embeddings"], strict=True):
+            embedding.copy_(saved)
+        self.buffers = [
+            {name: value.to(self.device) for name, value in saved.items()}
+            for saved in state["buffers"]
+        ]
+        self.target.shared.load_state_dict(state["shared"])

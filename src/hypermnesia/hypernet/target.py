@@ -1,0 +1,201 @@
+"""Any `nn.Module` as a target network: the one place where flat weights get names and shapes."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from hypermnesia.errors import TargetError
+from hypermnesia.heads import find_head
+
+Buffers = dict[str, Tensor]
+
+_NORMS = (
+    nn.modules.batchnorm._NormBase,
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.RMSNorm,
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names and shapes of the generated parameters, in the order of the flat vector.
+
+    Attributes:
+        outputs: width of the task's head.
+        shapes: shape of each generated parameter by name.
+        layers: number of generated weights of each layer (module), in the same order.
+        scales: names of the parameters that scale a normalised activation. They are generated
+            as deviations from 1, since a scale near 0 would silence its layer.
+        variances: (N,) variance that keeps a signal's size through each layer (He et al. 2015).
+    """
+
+    outputs: int
+    shapes: Mapping[str, torch.Size]
+    layers: tuple[int, ...]
+    scales: frozenset[str]
+    variances: Tensor
+
+    @property
+    def total(self) -> int:
+        """N, the number of generated weights."""
+        return sum(self.layers)
+
+    def split(self, flat: Float[Tensor, " N"]) -> dict[str, Tensor]:
+        """Named parameters from a flat weight vector."""
+        sizes = [shape.numel() for shape in self.shapes.values()]
+        named = dict(zip(self.shapes, torch.split(flat, sizes), strict=True))
+        return {
+            name: part.view(self.shapes[name]) + 1.0
+            if name in self.scales
+            else part.view(self.shapes[name])
+            for name, part in named.items()
+        }
+
+
+class Target:
+    """A module whose parameters, or some of them, come from outside.
+
+    The module is copied, never changed, and called through `torch.func.functional_call`; tied
+    parameters stay tied.
+
+    Args:
+        module: any `nn.Module` that takes a batch and returns a tensor.
+        generated: patterns (as of shells) of the names of the parameters to generate.
+        head: name of the output layer, whose width follows each task; the last `nn.Linear` by
+            default.
+
+    Raises:
+        TargetError: no parameter matches, or the module has none.
+    """
+
+    def __init__(
+        self, module: nn.Module, generated: Sequence[str] = ("*",), head: str | None = None
+    ) -> None:
+        self.module = copy.deepcopy(module)
+        self.head = head
+        names = [name for name, _ in self.module.named_parameters()]
+        self.generated = [n for n in names if any(fnmatch(n, pattern) for pattern in generated)]
+        if not self.generated:
+            raise TargetError(
+                "at least one parameter of the target network must be generated",
+                got=f"patterns {list(generated)} that match none of {names[:8]}",
+                cure="name parameters as module.named_parameters() does",
+            )
+        self.shared = nn.ParameterDict(
+            {
+                name.replace(".", "/"): parameter
+                for name, parameter in self.module.named_parameters()
+                if name not in self.generated
+            }
+        )
+
+    @property
+    def total(self) -> int:
+        """Number of weights of the module as it is, generated or not."""
+        return sum(p.numel() for p in self.module.parameters())
+
+    def layout(self, outputs: int) -> Layout:
+        """Which weights a task with `outputs` outputs needs; those of the head come last.
+
+        Raises:
+            TargetError: the head would have to be resized but cannot be.
+        """
+        shapes = {n: p.shape for n, p in self.module.named_parameters() if n in self.generated}
+        head = find_head(self.module, self.head)
+        if head is not None and head.layer.out_features != outputs:
+            self._check_resizable(head.names)
+            shapes |= {name: torch.Size((outputs, *shapes[name][1:])) for name in head.names}
+        if head is not None:
+            last = {name: shapes.pop(name) for name in head.names if name in shapes}
+            shapes |= last
+        modules = dict(self.module.named_modules())
+        layers: dict[str, int] = {}
+        for name, shape in shapes.items():
+            owner = name.rpartition(".")[0]
+            layers[owner] = layers.get(owner, 0) + shape.numel()
+        scales = frozenset(
+            name
+            for name in shapes
+            if name.endswith("weight") and isinstance(modules[name.rpartition(".")[0]], _NORMS)
+        )
+        variances = torch.cat([_variance(s).expand(s.numel()) for s in shapes.values()])
+        return Layout(outputs, shapes, tuple(layers.values()), scales, variances)
+
+    def _check_resizable(self, names: Sequence[str]) -> None:
+        missing = [name for name in names if name not in self.generated]
+        if missing:
+            raise TargetError(
+                "tasks with different numbers of outputs need an output layer that is generated "
+                "and not tied to another",
+                got=f"'{missing[0]}', which is shared",
+                cure="add it to the generated patterns, untie it, or name the output layer",
+            )
+
+    def new_buffers(self) -> Buffers:
+        """A task's own copy of the module's buffers (batch-norm statistics), as at the start."""
+        return {name: buffer.clone() for name, buffer in self.module.named_buffers()}
+
+    def _parameters(self, layout: Layout, weights: Tensor) -> dict[str, Tensor]:
+        shared = {name.replace("/", "."): parameter for name, parameter in self.shared.items()}
+        return shared | layout.split(weights)
+
+    def __call__(
+        self,
+        weights: Float[Tensor, " N"],
+        x: Tensor,
+        *,
+        layout: Layout,
+        buffers: Buffers,
+        training: bool,
+    ) -> Tensor:
+        """The module's output on (batch, *sample) inputs with the given weights.
+
+        In training, batch-norm statistics in `buffers` are updated in place.
+        """
+        self.module.train(training)
+        output: Tensor = functional_call(
+            self.module, self._parameters(layout, weights) | buffers, (x,)
+        )
+        return output
+
+    def each(
+        self,
+        weights: Float[Tensor, "tasks N"],
+        x: Tensor,
+        *,
+        layout: Layout,
+        buffers: Sequence[Buffers],
+    ) -> Float[Tensor, "tasks batch outputs"]:
+        """Every task's network on the same (batch, *sample) inputs, in one batched call.
+
+        Args:
+            weights: a row for each task.
+            x: inputs that every network sees.
+            layout: shared by these tasks (equal numbers of outputs).
+            buffers: of each of the tasks.
+        """
+        self.module.train(False)
+        stacked = {name: torch.stack([b[name] for b in buffers]) for name in buffers[0]}
+
+        def one(w: Tensor, b: Buffers) -> Tensor:
+            output: Tensor = functional_call(self.module, self._parameters(layout, w) | b, (x,))
+            return output
+
+        outputs: Tensor = vmap(one)(weights, stacked)
+        return outputs
+
+
+def _variance(shape: torch.Size) -> Tensor:
+    # He et al. 2015 for weight matrices; biases and scales start near their neutral value.
+    fan_in = math.prod(shape[1:])
+    return torch.tensor(2.0 / fan_in if len(shape) > 1 else 1e-4)

@@ -1,0 +1,203 @@
+"""Bounds that every method is read against: `finetune`, `joint` and `separate`."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hypermnesia.data.scenarios import Scenario, ScenarioName
+from hypermnesia.data.types import Batch
+from hypermnesia.errors import ConfigError
+from hypermnesia.heads import with_outputs
+from hypermnesia.methods.base import Prediction, State, TaskSpec, accuracy
+from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.seeding import Generators
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+class Finetune:
+    """One plain network trained on each task in turn: the lower bound.
+
+    Its last layer has the scenario's columns: a head for each task (`task`), one head for all
+    (`domain`), or all classes seen so far (`class`).
+
+    Args:
+        network: template, left unchanged; its weights are the initial ones.
+        scenario: how the task's samples are answered.
+        optimizer: started afresh with every task.
+        generators: the streams `head` and `dropout` are used.
+        device: where everything lives.
+        head: name of the output layer; the last linear layer by default.
+        criterion: (scores, columns of the answers) -> scalar loss.
+    """
+
+    trains_on: Literal["task", "all"] = "task"
+
+    def __init__(
+        self,
+        network: nn.Module,
+        scenario: ScenarioName,
+        *,
+        optimizer: OptimizerSettings,
+        generators: Generators,
+        device: torch.device,
+        head: str | None = None,
+        criterion: Loss = F.cross_entropy,
+    ) -> None:
+        self.scenario = Scenario(scenario)
+        self.network = copy.deepcopy(network).to(device)
+        self.settings, self.generators = optimizer, generators
+        self.head, self.criterion = head, criterion
+        self.iteration = self.iterations = 0
+
+    def begin_task(self, spec: TaskSpec) -> None:
+        """Widen the last layer if the scenario wants more columns; a fresh optimiser."""
+        self.scenario = self.scenario.add(spec.outputs)
+        self.network = with_outputs(
+            self.network, self.scenario.columns, self.generators["head"], self.head
+        )
+        self._start(spec.iterations)
+
+    def _start(self, iterations: int) -> None:
+        self.iteration, self.iterations = 0, iterations
+        self.optimizer = self.settings.build(self.network.parameters())
+
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        """A step of the optimiser on the loss of a mini-batch."""
+        self.settings.schedule_step(self.optimizer, self.iteration, self.iterations)
+        self.network.train()
+        with self.generators.as_global("dropout"):
+            scores = self.network(batch.x)
+        scores = scores.masked_fill(~self.scenario.active(batch.task), -torch.inf)
+        labels = self.scenario.labels(batch.y, batch.task)
+        loss = self.criterion(scores, labels)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.iteration += 1
+        return {"loss": loss.detach(), "accuracy": accuracy(scores.detach(), labels)}
+
+    def end_task(self) -> None:
+        """Nothing is protected."""
+
+    @torch.no_grad()
+    def predict(self, x: Tensor, task: int | None = None) -> Prediction:
+        """Scores over the candidate columns of a task (of any, where none is given)."""
+        self.network.eval()
+        columns = self.scenario.candidates(task if task is not None else 0)
+        return Prediction(self.network(x)[:, columns], None)
+
+    def compression(self) -> float:
+        """1: the network itself."""
+        return 1.0
+
+    def state_dict(self) -> State:
+        """The network and its optimiser."""
+        return {
+            "heads": list(self.scenario.heads),
+            "network": dict(self.network.state_dict()),
+            "optimizer": self.optimizer.state_dict() if self.scenario.heads else None,
+            "iteration": self.iteration,
+            "iterations": self.iterations,
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Put a newly built method where `state_dict` found the other."""
+        self.scenario = Scenario(self.scenario.name, tuple(state["heads"]))
+        if self.scenario.heads:
+            anything = torch.Generator()  # drawn values are overwritten below
+            self.network = with_outputs(self.network, self.scenario.columns, anything, self.head)
+        self.network.load_state_dict(state["network"])
+        if state["optimizer"] is not None:
+            self._start(state["iterations"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.iteration = state["iteration"]
+
+
+class Joint(Finetune):
+    """The same network trained on the data of all tasks at once: the upper bound."""
+
+    trains_on: Literal["task", "all"] = "all"
+
+
+class Separate:
+    """A plain network for each task, which the task's name chooses; grows with the tasks.
+
+    Every network starts from the template. The arguments are those of `Finetune`.
+    """
+
+    trains_on: Literal["task", "all"] = "task"
+
+    def __init__(
+        self,
+        network: nn.Module,
+        scenario: ScenarioName,
+        *,
+        optimizer: OptimizerSettings,
+        generators: Generators,
+        device: torch.device,
+        head: str | None = None,
+        criterion: Loss = F.cross_entropy,
+    ) -> None:
+        self.scenario = Scenario(scenario)
+
+        def learner() -> Finetune:
+            return Finetune(
+                network,
+                "task",
+                optimizer=optimizer,
+                generators=generators,
+                device=device,
+                head=head,
+                criterion=criterion,
+            )
+
+        self._new_learner = learner
+        self.learners: list[Finetune] = []
+
+    def begin_task(self, spec: TaskSpec) -> None:
+        """A new network."""
+        self.scenario = self.scenario.add(spec.outputs)
+        self.learners.append(self._new_learner())
+        self.learners[-1].begin_task(spec)
+
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        """A step of the newest network, which knows no other task."""
+        own = Batch(batch.x, batch.y, torch.zeros_like(batch.task))
+        return self.learners[-1].update(own)
+
+    def end_task(self) -> None:
+        """The network is never trained again."""
+
+    def predict(self, x: Tensor, task: int | None = None) -> Prediction:
+        """Scores of the given task's network.
+
+        Raises:
+            ConfigError: the task was not given.
+        """
+        if task is None:
+            raise ConfigError("separate must be told the task", got="none", cure="give the task")
+        scores = self.learners[task].predict(x, 0).scores
+        return Prediction(scores, torch.full((len(x),), task, device=x.device))
+
+    def compression(self) -> float:
+        """The number of tasks: nothing is shared."""
+        return float(len(self.learners))
+
+    def state_dict(self) -> State:
+        """All networks."""
+        return {"learners": [learner.state_dict() for learner in self.learners]}
+
+    def load_state_dict(self, state: State) -> None:
+        """Put a newly built method where `state_dict` found the other."""
+        self.scenario, self.learners = Scenario(self.scenario.name), []
+        for saved in state["learners"]:
+            self.learners.append(self._new_learner())
+            self.learners[-1].load_state_dict(saved)
+            self.scenario = self.scenario.add(saved["heads"][0])

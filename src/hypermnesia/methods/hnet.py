@@ -1,0 +1,140 @@
+"""`hnet`: a network for each task, its weights made by one hypernetwork; the task is given.
+
+von Oswald et al., "Continual learning with hypernetworks", ICLR 2020, arXiv 1906.00695.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hypermnesia.data.scenarios import Scenario, ScenarioName
+from hypermnesia.data.types import Batch
+from hypermnesia.errors import ConfigError, TargetError
+from hypermnesia.hypernet.memory import WeightMemory
+from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.methods.base import Prediction, State, TaskSpec, accuracy
+from hypermnesia.methods.trainer import HypernetTrainer
+from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.regularizers import RegularizerSettings
+from hypermnesia.seeding import Generators
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+class HypernetMethod:
+    """Task-conditioned hypernetwork with an output regulariser.
+
+    Args:
+        network: template of the target networks, left unchanged.
+        scenario: `task`, in which the task is given when predicting.
+        hypernet: sizes of the hypernetwork.
+        regularizer: how earlier tasks are protected.
+        optimizer: for θ (and for shared parameters, if any).
+        embedding_optimizer: for the current task's embedding.
+        generators: the streams `hypernet`, `embedding` and `dropout` are used.
+        device: where everything lives.
+        generated: patterns of the names of the parameters that the hypernetwork makes; the rest
+            is shared by all tasks.
+        head: name of the output layer; the last linear layer by default.
+        train_shared: go on training shared parameters after the first task.
+        criterion: (scores, targets) -> scalar loss.
+    """
+
+    trains_on: Literal["task", "all"] = "task"
+
+    def __init__(
+        self,
+        network: nn.Module,
+        scenario: ScenarioName,
+        *,
+        hypernet: HypernetSettings,
+        regularizer: RegularizerSettings,
+        optimizer: OptimizerSettings,
+        embedding_optimizer: OptimizerSettings,
+        generators: Generators,
+        device: torch.device,
+        generated: Sequence[str] = ("*",),
+        head: str | None = None,
+        train_shared: bool = False,
+        criterion: Loss = F.cross_entropy,
+    ) -> None:
+        self.scenario = Scenario(scenario)
+        self.generators, self.criterion = generators, criterion
+        self.memory = WeightMemory(network, hypernet, generated=generated, head=head, device=device)
+        self.trainer = HypernetTrainer(
+            self.memory,
+            regularizer=regularizer,
+            optimizer=optimizer,
+            embedding_optimizer=embedding_optimizer,
+            train_shared=train_shared,
+        )
+
+    def begin_task(self, spec: TaskSpec) -> None:
+        """Give the task an embedding and a head, and protect the earlier ones."""
+        self.scenario = self.scenario.add(spec.outputs)
+        self.memory.add_task(spec.outputs, self.generators)
+        self.trainer.begin_task(spec.iterations)
+
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        """One iteration on a mini-batch of the current task; see `HypernetTrainer.step`."""
+        seen: list[Tensor] = []
+
+        def loss() -> Tensor:
+            seen.append(self._scores(batch.x))
+            return self.criterion(seen[0], batch.y)
+
+        metrics = self.trainer.step(loss)
+        return metrics | {"accuracy": accuracy(seen[0].detach(), batch.y)}
+
+    def _scores(self, x: Tensor) -> Tensor:
+        task, outputs = self.memory.tasks - 1, self.scenario.heads[-1]
+        with self.generators.as_global("dropout"):
+            scores = self.memory.run(task, x, training=True)
+        if scores.shape[1:] != (outputs,):
+            raise TargetError(
+                f"the network must give (batch, {outputs}) for a task with {outputs} outputs",
+                got=tuple(scores.shape),
+                cure="name its output layer (head)",
+            )
+        return scores
+
+    def end_task(self) -> None:
+        """Nothing to keep but the hypernetwork and the embeddings."""
+        self.trainer.end_task()
+
+    @torch.no_grad()
+    def predict(self, x: Tensor, task: int | None = None) -> Prediction:
+        """Scores of the given task's network.
+
+        Raises:
+            ConfigError: the task was not given.
+        """
+        if task is None:
+            raise ConfigError(
+                "hnet must be told the task", got="none", cure="use a method that infers the task"
+            )
+        scores = self.memory.run(task, x, training=False)
+        return Prediction(scores, torch.full((len(x),), task, device=x.device))
+
+    def compression(self) -> float:
+        """(|θ| + embeddings + shared parameters) / |W|."""
+        return self.memory.compression()
+
+    def state_dict(self) -> State:
+        """The memory of all tasks and, within a task, the state of its training."""
+        return {
+            "heads": list(self.scenario.heads),
+            "memory": self.memory.state_dict(),
+            "trainer": self.trainer.state_dict(),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Put a newly built method where `state_dict` found the other."""
+        self.scenario = Scenario(self.scenario.name, tuple(state["heads"]))
+        self.memory.load_state_dict(state["memory"])
+        self.trainer.load_state_dict(state["trainer"])

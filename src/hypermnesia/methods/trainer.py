@@ -1,0 +1,140 @@
+"""The iteration of von Oswald et al., "Continual learning with hypernetworks", ICLR 2020.
+
+Everything in Hypermnesia that learns through a hypernetwork takes this step, whatever its loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from hypermnesia.hypernet.memory import WeightMemory
+from hypermnesia.lookahead import LOOKAHEADS
+from hypermnesia.methods.base import State
+from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.regularizers import REGULARIZERS, Parameters, RegularizerSettings, Snapshot
+
+
+class HypernetTrainer:
+    """Trains the newest task of a `WeightMemory` while earlier ones are held in place.
+
+    Args:
+        memory: the hypernetwork and the tasks so far.
+        regularizer: how earlier tasks are protected.
+        optimizer: for θ, and for shared parameters if there are any.
+        embedding_optimizer: for the newest task's embedding.
+        train_shared: go on training shared parameters after the first task.
+    """
+
+    def __init__(
+        self,
+        memory: WeightMemory,
+        *,
+        regularizer: RegularizerSettings,
+        optimizer: OptimizerSettings,
+        embedding_optimizer: OptimizerSettings,
+        train_shared: bool = False,
+    ) -> None:
+        self.memory, self.regularizer, self.train_shared = memory, regularizer, train_shared
+        self.theta_settings, self.embedding_settings = optimizer, embedding_optimizer
+        self.optimizers: dict[str, tuple[OptimizerSettings, Optimizer]] = {}
+        self.snapshot: Snapshot | None = None
+        self.iteration = self.iterations = 0
+
+    def begin_task(self, iterations: int) -> None:
+        """Take the snapshot θ* and start the optimisers afresh; the memory has the new task."""
+        earlier = self.memory.tasks - 1
+        snapshot = None
+        if earlier and self.regularizer.beta > 0:
+            hypernet = self.memory.hypernet.named_parameters()
+            snapshot = self._snapshot({name: p.detach().clone() for name, p in hypernet})
+        self._start(iterations, snapshot)
+
+    def _snapshot(self, parameters: Parameters) -> Snapshot:
+        conditions = torch.stack([e.detach() for e in self.memory.embeddings[:-1]])
+        return Snapshot(parameters, conditions, self.memory.plans[:-1])
+
+    def _start(self, iterations: int, snapshot: Snapshot | None) -> None:
+        self.iteration, self.iterations, self.snapshot = 0, iterations, snapshot
+        theta, memory = self.theta_settings, self.memory
+        groups: dict[str, tuple[OptimizerSettings, list[nn.Parameter]]] = {
+            "theta": (theta, list(memory.hypernet.parameters())),
+            "embedding": (self.embedding_settings, [memory.embeddings[-1]]),
+            "shared": (theta, self._trained_shared()),
+        }
+        self.optimizers = {
+            name: (settings, settings.build(parameters))
+            for name, (settings, parameters) in groups.items()
+            if parameters
+        }
+        self.lookahead = LOOKAHEADS[self.regularizer.lookahead](self.optimizers["theta"][1])
+        if snapshot is not None:
+            self.penalty = REGULARIZERS[self.regularizer.kind](memory.hypernet, snapshot)
+
+    def _trained_shared(self) -> list[nn.Parameter]:
+        trained = self.train_shared or self.memory.tasks == 1
+        return list(self.memory.target.shared.parameters()) if trained else []
+
+    def step(self, loss_of: Callable[[], Tensor]) -> dict[str, Tensor]:
+        """One iteration (von Oswald et al. 2020, equation 2).
+
+        Args:
+            loss_of: the loss of the newest task on a mini-batch, made through `memory`.
+
+        Returns:
+            Detached scalars: `loss`, and from the second task on `penalty`, R(θ + Δθ).
+        """
+        named = dict(self.memory.hypernet.named_parameters())
+        theta, embedding = list(named.values()), self.memory.embeddings[-1]
+        leaves = [*theta, embedding, *self._trained_shared()]
+        for settings, optimizer in self.optimizers.values():
+            settings.schedule_step(optimizer, self.iteration, self.iterations)
+
+        # 1. The task's loss and its gradients for θ, e_T and what is shared.
+        loss = loss_of()
+        gradients = torch.autograd.grad(loss, leaves, materialize_grads=True)
+        metrics = {"loss": loss.detach()}
+
+        if self.snapshot is not None:
+            # 2. Lookahead: where the optimiser would take θ by that gradient alone.
+            point = dict(zip(named, self.lookahead(gradients[: len(theta)]), strict=True))
+            # 3. How far the weights of earlier tasks would have moved there; θ's gradient of it.
+            metrics["penalty"], pull = self.penalty(point)
+            torch._foreach_add_(
+                gradients[: len(theta)], [pull[name] for name in named], alpha=self.regularizer.beta
+            )
+
+        # 4. The steps: θ by g + β ∇R, the embedding (and what is shared) by its own gradient.
+        for leaf, gradient in zip(leaves, gradients, strict=True):
+            leaf.grad = gradient
+        for _, optimizer in self.optimizers.values():
+            optimizer.step()
+        self.iteration += 1
+        return metrics
+
+    def end_task(self) -> None:
+        """Drop what only the task's training needed."""
+        self.snapshot, self.optimizers = None, {}
+
+    def state_dict(self) -> State:
+        """Snapshot, optimisers and the position within a task."""
+        return {
+            "snapshot": self.snapshot.parameters if self.snapshot else None,
+            "iteration": self.iteration,
+            "iterations": self.iterations,
+            "optimizers": {name: o.state_dict() for name, (_, o) in self.optimizers.items()},
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Continue where `state_dict` was taken; the memory is loaded before."""
+        if not state["optimizers"]:
+            self.end_task()
+            return
+        saved = state["snapshot"]
+        self._start(state["iterations"], None if saved is None else self._snapshot(saved))
+        self.iteration = state["iteration"]
+        for name, (_, optimizer) in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
