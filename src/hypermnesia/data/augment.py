@@ -1,0 +1,45 @@
+"""Random changes to training images that leave their class as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hypermnesia.registry import Registry
+
+Augment = Callable[[Tensor, torch.Generator], Tensor]
+
+AUGMENTATIONS: Registry[Augment] = Registry("augmentation")
+
+
+def flip_and_crop(x: Tensor, generator: torch.Generator, padding: int = 4) -> Tensor:
+    """Pad each image with zeros, crop it to its size at random, mirror it with probability 1/2.
+
+    Args:
+        x: (batch, channels, height, width) images.
+        generator: CPU generator of the random numbers.
+        padding: pixels added on each side before cropping.
+
+    Returns:
+        (batch, channels, height, width) changed images.
+    """
+    batch, channels, height, width = x.shape
+    top = torch.randint(2 * padding + 1, (batch, 1), generator=generator)
+    left = torch.randint(2 * padding + 1, (batch, 1), generator=generator)
+    flip = torch.randint(2, (batch, 1), generator=generator).bool()
+    rows = top + torch.arange(height)
+    columns = left + torch.arange(width)
+    columns = torch.where(flip, columns.flip(1), columns)
+    padded = F.pad(x, (padding,) * 4)
+    return padded[
+        torch.arange(batch, device=x.device)[:, None, None, None],
+        torch.arange(channels, device=x.device)[None, :, None, None],
+        rows.to(x.device)[:, None, :, None],
+        columns.to(x.device)[:, None, None, :],
+    ]
+
+
+AUGMENTATIONS.add("flip-crop", flip_and_crop)

@@ -1,0 +1,124 @@
+"""CIFAR-10 and CIFAR-100 in their binary layout: records of label bytes and 3x32x32 pixels.
+
+A. Krizhevsky, "Learning multiple layers of features from tiny images", 2009. A record of CIFAR-10
+is its class and 3072 pixels; one of CIFAR-100 is its superclass, its class and the pixels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from hypermnesia.data.fetch import fetch, scratch, unpack, verify_md5
+from hypermnesia.data.files import FileSet
+from hypermnesia.data.images import ImageData
+from hypermnesia.errors import DataError
+
+SHAPE = (3, 32, 32)
+_PIXELS = 3 * 32 * 32
+
+
+@dataclass(frozen=True)
+class Split:
+    """The training or the test files.
+
+    Attributes:
+        files: their names.
+        records: number of records in each.
+        digest: `records_digest` of all their records; None where it is not known.
+    """
+
+    files: tuple[str, ...]
+    records: int
+    digest: str | None
+
+
+@dataclass(frozen=True)
+class Cifar:
+    """A data set of CIFAR records.
+
+    Attributes:
+        name: the data set.
+        folder: sub-folder in which its files may lie, and the archive's only folder.
+        label_classes: number of classes of each label byte; the last byte is the class.
+        train: the training files.
+        test: the test files.
+        mirrors: addresses of the .tar.gz archive.
+        md5: MD5 of that archive.
+    """
+
+    name: str
+    folder: str
+    label_classes: tuple[int, ...]
+    train: Split
+    test: Split
+    mirrors: tuple[str, ...]
+    md5: str
+
+    def load(self, data_dir: Path | None) -> ImageData:
+        """The images, from `data_dir`, HYPERMNESIA_DATA or the cache; raises `DataError`."""
+        files = FileSet(self.name, (self.folder,), self.train.files + self.test.files)
+        paths = files.locate(data_dir, self._fetch)
+        cut = len(self.train.files)
+        train_x, train_y = read_split(paths[:cut], self.train, self.label_classes)
+        test_x, test_y = read_split(paths[cut:], self.test, self.label_classes)
+        return ImageData(train_x, train_y, test_x, test_y, self.label_classes[-1], 255.0)
+
+    def _fetch(self, folder: Path, missing: tuple[str, ...]) -> None:
+        with scratch(folder) as temporary:
+            archive = Path(temporary) / f"{self.folder}.tar.gz"
+            fetch(self.mirrors, archive, lambda path: verify_md5(path, self.md5))
+            unpack(archive, [f"{self.folder}/{name}" for name in missing], folder / self.folder)
+
+
+def read_split(
+    paths: Sequence[Path], split: Split, label_classes: tuple[int, ...]
+) -> tuple[Tensor, Tensor]:
+    """Images (n, 3, 32, 32) uint8 and classes (n,) int64 of one split.
+
+    The records come sorted by their SHA-256, so that the same seed gives the same run whatever
+    the order in which a copy of the data set stores them.
+
+    Raises:
+        DataError: if a file has the wrong length, a label out of range, or altered contents.
+    """
+    width = len(label_classes) + _PIXELS
+    records = torch.cat([_read_records(path, split.records, width) for path in paths])
+    labels = records[:, : len(label_classes)]
+    if bool((labels >= torch.tensor(label_classes)).any()):
+        raise _damaged(paths, f"a label that is none of {label_classes[-1]} classes")
+    counts = torch.bincount(labels[:, -1].long(), minlength=label_classes[-1])
+    if counts.min() != counts.max():
+        raise _damaged(paths, f"{counts.min()} to {counts.max()} images a class, not equally many")
+    digests = [hashlib.sha256(record).digest() for record in records.numpy()]
+    order = sorted(range(len(digests)), key=digests.__getitem__)
+    found = hashlib.sha256(b"".join(digests[row] for row in order)).hexdigest()
+    if split.digest is not None and found != split.digest:
+        raise _damaged(paths, f"contents with the digest {found}, not {split.digest}")
+    images = records[:, len(label_classes) :].index_select(0, torch.tensor(order))
+    return images.reshape(-1, *SHAPE), labels[order, -1].long()
+
+
+def _read_records(path: Path, count: int, width: int) -> Tensor:
+    """(count, width) uint8 records of a file that must hold exactly so many."""
+    try:
+        size = path.stat().st_size
+        if size != count * width:
+            raise _damaged([path], f"{size} bytes, not {count * width}")
+        content = bytearray(path.read_bytes())
+    except OSError as error:
+        raise _damaged([path], f"{type(error).__name__}: {error}") from error
+    return torch.frombuffer(content, dtype=torch.uint8).reshape(count, width)
+
+
+def _damaged(paths: Sequence[Path], found: str) -> DataError:
+    return DataError(
+        "CIFAR files must be complete and unaltered",
+        got=f"{', '.join(map(str, paths))}: {found}",
+        cure="delete these files and fetch the official ones again",
+    )

@@ -1,0 +1,81 @@
+"""Where the files of a data set are: a folder the user names, or the cache, filled on demand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pooch  # type: ignore[import-untyped]
+
+from hypermnesia.errors import DataError
+
+ENVIRONMENT = "HYPERMNESIA_DATA"
+OFFLINE_CURE = f"put the files into a folder and name it with --data-dir or {ENVIRONMENT}"
+
+Fetch = Callable[[Path, tuple[str, ...]], None]
+
+
+def given_folder(data_dir: Path | None) -> Path | None:
+    """The folder that the user named: `data_dir`, else HYPERMNESIA_DATA, else None."""
+    if data_dir is not None:
+        return data_dir.expanduser()
+    named = os.environ.get(ENVIRONMENT)
+    return Path(named).expanduser() if named else None
+
+
+def cache_folder() -> Path:
+    """The user's cache folder for downloaded data sets."""
+    return Path(pooch.os_cache("hypermnesia"))
+
+
+@dataclass(frozen=True)
+class FileSet:
+    """The files that make a data set.
+
+    Attributes:
+        name: the data set, which is also its folder in the cache.
+        folders: sub-folders in which the files may lie, besides the folder itself.
+        files: names of the files, all needed.
+        suffixes: what may follow a name: "" for the file itself, ".gz" for a compressed one.
+    """
+
+    name: str
+    folders: tuple[str, ...]
+    files: tuple[str, ...]
+    suffixes: tuple[str, ...] = ("",)
+
+    def locate(self, data_dir: Path | None, fetch: Fetch) -> tuple[Path, ...]:
+        """Paths of the files, in order, fetched into the cache if the user named no folder.
+
+        Args:
+            data_dir: folder that holds them; None for HYPERMNESIA_DATA, else the cache.
+            fetch: called with the cache folder and the names that are missing there.
+
+        Raises:
+            DataError: if a folder was named and a file is missing in it, or if `fetch` fails.
+        """
+        folder = given_folder(data_dir)
+        if folder is None:
+            folder = cache_folder() / self.name
+            missing = self._missing(folder)
+            if missing:
+                fetch(folder, missing)
+        missing = self._missing(folder)
+        if missing:
+            places = ", ".join(("it", *(f"{sub}/" for sub in self.folders)))
+            raise DataError(
+                f"the folder named for data must hold the files of {self.name}, in {places}",
+                got=f"{folder} without {', '.join(missing)}",
+                cure=f"add them, or unset --data-dir and {ENVIRONMENT} to download",
+            )
+        return tuple(path for name in self.files if (path := self._find(folder, name)))
+
+    def _missing(self, folder: Path) -> tuple[str, ...]:
+        return tuple(name for name in self.files if self._find(folder, name) is None)
+
+    def _find(self, folder: Path, name: str) -> Path | None:
+        places = (*(folder / sub for sub in self.folders), folder)
+        paths = (place / f"{name}{suffix}" for place in places for suffix in self.suffixes)
+        return next((path for path in paths if path.is_file()), None)

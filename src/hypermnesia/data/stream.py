@@ -1,0 +1,118 @@
+"""Mini-batches without end, from a position that can be saved and continued."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from hypermnesia.data.augment import Augment
+from hypermnesia.data.types import Batch, Part
+from hypermnesia.errors import ConfigError, DataError
+
+
+class BatchStream:
+    """Mini-batches drawn by shuffling without replacement, epoch after epoch.
+
+    What is left at the end of an epoch and fills no batch is dropped; if all the data fill no
+    batch, all the data are the batch. In a batch from several parts, samples of the same part
+    stand together.
+
+    Args:
+        parts: where samples come from; several for joint training.
+        batch_size: samples a batch.
+        generator: CPU generator of the shuffles and of `augment`.
+        augment: applied to a batch's float inputs with `generator`; None for none.
+
+    Raises:
+        ConfigError: if `batch_size` is below 1.
+        DataError: if there are no samples.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        batch_size: int,
+        generator: torch.Generator,
+        augment: Augment | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise ConfigError(
+                "a batch must have samples",
+                got=f"batch_size {batch_size}",
+                cure="set it to 1 or more",
+            )
+        self._samples = sum(len(part) for part in parts)
+        if not self._samples:
+            raise DataError(
+                "a stream must have samples to draw from", got="none", cure="give a part with data"
+            )
+        self._parts = tuple(parts)
+        self._size = min(batch_size, self._samples)
+        self._generator = generator
+        self._augment = augment
+        self._shuffle_state = generator.get_state()
+        self._order = torch.empty(0, dtype=torch.int64)
+        self._position = 0  # samples drawn in this epoch; 0 only before the first batch
+
+    def next(self) -> Batch:
+        """The next mini-batch, with inputs (batch, *sample)."""
+        if self._position + self._size > len(self._order):
+            self._shuffle_state = self._generator.get_state()
+            self._shuffle()
+            self._position = 0
+        drawn = self._order[self._position : self._position + self._size]
+        self._position += self._size
+        batch = self._gather(drawn)
+        if self._augment is None:
+            return batch
+        return Batch(self._augment(batch.x, self._generator), batch.y, batch.task)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The position, as tensors: the shuffle's seed, samples drawn since, the generator."""
+        return {
+            "shuffle": self._shuffle_state.clone(),
+            "position": torch.tensor(self._position),
+            "samples": torch.tensor(self._samples),
+            "generator": self._generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Continue where `state_dict` was taken, bit for bit, the generator's state included.
+
+        Raises:
+            DataError: if the state was taken from a stream over other data.
+        """
+        position, samples = int(state["position"]), int(state["samples"])
+        if samples != self._samples or not 0 <= position <= samples:
+            raise DataError(
+                "a stream must continue on the data it began with",
+                got=f"position {position} of {samples} samples for {self._samples} samples",
+                cure="continue with the data and settings of the first run",
+            )
+        self._shuffle_state, self._position = state["shuffle"].clone(), position
+        self._order = self._order[:0]
+        if position:
+            self._generator.set_state(self._shuffle_state)
+            self._shuffle()
+        self._generator.set_state(state["generator"])
+
+    def _shuffle(self) -> None:
+        self._order = torch.randperm(self._samples, generator=self._generator)
+
+    def _gather(self, drawn: Tensor) -> Batch:
+        """The samples at `drawn`, counted through all parts in order."""
+        batches, first = [], 0
+        for part in self._parts:
+            own = drawn[(drawn >= first) & (drawn < first + len(part))]
+            if len(own):
+                batches.append(part.batch(own - first))
+            first += len(part)
+        if len(batches) == 1:
+            return batches[0]
+        return Batch(
+            torch.cat([batch.x for batch in batches]),
+            torch.cat([batch.y for batch in batches]),
+            torch.cat([batch.task for batch in batches]),
+        )
