@@ -1,0 +1,94 @@
+"""Figures of merit from the matrix of accuracies, and their mean over seeds.
+
+`matrix` is always R, (T, T) in percent: R[i, j] is the accuracy on task j after learning task i,
+NaN where it was not measured. T is the number of tasks, and R[T, j] below means the last row.
+van de Ven, Tuytelaars, Tolias, "Three types of incremental learning", Nat. Mach. Intell. 2022;
+Chaudhry et al., "Riemannian walk", ECCV 2018 (forgetting); Lopez-Paz and Ranzato, "Gradient
+episodic memory", NeurIPS 2017 (backward transfer).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A figure over seeds.
+
+    Attributes:
+        mean: mean of the seeds that have the figure; NaN if none has.
+        sem: standard error of the mean, std(ddof=1) / sqrt(n); NaN for fewer than two seeds.
+        n: number of seeds that have the figure.
+    """
+
+    mean: float
+    sem: float
+    n: int
+
+
+def acc(matrix: Matrix) -> float:
+    """ACC = mean_j R[T, j]: percent on all tasks at the end; NaN if any was not measured."""
+    return _mean(_square(matrix)[-1])
+
+
+def during(matrix: Matrix) -> float:
+    """During = mean_j R[j, j]: percent on each task just learned; NaN if any was not measured."""
+    return _mean(np.diagonal(_square(matrix)))
+
+
+def bwt(matrix: Matrix) -> float:
+    """BWT = mean_{j<T} (R[T, j] - R[j, j]), points; negative where tasks were forgotten.
+
+    NaN for a single task, or where a term was not measured.
+    """
+    matrix = _square(matrix)
+    return _mean((matrix[-1] - np.diagonal(matrix))[:-1])
+
+
+def forgetting(matrix: Matrix) -> float:
+    """Forgetting = mean_{j<T} (max_i R[i, j] - R[T, j]), points; 0 or more, 0 is best.
+
+    The maximum runs over the rows i in which task j was measured, the last one among them
+    (some papers leave the last row out, which lets the figure fall below 0). NaN for a single
+    task, or where R[T, j] or R[j, j] was not measured.
+    """
+    matrix = _square(matrix)
+    best = np.where(np.isnan(matrix), -np.inf, matrix).max(axis=0)
+    measured = ~np.isnan(np.diagonal(matrix))
+    return _mean(np.where(measured, best - matrix[-1], np.nan)[:-1])
+
+
+def task_inference(matrix: Matrix) -> float:
+    """Percent of samples answered with their own task, mean over tasks at the end.
+
+    Args:
+        matrix: (T, T) task-inference accuracy, laid out as R; NaN where the task was given.
+    """
+    return acc(matrix)
+
+
+def over_seeds(values: Sequence[float]) -> Summary:
+    """Mean and standard error of a figure over seeds, leaving out seeds where it is NaN."""
+    known = np.asarray([value for value in values if not np.isnan(value)], dtype=np.float64)
+    n = len(known)
+    mean = float(known.mean()) if n else float("nan")
+    sem = float(known.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+    return Summary(mean, sem, n)
+
+
+def _mean(values: Matrix) -> float:
+    return float(values.mean()) if values.size else float("nan")
+
+
+def _square(matrix: Matrix) -> Matrix:
+    matrix = np.asarray(matrix, dtype=np.float64)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size:
+        raise ValueError(f"R must be (T, T) with T of 1 or more; got {matrix.shape}")
+    return matrix

@@ -1,0 +1,113 @@
+"""Checkpoints of one run: saved so that a crash at any instant leaves a good one."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hypermnesia.errors import RunError
+from hypermnesia.methods.base import State
+from hypermnesia.training import durable, manifest
+
+_NAME = re.compile(r"step-(\d{12})")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What was found.
+
+    Attributes:
+        step: the number it was saved under.
+        state: what was saved.
+        skipped: one line for each newer checkpoint that was no good, with the reason.
+    """
+
+    step: int
+    state: State
+    skipped: tuple[str, ...]
+
+
+class CheckpointStore:
+    """The checkpoints in a folder, one folder each.
+
+    Args:
+        folder: where they are; created at the first save.
+        owner: identifies configuration and seed; a checkpoint of another owner is not loaded.
+        keep: how many of the newest to keep, 1 or more; with 2 a damaged one does not matter.
+    """
+
+    def __init__(self, folder: Path, owner: str, keep: int = 2) -> None:
+        if keep < 1:
+            raise ValueError(f"keep must be 1 or more; got {keep}")
+        self.folder, self.owner, self.keep = folder, owner, keep
+
+    def save(self, step: int, state: State) -> None:
+        """Store `state` durably, then remove those beyond `keep`.
+
+        Checkpoints of later steps are removed too: who saves an earlier step has gone back,
+        because they were no good.
+
+        Raises:
+            RunError: it cannot be written (a full disk); earlier checkpoints are intact.
+        """
+        files = manifest.encode(step, state, self.owner)
+        with _told_as_run_error(self.folder, "written"):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            durable.write_folder(self._path(step), files)
+            steps = self._steps()
+            expendable = [later for later in steps if later > step]
+            expendable += [earlier for earlier in steps if earlier <= step][self.keep :]
+            for old in expendable:
+                shutil.rmtree(self._path(old))
+
+    def load_newest(self) -> Checkpoint | None:
+        """The newest checkpoint that is whole and this owner's; None if there are none at all.
+
+        Raises:
+            RunError: there are checkpoints, but no good one; or the folder cannot be read.
+        """
+        with _told_as_run_error(self.folder, "read"):
+            steps = self._steps()
+        skipped: list[str] = []
+        for step in steps:
+            try:
+                found, state = manifest.decode(self._path(step), self.owner)
+                if found != step:
+                    raise ValueError(f"it was saved as step {found}")
+                return Checkpoint(step, state, tuple(skipped))
+            except ValueError as error:
+                skipped.append(f"{self._path(step).name}: {error}")
+        if not skipped:
+            return None
+        raise RunError(
+            f"a run goes on from a checkpoint of its own that is whole, in {self.folder}",
+            got="; ".join(skipped),
+            cure="restore the folder from a copy, or start the run anew in another folder",
+        )
+
+    def _path(self, step: int) -> Path:
+        return self.folder / f"step-{step:012d}"
+
+    def _steps(self) -> list[int]:
+        """Steps of the checkpoints that are there, newest first."""
+        if not self.folder.exists():
+            return []
+        folders = [p for p in self.folder.iterdir() if p.is_dir() and not p.is_symlink()]
+        names = (_NAME.fullmatch(folder.name) for folder in folders)
+        return sorted((int(name[1]) for name in names if name), reverse=True)
+
+
+@contextmanager
+def _told_as_run_error(folder: Path, done: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"checkpoints must be {done} in {folder}",
+            got=error.strerror or str(error),
+            cure="make room or give access to the folder, then resume; earlier ones are intact",
+        ) from error

@@ -1,0 +1,57 @@
+"""How well a method answers the samples of one task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hypermnesia.data.types import Batch, Part
+from hypermnesia.methods.base import Method
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of one task.
+
+    Attributes:
+        accuracy: percent of samples answered rightly.
+        inference: percent of samples answered with their own task, where the method had to
+            infer it; None where the task was given or the method knows no tasks.
+    """
+
+    accuracy: float
+    inference: float | None
+
+
+@torch.no_grad()
+def evaluate(method: Method, part: Part, batch_size: int = 1000) -> Evaluation:
+    """Accuracy of `method` on all samples of `part`; the task is given in the task scenario only.
+
+    Counts stay on the samples' device, so that the host waits for it once, at the end.
+
+    Args:
+        method: has begun the task `part.task`; it is not changed.
+        part: samples of one task, one or more of them.
+        batch_size: samples a call of `predict`.
+    """
+    given = part.task if method.scenario.name == "task" else None
+    counts = torch.zeros(2, dtype=torch.int64, device=part.y.device)
+    infers = False
+    for indices in torch.split(torch.arange(len(part), device=part.y.device), batch_size):
+        batch = part.batch(indices)
+        prediction = method.predict(batch.x, task=given)
+        counts[0] += (prediction.scores.argmax(dim=-1) == _answers(method, batch, part.task)).sum()
+        if given is None and prediction.tasks is not None:
+            infers = True
+            counts[1] += (prediction.tasks == batch.task).sum()
+    right, inferred = (100.0 * count / len(part) for count in counts.tolist())
+    return Evaluation(right, inferred if infers else None)
+
+
+def _answers(method: Method, batch: Batch, task: int) -> Tensor:
+    """(batch,) right entries of `Prediction.scores`, which begin at the first candidate."""
+    scenario = method.scenario
+    first: int = scenario.candidates(task).start
+    return scenario.labels(batch.y, batch.task) - first

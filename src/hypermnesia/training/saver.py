@@ -1,0 +1,70 @@
+"""When a run is saved, what is saved, and how it is put back."""
+
+from __future__ import annotations
+
+import time
+
+from hypermnesia.methods.base import Method, State
+from hypermnesia.seeding import Generators
+from hypermnesia.training.checkpoint import Checkpoint, CheckpointStore
+from hypermnesia.training.observer import Observer
+from hypermnesia.training.progress import Progress
+
+
+class Saver:
+    """Saves and restores all that the rest of a run depends on.
+
+    Args:
+        store: where to; None saves nothing.
+        every: seconds between two checkpoints inside a phase, by the monotonic clock.
+        method: the one in training.
+        generators: all random numbers of the run.
+        observer: may remember things too.
+        progress: the loop's own state.
+    """
+
+    def __init__(
+        self,
+        store: CheckpointStore | None,
+        every: float,
+        method: Method,
+        generators: Generators,
+        observer: Observer,
+        progress: Progress,
+    ) -> None:
+        self._store, self._every = store, every
+        self._method, self._generators = method, generators
+        self._observer, self._progress = observer, progress
+        self._last = time.monotonic()
+
+    def restore(self) -> Checkpoint | None:
+        """Put everything back to the newest good checkpoint; None if there are none."""
+        found = None if self._store is None else self._store.load_newest()
+        if found is not None:
+            self._method.load_state_dict(found.state["method"])
+            self._generators.load_state_dict(found.state["generators"])
+            self._observer.load_state_dict(found.state["observer"])
+            self._progress.load_state_dict(found.state["progress"])
+        return found
+
+    def due(self) -> bool:
+        """Whether it is time for another checkpoint."""
+        return self._store is not None and time.monotonic() - self._last >= self._every
+
+    def save(self, stream: State | None) -> None:
+        """Save everything; `stream` is the position in a phase's data, None between phases.
+
+        Raises:
+            RunError: it cannot be written; earlier checkpoints are intact.
+        """
+        if self._store is None:
+            return
+        state = {
+            "method": self._method.state_dict(),
+            "generators": self._generators.state_dict(),
+            "observer": self._observer.state_dict(),
+            "progress": self._progress.state_dict(),
+            "stream": stream,
+        }
+        self._store.save(self._progress.done, state)
+        self._last = time.monotonic()
