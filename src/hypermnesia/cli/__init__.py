@@ -1,0 +1,5 @@
+"""The command line: `hypermnesia COMMAND`."""
+
+from hypermnesia.cli.app import main
+
+__all__ = ["main"]

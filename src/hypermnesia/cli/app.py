@@ -1,0 +1,79 @@
+"""The application: its commands, and what an error looks like."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+from hypermnesia.cli.list import list_command
+from hypermnesia.cli.resume import resume_command
+from hypermnesia.cli.run import run_command
+from hypermnesia.errors import HypermnesiaError
+
+app = typer.Typer(
+    name="hypermnesia",
+    help="""Continual learning with hypernetworks: one meta-model keeps the weights of every task.
+
+    Example: hypermnesia run split-digits --method hnet,finetune --seeds 0-2
+    """,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("run")(run_command)
+app.command("resume")(resume_command)
+app.command("list")(list_command)
+
+# typer brings a copy of click from 0.20 on and uses the installed one before: same class, two homes
+_CommandLineError = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+
+def _show_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    try:
+        typer.echo(f"hypermnesia {version('hypermnesia')}")
+    except PackageNotFoundError:
+        typer.echo("hypermnesia, not installed")
+    raise typer.Exit
+
+
+@app.callback()
+def _options(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Options that belong to no command."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; an error is one line on stderr and 2.
+
+    Args:
+        arguments: what was typed after the program's name; by default `sys.argv[1:]`.
+    """
+    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
+    logging.getLogger("hypermnesia").setLevel(logging.INFO)
+    try:
+        code = app(arguments, prog_name="hypermnesia", standalone_mode=False)
+    except HypermnesiaError as error:
+        return _fail(str(error))
+    except typer.Abort:
+        return 130
+    except Exception as error:
+        if not isinstance(error, _CommandLineError):
+            raise
+        return _fail(error.format_message()) if error.args or str(error) else 2
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str) -> int:
+    typer.echo("error: " + " ".join(message.split()), err=True)
+    return 2

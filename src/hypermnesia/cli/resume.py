@@ -1,0 +1,27 @@
+"""`hypermnesia resume`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def resume_command(
+    run: Annotated[Path, typer.Argument(help="The run folder, for example runs/NAME.")],
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder of data files, where it has moved.")
+    ] = None,
+) -> None:
+    """Finish a run that was interrupted, with the numbers it would have had.
+
+    Example: hypermnesia resume runs/split-digits_hnet_task
+    """
+    from hypermnesia.cli.session import train_and_show  # torch is slow to import
+    from hypermnesia.experiments.run import resume
+
+    changes: dict[str, object] = {}
+    if data_dir is not None:
+        changes["data_dir"] = str(data_dir.expanduser().resolve())
+    train_and_show([run], lambda watch: [resume(run, watch, changes)])

@@ -1,0 +1,67 @@
+"""`hypermnesia run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hypermnesia.cli.seeds import parse_seeds
+
+
+def run_command(
+    benchmark: Annotated[str, typer.Argument(help="See `hypermnesia list benchmarks`.")],
+    method: Annotated[
+        list[str], typer.Option(help="One, or several with commas; see `list methods`.")
+    ] = ["hnet"],  # noqa: B006 (typer reads the default, nothing changes it)
+    scenario: Annotated[
+        str, typer.Option(help="task, domain, class, or CL1, TIL, 1, ...")
+    ] = "task",
+    seeds: Annotated[str, typer.Option(help="For example 0-2 or 0,3,5-7.")] = "0",
+    recipe: Annotated[
+        str | None, typer.Option(help="See `list recipes`; the benchmark's default otherwise.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.FIELD=VALUE", help="Override a field; repeatable."),
+    ] = None,
+    tasks: Annotated[int | None, typer.Option(help="Number of tasks.")] = None,
+    class_order: Annotated[
+        int | None, typer.Option(help="Seed of a random order of the classes.", metavar="SEED")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder of data files; or set HYPERMNESIA_DATA.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
+    name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another run.")] = False,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or auto.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of the processor.")] = None,
+) -> None:
+    """Train methods on a benchmark and compare them; a run that exists is continued.
+
+    Example: hypermnesia run split-digits --method hnet,finetune --seeds 0-2 --set
+    regularizer.beta=0.1
+    """
+    from hypermnesia.cli.session import train_and_show  # torch is slow to import
+    from hypermnesia.experiments.resolve import Request, resolve
+    from hypermnesia.experiments.run import Place, run_all
+
+    folder = None if data_dir is None else str(data_dir.expanduser().resolve())
+    request = Request(
+        benchmark,
+        methods=[part.strip() for text in method for part in text.split(",")],
+        scenario=scenario,
+        seeds=parse_seeds(seeds),
+        recipe=recipe,
+        assignments=assignments or (),
+        options={
+            "data": {"tasks": tasks, "class_order": class_order},
+            "machine": {"device": device, "threads": threads, "data_dir": folder},
+        },
+    )
+    configs = resolve(request)
+    place = Place(out, name, overwrite)
+    folders = [place.folder(config) for config in configs]
+    train_and_show(folders, lambda watch: run_all(configs, place, watch))

@@ -1,0 +1,34 @@
+"""What `run` and `resume` share: progress while they train, tables at the end, Ctrl-C."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import typer
+
+from hypermnesia.cli.progress import watching
+from hypermnesia.cli.tables import show
+from hypermnesia.experiments.results import RunSummary
+from hypermnesia.experiments.run import Watch
+from hypermnesia.experiments.run_folder import RunFolder
+
+
+def train_and_show(folders: Sequence[Path], work: Callable[[Watch], Sequence[RunSummary]]) -> None:
+    """Do the `work` that fills `folders`, then show what came out."""
+    try:
+        with watching() as watch:
+            summaries = work(watch)
+    except KeyboardInterrupt:
+        typer.echo(_how_to_go_on(folders), err=True)
+        raise typer.Exit(130) from None
+    show(summaries)
+
+
+def _how_to_go_on(folders: Sequence[Path]) -> str:
+    begun = [folder for folder in folders if RunFolder(folder).config.is_file()]
+    if not begun:
+        return "interrupted before training began"
+    commands = [f"hypermnesia resume {shlex.quote(str(folder))}" for folder in begun]
+    return f"interrupted; go on with: {' && '.join(commands)}"

@@ -1,0 +1,132 @@
+"""From a configuration to the things it describes: tasks, method, training settings, device."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from hypermnesia.data.settings import BenchmarkSettings
+from hypermnesia.data.types import Task
+from hypermnesia.errors import ConfigError, HypermnesiaError
+from hypermnesia.experiments.config import ExperimentConfig, MachineConfig, OptimizerConfig
+from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.methods import METHODS, Method
+from hypermnesia.nets import NetSettings, build_net
+from hypermnesia.optimizers import OPTIMIZERS, OptimizerSettings
+from hypermnesia.registry import unknown_name
+from hypermnesia.regularizers import RegularizerSettings
+from hypermnesia.seeding import Generators
+from hypermnesia.training.settings import TrainSettings
+
+_OPTIONS = ("betas", "eps", "momentum", "weight_decay")
+
+
+def benchmark_settings(config: ExperimentConfig) -> BenchmarkSettings:
+    """What the configuration chooses about its benchmark."""
+    folder = config.machine.data_dir
+    return BenchmarkSettings(
+        tasks=config.data.tasks,
+        padding=config.data.padding,
+        class_order=config.data.class_order,
+        validation=config.data.validation,
+        data_dir=None if folder is None else Path(folder),
+    )
+
+
+def build_method(
+    config: ExperimentConfig,
+    tasks: Sequence[Task],
+    generators: Generators,
+    device: torch.device,
+) -> Method:
+    """A newly built method for `tasks`, which share the shape of their samples."""
+    network = build_network(config, tasks[0], generators)
+    entry = METHODS[config.method]
+    settings = {
+        "hypernet": HypernetSettings(**dict(config.hypernet)),
+        "regularizer": _regularizer(config),
+        "optimizer": optimizer_settings(config.optimizer),
+        "embedding_optimizer": optimizer_settings(config.embedding_optimizer),
+        "generated": config.target.generated,
+        "head": config.target.head,
+        "train_shared": config.target.train_shared,
+        "generators": generators,
+        "device": device,
+    }
+    taken = {name: value for name, value in settings.items() if name in entry.settings}
+    return entry.build(network, config.scenario, **taken)
+
+
+def build_network(config: ExperimentConfig, task: Task, generators: Generators) -> nn.Module:
+    """The target network, with the outputs of `task`.
+
+    Raises:
+        ConfigError: it does not exist, or cannot take samples of this shape.
+    """
+    shape = task.train.batch(torch.zeros(1, dtype=torch.int64)).x.shape[1:]
+    net = NetSettings(config.target.net, config.target.hidden)
+    try:
+        return build_net(net, shape, task.outputs, generators)
+    except RuntimeError as error:
+        if isinstance(error, HypermnesiaError):
+            raise
+        raise ConfigError(
+            f"the network {net.name} must take samples of shape {tuple(shape)}",
+            got=str(error).splitlines()[0],
+            cure="choose another target.net or other target.hidden",
+        ) from error
+
+
+def optimizer_settings(config: OptimizerConfig) -> OptimizerSettings:
+    """The optimiser that `config` describes.
+
+    Raises:
+        ConfigError: it does not exist, or takes no such option.
+    """
+    options: dict[str, Any] = {
+        name: value for name in _OPTIONS if (value := getattr(config, name)) is not None
+    }
+    known = inspect.signature(OPTIMIZERS[config.name]).parameters
+    for name in options:
+        if name not in known:
+            raise unknown_name(
+                f"option of {config.name}", name, [n for n in _OPTIONS if n in known]
+            )
+    return OptimizerSettings(config.name, config.lr, options, config.schedule)
+
+
+def train_settings(config: ExperimentConfig) -> TrainSettings:
+    """How long and on what to train."""
+    return TrainSettings(evaluate_on=config.data.evaluate_on, **dict(config.train))
+
+
+def device_of(machine: MachineConfig) -> torch.device:
+    """The device that the machine section asks for.
+
+    Raises:
+        ConfigError: a GPU is asked for and there is none.
+    """
+    found = torch.cuda.is_available()
+    if machine.device == "cuda" and not found:
+        raise ConfigError(
+            "machine.device=cuda needs a GPU that torch can use",
+            got="none",
+            cure="use --device cpu or auto",
+        )
+    return torch.device("cuda" if found and machine.device != "cpu" else "cpu")
+
+
+def _regularizer(config: ExperimentConfig) -> RegularizerSettings:
+    section = config.regularizer
+    if section.subset is not None:
+        raise ConfigError(
+            "regularizer.subset needs a sampled regularizer, which is still to come",
+            got=section.subset,
+            cure="set it to null",
+        )
+    return RegularizerSettings(section.beta, section.kind, section.lookahead)

@@ -1,0 +1,197 @@
+"""The resolved configuration of a run: every field bounded, nothing implied, nothing extra."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationError,
+    model_validator,
+)
+
+from hypermnesia.errors import ConfigError
+from hypermnesia.experiments.config_errors import as_config_error
+
+
+def _number(value: object) -> object:
+    """A text such as `1e-3`, which YAML 1.1 does not read as a number, as the number it is."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+Number = Annotated[float, Field(strict=True), BeforeValidator(_number)]
+Integer = Annotated[int, Field(strict=True)]
+Positive = Annotated[Number, Field(gt=0, le=1e9)]
+NonNegative = Annotated[Number, Field(ge=0, le=1e9)]
+Fraction = Annotated[Number, Field(ge=0, lt=1)]
+Width = Annotated[Integer, Field(ge=1, le=10_000_000)]
+Seed = Annotated[Integer, Field(ge=0, le=2**63 - 1)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class RecipeRef(_Section):
+    """Where the defaults came from; for the reader, no part of the identity."""
+
+    name: Name
+    source: str = Field(max_length=10_000)
+
+
+class DataConfig(_Section):
+    """The sequence of tasks.
+
+    Attributes:
+        tasks: number of tasks.
+        padding: pixels of zeros around each image.
+        class_order: seed of a random order of the classes; None for the natural order.
+        validation: training samples of each task that are held out.
+        evaluate_on: the part that the accuracy matrix is about.
+    """
+
+    tasks: Annotated[Integer, Field(ge=1, le=100_000)]
+    padding: Annotated[Integer, Field(ge=0, le=64)] = 0
+    class_order: Seed | None = None
+    validation: Annotated[Integer, Field(ge=0, le=10**9)] = 0
+    evaluate_on: Literal["test", "validation"] = "test"
+
+    @model_validator(mode="after")
+    def _has_validation(self) -> DataConfig:
+        if self.evaluate_on == "validation" and self.validation == 0:
+            raise ConfigError(
+                "data.evaluate_on=validation needs held-out data",
+                got="data.validation=0",
+                cure="set data.validation to a number of samples",
+            )
+        return self
+
+
+class TargetConfig(_Section):
+    """The target network, and how it is used.
+
+    Attributes:
+        net: name of the network.
+        hidden: widths of its hidden layers.
+        generated: name patterns of the parameters that a hypernetwork makes.
+        head: name of the output layer; None for the last linear layer.
+        train_shared: go on training parameters that are not generated after the first task.
+    """
+
+    net: Name
+    hidden: tuple[Width, ...] = ()
+    generated: Annotated[tuple[Name, ...], Field(min_length=1)] = ("*",)
+    head: Name | None = None
+    train_shared: StrictBool = False
+
+
+class HypernetConfig(_Section):
+    """Sizes of the hypernetwork, and how the weight vector is cut into chunks."""
+
+    hidden: tuple[Width, ...] = ()
+    plan: Literal["full", "even", "layer"] = "even"
+    chunk: Width | None = None
+    task_embedding: Width
+    chunk_embedding: Annotated[Integer, Field(ge=0, le=10_000_000)] = 0
+    activation: Literal["relu", "elu", "sigmoid", "tanh"] = "relu"
+    init: Literal["xavier", "hyperfan"] = "xavier"
+
+    @model_validator(mode="after")
+    def _chunk_fits_plan(self) -> HypernetConfig:
+        if self.plan == "even" and self.chunk is None:
+            raise ConfigError(
+                "hypernet.plan=even needs the size of a chunk",
+                got="hypernet.chunk=null",
+                cure="set hypernet.chunk, or hypernet.plan=full",
+            )
+        return self
+
+
+class RegularizerConfig(_Section):
+    """Strength and form of the output regulariser."""
+
+    beta: NonNegative
+    kind: Literal["direct"] = "direct"
+    lookahead: Literal["optimizer", "sgd", "none"] = "optimizer"
+    subset: Width | None = None
+
+
+class OptimizerConfig(_Section):
+    """One optimiser; None leaves a setting to torch.
+
+    Attributes:
+        schedule: share of a task done -> factor of `lr` from there on.
+    """
+
+    name: Name = "adam"
+    lr: Positive
+    betas: tuple[Fraction, Fraction] | None = None
+    eps: Positive | None = None
+    momentum: Fraction | None = None
+    weight_decay: NonNegative | None = None
+    schedule: dict[Fraction, NonNegative] = Field(default_factory=dict)
+
+
+class TrainConfig(_Section):
+    """How long and on which batches each task is trained: `iterations` or `epochs`."""
+
+    iterations: Annotated[Integer, Field(ge=1, le=10**9)] | None = None
+    epochs: Annotated[Integer, Field(ge=1, le=10**6)] | None = None
+    batch_size: Annotated[Integer, Field(ge=1, le=10**6)] = 128
+    augment: Name | None = None
+    checkpoint_seconds: Positive = 60.0
+
+    @model_validator(mode="after")
+    def _one_length(self) -> TrainConfig:
+        if (self.iterations is None) == (self.epochs is None):
+            raise ConfigError(
+                "exactly one of train.iterations and train.epochs must be set",
+                got=f"iterations={self.iterations}, epochs={self.epochs}",
+                cure="set the other one to null",
+            )
+        return self
+
+
+class MachineConfig(_Section):
+    """Where a run happens; no part of its identity."""
+
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    threads: Annotated[Integer, Field(ge=1, le=1024)] | None = None
+    data_dir: str | None = None
+
+
+class ExperimentConfig(_Section):
+    """One benchmark, one method, one scenario and all their settings."""
+
+    format: Literal[1] = 1
+    benchmark: Name
+    method: Name
+    scenario: Literal["task", "domain", "class"]
+    recipe: RecipeRef
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=100_000)]
+    data: DataConfig
+    target: TargetConfig
+    hypernet: HypernetConfig
+    regularizer: RegularizerConfig
+    optimizer: OptimizerConfig
+    embedding_optimizer: OptimizerConfig
+    train: TrainConfig
+    machine: MachineConfig = MachineConfig()
+
+
+def validated(raw: dict[str, Any]) -> ExperimentConfig:
+    """The configuration in `raw`; the first thing wrong with it becomes a `ConfigError`."""
+    try:
+        return ExperimentConfig.model_validate(raw)
+    except ValidationError as error:
+        raise as_config_error(error, ExperimentConfig) from None

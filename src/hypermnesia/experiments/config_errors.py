@@ -1,0 +1,48 @@
+"""What pydantic found wrong, as one line: the field, the rule, the value and a cure."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Iterator
+
+from pydantic import BaseModel, ValidationError
+
+from hypermnesia.errors import ConfigError
+from hypermnesia.registry import unknown_name
+
+
+def sections(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    """Fields of `model` that hold further fields, with their models."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield name, field.annotation
+
+
+def field_paths(model: type[BaseModel]) -> list[str]:
+    """Every field of `model` as `field` or `section.field`."""
+    nested = dict(sections(model))
+    return [
+        path
+        for name in model.model_fields
+        for path in (
+            [f"{name}.{leaf}" for leaf in nested[name].model_fields] if name in nested else [name]
+        )
+    ]
+
+
+def as_config_error(error: ValidationError, model: type[BaseModel]) -> ConfigError:
+    """The first problem in `error` as a `ConfigError`."""
+    first = error.errors(include_url=False)[0]
+    path = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        nested = dict(sections(model))
+        top, inner = str(first["loc"][0]), len(first["loc"]) > 1
+        known = [f"{top}.{f}" for f in nested[top].model_fields] if inner else model.model_fields
+        return unknown_name("field", path, known)
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, ConfigError):
+        return cause
+    rule = first["msg"].replace("Input should be", "must be").replace("Value error, ", "")
+    if first["type"] == "missing":
+        return ConfigError(f"{path} must be set", cure=f"add it: --set {path}=VALUE")
+    return ConfigError(f"{path} {rule[0].lower()}{rule[1:]}", got=reprlib.repr(first["input"]))

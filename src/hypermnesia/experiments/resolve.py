@@ -1,0 +1,92 @@
+"""From what a user asks for to resolved configurations: recipe, then method, then overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypermnesia.data.benchmarks import BENCHMARKS
+from hypermnesia.data.scenarios import scenario_name
+from hypermnesia.errors import ConfigError
+from hypermnesia.experiments.build import benchmark_settings, device_of
+from hypermnesia.experiments.config import ExperimentConfig, validated
+from hypermnesia.experiments.overrides import merged, parsed
+from hypermnesia.experiments.recipes import load_recipe
+from hypermnesia.methods import METHODS
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to run, as a user says it.
+
+    Attributes:
+        benchmark: name of the benchmark.
+        methods: names of the methods; a configuration is resolved for each.
+        scenario: a scenario's name or alias.
+        seeds: one training for each.
+        recipe: name of the recipe; None for the benchmark's default.
+        assignments: `section.field=value` texts, the last word on a field.
+        options: fields that an option of their own sets, by section; None says nothing.
+    """
+
+    benchmark: str
+    methods: Sequence[str] = ("hnet",)
+    scenario: str = "task"
+    seeds: Sequence[int] = (0,)
+    recipe: str | None = None
+    assignments: Sequence[str] = ()
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def resolve(request: Request) -> list[ExperimentConfig]:
+    """A checked configuration for each method of `request`.
+
+    Raises:
+        ConfigError: an unknown name, an impossible value, or a method that cannot do the
+            scenario.
+    """
+    BENCHMARKS[request.benchmark]
+    if len(set(request.methods)) != len(request.methods):
+        raise ConfigError("a method can be named once", got=", ".join(request.methods))
+    return [_resolve_one(request, method) for method in request.methods]
+
+
+def _resolve_one(request: Request, method: str) -> ExperimentConfig:
+    scenario = scenario_name(request.scenario)
+    recipe = load_recipe(request.benchmark, request.recipe)
+    options = {
+        section: {name: value for name, value in fields.items() if value is not None}
+        for section, fields in request.options.items()
+    }
+    raw = merged(recipe.for_method(method), options)
+    raw = merged(raw, parsed(request.assignments))
+    raw["embedding_optimizer"] = {**raw["optimizer"], **raw.get("embedding_optimizer", {})}
+    names = {"benchmark": request.benchmark, "method": method, "scenario": scenario}
+    reference = {"name": recipe.name, "source": recipe.source}
+    config = validated({**raw, **names, "recipe": reference, "seeds": tuple(request.seeds)})
+    check(config)
+    return config
+
+
+def check(config: ExperimentConfig) -> None:
+    """Everything about a configuration that can be wrong before data are read.
+
+    Raises:
+        ConfigError: names or values that do not exist or do not go together.
+    """
+    check_pairing(config.method, config.scenario)
+    BENCHMARKS[config.benchmark].count(benchmark_settings(config))
+    device_of(config.machine)
+
+
+def check_pairing(method: str, scenario: str) -> None:
+    """Raise `ConfigError` for a method that does not exist or cannot do the scenario."""
+    entry = METHODS[method]
+    if scenario not in entry.scenarios:
+        able = [name for name in METHODS if scenario in METHODS[name].scenarios]
+        raise ConfigError(
+            f"the method {method} works in the scenarios {', '.join(entry.scenarios)}",
+            got=f"'{scenario}'",
+            cure=f"methods for it: {', '.join(able) or 'none'}",
+        )

@@ -1,0 +1,161 @@
+"""The folder of a run: where things are, and whether it may be continued."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hypermnesia.errors import ConfigError, RunError
+from hypermnesia.experiments.config import ExperimentConfig, validated
+from hypermnesia.experiments.files import read_text, told_as_run_error, write_text
+from hypermnesia.experiments.identity import first_difference, identity
+from hypermnesia.experiments.lock import locked
+
+CONFIG = "config.yaml"
+_HEADER = "# The resolved configuration; a run whose file was edited is refused.\n"
+
+
+class RunFolder:
+    """Paths inside a run folder, and its configuration file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / CONFIG
+        self.environment = path / "environment.json"
+        self.summary = path / "summary.json"
+        self.matrix = path / "accuracy_matrix.csv"
+
+    def seed(self, seed: int) -> SeedFolder:
+        """The folder of one seed's training."""
+        return SeedFolder(self.path / f"seed-{seed}")
+
+    def seed_folders(self) -> list[SeedFolder]:
+        """Folders of the seeds begun so far."""
+        return [SeedFolder(path) for path in sorted(self.path.glob("seed-*"))]
+
+    def finished_seeds(self) -> list[int]:
+        """Seeds whose training ended."""
+        numbers = (folder.path.name.removeprefix("seed-") for folder in self.seed_folders())
+        return sorted(int(n) for n in numbers if n.isdecimal() and self.seed(int(n)).finished)
+
+    def write_config(self, config: ExperimentConfig) -> None:
+        """Store the configuration, with its identity against later edits."""
+        fields = {**config.model_dump(mode="python"), "identity": identity(config)}
+        text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=100)
+        write_text(self.config, _HEADER + text)
+
+    def read_config(self) -> ExperimentConfig:
+        """The stored configuration.
+
+        Raises:
+            RunError: it is missing, damaged, or no longer what the run began with.
+        """
+        if not self.config.is_file():
+            raise RunError(
+                f"a run folder holds a {CONFIG}",
+                got=f"{self.path} without one",
+                cure="name a folder that `hypermnesia run` made",
+            )
+        fields = _fields(self.config)
+        stored = fields.pop("identity", None)
+        try:
+            config = validated(fields)
+        except ConfigError as error:
+            raise _edited(self.config, str(error)) from None
+        if stored != identity(config):
+            raise _edited(self.config, "a configuration that does not match its identity")
+        return config
+
+
+class SeedFolder:
+    """Paths of one seed's training."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.metrics = path / "metrics.jsonl"
+        self.matrix = path / "accuracy_matrix.csv"
+        self.result = path / "result.json"
+        self.checkpoints = path / "checkpoints"
+        self.weights = path / "weights.safetensors"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the training ended; the result is the last file written."""
+        return self.result.is_file()
+
+
+@contextmanager
+def opened(path: Path, config: ExperimentConfig, *, overwrite: bool) -> Iterator[RunFolder]:
+    """The run folder at `path`, locked and ready for `config`.
+
+    A run of the same identity is continued: its seeds are added to those of `config`.
+
+    Raises:
+        RunError: the folder cannot be written, is in use, holds another run and `overwrite` is
+            not set, or holds something that is no run.
+    """
+    with locked(path):
+        folder = RunFolder(path)
+        if overwrite and folder.config.is_file():
+            _clear(folder)
+        if folder.config.is_file():
+            config = _joined(config, folder)
+        elif _foreign(path):
+            raise RunError(
+                "a new run needs a folder that is new or empty",
+                got=f"{path} with other files",
+                cure="choose another one with --name or --out",
+            )
+        folder.write_config(config)
+        yield folder
+
+
+def _joined(config: ExperimentConfig, folder: RunFolder) -> ExperimentConfig:
+    there = folder.read_config()
+    difference = first_difference(config, there)
+    if difference is not None:
+        raise RunError(
+            f"{folder.path} holds a run with another configuration",
+            got=difference,
+            cure="choose another folder with --name or --out, or replace it with --overwrite",
+        )
+    seeds = tuple(sorted({*there.seeds, *config.seeds}))
+    return config.model_copy(update={"seeds": seeds})
+
+
+def _clear(folder: RunFolder) -> None:
+    # Results first, the configuration last: a folder half cleared is still a run, never a
+    # finished one.
+    with told_as_run_error(folder.path, "the run folder must be writable"):
+        for seed in folder.seed_folders():
+            seed.result.unlink(missing_ok=True)
+            shutil.rmtree(seed.path)
+        for file in (folder.environment, folder.summary, folder.matrix, folder.config):
+            file.unlink(missing_ok=True)
+
+
+def _foreign(path: Path) -> list[Path]:
+    return [entry for entry in path.iterdir() if not entry.name.startswith(".")]
+
+
+def _fields(path: Path) -> dict[str, Any]:
+    try:
+        fields = yaml.safe_load(read_text(path))
+    except (yaml.YAMLError, ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict):
+        raise _edited(path, "a file that is not YAML with fields")
+    return fields
+
+
+def _edited(path: Path, got: str) -> RunError:
+    return RunError(
+        f"{path} must be as the run began",
+        got=got,
+        cure="undo the edit, or start another run with --set and --name",
+    )
