@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_run import CPU, Linear, Run, make_tasks
+
+from hypermnesia.data.types import Task
+from hypermnesia.errors import ConfigError
+from hypermnesia.methods.base import Method, TaskSpec
+from hypermnesia.seeding import Generators
+from hypermnesia.training import Evaluation, NullObserver, Phase, TrainSettings, train
+from hypermnesia.training.placement import place
+from hypermnesia.training.plan import plan
+
+
+class Heard(NullObserver):
+    def __init__(self) -> None:
+        self.total = 0
+        self.updates: list[tuple[int, int]] = []
+        self.rows: list[tuple[int, int]] = []
+
+    def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:
+        self.total = total_iterations
+
+    def on_update(self, phase: Phase, iteration: int, metrics: object) -> None:
+        self.updates.append((phase.index, iteration))
+
+    def on_task_end(self, phase: Phase, row: Sequence[Evaluation]) -> None:
+        self.rows.append((phase.row, len(row)))
+
+
+def test_the_stand_in_is_a_method() -> None:
+    assert isinstance(Linear(Generators(0)), Method)
+
+
+def test_tasks_are_learned_in_turn_and_the_lower_triangle_is_filled(tmp_path: Path) -> None:
+    run = Run(tmp_path, iterations=30, tasks=make_tasks(3))
+    result = run.go()
+    assert run.method.specs == [TaskSpec(2, 30)] * 3
+    assert run.method.ended == 3
+    filled = ~np.isnan(result.accuracy)
+    np.testing.assert_array_equal(filled, np.tril(np.ones((3, 3), dtype=bool)))
+    assert np.nanmin(result.accuracy) > 90
+    assert result.inference is None
+    assert len(result.seconds_per_iteration) == 3
+    assert 0 < sum(result.seconds_per_iteration) * 30 < result.seconds
+    assert result.peak_memory_mb > 1
+    assert result.compression == 0.5
+
+
+def test_a_joint_run_is_one_phase_and_fills_the_last_row(tmp_path: Path) -> None:
+    run = Run(tmp_path, iterations=20, tasks=make_tasks(3), scenario="class", trains_on="all")
+    result = run.go()
+    assert run.method.specs == [TaskSpec(2, 60)] * 3
+    assert run.method.ended == 1
+    assert np.isnan(result.accuracy[:2]).all()
+    assert not np.isnan(result.accuracy[2]).any()
+    assert result.inference is not None
+    assert len(result.seconds_per_iteration) == 1
+
+
+def test_observers_hear_everything_in_order() -> None:
+    generators, heard = Generators(0), Heard()
+    settings = TrainSettings(batch_size=4, iterations=2)
+    method, tasks = Linear(generators), make_tasks()
+    train(method, tasks, settings=settings, generators=generators, observer=heard, device=CPU)
+    assert heard.total == 4
+    assert heard.updates == [(0, 1), (0, 2), (1, 1), (1, 2)]
+    assert heard.rows == [(0, 1), (1, 2)]
+
+
+def test_log_lines(tmp_path: Path) -> None:
+    Run(tmp_path, iterations=2).go()
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["kind"] for line in lines] == ["update", "update", "evaluation"] * 2
+    assert lines[3].keys() == {"kind", "task", "iteration", "loss", "accuracy"}
+    assert (lines[3]["task"], lines[3]["iteration"]) == (1, 1)
+    assert len(lines[5]["accuracy"]) == 2
+    assert lines[5]["inference"] is None
+
+
+def test_evaluates_on_validation_when_told(tmp_path: Path) -> None:
+    tasks = [
+        replace(task, validation=replace(task.test, y=1 - task.test.y)) for task in make_tasks()
+    ]
+    on_test = Run(tmp_path / "a", tasks=tasks).go().accuracy
+    on_validation = Run(tmp_path / "b", tasks=tasks, evaluate_on="validation").go().accuracy
+    np.testing.assert_allclose(on_validation, 100 - on_test)
+
+
+@pytest.mark.parametrize(("samples", "batch", "updates"), [(10, 4, 6), (8, 4, 6), (3, 4, 3)])
+def test_epochs_become_full_batches(samples: int, batch: int, updates: int) -> None:
+    settings = TrainSettings(batch_size=batch, epochs=3)
+    assert plan(make_tasks(1, samples), settings, "task")[0].iterations == updates
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"iterations": 1, "epochs": 1},
+        {},
+        {"iterations": 0},
+        {"epochs": -1},
+        {"iterations": 1, "batch_size": 0},
+        {"iterations": 1, "checkpoint_seconds": -1.0},
+        {"iterations": 1, "checkpoint_seconds": float("nan")},
+        {"iterations": 1, "evaluate_on": "train"},
+        {"iterations": 1, "evaluate_batch_size": 0},
+    ],
+)
+def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        TrainSettings(**{"batch_size": 4} | wrong)  # type: ignore[arg-type]
+
+
+def test_impossible_plans_are_refused() -> None:
+    settings = TrainSettings(batch_size=4, iterations=1)
+    on_validation = replace(settings, evaluate_on="validation")
+    task, other = make_tasks()
+    empty = replace(task.test, x=task.test.x[:0], y=task.test.y[:0])
+    for tasks, chosen in [
+        ([], settings),
+        ([other, task], settings),
+        ([replace(task, validation=None)], on_validation),
+        ([replace(task, train=empty)], settings),
+        ([replace(task, test=empty)], settings),
+    ]:
+        with pytest.raises(ConfigError):
+            plan(tasks, chosen, "task")
+
+
+def test_an_unknown_augmentation_is_refused_before_training(tmp_path: Path) -> None:
+    run = Run(tmp_path, augment="flip-corp")
+    with pytest.raises(ConfigError, match="did you mean 'flip-crop'"):
+        run.go()
+    assert not run.method.specs
+
+
+def test_placing_keeps_shared_storage_shared() -> None:
+    meta = torch.device("meta")
+    task, other = make_tasks()
+    x = torch.zeros(14, 3)
+    rows = torch.arange(14)
+    tasks = [
+        replace(task, train=replace(task.train, x=x, rows=rows), validation=None),
+        replace(other, train=replace(other.train, x=x)),
+    ]
+    placed = place(tasks, meta)
+    assert placed[0].train.x is placed[1].train.x
+    assert placed[0].train.rows is not None
+    assert {placed[0].train.rows.device, placed[0].train.y.device} == {meta}
+    assert placed[0].validation is None

@@ -1,0 +1,172 @@
+"""A run that takes milliseconds: small tasks, a linear method, and observers that crash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hypermnesia.data.scenarios import Scenario, ScenarioName
+from hypermnesia.data.types import Batch, Part, Task
+from hypermnesia.methods.base import Prediction, State, TaskSpec, accuracy
+from hypermnesia.seeding import Generators
+from hypermnesia.training import (
+    CheckpointStore,
+    MetricsLog,
+    NullObserver,
+    ObserverGroup,
+    Phase,
+    TrainResult,
+    TrainSettings,
+    train,
+)
+
+CPU = torch.device("cpu")
+
+
+def make_tasks(count: int = 2, samples: int = 14, features: int = 3) -> list[Task]:
+    def part(task: int, kind: int) -> Part:
+        generator = torch.Generator().manual_seed(10 * task + kind)
+        y = torch.arange(samples) % 2
+        x = torch.randn(samples, features, generator=generator)
+        x[:, task % features] += 4.0 * (2 * y - 1)
+        return Part(x, y, task)
+
+    return [Task(t, f"t{t}", 2, part(t, 0), part(t, 1), part(t, 2)) for t in range(count)]
+
+
+class Linear:
+    """A linear softmax classifier over all columns, with momentum and noisy gradients."""
+
+    def __init__(
+        self,
+        generators: Generators,
+        scenario: ScenarioName = "task",
+        trains_on: Literal["task", "all"] = "task",
+    ) -> None:
+        self.scenario = Scenario(scenario)
+        self.trains_on: Literal["task", "all"] = trains_on
+        self.generators = generators
+        self.specs: list[TaskSpec] = []
+        self.ended = 0
+        self._grow(torch.zeros(0, 4))
+
+    def _grow(self, weight: Tensor) -> None:
+        self.weight = weight.requires_grad_()
+        self.optimizer = torch.optim.SGD([self.weight], lr=0.1, momentum=0.9)
+
+    def begin_task(self, spec: TaskSpec) -> None:
+        self.specs.append(spec)
+        old = len(self.weight)
+        self.scenario = self.scenario.add(spec.outputs)
+        new = torch.randn(self.scenario.columns - old, 4, generator=self.generators["init"])
+        self._grow(torch.cat([self.weight.detach(), 0.1 * new]))
+
+    def _logits(self, x: Tensor) -> Tensor:
+        return F.pad(x, (0, 1), value=1.0) @ self.weight.T
+
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        logits = self._logits(batch.x).masked_fill(~self.scenario.active(batch.task), -1e9)
+        labels = self.scenario.labels(batch.y, batch.task)
+        loss = F.cross_entropy(logits, labels)
+        self.optimizer.zero_grad()
+        loss.backward()
+        assert self.weight.grad is not None
+        self.weight.grad += 0.01 * torch.randn(
+            self.weight.shape, generator=self.generators["noise"]
+        )
+        self.optimizer.step()
+        return {"loss": loss.detach(), "accuracy": accuracy(logits.detach(), labels)}
+
+    def end_task(self) -> None:
+        self.ended += 1
+
+    def predict(self, x: Tensor, task: int | None = None) -> Prediction:
+        logits = self._logits(x)
+        if task is not None:
+            given = torch.full((len(x),), task)
+            return Prediction(logits[:, self.scenario.candidates(task)], given)
+        return Prediction(logits, logits.argmax(-1) // 2 if self._infers else None)
+
+    @property
+    def _infers(self) -> bool:
+        return self.scenario.name == "class"
+
+    def compression(self) -> float:
+        return 0.5
+
+    def state_dict(self) -> State:
+        return {
+            "heads": self.scenario.heads,
+            "weight": self.weight,
+            "optimizer": self.optimizer.state_dict(),
+            "ended": self.ended,
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        self.scenario = Scenario(self.scenario.name, tuple(state["heads"]))
+        self.ended = state["ended"]
+        self._grow(state["weight"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+class CrashError(Exception):
+    """Stands for whatever ends a process."""
+
+
+class CrashAt(NullObserver):
+    """Calls `crash` after the `at`-th update of this process, before it can be saved."""
+
+    def __init__(self, at: int | None, crash: Callable[[], None]) -> None:
+        self.left, self.crash = at, crash
+
+    def on_update(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> None:
+        if self.left is not None:
+            self.left -= 1
+            if self.left == 0:
+                self.crash()
+
+
+def crash() -> None:
+    raise CrashError
+
+
+class Run:
+    """One process's attempt at a run in `folder`; `go` may crash, and another Run go on."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        scenario: ScenarioName = "task",
+        trains_on: Literal["task", "all"] = "task",
+        owner: str = "run",
+        tasks: list[Task] | None = None,
+        **settings: Any,
+    ) -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
+        self.generators = Generators(7)
+        self.method = Linear(self.generators, scenario, trains_on)
+        self.store = CheckpointStore(folder / "checkpoints", owner)
+        self.tasks = make_tasks() if tasks is None else tasks
+        self.settings = TrainSettings(**{"batch_size": 4, "iterations": 5} | settings)
+
+    def go(self, crash_at: int | None = None, crash: Callable[[], None] = crash) -> TrainResult:
+        log = MetricsLog(self.folder / "metrics.jsonl", every=1)
+        return train(
+            self.method,
+            self.tasks,
+            settings=self.settings,
+            generators=self.generators,
+            observer=ObserverGroup(log, CrashAt(crash_at, crash)),
+            device=CPU,
+            checkpoints=self.store,
+        )
+
+    def log(self) -> bytes:
+        return (self.folder / "metrics.jsonl").read_bytes()
