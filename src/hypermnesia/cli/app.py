@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,8 +29,10 @@ app.command("run")(run_command)
 app.command("resume")(resume_command)
 app.command("list")(list_command)
 
-# typer brings a copy of click from 0.20 on and uses the installed one before: same class, two homes
-_CommandLineError = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+# Newer versions of typer carry their own copy of click: the same class has two homes.
+_CommandLineError: Any = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+)
 
 
 def _show_version(wanted: bool) -> None:
@@ -67,10 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error))
     except typer.Abort:
         return 130
-    except Exception as error:
-        if not isinstance(error, _CommandLineError):
-            raise
-        return _fail(error.format_message()) if error.args or str(error) else 2
+    except _CommandLineError as error:
+        message = error.format_message()  # empty where the help was shown instead
+        return _fail(message) if message else 2
     return code if isinstance(code, int) else 0
 
 

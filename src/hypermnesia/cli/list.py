@@ -20,7 +20,7 @@ def list_command(
     Example: hypermnesia list recipes
     """
     if kind not in _KINDS:
-        raise unknown_name("list", kind, _KINDS)
+        raise unknown_name("list to show", kind, _KINDS)
     from rich import box
     from rich.table import Table
 
@@ -59,15 +59,11 @@ def _recipes() -> tuple[Sequence[str], Rows]:
     from hypermnesia.data.benchmarks import BENCHMARKS
     from hypermnesia.experiments.recipes import load_recipe, recipe_names
 
-    rows = [
-        (
-            benchmark,
-            name + (" (default)" if position == 0 else ""),
-            load_recipe(benchmark, name).source,
-        )
-        for benchmark in BENCHMARKS
-        for position, name in enumerate(recipe_names(benchmark))
-    ]
+    rows = []
+    for benchmark in BENCHMARKS:
+        for position, name in enumerate(recipe_names(benchmark)):
+            mark = " (default)" if position == 0 else ""
+            rows.append((benchmark, name + mark, load_recipe(benchmark, name).source))
     return ("benchmark", "recipe", "source"), rows
 
 

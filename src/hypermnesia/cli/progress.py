@@ -26,7 +26,7 @@ _BAR_SECONDS, _LINE_SECONDS = 0.3, 10.0
 def watching() -> Iterator[Watch]:
     """A watch that suits stderr."""
     if not sys.stderr.isatty():
-        yield lambda config, seed, folder: LineProgress(_title(config, seed))
+        yield lambda config, seed: LineProgress(_title(config, seed))
         return
     columns = (
         TextColumn("{task.description}"),
@@ -35,7 +35,7 @@ def watching() -> Iterator[Watch]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        yield lambda config, seed, folder: BarProgress(bar, _title(config, seed))
+        yield lambda config, seed: BarProgress(bar, _title(config, seed))
 
 
 def _title(config: ExperimentConfig, seed: int) -> str:
@@ -66,13 +66,11 @@ class _Reader(NullObserver):
     def on_update(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> None:
         self.done += 1
         now = time.monotonic()
-        if now - self._last >= self.every or self.done == self.total:
+        if now - self._last >= self.every:
             self._last = now
             loss, accuracy = float(metrics["loss"]), float(metrics["accuracy"])
-            self.report(
-                f"task {phase.row + 1}/{self.tasks} ({phase.name})  loss {loss:.4f}  "
-                f"accuracy {100 * accuracy:.1f}%"
-            )
+            where = f"task {phase.row + 1}/{self.tasks}, {iteration}/{phase.iterations}"
+            self.report(f"{where}  loss {loss:.4f}  accuracy {100 * accuracy:.1f}%")
 
     def seconds_left(self) -> float:
         """At the mean pace of this process."""

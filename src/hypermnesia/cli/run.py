@@ -16,7 +16,7 @@ def run_command(
         list[str], typer.Option(help="One, or several with commas; see `list methods`.")
     ] = ["hnet"],  # noqa: B006 (typer reads the default, nothing changes it)
     scenario: Annotated[
-        str, typer.Option(help="task, domain, class, or CL1, TIL, 1, ...")
+        str, typer.Option(help="task, domain or class; CL1, TIL, 1 and so on do as well.")
     ] = "task",
     seeds: Annotated[str, typer.Option(help="For example 0-2 or 0,3,5-7.")] = "0",
     recipe: Annotated[
@@ -45,10 +45,11 @@ def run_command(
     regularizer.beta=0.1
     """
     from hypermnesia.cli.session import train_and_show  # torch is slow to import
+    from hypermnesia.data.files import given_folder
     from hypermnesia.experiments.resolve import Request, resolve
     from hypermnesia.experiments.run import Place, run_all
 
-    folder = None if data_dir is None else str(data_dir.expanduser().resolve())
+    folder = given_folder(data_dir)
     request = Request(
         benchmark,
         methods=[part.strip() for text in method for part in text.split(",")],
@@ -58,7 +59,11 @@ def run_command(
         assignments=assignments or (),
         options={
             "data": {"tasks": tasks, "class_order": class_order},
-            "machine": {"device": device, "threads": threads, "data_dir": folder},
+            "machine": {
+                "device": device,
+                "threads": threads,
+                "data_dir": None if folder is None else str(folder.resolve()),
+            },
         },
     )
     configs = resolve(request)

@@ -1,0 +1,1 @@
+"""Experiments: configurations, recipes, and runs that leave a folder of results."""

@@ -91,12 +91,11 @@ def optimizer_settings(config: OptimizerConfig) -> OptimizerSettings:
     options: dict[str, Any] = {
         name: value for name in _OPTIONS if (value := getattr(config, name)) is not None
     }
-    known = inspect.signature(OPTIMIZERS[config.name]).parameters
+    taken = inspect.signature(OPTIMIZERS[config.name]).parameters
+    known = [name for name in _OPTIONS if name in taken]
     for name in options:
         if name not in known:
-            raise unknown_name(
-                f"option of {config.name}", name, [n for n in _OPTIONS if n in known]
-            )
+            raise unknown_name(f"option of {config.name}", name, known)
     return OptimizerSettings(config.name, config.lr, options, config.schedule)
 
 

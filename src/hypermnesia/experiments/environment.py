@@ -60,8 +60,7 @@ def _commit() -> str | None:
 def _cpu_name() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-        return next(
-            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
-        )
+        name = next(line for line in lines if line.startswith("model name"))
+        return name.partition(":")[2].strip()
     except (OSError, StopIteration):
         return platform.processor()

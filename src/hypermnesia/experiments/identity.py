@@ -9,7 +9,12 @@ from typing import Any
 from hypermnesia.experiments.config import ExperimentConfig
 from hypermnesia.methods import METHODS
 
-_NEUTRAL = {"recipe": True, "seeds": True, "machine": True, "train": {"checkpoint_seconds"}}
+_NEUTRAL: dict[str, Any] = {
+    "recipe": True,
+    "seeds": True,
+    "machine": True,
+    "train": {"checkpoint_seconds"},
+}
 _OF_SOME_METHODS = ("hypernet", "regularizer", "embedding_optimizer")
 
 

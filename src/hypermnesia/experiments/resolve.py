@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hypermnesia.data.augment import AUGMENTATIONS
 from hypermnesia.data.benchmarks import BENCHMARKS
 from hypermnesia.data.scenarios import scenario_name
 from hypermnesia.errors import ConfigError
-from hypermnesia.experiments.build import benchmark_settings, device_of
+from hypermnesia.experiments.build import benchmark_settings, device_of, optimizer_settings
 from hypermnesia.experiments.config import ExperimentConfig, validated
 from hypermnesia.experiments.overrides import merged, parsed
 from hypermnesia.experiments.recipes import load_recipe
 from hypermnesia.methods import METHODS
+from hypermnesia.nets import NETS
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,11 @@ def check(config: ExperimentConfig) -> None:
     check_pairing(config.method, config.scenario)
     BENCHMARKS[config.benchmark].count(benchmark_settings(config))
     device_of(config.machine)
+    optimizer_settings(config.optimizer)
+    optimizer_settings(config.embedding_optimizer)
+    NETS[config.target.net]
+    if config.train.augment is not None:
+        AUGMENTATIONS[config.train.augment]
 
 
 def check_pairing(method: str, scenario: str) -> None:

@@ -17,7 +17,7 @@ from hypermnesia.experiments.config import ExperimentConfig
 from hypermnesia.experiments.files import read_json, read_text, write_json, write_text
 from hypermnesia.experiments.run_folder import RunFolder, SeedFolder
 from hypermnesia.metrics import Matrix
-from hypermnesia.training.loop import TrainResult
+from hypermnesia.training.progress import TrainResult
 
 FIGURES = (
     "acc",

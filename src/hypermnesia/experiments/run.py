@@ -34,8 +34,8 @@ from hypermnesia.training.observer import Observer, ObserverGroup
 from hypermnesia.training.pack import pack
 from hypermnesia.training.plan import plan
 
-Watch = Callable[[ExperimentConfig, int, Path], Observer]
-"""(configuration, seed, run folder) -> who shows the progress of that training."""
+Watch = Callable[[ExperimentConfig, int], Observer]
+"""(configuration, seed) -> who shows the progress of that training."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,9 @@ def run_all(configs: Sequence[ExperimentConfig], place: Place, watch: Watch) -> 
     """
     _check_name(configs, place)
     for config in configs:
-        rehearse(config)
+        finished = () if place.overwrite else RunFolder(place.folder(config)).finished_seeds()
+        if not set(config.seeds) <= set(finished):
+            rehearse(config)
     with ExitStack() as stack:
         folders = [
             stack.enter_context(opened(place.folder(config), config, overwrite=place.overwrite))
@@ -124,7 +126,7 @@ def _run_seeds(
     if unfinished:
         write_json(folder.environment, environment())
     for seed in unfinished:
-        _run_seed(folder.seed(seed), config, seed, watch(config, seed, folder.path))
+        _run_seed(folder.seed(seed), config, seed, watch(config, seed))
     everyone = sorted({*seeds, *folder.finished_seeds()})
     return summarize(folder, config, everyone)
 
