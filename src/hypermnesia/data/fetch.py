@@ -39,8 +39,7 @@ def fetch(urls: Collection[str], path: Path, verify: Callable[[Path], object]) -
                 pooch.HTTPDownloader(timeout=_TIMEOUT)(url, str(partial), None)
                 verify(partial)
             except (OSError, DataError) as error:  # all of requests' errors are OSErrors
-                reason = error.rule if isinstance(error, DataError) else type(error).__name__
-                failures.append(f"{url} ({reason})")
+                failures.append(f"{url} ({_reason(error)})")
             else:
                 os.replace(partial, path)
                 return
@@ -49,6 +48,12 @@ def fetch(urls: Collection[str], path: Path, verify: Callable[[Path], object]) -
         got=", ".join(failures),
         cure=f"check the network, or {OFFLINE_CURE}",
     )
+
+
+def _reason(error: OSError | DataError) -> str:
+    if isinstance(error, DataError):
+        return error.rule
+    return error.strerror or type(error).__name__
 
 
 def verify_md5(path: Path, md5: str) -> None:
@@ -71,23 +76,26 @@ def unpack(archive: Path, members: Collection[str], folder: Path) -> None:
     Raises:
         DataError: if a member is missing or no plain file, or if `folder` cannot be written.
     """
-    with scratch(folder) as temporary, tarfile.open(archive) as tar:
-        for member in members:
-            source = tar.extractfile(member) if _is_plain(tar, member) else None
-            if source is None:
-                raise DataError(
-                    "the archive must hold every file of the data set",
-                    got=f"{archive.name} without {member}",
-                    cure=OFFLINE_CURE,
-                )
-            partial = Path(temporary) / Path(member).name
-            with source, partial.open("wb") as target:
-                shutil.copyfileobj(source, target)
-            os.replace(partial, folder / partial.name)
+    try:
+        with scratch(folder) as temporary, tarfile.open(archive) as tar:
+            for member in members:
+                partial = Path(temporary) / Path(member).name
+                _write_member(tar, member, partial)
+                os.replace(partial, folder / partial.name)
+    except (OSError, EOFError, tarfile.TarError, KeyError) as error:
+        raise DataError(
+            "a downloaded archive must hold every file of the data set, and the cache have room",
+            got=f"{archive.name}: {error}",
+            cure=OFFLINE_CURE,
+        ) from error
 
 
-def _is_plain(tar: tarfile.TarFile, member: str) -> bool:
-    return member in tar.getnames() and tar.getmember(member).isreg()
+def _write_member(tar: tarfile.TarFile, member: str, path: Path) -> None:
+    source = tar.extractfile(member) if tar.getmember(member).isreg() else None
+    if source is None:
+        raise tarfile.ExtractError(f"{member} is no plain file")
+    with source, path.open("wb") as target:
+        shutil.copyfileobj(source, target)
 
 
 def scratch(folder: Path) -> TemporaryDirectory[str]:

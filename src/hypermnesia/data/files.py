@@ -78,4 +78,4 @@ class FileSet:
     def _find(self, folder: Path, name: str) -> Path | None:
         places = (*(folder / sub for sub in self.folders), folder)
         paths = (place / f"{name}{suffix}" for place in places for suffix in self.suffixes)
-        return next((path for path in paths if path.is_file()), None)
+        return next((path for path in paths if os.path.isfile(path)), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from hypermnesia.data.fetch import fetch
@@ -47,4 +48,4 @@ class MnistLike:
         for name in missing:
             urls = tuple(f"{mirror}{name}.gz" for mirror in self.mirrors)
             md5 = self.md5[FILES.index(name)]
-            fetch(urls, folder / f"{name}.gz", lambda path, md5=md5: read_idx(path, md5))
+            fetch(urls, folder / f"{name}.gz", partial(read_idx, md5=md5))

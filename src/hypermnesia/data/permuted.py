@@ -32,7 +32,7 @@ class Permutation:
 
     def __call__(self, x: Tensor) -> Tensor:
         """`x` (batch, *sample) with the entries of each sample in the new order."""
-        return x.flatten(1)[:, self.order.to(x.device)].reshape(x.shape)
+        return x.flatten(1).index_select(1, self.order.to(x.device)).reshape(x.shape)
 
 
 def permuted_tasks(

@@ -1,0 +1,67 @@
+import pytest
+import torch
+
+from hypermnesia.data.scenarios import Scenario, scenario_name
+from hypermnesia.errors import ConfigError
+
+HEADS = (2, 3, 1)
+Y = torch.tensor([1, 0, 2, 0])
+TASK = torch.tensor([0, 1, 1, 2])
+
+
+def scenario(name: str) -> Scenario:
+    built = Scenario(scenario_name(name))
+    for outputs in HEADS:
+        built = built.add(outputs)
+    return built
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "labels", "active"),
+    [
+        ("task", 6, [1, 2, 4, 5], ["110000", "001110", "001110", "000001"]),
+        ("domain", 3, [1, 0, 2, 0], ["110", "111", "111", "100"]),
+        ("class", 6, [1, 2, 4, 5], ["111111"] * 4),
+    ],
+)
+def test_columns_labels_and_active_with_unequal_heads(name, columns, labels, active) -> None:
+    built = scenario(name)
+    assert built.heads == HEADS
+    assert built.columns == columns
+    assert built.labels(Y, TASK).tolist() == labels
+    rows = ["".join(str(int(cell)) for cell in row) for row in built.active(TASK)]
+    assert rows == active
+
+
+@pytest.mark.parametrize("name", ["task", "domain", "class"])
+def test_right_answer_is_always_a_candidate(name: str) -> None:
+    built = scenario(name)
+    columns, active = built.labels(Y, TASK), built.active(TASK)
+    assert active.gather(1, columns[:, None]).all()
+    for index, task in enumerate(TASK.tolist()):
+        candidates = torch.arange(built.columns)[built.candidates(task)]
+        assert active[index].nonzero().squeeze(1).tolist() == candidates.tolist()
+
+
+@pytest.mark.parametrize("name", ["task", "domain", "class"])
+def test_a_later_task_moves_no_earlier_label(name: str) -> None:
+    before, after = scenario(name), scenario(name).add(4)
+    assert torch.equal(before.labels(Y, TASK), after.labels(Y, TASK))
+
+
+def test_no_task_no_columns() -> None:
+    assert [Scenario(name).columns for name in ("task", "domain", "class")] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("alias", "name"),
+    [("CL1", "task"), ("til", "task"), ("2", "domain"), ("Domain-IL", "domain"), ("CIL", "class")],
+)
+def test_aliases(alias: str, name: str) -> None:
+    assert scenario_name(alias) == name
+
+
+@pytest.mark.parametrize(("typo", "meant"), [("tsak", "task"), ("domian", "domain")])
+def test_typo_gets_a_suggestion(typo: str, meant: str) -> None:
+    with pytest.raises(ConfigError, match=f"did you mean '{meant}'"):
+        scenario_name(typo)
