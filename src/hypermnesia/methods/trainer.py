@@ -118,6 +118,7 @@ class HypernetTrainer:
     def end_task(self) -> None:
         """Drop what only the task's training needed."""
         self.snapshot, self.optimizers = None, {}
+        self.iteration = self.iterations = 0
 
     def state_dict(self) -> State:
         """Snapshot, optimisers and the position within a task."""

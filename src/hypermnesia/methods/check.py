@@ -1,0 +1,121 @@
+"""The method protocol as code: what every method must do, checked on a tiny problem."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hypermnesia.data.types import Batch
+from hypermnesia.methods.base import Method, TaskSpec
+from hypermnesia.seeding import Generators
+
+Build = Callable[[Generators], Method]
+
+_ITERATIONS = 6
+_INPUTS = 6
+
+
+def check_method(build: Build) -> None:
+    """Hold a method to the protocol.
+
+    The same seed gives the same run, bit for bit; another seed another one; saving and loading
+    in the middle of a task changes nothing; evaluating leaves the state untouched; and torch's
+    global generator is left alone.
+
+    Args:
+        build: makes a new method for samples of 6 inputs that draws from the given generators.
+
+    Raises:
+        AssertionError: a promise is broken; the message says which.
+    """
+    _same_seed_same_run(build)
+    _seed_matters(build)
+    _saving_mid_task_changes_nothing(build)
+    _evaluating_changes_nothing(build)
+    _global_generator_is_left_alone(build)
+
+
+def _require(holds: bool, promise: str) -> None:
+    if not holds:
+        raise AssertionError(f"broken promise of a method: {promise}")
+
+
+def _outputs(task: int) -> int:
+    return 2 + task % 2
+
+
+def _batch(task: int, iteration: int) -> Batch:
+    generator = torch.Generator().manual_seed(1000 * task + iteration)
+    y = torch.arange(16) % _outputs(task)
+    x = torch.randn(16, _INPUTS, generator=generator)
+    x[:, task % _INPUTS] += 2.0 * y
+    return Batch(x, y, torch.full_like(y, task))
+
+
+def _run(method: Method, start: int = 0, stop: int = 2 * _ITERATIONS) -> Method:
+    """Updates `start` to `stop` of two tasks; a task ends with its last update."""
+    for step in range(start, stop):
+        task, iteration = divmod(step, _ITERATIONS)
+        if iteration == 0:
+            method.begin_task(TaskSpec(_outputs(task), _ITERATIONS))
+        method.update(_batch(task, iteration))
+        if iteration == _ITERATIONS - 1:
+            method.end_task()
+    return method
+
+
+def _trained(build: Build, seed: int) -> Any:
+    return _run(build(Generators(seed))).state_dict()
+
+
+def _same_seed_same_run(build: Build) -> None:
+    _require(same_state(_trained(build, 1), _trained(build, 1)), "same seed, same run")
+
+
+def _seed_matters(build: Build) -> None:
+    _require(not same_state(_trained(build, 1), _trained(build, 2)), "the seed matters")
+
+
+def _saving_mid_task_changes_nothing(build: Build) -> None:
+    for stop in (3, _ITERATIONS, _ITERATIONS + 3):
+        one, two = Generators(1), Generators(2)
+        method, loaded = _run(build(one), stop=stop), build(two)
+        state = copy.deepcopy(method.state_dict())
+        loaded.load_state_dict(copy.deepcopy(state))
+        two.load_state_dict(one.state_dict())
+        _require(same_state(loaded.state_dict(), state), "loading what was saved gives it back")
+        ends = [_run(each, start=stop).state_dict() for each in (method, loaded)]
+        _require(same_state(*ends), "a loaded run goes on as the saved one")
+        scores = [each.predict(_batch(0, 0).x, 0).scores for each in (method, loaded)]
+        _require(torch.equal(*scores), "a loaded method predicts as the saved one")
+
+
+def _evaluating_changes_nothing(build: Build) -> None:
+    generators = Generators(1)
+    method = _run(build(generators), stop=_ITERATIONS + 3)
+    before = copy.deepcopy((method.state_dict(), generators.state_dict()))
+    method.predict(_batch(0, 0).x, 0)
+    method.compression()
+    after = (method.state_dict(), generators.state_dict())
+    _require(same_state(before, after), "evaluating leaves the state untouched")
+
+
+def _global_generator_is_left_alone(build: Build) -> None:
+    before = torch.get_rng_state()
+    _trained(build, 1)
+    _require(torch.equal(before, torch.get_rng_state()), "torch's global generator is not used")
+
+
+def same_state(a: Any, b: Any) -> bool:
+    """Whether two nested states are equal, bit for bit."""
+    if isinstance(a, Tensor):
+        return isinstance(b, Tensor) and a.dtype == b.dtype and torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same_state(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same_state, a, b))
+    return bool(a == b)

@@ -1,0 +1,31 @@
+"""Shared by all tests: one thread, so that figures repeat, and real data where they are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+torch.set_num_threads(1)
+settings.register_profile("hypermnesia", deadline=None, derandomize=True)
+settings.load_profile("hypermnesia")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data that HYPERMNESIA_DATA names."""
+    folder = os.environ.get("HYPERMNESIA_DATA")
+    if not folder:
+        pytest.skip("needs real MNIST: set HYPERMNESIA_DATA to a folder that holds it")
+    return Path(folder)
+
+
+@pytest.fixture
+def double() -> None:
+    """Double precision by default within a test."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)

@@ -1,0 +1,64 @@
+"""Tiny tasks that every method can learn in a second."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from hypermnesia.data.stream import BatchStream
+from hypermnesia.data.types import Batch, Part
+from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.methods import METHODS, Method, TaskSpec
+from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.regularizers import RegularizerSettings
+from hypermnesia.seeding import Generators
+
+CPU = torch.device("cpu")
+
+
+def blobs(task: int, classes: int = 2, n: int = 64, inputs: int = 6) -> Part:
+    """Gaussian clouds, one a class, at places of the task's own; labels count from 0."""
+    generator = torch.Generator().manual_seed(1000 + task)
+    centres = 3 * torch.randn(classes, inputs, generator=generator)
+    y = torch.arange(n) % classes
+    x = centres[y] + 0.3 * torch.randn(n, inputs, generator=generator)
+    return Part(x, y, task)
+
+
+def small_net(inputs: int = 6, outputs: int = 2) -> nn.Sequential:
+    """A network with dropout and batch-norm, so that randomness and buffers matter."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Linear(inputs, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, outputs)
+    )
+
+
+def build(name: str, scenario: str = "task", **changes: object) -> Method:
+    """A small method of any kind."""
+    entry = METHODS[name]
+    settings = {
+        "hypernet": HypernetSettings((8,), 4, 4, chunk=40),
+        "regularizer": RegularizerSettings(beta=0.1),
+        "optimizer": OptimizerSettings(lr=0.01),
+        "embedding_optimizer": OptimizerSettings(lr=0.01),
+        "generators": Generators(0),
+        "device": CPU,
+        "head": None,
+        "generated": ("*",),
+        "train_shared": False,
+    } | changes
+    return entry.build(small_net(), scenario, **{key: settings[key] for key in entry.settings})
+
+
+def batches(part: Part, n: int, seed: int = 0, batch_size: int = 16) -> list[Batch]:
+    """The first `n` mini-batches of a task."""
+    stream = BatchStream([part], batch_size, torch.Generator().manual_seed(seed))
+    return [stream.next() for _ in range(n)]
+
+
+def learn(method: Method, part: Part, iterations: int = 20, outputs: int = 2) -> list[dict]:
+    """One whole task; returns what the updates reported."""
+    method.begin_task(TaskSpec(outputs, iterations))
+    reported = [method.update(batch) for batch in batches(part, iterations)]
+    method.end_task()
+    return reported
