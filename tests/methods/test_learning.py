@@ -97,9 +97,8 @@ def test_an_iteration_steps_by_the_sum_of_both_gradients() -> None:
     """With gradient descent, an iteration is θ - lr (g + β ∇R(θ - lr g)), computed by hand."""
     plain = OptimizerSettings("sgd", lr=0.01)
     linear = nn.Linear(6, 2)
-    settings = dict(
-        optimizer=plain, embedding_optimizer=plain, hypernet=HypernetSettings((), 4, plan="full")
-    )
+    full = HypernetSettings((), 4, plan="full")
+    settings = {"optimizer": plain, "embedding_optimizer": plain, "hypernet": full}
     method = METHODS["hnet"].build(
         linear,
         "task",

@@ -118,7 +118,11 @@ class Hypernetwork(nn.Module):
             plan: a plan that `grow` has made room for.
         """
         plan = plan or self.plan
-        return plan.join(self.head(self.features(conditions, plan.count)))
+        features = self.features(conditions, plan.count)
+        if plan.width == self.head.out_features:
+            return plan.join(self.head(features))
+        weight, bias = self.head.weight[: plan.width], self.head.bias[: plan.width]
+        return plan.join(F.linear(features, weight, bias))
 
     @torch.no_grad()
     def grow(self, plan: ChunkPlan, generator: torch.Generator) -> None:

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from hypermnesia.hypernet.chunks import make_plan
+from hypermnesia.hypernet.network import HypernetSettings, Hypernetwork
+
+
+def make(plan_name="even", hidden=(5, 4), layers=(20, 7), chunk=6, init="xavier", seed=0):
+    settings = HypernetSettings(hidden, 3, 2, "tanh", init, plan_name, chunk)
+    plan = make_plan(plan_name, layers, chunk)
+    variances = torch.ones(plan.total)
+    return Hypernetwork(settings, plan, variances, torch.Generator().manual_seed(seed))
+
+
+def by_definition(net: Hypernetwork, condition, plan) -> torch.Tensor:
+    """Chunk by chunk: an ordinary network on the concatenated embeddings."""
+    chunks = []
+    for j in range(plan.count):
+        own = [] if net.chunk_embeddings is None else [net.chunk_embeddings[j]]
+        x = torch.cat([condition, *own])
+        for layer in net.hidden:
+            x = torch.tanh(layer(x))
+        chunks.append((net.head.weight @ x + net.head.bias)[: plan.used[j]])
+    return torch.cat(chunks)
+
+
+@given(
+    st.sampled_from(["full", "even", "layer"]),
+    st.sampled_from([(), (5,), (5, 4), (3, 4, 5)]),
+    st.integers(1, 30),
+)
+def test_forward_equals_the_definition(plan, hidden, chunk) -> None:
+    net = make(plan, hidden, chunk=chunk).double()
+    conditions = torch.randn(3, 3, dtype=torch.float64)
+    expected = torch.stack([by_definition(net, e, net.plan) for e in conditions])
+    torch.testing.assert_close(net(conditions), expected, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("plan", ["full", "even", "layer"])
+def test_growing_leaves_earlier_tasks_bit_equal(plan) -> None:
+    net = make(plan)
+    old_plan, conditions = net.plan, torch.randn(2, 3)
+    before = net(conditions, old_plan)
+    larger = make_plan(plan, (20, 41), 6)
+    net.grow(larger, torch.Generator().manual_seed(1))
+    assert torch.equal(net(conditions, old_plan), before)
+    grown = net(conditions, larger)
+    assert grown.shape == (2, 61)
+    assert grown[:, 27:].std() > 0.01
+    smaller = make_plan(plan, (20, 3), 6)
+    net.grow(smaller, torch.Generator().manual_seed(1))
+    assert net(conditions, smaller).shape == (2, 23)
+    assert net.plan.total == 61
+
+
+def test_xavier_is_the_recipes() -> None:
+    net = make(hidden=(50, 40), layers=(4000,), chunk=500)
+    assert net.head.weight.abs().max() <= (6 / 540) ** 0.5
+    assert net.head.weight.std().item() == pytest.approx((2 / 540) ** 0.5, rel=0.05)
+    assert all((layer.bias == 0).all() for layer in (*net.hidden, net.head))
+    assert net.chunk_embeddings.shape == (8, 2)
+
+
+def test_a_full_hypernetwork_has_no_chunk_embedding() -> None:
+    net = make("full")
+    assert net.chunk_embeddings is None
+    assert net.hidden[0].in_features == 3
+
+
+def test_hyperfan_gives_generated_weights_the_wanted_variance() -> None:
+    settings = HypernetSettings((64,), 32, 8, "relu", "hyperfan", "full")
+    wanted = torch.cat([torch.full((3000,), 0.02), torch.full((2000,), 0.5)])
+    generator = torch.Generator().manual_seed(0)
+    plan = make_plan("full", (3000, 2000))
+    net = Hypernetwork(settings, plan, wanted, generator)
+    weights = net(torch.randn(200, 32, generator=generator))
+    assert weights[:, :3000].var().item() == pytest.approx(0.02, rel=0.15)
+    assert weights[:, 3000:].var().item() == pytest.approx(0.5, rel=0.15)
+
+
+def test_building_draws_nothing_from_the_global_generator() -> None:
+    before = torch.get_rng_state()
+    make().grow(make_plan("even", (60, 7), 6), torch.Generator())
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_same_generator_same_network() -> None:
+    one, two, other = make(seed=1), make(seed=1), make(seed=2)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+    assert not torch.equal(one.head.weight, other.head.weight)
+
+
+def test_the_condition_is_a_seam() -> None:
+    """Anything differentiable may condition the weights: here an encoder's output."""
+    net, encoder = make(), nn.Linear(4, 3)
+    net(encoder(torch.randn(1, 4))).square().sum().backward()
+    assert encoder.weight.grad.abs().sum() > 0

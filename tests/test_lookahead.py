@@ -1,0 +1,88 @@
+"""The lookahead is the step: bit for bit, and nothing moves."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from hypermnesia.lookahead import LOOKAHEADS, OptimizerLookahead
+
+OPTIMIZERS = {
+    "adam": lambda p: torch.optim.Adam(p, lr=0.01),
+    "adam-fused": lambda p: torch.optim.Adam(p, lr=0.01, fused=True),
+    "adam-foreach": lambda p: torch.optim.Adam(p, lr=0.01, foreach=True),
+    "adam-amsgrad-decay": lambda p: torch.optim.Adam(p, amsgrad=True, weight_decay=0.1, eps=1e-4),
+    "adamw": lambda p: torch.optim.AdamW(p, lr=0.01, betas=(0.5, 0.9)),
+    "sgd": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
+    "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.01, centered=True),
+    "adagrad": lambda p: torch.optim.Adagrad(p, lr=0.01),
+    "nadam": lambda p: torch.optim.NAdam(p, lr=0.01),
+    "radam": lambda p: torch.optim.RAdam(p, lr=0.01),
+    "rprop": lambda p: torch.optim.Rprop(p),
+    "lbfgs-free": lambda p: torch.optim.Adamax(p, lr=0.01),
+    "groups": lambda p: torch.optim.Adam([{"params": p[:1]}, {"params": p[1:], "lr": 0.5}]),
+}
+
+
+def parameters() -> list[torch.nn.Parameter]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.nn.Parameter(torch.randn(s, generator=generator)) for s in ((7, 5), (5,), ())]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_lookahead_is_bit_equal_to_the_real_step_and_touches_nothing(name) -> None:
+    params = parameters()
+    optimizer = OPTIMIZERS[name](params)
+    lookahead = OptimizerLookahead(optimizer)
+    generator = torch.Generator().manual_seed(1)
+    for iteration in range(5):
+        gradients = [torch.randn(p.shape, generator=generator) for p in params]
+        if iteration == 3:
+            optimizer.param_groups[0]["lr"] *= 0.1
+        before = copy.deepcopy((optimizer.state_dict(), [p.detach() for p in params]))
+        point = [p.clone() for p in lookahead(gradients)]
+        assert_equal(before, (optimizer.state_dict(), [p.detach() for p in params]))
+        assert all(p.grad is None for p in params)
+        for p, g in zip(params, gradients, strict=True):
+            p.grad = g
+        optimizer.step()
+        optimizer.zero_grad()
+        assert all(torch.equal(p, q) for p, q in zip(params, point, strict=True))
+
+
+def assert_equal(a, b) -> None:
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b)
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            assert_equal(a[key], b[key])
+    elif isinstance(a, list | tuple):
+        for x, y in zip(a, b, strict=True):
+            assert_equal(x, y)
+    else:
+        assert a == b
+
+
+def test_a_restored_optimiser_looks_ahead_the_same() -> None:
+    params = parameters()
+    optimizer = OPTIMIZERS["adam-fused"](params)
+    gradients = [torch.ones_like(p) for p in params]
+    for p, g in zip(params, gradients, strict=True):
+        p.grad = g
+    optimizer.step()
+    twin = OPTIMIZERS["adam-fused"](params)
+    late = OptimizerLookahead(twin)
+    twin.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for a, b in zip(late(gradients), OptimizerLookahead(optimizer)(gradients), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_sgd_and_none_by_hand() -> None:
+    params = [torch.nn.Parameter(torch.tensor([1.0, 2.0]))]
+    optimizer = torch.optim.Adam(params, lr=0.5)
+    gradients = [torch.tensor([4.0, -2.0])]
+    assert LOOKAHEADS["sgd"](optimizer)(gradients)[0].tolist() == [-1.0, 3.0]
+    assert LOOKAHEADS["none"](optimizer)(gradients)[0].tolist() == [1.0, 2.0]
