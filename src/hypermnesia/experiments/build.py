@@ -13,7 +13,12 @@ from torch import nn
 from hypermnesia.data.settings import BenchmarkSettings
 from hypermnesia.data.types import Task
 from hypermnesia.errors import ConfigError, HypermnesiaError
-from hypermnesia.experiments.config import ExperimentConfig, MachineConfig, OptimizerConfig
+from hypermnesia.experiments.config import (
+    ExperimentConfig,
+    MachineConfig,
+    OptimizerConfig,
+    RegularizerConfig,
+)
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods import METHODS, Method
 from hypermnesia.nets import NetSettings, build_net
@@ -49,7 +54,7 @@ def build_method(
     entry = METHODS[config.method]
     settings = {
         "hypernet": HypernetSettings(**dict(config.hypernet)),
-        "regularizer": _regularizer(config),
+        "regularizer": regularizer_settings(config.regularizer),
         "optimizer": optimizer_settings(config.optimizer),
         "embedding_optimizer": optimizer_settings(config.embedding_optimizer),
         "generated": config.target.generated,
@@ -99,6 +104,21 @@ def optimizer_settings(config: OptimizerConfig) -> OptimizerSettings:
     return OptimizerSettings(config.name, config.lr, options, config.schedule)
 
 
+def regularizer_settings(section: RegularizerConfig) -> RegularizerSettings:
+    """The regulariser that `section` describes.
+
+    Raises:
+        ConfigError: it is not part of this version.
+    """
+    if section.subset is not None:
+        raise ConfigError(
+            "regularizer.subset needs a sampled regularizer, which is still to come",
+            got=section.subset,
+            cure="set it to null",
+        )
+    return RegularizerSettings(section.beta, section.kind, section.lookahead)
+
+
 def train_settings(config: ExperimentConfig) -> TrainSettings:
     """How long and on what to train."""
     return TrainSettings(evaluate_on=config.data.evaluate_on, **dict(config.train))
@@ -118,14 +138,3 @@ def device_of(machine: MachineConfig) -> torch.device:
             cure="use --device cpu or auto",
         )
     return torch.device("cuda" if found and machine.device != "cpu" else "cpu")
-
-
-def _regularizer(config: ExperimentConfig) -> RegularizerSettings:
-    section = config.regularizer
-    if section.subset is not None:
-        raise ConfigError(
-            "regularizer.subset needs a sampled regularizer, which is still to come",
-            got=section.subset,
-            cure="set it to null",
-        )
-    return RegularizerSettings(section.beta, section.kind, section.lookahead)

@@ -1,0 +1,110 @@
+"""The commands end to end, on the data set that needs no download."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from hypermnesia.cli import main
+from hypermnesia.training.observer import ObserverGroup
+
+SHORT = ["--set", "train.iterations=5", "--tasks", "2"]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_run_ends_in_tables_and_a_folder(tmp_path, capsys):
+    command = ["run", "split-digits", "--method", "hnet,finetune", "--seeds", "0-1", *SHORT]
+    assert main(command) == 0
+    captured = capsys.readouterr()
+    for text in ("ACC %", "BWT", "±", "hnet", "finetune", "runs/split-digits_hnet_task"):
+        assert text in captured.out
+    assert "seed 1" in captured.err
+    summary = json.loads((tmp_path / "runs/split-digits_hnet_task/summary.json").read_text())
+    assert summary["acc"]["n"] == 2
+    assert set(summary["acc"]["values"]) == {"0", "1"}
+    assert summary["task_inference"] == {
+        "mean": None,
+        "sem": None,
+        "n": 0,
+        "values": {"0": None, "1": None},
+    }
+
+
+def test_a_finished_run_is_shown_again_without_training(tmp_path, capsys):
+    command = ["run", "split-digits", "--method", "finetune", *SHORT]
+    main(command)
+    first = capsys.readouterr()
+    assert main(command) == 0
+    again = capsys.readouterr()
+    assert again.out == first.out
+    assert again.err == ""
+    assert main(["resume", "runs/split-digits_finetune_task"]) == 0
+    assert capsys.readouterr().out == first.out
+
+
+def test_another_configuration_is_refused_or_replaces_when_told(capsys):
+    command = ["run", "split-digits", "--method", "finetune", *SHORT]
+    main(command)
+    capsys.readouterr()
+    other = [*command, "--set", "optimizer.lr=0.01"]
+    assert main(other) == 2
+    line = capsys.readouterr().err
+    assert "optimizer.lr = 0.01 here and 0.001 there" in line
+    assert "--overwrite" in line
+    assert main([*other, "--overwrite"]) == 0
+    assert main([*command, "--name", "other"]) == 0
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_ends_the_same(tmp_path, capsys, monkeypatch):
+    command = ["run", "split-digits", *SHORT, "--set", "train.checkpoint_seconds=1e-9"]
+    main([*command, "--name", "whole"])
+    update, calls = ObserverGroup.on_update, []
+
+    def interrupt(self, *arguments):
+        calls.append(1)
+        if len(calls) == 7:
+            raise KeyboardInterrupt
+        update(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ObserverGroup, "on_update", interrupt)
+        capsys.readouterr()
+        assert main([*command, "--name", "cut"]) == 130
+    assert capsys.readouterr().err.endswith("go on with: hypermnesia resume runs/cut\n")
+    assert main(["resume", "runs/cut"]) == 0
+    for name in ("weights.safetensors", "accuracy_matrix.csv", "metrics.jsonl"):
+        whole, cut = (tmp_path / "runs" / run / "seed-0" / name for run in ("whole", "cut"))
+        assert whole.read_bytes() == cut.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("benchmarks", "split-mnist"), ("methods", "separate"), ("recipes", "paper-100")],
+)
+def test_list(kind, expected, capsys):
+    assert main(["list", kind]) == 0
+    assert expected in capsys.readouterr().out
+
+
+def test_version_and_help_are_fast(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("hypermnesia")
+    code = (
+        "import sys; from hypermnesia.cli import main; main(['run', '--help']); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "Example:" in done.stdout
+
+
+def test_no_arguments_show_the_help(capsys):
+    assert main([]) == 2
+    captured = capsys.readouterr()
+    assert "Usage" in captured.out
+    assert captured.err == ""
