@@ -164,5 +164,5 @@ def _check_name(configs: Sequence[ExperimentConfig], place: Place) -> None:
             got=f"{len(configs)} methods",
             cure="leave it out, or run one method at a time",
         )
-    if not place.name or Path(place.name).name != place.name:
+    if place.name in ("", "..") or Path(place.name).name != place.name:
         raise ConfigError("--name must be the name of a folder inside --out", got=f"'{place.name}'")

@@ -65,9 +65,10 @@ class RunFolder:
         stored = fields.pop("identity", None)
         try:
             config = validated(fields)
+            own = identity(config)
         except ConfigError as error:
             raise _edited(self.config, str(error)) from None
-        if stored != identity(config):
+        if stored != own:
             raise _edited(self.config, "a configuration that does not match its identity")
         return config
 
@@ -101,16 +102,12 @@ def opened(path: Path, config: ExperimentConfig, *, overwrite: bool) -> Iterator
     """
     with locked(path):
         folder = RunFolder(path)
-        if overwrite and folder.config.is_file():
+        if not folder.config.is_file():
+            _check_empty(path)
+        elif overwrite:
             _clear(folder)
-        if folder.config.is_file():
+        else:
             config = _joined(config, folder)
-        elif _foreign(path):
-            raise RunError(
-                "a new run needs a folder that is new or empty",
-                got=f"{path} with other files",
-                cure="choose another one with --name or --out",
-            )
         folder.write_config(config)
         yield folder
 
@@ -139,8 +136,14 @@ def _clear(folder: RunFolder) -> None:
             file.unlink(missing_ok=True)
 
 
-def _foreign(path: Path) -> list[Path]:
-    return [entry for entry in path.iterdir() if not entry.name.startswith(".")]
+def _check_empty(path: Path) -> None:
+    # Hidden files are the lock, and what a killed process left aside.
+    if any(not entry.name.startswith(".") for entry in path.iterdir()):
+        raise RunError(
+            "a new run needs a folder that is new or empty",
+            got=f"{path} with other files",
+            cure="choose another one with --name or --out",
+        )
 
 
 def _fields(path: Path) -> dict[str, Any]:

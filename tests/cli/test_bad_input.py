@@ -46,7 +46,7 @@ BAD = {
     "split-digits --set target.net=ml": "did you mean 'mlp'",
     "split-digits --set target.net=zenke": "samples of shape (1, 8, 8)",
     "split-digits --set target.generated=[foo]": "foo",
-    "split-digits --set target.hidden=[10000000,10000000]": "memory",
+    "split-digits --set target.hidden=[100000,10000000]": "memory",
     "split-digits --set data.padding=2": "no use for 'padding'",
     "split-digits --set data.validation=1000000": "leave some to learn from",
     "split-digits --set data.evaluate_on=validation": "data.validation",
@@ -66,7 +66,7 @@ def expect_one_line(capsys, arguments, expected):
     assert captured.out == ""
 
 
-@pytest.mark.parametrize(("arguments", "expected"), BAD.items())
+@pytest.mark.parametrize(("arguments", "expected"), list(BAD.items()))
 def test_run_says_what_is_wrong(arguments, expected, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     expect_one_line(capsys, ["run", *arguments.split()], expected)

@@ -1,0 +1,42 @@
+import pytest
+from small_config import small
+
+from hypermnesia.experiments.identity import first_difference, identity
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "machine.device=auto",
+        "machine.threads=2",
+        "machine.data_dir=/x",
+        "train.checkpoint_seconds=1",
+        "optimizer.lr=1e-3",
+    ],
+)
+def test_what_does_not_change_numbers_keeps_the_identity(assignment):
+    assert identity(small(assignment, seeds=(4,))) == identity(small())
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "hypernet.chunk=999",
+        "regularizer.beta=0.5",
+        "optimizer.lr=0.5",
+        "optimizer.schedule={0.5: 0.1}",
+        "embedding_optimizer.lr=0.5",
+        "train.batch_size=7",
+        "data.class_order=1",
+        "target.hidden=[9]",
+    ],
+)
+def test_what_changes_numbers_changes_it_and_is_named(assignment):
+    ours, theirs = small(assignment, method="hnet"), small(method="hnet")
+    assert identity(ours) != identity(theirs)
+    assert assignment.split("=")[0] in first_difference(ours, theirs)
+
+
+def test_settings_that_a_method_has_no_use_for_do_not_count():
+    assert identity(small("hypernet.chunk=999")) == identity(small())
+    assert identity(small("hypernet.chunk=999", method="hnet")) != identity(small(method="hnet"))

@@ -1,0 +1,80 @@
+import pytest
+
+from hypermnesia.data.benchmarks import BENCHMARKS
+from hypermnesia.errors import ConfigError
+from hypermnesia.experiments.recipes import FOLDER, load_recipe, recipe_names
+from hypermnesia.experiments.resolve import Request, resolve
+from hypermnesia.methods import METHODS
+
+FILES = sorted(FOLDER.glob("*/*.yaml"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_recipe_is_valid_for_every_method(path):
+    benchmark, recipe = path.parent.name, path.stem
+    for method in METHODS:
+        if recipe == "paper-250" and "regularizer" in METHODS[method].settings:
+            with pytest.raises(ConfigError, match="sampled"):  # until there is one
+                resolve(Request(benchmark, (method,), recipe=recipe))
+            continue
+        (config,) = resolve(Request(benchmark, (method,), recipe=recipe))
+        assert config.recipe.name == recipe
+        assert config.recipe.source
+        assert config.data.tasks <= (BENCHMARKS[benchmark].max_tasks or config.data.tasks)
+
+
+@pytest.mark.parametrize("benchmark", list(BENCHMARKS))
+def test_every_benchmark_has_a_default_recipe(benchmark):
+    default = load_recipe(benchmark).name
+    assert default == recipe_names(benchmark)[0]
+    assert default == ("default" if benchmark.endswith("-digits") else "paper")
+
+
+def test_a_recipe_takes_what_it_does_not_say_from_its_base():
+    (large,) = resolve(Request("perm-mnist", ("finetune",), recipe="paper-250"))
+    assert large.data.tasks == 250
+    assert large.hypernet.chunk == 12_000
+    assert large.hypernet.hidden == (200, 250, 350)
+    assert large.target.hidden == (1000, 1000)
+
+
+def test_published_values():
+    (mnist,) = resolve(Request("split-mnist"))
+    assert (mnist.hypernet.hidden, mnist.hypernet.chunk) == ((10, 10), 42_000)
+    assert (mnist.regularizer.beta, mnist.train.iterations) == (0.01, 2000)
+    (cifar,) = resolve(Request("split-cifar10-100"))
+    assert cifar.hypernet.hidden == ()
+    assert cifar.optimizer.schedule == {0.4: 0.1, 0.6: 0.01, 0.8: 0.001, 0.9: 0.0005}
+
+
+def test_the_order_is_recipe_then_method_then_options_then_assignments(monkeypatch):
+    recipe = load_recipe("split-digits")
+    recipe.methods["joint"] = {"train": {"iterations": 7, "batch_size": 9}}
+    recipe.methods["finetune"] = {"train": {"iterations": 8}}
+    monkeypatch.setattr("hypermnesia.experiments.resolve.load_recipe", lambda *_: recipe)
+    joint, finetune = resolve(
+        Request(
+            "split-digits",
+            ("joint", "finetune"),
+            assignments=("train.batch_size=5", "data.tasks=3"),
+            options={"data": {"tasks": 2, "class_order": None}},
+        )
+    )
+    assert (joint.train.iterations, finetune.train.iterations) == (7, 8)
+    assert joint.train.batch_size == finetune.train.batch_size == 5
+    assert joint.data.tasks == 3
+    assert joint.optimizer == finetune.optimizer
+
+
+def test_the_embedding_optimizer_follows_the_main_one_unless_told():
+    (config,) = resolve(Request("split-digits", assignments=("optimizer.lr=0.5",)))
+    assert config.embedding_optimizer == config.optimizer
+    (config,) = resolve(
+        Request("split-digits", assignments=("optimizer.lr=0.5", "embedding_optimizer.lr=0.25"))
+    )
+    assert (config.optimizer.lr, config.embedding_optimizer.lr) == (0.5, 0.25)
+
+
+@pytest.mark.parametrize("alias", ["CL1", "TIL", "1", "task"])
+def test_scenario_aliases(alias):
+    assert resolve(Request("split-digits", scenario=alias))[0].scenario == "task"

@@ -1,0 +1,119 @@
+import json
+
+import numpy as np
+import pytest
+import safetensors
+from small_config import small
+
+from hypermnesia.errors import DataError, RunError
+from hypermnesia.experiments.results import read_matrix
+from hypermnesia.experiments.run import Place, resume, run_all
+from hypermnesia.training.observer import NullObserver
+
+
+class Counter:
+    """Counts trainings, and breaks off the one of a given seed."""
+
+    def __init__(self, broken=None):
+        self.trained, self.broken = [], broken
+
+    def __call__(self, config, seed):
+        self.trained.append((config.method, seed))
+        return Breaking() if seed == self.broken else NullObserver()
+
+
+class Breaking(NullObserver):
+    def on_task_end(self, phase, row):
+        if phase.index == 1:
+            raise KeyboardInterrupt
+
+
+def run(place, *configs, watch=None):
+    return run_all(configs, place, watch or Counter())
+
+
+def test_what_a_run_leaves(tmp_path):
+    place = Place(tmp_path)
+    (summary,) = run(place, small(seeds=(0, 1)))
+    path = tmp_path / "split-digits_finetune_task"
+    assert summary.folder.path == path
+    names = {"config.yaml", "environment.json", "summary.json", "accuracy_matrix.csv"}
+    assert names <= {file.name for file in path.iterdir()}
+    stored = json.loads((path / "summary.json").read_text())
+    assert stored == summary.figures
+    values = stored["acc"]["values"]
+    matrices = [read_matrix(summary.folder.seed(seed)) for seed in (0, 1)]
+    assert [values["0"], values["1"]] == [float(m[-1].mean()) for m in matrices]
+    assert stored["acc"]["mean"] == pytest.approx(np.mean(list(values.values())))
+    assert stored["acc"]["sem"] == pytest.approx(abs(values["0"] - values["1"]) / 2)
+    assert len(stored["seconds_per_iteration"]["values"]["0"]) == 2
+    np.testing.assert_array_equal(summary.matrix, np.mean(matrices, axis=0))
+    environment = json.loads((path / "environment.json").read_text())
+    assert {"python", "torch", "numpy", "commit", "cpu", "cores", "threads"} <= set(environment)
+    with safetensors.safe_open(path / "seed-0" / "weights.safetensors", "pt") as file:
+        assert len(file.keys()) > 0
+        assert json.loads(file.metadata()["state"])
+
+
+def test_finished_seeds_are_kept_and_missing_ones_run(tmp_path):
+    place, watch = Place(tmp_path), Counter()
+    run(place, small(seeds=(0,)), watch=watch)
+    before = (tmp_path / "split-digits_finetune_task/seed-0/result.json").read_bytes()
+    (summary,) = run(place, small(seeds=(0, 1)), watch=watch)
+    assert watch.trained == [("finetune", 0), ("finetune", 1)]
+    assert (summary.folder.seed(0).result).read_bytes() == before
+    assert summary.figures["acc"]["n"] == 2
+    (again,) = run(place, small(seeds=(1,)), watch=watch)
+    assert len(watch.trained) == 2
+    assert again.figures == summary.figures
+
+
+def test_resume_finishes_every_seed_with_the_same_numbers(tmp_path):
+    (whole,) = run(Place(tmp_path, "whole"), small(seeds=(0, 1, 2), method="hnet"))
+    with pytest.raises(KeyboardInterrupt):
+        run(
+            Place(tmp_path, "cut"),
+            small(seeds=(0, 1, 2), method="hnet"),
+            watch=Counter(broken=1),
+        )
+    watch = Counter()
+    cut = resume(tmp_path / "cut", watch)
+    assert watch.trained == [("hnet", 1), ("hnet", 2)]
+    assert cut.figures["acc"] == whole.figures["acc"]
+    for seed in (0, 1, 2):
+        ours, theirs = cut.folder.seed(seed), whole.folder.seed(seed)
+        assert ours.weights.read_bytes() == theirs.weights.read_bytes()
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(tmp_path):
+    for name, change in (("a", "optimizer.lr=0.5"), ("b", "optimizer.lr=0.25")):
+        with pytest.raises(KeyboardInterrupt):
+            run(Place(tmp_path, name), small(change), watch=Counter(broken=0))
+    (tmp_path / "a" / "config.yaml").write_bytes((tmp_path / "b" / "config.yaml").read_bytes())
+    with pytest.raises(RunError, match="another run or configuration"):
+        resume(tmp_path / "a", Counter())
+
+
+def test_all_is_checked_before_the_first_training(tmp_path):
+    watch = Counter()
+    run(Place(tmp_path), small("optimizer.lr=0.5", method="joint"))
+    with pytest.raises(RunError, match="joint"):
+        run(Place(tmp_path), small(), small(method="joint"), watch=watch)
+    assert watch.trained == []
+
+
+def test_data_that_are_missing_leave_no_folder(tmp_path):
+    config = small().model_copy(update={"benchmark": "split-mnist"})
+    machine = config.machine.model_copy(update={"data_dir": str(tmp_path / "none")})
+    with pytest.raises(DataError):
+        run(Place(tmp_path / "runs"), config.model_copy(update={"machine": machine}))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_damaged_result_is_an_error_with_the_cure(tmp_path):
+    (summary,) = run(Place(tmp_path), small())
+    summary.folder.seed(0).result.write_text("{")
+    with pytest.raises(RunError, match="delete it and resume"):
+        resume(summary.folder.path, Counter())
+    summary.folder.seed(0).result.unlink()
+    assert resume(summary.folder.path, Counter()).figures["acc"] == summary.figures["acc"]

@@ -1,0 +1,119 @@
+import multiprocessing
+import os
+
+import pytest
+from small_config import small
+
+from hypermnesia.errors import RunError
+from hypermnesia.experiments.run_folder import RunFolder, opened
+
+
+def test_a_new_folder_holds_the_configuration_that_began_it(tmp_path):
+    config = small(seeds=(3, 1))
+    with opened(tmp_path / "a" / "b", config, overwrite=False) as folder:
+        assert folder.read_config() == config
+
+
+def test_seeds_of_the_same_run_add_up(tmp_path):
+    for seeds in ((0, 2), (1, 2)):
+        with opened(tmp_path, small(seeds=seeds), overwrite=False):
+            pass
+    assert RunFolder(tmp_path).read_config().seeds == (0, 1, 2)
+
+
+def test_another_configuration_is_refused_with_field_and_cure(tmp_path):
+    with opened(tmp_path, small(), overwrite=False):
+        pass
+    other = small("optimizer.lr=0.5")
+    with (
+        pytest.raises(RunError, match=r"optimizer\.lr = 0\.5 here and 0\.001 there.*--overwrite"),
+        opened(tmp_path, other, overwrite=False),
+    ):
+        pass
+
+
+def test_overwriting_removes_the_results_of_the_run_and_nothing_else(tmp_path):
+    with opened(tmp_path, small(), overwrite=False) as folder:
+        folder.seed(0).path.mkdir()
+        folder.seed(0).result.write_text("{}")
+        (tmp_path / "notes.txt").write_text("mine")
+    with opened(tmp_path, small("optimizer.lr=0.5"), overwrite=True) as folder:
+        assert not folder.seed(0).path.exists()
+        assert folder.read_config().optimizer.lr == 0.5
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_folder_that_is_no_run_is_never_touched(tmp_path, overwrite):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with (
+        pytest.raises(RunError, match="new or empty"),
+        opened(tmp_path, small(), overwrite=overwrite),
+    ):
+        pass
+    assert (tmp_path / "thesis.tex").read_text() == "mine"
+
+
+def test_a_process_killed_before_the_configuration_was_written_is_no_obstacle(tmp_path):
+    (tmp_path / ".writing-config.yaml").write_text("half")
+    with opened(tmp_path, small(), overwrite=False) as folder:
+        assert folder.read_config() == small()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("batch_size: 128", "batch_size: 64"),
+        ("batch_size: 128", "batch_size: 0"),
+        ("batch_size: 128", "batchsize: 128"),
+        ("identity:", "identty:"),
+        ("benchmark:", "benchmark: ["),
+        ("benchmark: split-digits", "benchmark: !!python/name:os.system"),
+        ("method: finetune", "method: nothing"),
+        ("seeds:", "\x00"),
+    ],
+)
+def test_an_edited_configuration_is_refused(tmp_path, old, new):
+    with opened(tmp_path, small(), overwrite=False) as folder:
+        text = folder.config.read_text()
+    assert old in text
+    folder.config.write_text(text.replace(old, new))
+    with pytest.raises(RunError) as caught:
+        folder.read_config()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_in_the_way_is_an_error_with_its_name(tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(RunError, match="file/run"),
+        opened(tmp_path / "file" / "run", small(), overwrite=False),
+    ):
+        pass
+
+
+def _hold_and_die(path, ready):
+    with opened(path, small(), overwrite=False):
+        ready.set()
+        os.kill(os.getpid(), 9)
+
+
+def test_a_second_process_is_refused(tmp_path):
+    with (
+        opened(tmp_path, small(), overwrite=False),
+        pytest.raises(RunError, match="one process at a time"),
+        opened(tmp_path, small(), overwrite=False),
+    ):
+        pass
+
+
+def test_a_dead_process_keeps_no_lock(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    process = context.Process(target=_hold_and_die, args=(tmp_path, ready))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -9
+    assert ready.is_set()
+    with opened(tmp_path, small(), overwrite=False) as folder:
+        assert folder.read_config() == small()
