@@ -39,6 +39,8 @@ BAD = {
     "split-digits --set regularizer.beta=.nan": "finite",
     "split-digits --set regularizer.beta=.inf": "regularizer.beta",
     "split-digits --set regularizer.beta=abc": "'abc'",
+    "split-digits --set regularizer.kind=direkt": "did you mean 'direct'",
+    "split-digits --set regularizer.subset=2": "kind=sampled",
     "split-digits --set optimizer.name=adm": "did you mean 'adam'",
     "split-digits --set optimizer.lr=0": "optimizer.lr",
     "split-digits --set optimizer.momentum=0.9": "option of adam",

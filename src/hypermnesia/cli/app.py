@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
 import typer
 
+from hypermnesia import __version__
 from hypermnesia.cli.list import list_command
 from hypermnesia.cli.resume import resume_command
 from hypermnesia.cli.run import run_command
@@ -38,10 +38,7 @@ _CommandLineError: Any = next(
 def _show_version(wanted: bool) -> None:
     if not wanted:
         return
-    try:
-        typer.echo(f"hypermnesia {version('hypermnesia')}")
-    except PackageNotFoundError:
-        typer.echo("hypermnesia, not installed")
+    typer.echo(f"hypermnesia {__version__}")
     raise typer.Exit
 
 

@@ -13,12 +13,7 @@ from torch import nn
 from hypermnesia.data.settings import BenchmarkSettings
 from hypermnesia.data.types import Task
 from hypermnesia.errors import ConfigError, HypermnesiaError
-from hypermnesia.experiments.config import (
-    ExperimentConfig,
-    MachineConfig,
-    OptimizerConfig,
-    RegularizerConfig,
-)
+from hypermnesia.experiments.config import ExperimentConfig, MachineConfig, OptimizerConfig
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods import METHODS, Method
 from hypermnesia.nets import NetSettings, build_net
@@ -54,7 +49,7 @@ def build_method(
     entry = METHODS[config.method]
     settings = {
         "hypernet": HypernetSettings(**dict(config.hypernet)),
-        "regularizer": regularizer_settings(config.regularizer),
+        "regularizer": RegularizerSettings(**dict(config.regularizer)),
         "optimizer": optimizer_settings(config.optimizer),
         "embedding_optimizer": optimizer_settings(config.embedding_optimizer),
         "generated": config.target.generated,
@@ -102,21 +97,6 @@ def optimizer_settings(config: OptimizerConfig) -> OptimizerSettings:
         if name not in known:
             raise unknown_name(f"option of {config.name}", name, known)
     return OptimizerSettings(config.name, config.lr, options, config.schedule)
-
-
-def regularizer_settings(section: RegularizerConfig) -> RegularizerSettings:
-    """The regulariser that `section` describes.
-
-    Raises:
-        ConfigError: it is not part of this version.
-    """
-    if section.subset is not None:
-        raise ConfigError(
-            "regularizer.subset needs a sampled regularizer, which is still to come",
-            got=section.subset,
-            cure="set it to null",
-        )
-    return RegularizerSettings(section.beta, section.kind, section.lookahead)
 
 
 def train_settings(config: ExperimentConfig) -> TrainSettings:

@@ -118,12 +118,29 @@ class HypernetConfig(_Section):
 
 
 class RegularizerConfig(_Section):
-    """Strength and form of the output regulariser."""
+    """Strength and form of the output regulariser.
+
+    Attributes:
+        beta: its weight against the task's loss.
+        kind: name of the way to compute it.
+        lookahead: where it is evaluated.
+        subset: earlier tasks that the kind `sampled` draws at an iteration.
+    """
 
     beta: NonNegative
-    kind: Literal["direct"] = "direct"
+    kind: Name = "direct"
     lookahead: Literal["optimizer", "sgd", "none"] = "optimizer"
     subset: Width | None = None
+
+    @model_validator(mode="after")
+    def _only_sampled_draws(self) -> RegularizerConfig:
+        if self.subset is not None and self.kind != "sampled":
+            raise ConfigError(
+                "regularizer.subset goes with regularizer.kind=sampled",
+                got=f"kind={self.kind}, subset={self.subset}",
+                cure="set regularizer.kind=sampled, or regularizer.subset=null",
+            )
+        return self
 
 
 class OptimizerConfig(_Section):

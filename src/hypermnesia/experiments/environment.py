@@ -6,12 +6,13 @@ import os
 import platform
 import shutil
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+
+from hypermnesia import __version__
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
 
@@ -19,7 +20,7 @@ _CHECKOUT = Path(__file__).resolve().parents[3]
 def environment() -> dict[str, Any]:
     """The facts that `environment.json` holds."""
     return {
-        "hypermnesia": _own_version(),
+        "hypermnesia": __version__,
         "commit": _commit(),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -30,13 +31,6 @@ def environment() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
-
-
-def _own_version() -> str | None:
-    try:
-        return version("hypermnesia")
-    except PackageNotFoundError:
-        return None
 
 
 def _commit() -> str | None:

@@ -10,17 +10,13 @@ from hypermnesia.data.augment import AUGMENTATIONS
 from hypermnesia.data.benchmarks import BENCHMARKS
 from hypermnesia.data.scenarios import scenario_name
 from hypermnesia.errors import ConfigError
-from hypermnesia.experiments.build import (
-    benchmark_settings,
-    device_of,
-    optimizer_settings,
-    regularizer_settings,
-)
+from hypermnesia.experiments.build import benchmark_settings, device_of, optimizer_settings
 from hypermnesia.experiments.config import ExperimentConfig, validated
 from hypermnesia.experiments.overrides import merged, parsed
 from hypermnesia.experiments.recipes import load_recipe
 from hypermnesia.methods import METHODS
 from hypermnesia.nets import NETS
+from hypermnesia.regularizers import REGULARIZERS
 
 
 @dataclass(frozen=True)
@@ -87,8 +83,7 @@ def check(config: ExperimentConfig) -> None:
     device_of(config.machine)
     optimizer_settings(config.optimizer)
     optimizer_settings(config.embedding_optimizer)
-    if "regularizer" in METHODS[config.method].settings:
-        regularizer_settings(config.regularizer)
+    REGULARIZERS[config.regularizer.kind]
     NETS[config.target.net]
     if config.train.augment is not None:
         AUGMENTATIONS[config.train.augment]
