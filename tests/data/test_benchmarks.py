@@ -99,13 +99,14 @@ def test_no_validation_image_is_a_test_image() -> None:
     assert not held_out & test
 
 
-def test_validation_labels_belong_to_their_images() -> None:
-    data, tasks = load("digits"), make_tasks("split-digits", replace(DEFAULT, validation=30), 0)
+@pytest.mark.parametrize("name", ["split-digits", "perm-digits"])
+def test_labels_belong_to_their_images(name: str) -> None:
+    data, tasks = load("digits"), make_tasks(name, replace(DEFAULT, validation=30), seed=0)
     for task in tasks:
-        assert original_classes(task, task.validation, data.train_y) == [
-            {2 * task.index},
-            {2 * task.index + 1},
-        ]
+        first = 2 * task.index if name == "split-digits" else 0
+        expected = [{first + label} for label in range(task.outputs)]
+        assert original_classes(task, task.train, data.train_y) == expected
+        assert original_classes(task, task.validation, data.train_y) == expected
 
 
 def test_permutations_of_the_padded_image() -> None:

@@ -100,6 +100,13 @@ def test_restored_stream_continues_bit_equal(
         assert again.x.dtype == torch.float32
 
 
+def test_augmentation_draws_from_the_given_generator() -> None:
+    first, second = (BatchStream(parts([9]), 9, generator(0), flip_and_crop) for _ in range(2))
+    assert torch.equal(first.next().x, second.next().x)
+    sums = {float(first.next().x.sum()) for _ in range(5)}
+    assert len(sums) > 1
+
+
 def test_saving_and_restoring_leave_the_generator_where_it_was() -> None:
     own = generator()
     stream = BatchStream(parts([10]), 3, own)

@@ -33,13 +33,10 @@ def flip_and_crop(x: Tensor, generator: torch.Generator, padding: int = 4) -> Te
     rows = top + torch.arange(height)
     columns = left + torch.arange(width)
     columns = torch.where(flip, columns.flip(1), columns)
-    padded = F.pad(x, (padding,) * 4)
-    return padded[
-        torch.arange(batch, device=x.device)[:, None, None, None],
-        torch.arange(channels, device=x.device)[None, :, None, None],
-        rows.to(x.device)[:, None, :, None],
-        columns.to(x.device)[:, None, None, :],
-    ]
+    padded = F.pad(x, (padding,) * 4).flatten(2)
+    pixels = rows[:, :, None] * (width + 2 * padding) + columns[:, None, :]
+    index = pixels.flatten(1)[:, None, :].to(x.device).expand(-1, channels, -1)
+    return padded.gather(2, index).reshape(x.shape)
 
 
 AUGMENTATIONS.add("flip-crop", flip_and_crop)
