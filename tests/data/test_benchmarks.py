@@ -10,6 +10,7 @@ from hypermnesia.data.settings import BenchmarkSettings
 from hypermnesia.data.sources import SOURCES, load
 from hypermnesia.data.types import Part, Task
 from hypermnesia.errors import ConfigError
+from hypermnesia.seeding import Generators
 
 DEFAULT = BenchmarkSettings()
 
@@ -130,6 +131,8 @@ def test_permutations_do_not_depend_on_how_many_tasks_follow() -> None:
     many = make_tasks("perm-digits", BenchmarkSettings(tasks=12, validation=10), seed=4)
     other = make_tasks("perm-digits", BenchmarkSettings(tasks=2), seed=5)
     assert len(many) == 12
+    named = torch.randperm(64, generator=Generators(4)["permutation/1"])
+    assert torch.equal(few[1].train.transform.order, named)
     assert torch.equal(few[1].train.transform.order, many[1].train.transform.order)
     assert not torch.equal(few[1].train.transform.order, other[1].train.transform.order)
 

@@ -100,11 +100,9 @@ def test_restored_stream_continues_bit_equal(
         assert again.x.dtype == torch.float32
 
 
-def test_augmentation_draws_from_the_given_generator() -> None:
-    first, second = (BatchStream(parts([9]), 9, generator(0), flip_and_crop) for _ in range(2))
-    assert torch.equal(first.next().x, second.next().x)
-    sums = {float(first.next().x.sum()) for _ in range(5)}
-    assert len(sums) > 1
+def test_augmentation_goes_on_drawing_from_the_given_generator() -> None:
+    stream = BatchStream(parts([1]), 1, generator(), flip_and_crop)  # nothing to shuffle
+    assert len({stream.next().x.numpy().tobytes() for _ in range(20)}) > 1
 
 
 def test_saving_and_restoring_leave_the_generator_where_it_was() -> None:
