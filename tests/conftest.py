@@ -29,3 +29,8 @@ def double() -> None:
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Campaigns are short unless asked to be long."""
+    parser.addoption("--kills", type=int, default=4, help="how often tests/faults kills a run")

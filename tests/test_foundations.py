@@ -48,8 +48,12 @@ def test_streams_restore_and_stand_in_for_the_global_generator() -> None:
     with generators.as_global("dropout"):
         second = torch.rand(3)
     assert not torch.equal(first, second)
-    restored = Generators(0)
+    restored = Generators(5)
+    torch.rand(4, generator=restored["dropout"])
+    unsaved = restored["other"]
+    first_other = torch.rand(3, generator=unsaved)
     restored.load_state_dict(state)
+    assert torch.equal(first_other, torch.rand(3, generator=unsaved))
     with restored.as_global("dropout"):
         assert torch.equal(second, torch.rand(3))
 

@@ -50,7 +50,11 @@ class Generators:
         return {name: stream.get_state() for name, stream in self._streams.items()}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        """Put every stream back to where `state_dict` found it."""
-        self._streams = {}
+        """Put every stream back to where `state_dict` found it.
+
+        Streams keep their identity: who holds one goes on with the restored state.
+        """
+        for name in self._streams.keys() - state.keys():
+            self._streams[name].manual_seed(derive_seed(self.seed, name))
         for name, saved in state.items():
             self[name].set_state(saved)

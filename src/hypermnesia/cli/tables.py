@@ -18,15 +18,15 @@ _COLUMNS = (
     ("during %", "during", 2),
     ("BWT", "bwt", 2),
     ("forgetting", "forgetting", 2),
-    ("task inference %", "task_inference", 2),
-    ("compression", "compression", 3),
+    ("task inf. %", "task_inference", 2),
+    ("compr.", "compression", 3),
     ("seconds", "seconds", 1),
     ("peak MB", "peak_memory_mb", 0),
 )
 _FORMULAS = (
     "R[i, j]: accuracy on task j after learning task i, T tasks. ACC = mean_j R[T, j]; "
     "during = mean_j R[j, j]; BWT = mean_(j<T) (R[T, j] - R[j, j]); forgetting = "
-    "mean_(j<T) (max_i R[i, j] - R[T, j]); compression = learned values / weights of one target "
+    "mean_(j<T) (max_i R[i, j] - R[T, j]); compr. = compression, learned values / weights of one target "
     "network. Mean ± standard error over n seeds."
 )
 
@@ -51,11 +51,11 @@ def show(summaries: Sequence[RunSummary]) -> None:
 
 
 def cell(figure: dict[str, Any], digits: int) -> str:
-    """`mean ± sem` of a figure; a dash where there is none."""
+    """`mean±sem` of a figure, without a sem of zero; a dash where there is no figure."""
     if figure["mean"] is None:
         return "-"
     text = f"{figure['mean']:.{digits}f}"
-    return text if figure["sem"] is None else f"{text} ± {figure['sem']:.{digits}f}"
+    return f"{text}±{figure['sem']:.{digits}f}" if figure["sem"] else text
 
 
 def _comparison(summaries: Sequence[RunSummary]) -> Table:
@@ -64,10 +64,12 @@ def _comparison(summaries: Sequence[RunSummary]) -> Table:
     table = Table(
         title=f"{first.benchmark}, {first.scenario} scenario, recipe {first.recipe.name}",
         box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
     )
-    table.add_column("method")
+    table.add_column("method", no_wrap=True)
     for heading, _, _ in columns:
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", overflow="fold")
     table.add_column("n", justify="right")
     for summary in summaries:
         cells = [cell(summary.figures[key], digits) for _, key, digits in columns]

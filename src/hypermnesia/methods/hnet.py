@@ -36,7 +36,7 @@ class HypernetMethod:
         regularizer: how earlier tasks are protected.
         optimizer: for θ (and for shared parameters, if any).
         embedding_optimizer: for the current task's embedding.
-        generators: the streams `hypernet`, `embedding` and `dropout` are used.
+        generators: the streams `hypernet`, `embedding`, `dropout` and `subset` are used.
         device: where everything lives.
         generated: patterns of the names of the parameters that the hypernetwork makes; the rest
             is shared by all tasks.
@@ -71,6 +71,7 @@ class HypernetMethod:
             regularizer=regularizer,
             optimizer=optimizer,
             embedding_optimizer=embedding_optimizer,
+            generators=generators,
             train_shared=train_shared,
         )
 

@@ -16,6 +16,7 @@ from hypermnesia.lookahead import LOOKAHEADS
 from hypermnesia.methods.base import State
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularizers import REGULARIZERS, Parameters, RegularizerSettings, Snapshot
+from hypermnesia.seeding import Generators
 
 
 class HypernetTrainer:
@@ -26,6 +27,7 @@ class HypernetTrainer:
         regularizer: how earlier tasks are protected.
         optimizer: for θ, and for shared parameters if there are any.
         embedding_optimizer: for the newest task's embedding.
+        generators: the stream `subset` is used, where earlier tasks are drawn.
         train_shared: go on training shared parameters after the first task.
     """
 
@@ -36,8 +38,10 @@ class HypernetTrainer:
         regularizer: RegularizerSettings,
         optimizer: OptimizerSettings,
         embedding_optimizer: OptimizerSettings,
+        generators: Generators,
         train_shared: bool = False,
     ) -> None:
+        self.generators = generators
         self.memory, self.regularizer, self.train_shared = memory, regularizer, train_shared
         self.theta_settings, self.embedding_settings = optimizer, embedding_optimizer
         self.optimizers: dict[str, tuple[OptimizerSettings, Optimizer]] = {}
@@ -72,7 +76,8 @@ class HypernetTrainer:
         }
         self.lookahead = LOOKAHEADS[self.regularizer.lookahead](self.optimizers["theta"][1])
         if snapshot is not None:
-            self.penalty = REGULARIZERS[self.regularizer.kind](memory.hypernet, snapshot)
+            build = REGULARIZERS[self.regularizer.kind]
+            self.penalty = build(memory.hypernet, snapshot, self.regularizer, self.generators)
 
     def _trained_shared(self) -> list[nn.Parameter]:
         trained = self.train_shared or self.memory.tasks == 1

@@ -7,13 +7,17 @@ from hypermnesia.regularizers.base import (
     RegularizerSettings,
     Snapshot,
 )
+from hypermnesia.regularizers.closed_form import ClosedFormRegularizer
 from hypermnesia.regularizers.reference import DirectRegularizer
+from hypermnesia.regularizers.sampled import SampledRegularizer
 
 __all__ = [
     "REGULARIZERS",
+    "ClosedFormRegularizer",
     "DirectRegularizer",
     "OutputRegularizer",
     "Parameters",
     "RegularizerSettings",
+    "SampledRegularizer",
     "Snapshot",
 ]

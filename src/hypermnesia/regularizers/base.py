@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from hypermnesia.errors import ConfigError
 from hypermnesia.hypernet.chunks import ChunkPlan
 from hypermnesia.hypernet.network import Hypernetwork
 from hypermnesia.registry import Registry
+from hypermnesia.seeding import Generators
 
 Parameters = dict[str, Tensor]
 """Tensors by the names of a hypernetwork's parameters."""
@@ -24,11 +26,24 @@ class RegularizerSettings:
         beta: β, weight of the regulariser against the task's loss; 0 switches it off.
         kind: a name in `REGULARIZERS`.
         lookahead: a name in `hypermnesia.lookahead.LOOKAHEADS`.
+        subset: number of earlier tasks that `sampled` draws at an iteration; None is all.
+
+    Raises:
+        ConfigError: a subset of no tasks.
     """
 
     beta: float = 0.01
     kind: str = "direct"
     lookahead: str = "optimizer"
+    subset: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.subset is not None and self.subset < 1:
+            raise ConfigError(
+                "a subset of earlier tasks holds at least one",
+                got=self.subset,
+                cure="set regularizer.subset to a positive number, or to none for all tasks",
+            )
 
 
 @dataclass(frozen=True)
@@ -47,8 +62,20 @@ class Snapshot:
 
 
 OutputRegularizer = Callable[[Parameters], tuple[Tensor, Parameters]]
-"""The point θ + Δθ -> R there (a detached scalar) and ∇R, by parameter name."""
+"""The point θ + Δθ -> R there (a detached scalar) and ∇R, by parameter name.
 
-REGULARIZERS: Registry[Callable[[Hypernetwork, Snapshot], OutputRegularizer]] = Registry(
-    "regularizer"
-)
+The gradient may be overwritten by the next call.
+"""
+
+RegularizerFactory = Callable[
+    [Hypernetwork, Snapshot, RegularizerSettings, Generators], OutputRegularizer
+]
+
+REGULARIZERS: Registry[RegularizerFactory] = Registry("regularizer")
+
+
+def without_options(
+    kind: Callable[[Hypernetwork, Snapshot], OutputRegularizer],
+) -> RegularizerFactory:
+    """The factory of a kind that has no settings of its own and draws nothing."""
+    return lambda hypernet, snapshot, _settings, _generators: kind(hypernet, snapshot)

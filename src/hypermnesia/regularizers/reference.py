@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from hypermnesia.hypernet.network import Hypernetwork
-from hypermnesia.regularizers.base import REGULARIZERS, Parameters, Snapshot
+from hypermnesia.regularizers.base import REGULARIZERS, Parameters, Snapshot, without_options
 
 
 class DirectRegularizer:
@@ -44,4 +44,4 @@ class DirectRegularizer:
         return value.detach(), dict(zip(leaves, gradients, strict=True))
 
 
-REGULARIZERS.add("direct", DirectRegularizer)
+REGULARIZERS.add("direct", without_options(DirectRegularizer))
