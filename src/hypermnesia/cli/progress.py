@@ -30,7 +30,7 @@ def watching() -> Iterator[Watch]:
         return
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
+        BarColumn(bar_width=15),
         TextColumn("{task.percentage:3.0f}%  {task.fields[status]}"),
         TimeRemainingColumn(),
     )
@@ -39,7 +39,7 @@ def watching() -> Iterator[Watch]:
 
 
 def _title(config: ExperimentConfig, seed: int) -> str:
-    return f"{config.benchmark} {config.method} {config.scenario} seed {seed}"
+    return f"{config.method} seed {seed}"
 
 
 class _Reader(NullObserver):
@@ -69,8 +69,10 @@ class _Reader(NullObserver):
         if now - self._last >= self.every:
             self._last = now
             loss, accuracy = float(metrics["loss"]), float(metrics["accuracy"])
-            where = f"task {phase.row + 1}/{self.tasks}, {iteration}/{phase.iterations}"
-            self.report(f"{where}  loss {loss:.4f}  accuracy {100 * accuracy:.1f}%")
+            where = f"task {phase.row + 1}/{self.tasks}"
+            if iteration < phase.iterations:
+                where += f" ({100 * iteration // phase.iterations}%)"
+            self.report(f"{where} loss {loss:.4f} acc {100 * accuracy:.1f}%")
 
     def seconds_left(self) -> float:
         """At the mean pace of this process."""
@@ -93,9 +95,8 @@ class LineProgress(_Reader):
 
     def report(self, status: str) -> None:
         """Print how it stands."""
-        self.say(
-            f"{self.title}: {self.done}/{self.total}  {status}  {self.seconds_left():.0f} s left"
-        )
+        left = f"{self.seconds_left():.0f} s left"
+        self.say(f"{self.title}: {self.done}/{self.total} {status} {left}")
 
     def on_task_end(self, phase: Phase, row: Sequence[Evaluation]) -> None:
         """Print the accuracy of each task seen."""
@@ -122,6 +123,10 @@ class BarProgress(_Reader):
         if self._id is not None:
             self.bar.update(self._id, completed=self.done, status=status)
 
+    def say(self, line: str) -> None:
+        """Print above the bar."""
+        self.bar.console.print(line, markup=False, highlight=False)
+
     def on_task_end(self, phase: Phase, row: Sequence[Evaluation]) -> None:
         """Show the mean accuracy on the tasks seen."""
         self.report(_row(phase, row))
@@ -129,4 +134,4 @@ class BarProgress(_Reader):
 
 def _row(phase: Phase, row: Sequence[Evaluation]) -> str:
     mean = sum(evaluation.accuracy for evaluation in row) / len(row)
-    return f"learned {phase.name}, accuracy on the {len(row)} seen {mean:.2f}%"
+    return f"task {phase.row + 1} learned, {mean:.2f}% on all seen"

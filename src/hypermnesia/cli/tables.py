@@ -21,13 +21,13 @@ _COLUMNS = (
     ("task inf. %", "task_inference", 2),
     ("compr.", "compression", 3),
     ("seconds", "seconds", 1),
-    ("peak MB", "peak_memory_mb", 0),
+    ("MB", "peak_memory_mb", 0),
 )
 _FORMULAS = (
     "R[i, j]: accuracy on task j after learning task i, T tasks. ACC = mean_j R[T, j]; "
     "during = mean_j R[j, j]; BWT = mean_(j<T) (R[T, j] - R[j, j]); forgetting = "
-    "mean_(j<T) (max_i R[i, j] - R[T, j]); compr. = compression, learned values / weights of one target "
-    "network. Mean ± standard error over n seeds."
+    "mean_(j<T) (max_i R[i, j] - R[T, j]); compr. = compression, learned values / weights of one "
+    "target network; MB: peak memory. Mean±standard error over n seeds."
 )
 
 
@@ -45,7 +45,7 @@ def show(summaries: Sequence[RunSummary]) -> None:
     for summary in summaries:
         _show_matrix(out, summary)
     out.print(_comparison(summaries))
-    out.print(_FORMULAS, style="dim")
+    out.print("\n" + _FORMULAS, style="dim")
     for summary in summaries:
         out.print(f"{summary.config.method}: {summary.folder.path}", soft_wrap=True)
 
@@ -64,8 +64,8 @@ def _comparison(summaries: Sequence[RunSummary]) -> Table:
     table = Table(
         title=f"{first.benchmark}, {first.scenario} scenario, recipe {first.recipe.name}",
         box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
+        padding=0,
+        show_edge=False,
     )
     table.add_column("method", no_wrap=True)
     for heading, _, _ in columns:
