@@ -128,7 +128,7 @@ class RegularizerConfig(_Section):
     """
 
     beta: NonNegative
-    kind: Name = "direct"
+    kind: Name = "closed"
     lookahead: Literal["optimizer", "sgd", "none"] = "optimizer"
     subset: Width | None = None
 

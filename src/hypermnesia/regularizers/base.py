@@ -33,7 +33,7 @@ class RegularizerSettings:
     """
 
     beta: float = 0.01
-    kind: str = "direct"
+    kind: str = "closed"
     lookahead: str = "optimizer"
     subset: int | None = None
 
