@@ -9,17 +9,29 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
+from torch.optim import Adam, Optimizer
+from torch.optim.adam import adam
 
 from hypermnesia.registry import Registry
 
-Lookahead = Callable[[Sequence[Tensor]], list[Tensor]]
+
+class Rows(Protocol):
+    """A stepped parameter, all of it (`[:]`) or some of its rows; a tensor will do.
+
+    What is handed out may be overwritten when the next rows are asked for.
+    """
+
+    def __getitem__(self, rows: slice, /) -> Tensor: ...
+
+
+Lookahead = Callable[[Sequence[Tensor]], Sequence[Rows]]
 """Gradients of the optimiser's parameters, in order -> the parameters after the step.
 
-The result may be overwritten by the next call.
+Rows must be asked for before the parameters, the gradients or the optimiser change.
 """
 
 LOOKAHEADS: Registry[Callable[[Optimizer], Lookahead]] = Registry("lookahead")
@@ -70,6 +82,71 @@ class OptimizerLookahead:
                     self._copy.state[shadow][key] = copy.deepcopy(value)
 
 
+class AdamLookahead:
+    """`OptimizerLookahead` for Adam and AdamW, made as its rows are asked for.
+
+    A caller that walks a large parameter a few rows at a time finds each of them in the cache,
+    and nothing of the parameter's size is written. The step is torch's own, on copies of rows.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer = optimizer
+
+    def __call__(self, gradients: Sequence[Tensor]) -> list[Rows]:
+        """The stepped parameters, not made yet."""
+        remaining = iter(gradients)
+        return [
+            _AdamRows(p.detach(), next(remaining), group, self.optimizer.state.get(p, {}))
+            for group in self.optimizer.param_groups
+            for p in group["params"]
+        ]
+
+
+class _AdamRows:
+    """Rows of one parameter after Adam's step."""
+
+    def __init__(
+        self, parameter: Tensor, gradient: Tensor, group: dict[str, Any], state: dict[str, Any]
+    ) -> None:
+        self._parameter, self._gradient = parameter, gradient
+        self._group, self._state = group, state
+        self._step = state.get("step", torch.zeros((), dtype=torch.float32))
+
+    @torch.no_grad()
+    def __getitem__(self, rows: slice, /) -> Tensor:
+        def copied(key: str) -> list[Tensor]:
+            saved = self._state.get(key)
+            return [stepped.new_zeros(stepped.shape) if saved is None else saved[rows].clone()]
+
+        group = self._group
+        stepped = self._parameter[rows].clone()
+        adam(
+            [stepped],
+            [self._gradient[rows]],
+            copied("exp_avg"),
+            copied("exp_avg_sq"),
+            copied("max_exp_avg_sq") if group["amsgrad"] else [],
+            [self._step.clone()],
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            **{name: group[name] for name in _ADAM_OPTIONS},
+        )
+        return stepped
+
+
+_ADAM_OPTIONS = (
+    *("lr", "weight_decay", "eps", "amsgrad", "maximize", "decoupled_weight_decay"),
+    *("foreach", "fused", "capturable", "differentiable"),
+)
+
+
+def optimizer_lookahead(optimizer: Optimizer) -> Lookahead:
+    """The fastest way to look ahead by the optimiser's own step."""
+    return (
+        AdamLookahead(optimizer) if isinstance(optimizer, Adam) else OptimizerLookahead(optimizer)
+    )
+
+
 class SgdLookahead:
     """θ - lr · g: the change that plain gradient descent would make."""
 
@@ -98,6 +175,6 @@ class NoLookahead:
         return [p.detach() for p in self._parameters]
 
 
-LOOKAHEADS.add("optimizer", OptimizerLookahead)
+LOOKAHEADS.add("optimizer", optimizer_lookahead)
 LOOKAHEADS.add("sgd", SgdLookahead)
 LOOKAHEADS.add("none", NoLookahead)

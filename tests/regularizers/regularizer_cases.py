@@ -11,7 +11,13 @@ from torch import Tensor
 
 from hypermnesia.hypernet.chunks import make_plan
 from hypermnesia.hypernet.network import ACTIVATIONS, HypernetSettings, Hypernetwork
-from hypermnesia.regularizers import ClosedFormRegularizer, DirectRegularizer, Parameters, Snapshot
+from hypermnesia.regularizers import (
+    ClosedFormRegularizer,
+    DirectRegularizer,
+    OutputRegularizer,
+    Parameters,
+    Snapshot,
+)
 
 World = tuple[Hypernetwork, Snapshot, Parameters]
 """What a regulariser is built with, and a point to call it with."""
@@ -88,14 +94,20 @@ def doubled(world: World) -> World:
     )
 
 
+def judge(regularizer: OutputRegularizer, point: Parameters, *rest) -> tuple[Tensor, Parameters]:
+    """R and ∇R at `point`, from gradients of zero and β = 1."""
+    pull = {name: torch.zeros_like(value) for name, value in point.items()}
+    return regularizer(point, pull, 1.0, *rest), pull
+
+
 def direct(world: World) -> tuple[Tensor, Parameters]:
     hypernet, snapshot, point = world
-    return DirectRegularizer(hypernet, snapshot)(point)
+    return judge(DirectRegularizer(hypernet, snapshot), point)
 
 
 def closed(world: World) -> tuple[Tensor, Parameters]:
     hypernet, snapshot, point = world
-    return ClosedFormRegularizer(hypernet, snapshot)(point)
+    return judge(ClosedFormRegularizer(hypernet, snapshot), point)
 
 
 def assert_close(

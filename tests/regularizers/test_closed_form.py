@@ -9,10 +9,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from regularizer_cases import Case, assert_close, cases, closed, direct, doubled
+from regularizer_cases import Case, assert_close, cases, closed, direct, doubled, judge
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from hypermnesia.regularizers import ClosedFormRegularizer, closed_form
+from hypermnesia.regularizers import ClosedFormRegularizer, DirectRegularizer, closed_form
 
 blocks = st.sampled_from([1, 4, 1000])
 """Rows of the head at a time."""
@@ -49,7 +49,7 @@ def test_float32_is_exact_at_usual_sizes(distance: float) -> None:
 @given(cases)
 def test_nothing_has_moved_at_the_snapshot(case: Case) -> None:
     hypernet, snapshot, _ = case.world(torch.float32)
-    value, pull = ClosedFormRegularizer(hypernet, snapshot)(snapshot.parameters)
+    value, pull = judge(ClosedFormRegularizer(hypernet, snapshot), snapshot.parameters)
     assert value == 0
     assert all(not gradient.any() for gradient in pull.values())
 
@@ -60,12 +60,11 @@ def test_calls_leave_no_trace(case: Case) -> None:
     """Neither in the point, nor in the hypernetwork, nor in the next call."""
     hypernet, snapshot, point = case.world(torch.float64)
     regularizer = ClosedFormRegularizer(hypernet, snapshot)
-    first = regularizer(point)
-    first = first[0], {name: gradient.clone() for name, gradient in first[1].items()}
+    first = judge(regularizer, point)
     kept = {name: value.clone() for name, value in point.items()}
     own = {name: value.clone() for name, value in hypernet.named_parameters()}
-    regularizer({name: value + 1 for name, value in point.items()})
-    again = regularizer(point)
+    judge(regularizer, {name: value + 1 for name, value in point.items()})
+    again = judge(regularizer, point)
     assert torch.equal(first[0], again[0])
     assert all(torch.equal(first[1][name], again[1][name]) for name in point)
     assert all(torch.equal(kept[name], point[name]) for name in point)
@@ -103,9 +102,22 @@ def test_work_does_not_grow_with_tasks() -> None:
         world = replace(WIDE, hidden=(6,), outputs=(10,) * (tasks + 1)).world(torch.float32)
         regularizer = ClosedFormRegularizer(*world[:2])
         with Work() as work:
-            regularizer(world[2])
+            judge(regularizer, world[2])
         done.append(work)
     few, many = done
     assert few.operations == many.operations
     # The largest is the block of X: here all rows of the head. 60 tasks have 240,000 weights.
     assert many.largest <= 700 * 13
+
+
+@settings(max_examples=15)
+@given(cases, st.floats(0.001, 10))
+def test_the_pull_is_added_to_the_gradients_times_beta(case: Case, beta: float) -> None:
+    hypernet, snapshot, point = case.world(torch.float64)
+    for kind in (ClosedFormRegularizer, DirectRegularizer):
+        regularizer = kind(hypernet, snapshot)
+        value, pull = judge(regularizer, point)
+        gradients = {name: torch.full_like(p, 3.0) for name, p in point.items()}
+        assert torch.equal(regularizer(point, gradients, beta), value)
+        for name in point:
+            torch.testing.assert_close(gradients[name], 3.0 + beta * pull[name])

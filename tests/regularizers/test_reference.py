@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from hypothesis import given, settings
-from regularizer_cases import Case, cases, direct
+from regularizer_cases import Case, cases, direct, judge
 
 from hypermnesia.hypernet.chunks import make_plan
 from hypermnesia.hypernet.network import HypernetSettings, Hypernetwork
@@ -24,7 +24,7 @@ def test_numbers_by_hand(kind: type) -> None:
     then = {"head.weight": torch.tensor([[1.0]]), "head.bias": torch.tensor([0.5])}
     point = {"head.weight": torch.tensor([[1.5]]), "head.bias": torch.tensor([0.75])}
     snapshot = Snapshot(then, torch.tensor([[2.0], [-1.0]]), [plan, plan])
-    value, pull = kind(hypernet, snapshot)(point)
+    value, pull = judge(kind(hypernet, snapshot), point)
     assert value.item() == 0.8125
     assert pull["head.weight"].item() == 2.75
     assert pull["head.bias"].item() == 1.0
@@ -38,12 +38,13 @@ def test_gradient_is_the_slope_of_the_value(plan: str) -> None:
     case = Case(**{**vars(SMOOTH), "plan": plan})
     hypernet, snapshot, point = case.world(torch.float64)
     regularizer = DirectRegularizer(hypernet, snapshot)
-    _, pull = regularizer(point)
+    _, pull = judge(regularizer, point)
     generator = torch.Generator().manual_seed(1)
     for name, value in point.items():
         direction = torch.randn(value.shape, generator=generator, dtype=torch.float64)
         ahead, behind = (
-            regularizer({**point, name: value + step * direction})[0] for step in (1e-5, -1e-5)
+            judge(regularizer, {**point, name: value + step * direction})[0]
+            for step in (1e-5, -1e-5)
         )
         slope = (pull[name] * direction).sum()
         torch.testing.assert_close((ahead - behind) / 2e-5, slope, rtol=1e-7, atol=1e-9)

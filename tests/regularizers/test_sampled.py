@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from regularizer_cases import Case, assert_close, cases, closed, direct
+from regularizer_cases import Case, assert_close, cases, closed, direct, judge
 
 from hypermnesia.errors import ConfigError
 from hypermnesia.methods import TaskSpec
@@ -35,7 +35,7 @@ def test_mean_over_all_subsets_is_the_whole(case: Case, data: st.DataObject) -> 
     number = comb(len(snapshot.plans), size)
     value, pull = torch.zeros(()), {name: torch.zeros_like(p) for name, p in point.items()}
     for subset in combinations(range(len(snapshot.plans)), size):
-        part, gradient = regularizer.over(point, torch.tensor(subset))
+        part, gradient = judge(regularizer, point, torch.tensor(subset))
         value = value + part / number
         pull = {name: pull[name] + gradient[name] / number for name in pull}
     assert_close((value, pull), closed(world), 1e-12)
@@ -48,7 +48,7 @@ def test_a_subset_is_the_direct_mean_over_its_tasks(case: Case, data: st.DataObj
     hypernet, snapshot, point = case.world(torch.float64)
     everyone = range(len(snapshot.plans))
     chosen = data.draw(st.lists(st.sampled_from(everyone), min_size=1, unique=True))
-    got = ClosedFormRegularizer(hypernet, snapshot).over(point, torch.tensor(chosen))
+    got = judge(ClosedFormRegularizer(hypernet, snapshot), point, torch.tensor(chosen))
     plans = [snapshot.plans[task] for task in chosen]
     part = Snapshot(snapshot.parameters, snapshot.conditions[chosen], plans)
     assert_close(got, direct((hypernet, part, point)), 1e-10)
@@ -77,8 +77,8 @@ def test_a_call_judges_the_tasks_drawn() -> None:
     other = ClosedFormRegularizer(hypernet, snapshot)
     values = set()
     for _ in range(4):
-        got = regularizer(point)
-        assert_close(got, other.over(point, twin._draw()), 1e-12)
+        got = judge(regularizer, point)
+        assert_close(got, judge(other, point, twin._draw()), 1e-12)
         values.add(got[0].item())
     assert len(values) > 1
 
@@ -87,7 +87,7 @@ def test_a_call_judges_the_tasks_drawn() -> None:
 def test_no_number_is_drawn_for_all_tasks(subset: int | None) -> None:
     generators = Generators(0)
     _, _, point = world = SIX.world(torch.float64)
-    assert_close(sampled(subset, generators)(point), closed(world), 1e-14)
+    assert_close(judge(sampled(subset, generators), point), closed(world), 1e-14)
     assert not generators.state_dict()
 
 

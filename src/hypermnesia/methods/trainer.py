@@ -101,16 +101,14 @@ class HypernetTrainer:
         # 1. The task's loss and its gradients for θ, e_T and what is shared.
         loss = loss_of()
         gradients = torch.autograd.grad(loss, leaves, materialize_grads=True)
+        of_theta = dict(zip(named, gradients, strict=False))
         metrics = {"loss": loss.detach()}
 
         if self.snapshot is not None:
             # 2. Lookahead: where the optimiser would take θ by that gradient alone.
             point = dict(zip(named, self.lookahead(gradients[: len(theta)]), strict=True))
-            # 3. How far the weights of earlier tasks would have moved there; θ's gradient of it.
-            metrics["penalty"], pull = self.penalty(point)
-            torch._foreach_add_(
-                gradients[: len(theta)], [pull[name] for name in named], alpha=self.regularizer.beta
-            )
+            # 3. How far the weights of earlier tasks would have moved there: g becomes g + β ∇R.
+            metrics["penalty"] = self.penalty(point, of_theta, self.regularizer.beta)
 
         # 4. The steps: θ by g + β ∇R, the embedding (and what is shared) by its own gradient.
         for leaf, gradient in zip(leaves, gradients, strict=True):

@@ -4,6 +4,7 @@ from hypermnesia.regularizers.base import (
     REGULARIZERS,
     OutputRegularizer,
     Parameters,
+    Point,
     RegularizerSettings,
     Snapshot,
 )
@@ -17,6 +18,7 @@ __all__ = [
     "DirectRegularizer",
     "OutputRegularizer",
     "Parameters",
+    "Point",
     "RegularizerSettings",
     "SampledRegularizer",
     "Snapshot",

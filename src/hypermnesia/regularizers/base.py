@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Float
@@ -11,6 +11,7 @@ from torch import Tensor
 from hypermnesia.errors import ConfigError
 from hypermnesia.hypernet.chunks import ChunkPlan
 from hypermnesia.hypernet.network import Hypernetwork
+from hypermnesia.lookahead import Rows
 from hypermnesia.registry import Registry
 from hypermnesia.seeding import Generators
 
@@ -61,11 +62,11 @@ class Snapshot:
     plans: Sequence[ChunkPlan]
 
 
-OutputRegularizer = Callable[[Parameters], tuple[Tensor, Parameters]]
-"""The point θ + Δθ -> R there (a detached scalar) and ∇R, by parameter name.
+Point = Mapping[str, Rows]
+"""θ + Δθ by parameter name: tensors, or what makes their rows when asked."""
 
-The gradient may be overwritten by the next call.
-"""
+OutputRegularizer = Callable[[Point, Parameters, float], Tensor]
+"""(point, gradients, β) -> R at the point, a detached scalar; β ∇R is added to the gradients."""
 
 RegularizerFactory = Callable[
     [Hypernetwork, Snapshot, RegularizerSettings, Generators], OutputRegularizer

@@ -38,7 +38,13 @@ from torch.func import functional_call
 from torch.nn.utils.rnn import pad_sequence
 
 from hypermnesia.hypernet.network import Hypernetwork
-from hypermnesia.regularizers.base import REGULARIZERS, Parameters, Snapshot, without_options
+from hypermnesia.regularizers.base import (
+    REGULARIZERS,
+    Parameters,
+    Point,
+    Snapshot,
+    without_options,
+)
 
 CACHE_BYTES = 1 << 19
 """Size of a block of X on a CPU: half of a usual second-level cache, as its inputs pass through."""
@@ -71,9 +77,8 @@ class ClosedFormRegularizer:
         self._rows = self._by_band(self._band)
 
     def _allocate(self) -> None:
-        weight, bias = self._then
+        weight, _ = self._then
         k = weight.shape[1]
-        self._head_gradients = torch.zeros_like(weight), torch.zeros_like(bias)
         self._bands = list(pairwise([0, *self._ends.tolist()]))
         # XᵀX of each band; its lower right part, V*ᵀV*, never changes.
         self._products = weight.new_empty(len(self._bands), 2 * k + 1, 2 * k + 1)
@@ -82,20 +87,23 @@ class ClosedFormRegularizer:
         self._step = block_rows(weight)
         self._x = weight.new_empty(min(self._step, len(weight)), 2 * k + 1)
 
-    def __call__(self, point: Parameters) -> tuple[Tensor, Parameters]:
-        """R and its gradient at `point`; the next call overwrites the gradient."""
-        return self.over(point)
-
-    def over(
-        self, point: Parameters, tasks: Int[Tensor, " chosen"] | None = None
-    ) -> tuple[Float[Tensor, ""], Parameters]:
-        """The mean over some earlier tasks (all by default) and its gradient.
+    def __call__(
+        self,
+        point: Point,
+        gradients: Parameters,
+        beta: float,
+        tasks: Int[Tensor, " chosen"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """The mean over some earlier tasks (all by default).
 
         Args:
-            point: the hypernetwork's parameters, by name.
+            point: the hypernetwork's parameters, by name; each row of it is asked for once,
+                before anything is added to its gradient.
+            gradients: β times the gradient is added here.
+            beta: β.
             tasks: distinct numbers of earlier tasks, on the CPU.
         """
-        leaves = {n: p.detach().requires_grad_() for n, p in point.items() if n not in _HEAD}
+        leaves = {n: p[:].detach().requires_grad_() for n, p in point.items() if n not in _HEAD}
         conditions, then, (order, sizes) = self._chosen(tasks)
         features = self._features.at(leaves, conditions, then.shape[1])
         with torch.no_grad():
@@ -104,15 +112,14 @@ class ClosedFormRegularizer:
             # YᵀY of a band: its own rows and those of every later one.
             grams = torch.stack([y.T @ y for y in groups]).flip(0).cumsum(0).flip(0)
             grams /= len(conditions)
-            self._walk_head(point, grams)
+            self._walk_head(point, gradients, 2 * beta * grams)
             value = (self._products * grams).sum()
             gradient = torch.zeros_like(features).flatten(0, 1)
             gradient[order] = self._feature_slopes(groups).to(gradient) / len(conditions)
-        pull = dict(zip(_HEAD, self._head_gradients, strict=True))
         if leaves:
-            parts = torch.autograd.grad(features, list(leaves.values()), gradient.view_as(features))
-            pull |= dict(zip(leaves, parts, strict=True))
-        return value, pull
+            pull = torch.autograd.grad(features, list(leaves.values()), gradient.view_as(features))
+            torch._foreach_add_([gradients[name] for name in leaves], pull, alpha=beta)
+        return value
 
     def _chosen(self, tasks: Tensor | None) -> tuple[Tensor, Tensor, tuple[Tensor, list[int]]]:
         """Conditions, features then, and the order of the rows, of the chosen tasks."""
@@ -132,22 +139,24 @@ class ClosedFormRegularizer:
         order = band.flatten().argsort(stable=True)[unused:]
         return order.to(self._x.device, non_blocking=True), sizes
 
-    def _walk_head(self, point: Parameters, grams: Float[Tensor, "bands y y"]) -> None:
-        """Fill the head's gradient and the bands' XᵀX, a block of the head's rows at a time."""
-        now, then = (point["head.weight"], point["head.bias"]), self._then
-        k = now[0].shape[1]
+    def _walk_head(
+        self, point: Point, gradients: Parameters, grams: Float[Tensor, "bands y y"]
+    ) -> None:
+        """Add to the head's gradient and make the bands' XᵀX, a block of rows at a time."""
+        weight, bias = point["head.weight"], point["head.bias"][:]
+        pull, then = [gradients[name] for name in _HEAD], self._then
+        k = then[0].shape[1]
         self._products[:, : k + 1].zero_()
-        double = 2 * grams[..., : k + 1]
         for band, (start, stop) in enumerate(self._bands):
-            product, gram = self._products[band, : k + 1], double[band]
+            product, gram = self._products[band, : k + 1], grams[band, :, : k + 1]
             for first in range(start, stop, self._step):
                 rows = slice(first, min(first + self._step, stop))
                 head_block(
-                    (now[0][rows], now[1][rows]),
+                    (weight[rows], bias[rows]),
                     (then[0][rows], then[1][rows]),
                     gram,
                     product,
-                    (self._head_gradients[0][rows], self._head_gradients[1][rows]),
+                    (pull[0][rows], pull[1][rows]),
                     self._x,
                 )
         self._products[:, k + 1 :, : k + 1] = self._products[:, : k + 1, k + 1 :].mT
@@ -173,14 +182,14 @@ def head_block(
     gradient: HeadRows,
     work: Float[Tensor, "block y"],
 ) -> None:
-    """One block of the head: its gradient, and its part of XᵀX; y = 2k + 1.
+    """One block of the head: its part of the gradient and of XᵀX; y = 2k + 1.
 
     Args:
         now: rows of the head at the point; read once, so they may be made just before.
         then: the same rows in the snapshot.
-        gram: 2 YᵀY of the band, over the number of tasks; its columns for V and b.
+        gram: 2 β YᵀY of the band, over the number of tasks; its columns for V and b.
         product: the first k + 1 rows of the band's XᵀX, added to.
-        gradient: overwritten.
+        gradient: added to.
         work: room for at least as many rows of X.
     """
     k = now[0].shape[1]
@@ -189,8 +198,8 @@ def head_block(
     torch.sub(now[1], then[1], out=x[:, k])
     x[:, k + 1 :] = then[0]
     product.addmm_(x[:, : k + 1].T, x)
-    torch.mm(x, gram[:, :k], out=gradient[0])
-    torch.mv(x, gram[:, k], out=gradient[1])
+    gradient[0].addmm_(x, gram[:, :k])
+    gradient[1].addmv_(x, gram[:, k])
 
 
 def block_rows(weight: Float[Tensor, "D k"]) -> int:

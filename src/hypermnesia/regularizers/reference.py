@@ -13,7 +13,13 @@ from torch import Tensor
 from torch.func import functional_call
 
 from hypermnesia.hypernet.network import Hypernetwork
-from hypermnesia.regularizers.base import REGULARIZERS, Parameters, Snapshot, without_options
+from hypermnesia.regularizers.base import (
+    REGULARIZERS,
+    Parameters,
+    Point,
+    Snapshot,
+    without_options,
+)
 
 
 class DirectRegularizer:
@@ -34,14 +40,16 @@ class DirectRegularizer:
             for condition, plan in tasks
         ]
 
-    def __call__(self, point: Parameters) -> tuple[Tensor, Parameters]:
-        """R and its gradient at `point`."""
-        leaves = {name: value.detach().requires_grad_() for name, value in point.items()}
+    def __call__(self, point: Point, gradients: Parameters, beta: float) -> Tensor:
+        """R at `point`; β times its gradient is added to `gradients`."""
+        leaves = {name: rows[:].detach().requires_grad_() for name, rows in point.items()}
         pairs = zip(self._weights(leaves), self.wanted, strict=True)
         distances = torch.stack([(now - then).square().sum() for now, then in pairs])
         value = distances.mean()
-        gradients = torch.autograd.grad(value, list(leaves.values()))
-        return value.detach(), dict(zip(leaves, gradients, strict=True))
+        pull = torch.autograd.grad(value, list(leaves.values()))
+        for name, part in zip(leaves, pull, strict=True):
+            gradients[name].add_(part, alpha=beta)
+        return value.detach()
 
 
 REGULARIZERS.add("direct", without_options(DirectRegularizer))

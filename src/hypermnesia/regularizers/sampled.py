@@ -16,6 +16,7 @@ from hypermnesia.hypernet.network import Hypernetwork
 from hypermnesia.regularizers.base import (
     REGULARIZERS,
     Parameters,
+    Point,
     RegularizerSettings,
     Snapshot,
 )
@@ -44,14 +45,13 @@ class SampledRegularizer:
         self.tasks, self.size = len(snapshot.plans), settings.subset
         self.generators = generators
 
-    def __call__(self, point: Parameters) -> tuple[Tensor, Parameters]:
-        """An estimate of R and its gradient at `point`; the next call overwrites the gradient."""
-        return self.closed.over(point, self._draw())
+    def __call__(self, point: Point, gradients: Parameters, beta: float) -> Tensor:
+        """An estimate of R at `point`; β times its gradient is added to `gradients`."""
+        return self.closed(point, gradients, beta, self._draw())
 
     def _draw(self) -> Int[Tensor, " chosen"] | None:
         if self.size is None or self.size >= self.tasks:
             return None
-        # Looked up by name: restoring a run's generators replaces them.
         drawn = torch.randperm(self.tasks, generator=self.generators["subset"])
         return drawn[: self.size]
 
