@@ -105,7 +105,7 @@ def test_every_network_maps_images_to_outputs(name) -> None:
 
 def test_sizes_of_published_networks() -> None:
     def count(name, hidden, shape):
-        return sum(p.numel() for p in NETS[name](shape, 10, hidden).parameters())
+        return sum(p.numel() for p in NETS[name](shape, 10, NetSettings(name, hidden)).parameters())
 
     assert count("mlp", (400, 400), (1, 28, 28)) == 478_410
     assert count("resnet32", (), (3, 32, 32)) == 466_906

@@ -20,14 +20,16 @@ class NetSettings:
     Attributes:
         name: a name in `NETS`.
         hidden: widths of an MLP's hidden layers, or of the layers after the convolutions.
+        dropout: share of these hidden units that training leaves out at random.
     """
 
     name: str = "mlp"
     hidden: tuple[int, ...] = (400, 400)
+    dropout: float = 0.0
 
 
-NetFactory = Callable[[Sequence[int], int, Sequence[int]], nn.Module]
-"""(sample shape, outputs, hidden widths) -> network."""
+NetFactory = Callable[[Sequence[int], int, NetSettings], nn.Module]
+"""(sample shape, outputs, settings) -> network."""
 
 NETS: Registry[NetFactory] = Registry("network")
 
@@ -37,20 +39,21 @@ def build_net(
 ) -> nn.Module:
     """A fresh network for samples of a shape, drawn from the generator called `network`."""
     with generators.as_global("network"):
-        return NETS[settings.name](sample_shape, outputs, settings.hidden)
+        return NETS[settings.name](sample_shape, outputs, settings)
 
 
-def mlp(sample_shape: Sequence[int], outputs: int, hidden: Sequence[int]) -> nn.Sequential:
+def mlp(sample_shape: Sequence[int], outputs: int, settings: NetSettings) -> nn.Sequential:
     """Fully connected layers with ReLU between them."""
     layers: list[nn.Module] = [nn.Flatten()]
     width = math.prod(sample_shape)
-    for n in hidden:
+    for n in settings.hidden:
         layers += [nn.Linear(width, n), nn.ReLU()]
+        layers += [nn.Dropout(settings.dropout)] if settings.dropout else []
         width = n
     return nn.Sequential(*layers, nn.Linear(width, outputs))
 
 
-def lenet(sample_shape: Sequence[int], outputs: int, hidden: Sequence[int]) -> nn.Sequential:
+def lenet(sample_shape: Sequence[int], outputs: int, settings: NetSettings) -> nn.Sequential:
     """Two 5x5 convolutions with pooling (20 and 50 filters), then fully connected layers."""
     convolutions = nn.Sequential(
         nn.Conv2d(sample_shape[0], 20, 5, padding=2),
@@ -60,30 +63,28 @@ def lenet(sample_shape: Sequence[int], outputs: int, hidden: Sequence[int]) -> n
         nn.ReLU(),
         nn.MaxPool2d(2),
     )
-    return nn.Sequential(convolutions, *_classifier(convolutions, sample_shape, outputs, hidden))
+    return nn.Sequential(convolutions, *_classifier(convolutions, sample_shape, outputs, settings))
 
 
-def zenke(sample_shape: Sequence[int], outputs: int, hidden: Sequence[int]) -> nn.Sequential:
-    """The CIFAR network of Zenke et al. 2017 (arXiv 1703.04200, appendix), with dropout."""
+def zenke(sample_shape: Sequence[int], outputs: int, settings: NetSettings) -> nn.Sequential:
+    """The CIFAR network of Zenke et al. 2017 (arXiv 1703.04200, appendix)."""
 
     def block(n_in: int, n_out: int) -> list[nn.Module]:
         convolutions = [nn.Conv2d(n_in, n_out, 3, padding=1), nn.ReLU(), nn.Conv2d(n_out, n_out, 3)]
         return [*convolutions, nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25)]
 
     convolutions = nn.Sequential(*block(sample_shape[0], 32), *block(32, 64))
-    layers = _classifier(convolutions, sample_shape, outputs, hidden)
-    layers.insert(-1, nn.Dropout(0.5))
-    return nn.Sequential(convolutions, *layers)
+    return nn.Sequential(convolutions, *_classifier(convolutions, sample_shape, outputs, settings))
 
 
 def _classifier(
-    convolutions: nn.Module, sample_shape: Sequence[int], outputs: int, hidden: Sequence[int]
+    convolutions: nn.Module, sample_shape: Sequence[int], outputs: int, settings: NetSettings
 ) -> list[nn.Module]:
     convolutions.eval()
     with torch.no_grad():
         shape = convolutions(torch.zeros(1, *sample_shape)).shape[1:]
     convolutions.train()
-    return list(mlp(shape, outputs, hidden))
+    return list(mlp(shape, outputs, settings))
 
 
 class _Residual(nn.Module):
@@ -108,7 +109,7 @@ class _Residual(nn.Module):
         return torch.relu(self.body(x) + self.shortcut(x))
 
 
-def resnet32(sample_shape: Sequence[int], outputs: int, hidden: Sequence[int]) -> nn.Sequential:
+def resnet32(sample_shape: Sequence[int], outputs: int, settings: NetSettings) -> nn.Sequential:
     """ResNet-32 for small images: 16 filters, then five blocks each of 16, 32 and 64."""
     layers: list[nn.Module] = [
         nn.Conv2d(sample_shape[0], 16, 3, padding=1, bias=False),
@@ -120,7 +121,7 @@ def resnet32(sample_shape: Sequence[int], outputs: int, hidden: Sequence[int]) -
         for stride in (first_stride, 1, 1, 1, 1):
             layers.append(_Residual(n_in, n_out, stride))
             n_in = n_out
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), *mlp((64,), outputs, hidden))
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), *mlp((64,), outputs, settings))
 
 
 for _name, _net in (("mlp", mlp), ("lenet", lenet), ("zenke", zenke), ("resnet32", resnet32)):

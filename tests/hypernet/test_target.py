@@ -10,7 +10,7 @@ from torch import nn
 
 from hypermnesia.errors import TargetError
 from hypermnesia.hypernet.target import Target
-from hypermnesia.nets import NETS
+from hypermnesia.nets import NETS, NetSettings
 
 
 class Tied(nn.Module):
@@ -46,7 +46,9 @@ def batch_norm() -> nn.Module:
 
 def lenet() -> nn.Module:
     return nn.Sequential(
-        nn.Unflatten(1, (1, 2, 3)), nn.Upsample(8), NETS["lenet"]((1, 8, 8), 2, (7,))
+        nn.Unflatten(1, (1, 2, 3)),
+        nn.Upsample(8),
+        NETS["lenet"]((1, 8, 8), 2, NetSettings(hidden=(7,))),
     )
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from hypermnesia.data.types import Part
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods import METHODS
-from hypermnesia.nets import NETS
+from hypermnesia.nets import NETS, NetSettings
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularizers import RegularizerSettings
 from hypermnesia.seeding import Generators
@@ -47,7 +47,7 @@ class Recurrent(nn.Module):
 
 
 def lenet() -> nn.Module:
-    return NETS["lenet"]((1, 8, 8), 2, (20,))
+    return NETS["lenet"]((1, 8, 8), 2, NetSettings(hidden=(20,)))
 
 
 def batch_norm_and_dropout() -> nn.Module:

@@ -69,7 +69,7 @@ def build_network(config: ExperimentConfig, task: Task, generators: Generators) 
         ConfigError: it does not exist, or cannot take samples of this shape.
     """
     shape = task.train.batch(torch.zeros(1, dtype=torch.int64)).x.shape[1:]
-    net = NetSettings(config.target.net, config.target.hidden)
+    net = NetSettings(config.target.net, config.target.hidden, config.target.dropout)
     try:
         return build_net(net, shape, task.outputs, generators)
     except RuntimeError as error:

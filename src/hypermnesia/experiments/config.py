@@ -83,6 +83,7 @@ class TargetConfig(_Section):
     Attributes:
         net: name of the network.
         hidden: widths of its hidden layers.
+        dropout: share of the units of these layers that training leaves out at random.
         generated: name patterns of the parameters that a hypernetwork makes.
         head: name of the output layer; None for the last linear layer.
         train_shared: go on training parameters that are not generated after the first task.
@@ -90,6 +91,7 @@ class TargetConfig(_Section):
 
     net: Name
     hidden: tuple[Width, ...] = ()
+    dropout: Fraction = 0.0
     generated: Annotated[tuple[Name, ...], Field(min_length=1)] = ("*",)
     head: Name | None = None
     train_shared: StrictBool = False
