@@ -22,7 +22,7 @@ def test_every_recipe_is_valid_for_every_method(path):
 def test_every_benchmark_has_a_default_recipe(benchmark):
     default = load_recipe(benchmark).name
     assert default == recipe_names(benchmark)[0]
-    assert default == ("default" if benchmark.endswith("-digits") else "paper")
+    assert default == ("best" if "best" in recipe_names(benchmark) else "paper")
 
 
 def test_a_recipe_takes_what_it_does_not_say_from_its_base():

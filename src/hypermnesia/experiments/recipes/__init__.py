@@ -2,7 +2,8 @@
 
 A file `<benchmark>/<recipe>.yaml` holds `source`, sections of the configuration, optionally
 `base` (a recipe that it changes, `<benchmark>/<recipe>`) and `methods` (fields that differ for
-a method). The recipe named `default` is a benchmark's default, and `paper` where there is none.
+a method). `paper` is as published; `best` is ours, chosen on validation data, and a
+benchmark's default where there is one.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def load_recipe(benchmark: str, name: str | None = None) -> Recipe:
 
 
 def _default(names: list[str]) -> str:
-    return "default" if "default" in names else "paper"
+    return "best" if "best" in names else "paper"
 
 
 def _read(path: str) -> dict[str, Any]:

@@ -1,0 +1,67 @@
+"""Hypermnesia's training iteration, with old tasks that were added but never trained."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from benchmarks.spec import CannotMeasure, Iteration, Spec
+from hypermnesia.experiments.build import optimizer_settings
+from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.methods import TaskSpec
+from hypermnesia.methods.hnet import HypernetMethod
+from hypermnesia.nets import NetSettings, build_net
+from hypermnesia.regularizers import RegularizerSettings
+from hypermnesia.seeding import Generators
+
+
+def build_method(spec: Spec, kind: str, precision: str | None = None) -> HypernetMethod:
+    """`hnet` as the recipe says, before its first task.
+
+    Args:
+        spec: sizes and device.
+        kind: a name in `hypermnesia.regularizers.REGULARIZERS`.
+        precision: of the target network; None for the default.
+
+    Raises:
+        CannotMeasure: the method knows no precision.
+    """
+    if precision and "precision" not in inspect.signature(HypernetMethod).parameters:
+        raise CannotMeasure("HypernetMethod takes no precision")
+    extra: dict[str, Any] = {"precision": precision} if precision else {}
+    config, generators = spec.config(), Generators(0)
+    net = NetSettings(config.target.net, config.target.hidden)
+    return HypernetMethod(
+        build_net(net, spec.shape(), spec.outputs, generators),
+        "task",
+        hypernet=HypernetSettings(**dict(config.hypernet)),
+        regularizer=replace(
+            RegularizerSettings(**dict(config.regularizer)), kind=kind, subset=spec.subset
+        ),
+        optimizer=optimizer_settings(config.optimizer),
+        embedding_optimizer=optimizer_settings(config.embedding_optimizer),
+        generators=generators,
+        device=torch.device(spec.device),
+        **extra,
+    )
+
+
+def add_untrained(method: HypernetMethod, tasks: int, outputs: int) -> None:
+    """Add tasks without training them: what an iteration costs does not depend on their values.
+
+    `begin_task` would build a regulariser each time, T² / 2 target networks for `direct`.
+    """
+    for _ in range(tasks):
+        method.scenario = method.scenario.add(outputs)
+        method.memory.add_task(outputs, method.generators)
+
+
+def our_iteration(spec: Spec, kind: str, precision: str | None = None) -> Iteration:
+    """`HypernetMethod.update` of the task after `spec.old_tasks` others."""
+    method = build_method(spec, kind, precision)
+    add_untrained(method, spec.old_tasks, spec.outputs)
+    method.begin_task(TaskSpec(spec.outputs, spec.warmup + spec.iterations))
+    return method.update
