@@ -34,7 +34,7 @@ def test_a_recipe_takes_what_it_does_not_say_from_its_base():
 
 
 def test_published_values():
-    (mnist,) = resolve(Request("split-mnist"))
+    (mnist,) = resolve(Request("split-mnist", recipe="paper"))
     assert (mnist.hypernet.hidden, mnist.hypernet.chunk) == ((10, 10), 42_000)
     assert (mnist.regularizer.beta, mnist.train.iterations) == (0.01, 2000)
     (cifar,) = resolve(Request("split-cifar10-100"))
