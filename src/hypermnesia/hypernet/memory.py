@@ -58,7 +58,7 @@ class WeightMemory:
         plan = make_plan(self.settings.plan, layout.layers, self.settings.chunk)
         generator = generators["hypernet"]
         if self.tasks == 0:
-            self.hypernet = Hypernetwork(self.settings, plan, layout.variances, generator)
+            self.hypernet = Hypernetwork(self.settings, plan, layout.variances(), generator)
             self.hypernet.to(self.device)
         else:
             self.hypernet.grow(plan, generator)

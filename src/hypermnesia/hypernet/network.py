@@ -37,10 +37,10 @@ class HypernetSettings:
         chunk_embedding: entries of a chunk embedding; not used by a full plan.
         activation: a name in `ACTIVATIONS`.
         init: a name in `INITS`.
-        new_embedding: where a new task's embedding starts: `normal` at N(0, 1), `mean` at the
-            mean of the earlier ones, `last` at the one before (the first is N(0, 1) in any case).
         plan: how weights are cut into chunks.
         chunk: D of an even plan.
+        new_embedding: where a new task's embedding starts: `normal` at N(0, 1), `mean` at the
+            mean of the earlier ones, `last` at the one before (the first is N(0, 1) in any case).
     """
 
     hidden: tuple[int, ...] = (10, 10)
@@ -48,9 +48,9 @@ class HypernetSettings:
     chunk_embedding: int = 32
     activation: str = "relu"
     init: Literal["xavier", "hyperfan"] = "xavier"
-    new_embedding: Literal["normal", "mean", "last"] = "normal"
     plan: PlanName = "even"
     chunk: int | None = None
+    new_embedding: Literal["normal", "mean", "last"] = "normal"
 
 
 class Hypernetwork(nn.Module):

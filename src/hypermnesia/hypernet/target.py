@@ -36,19 +36,25 @@ class Layout:
         layers: number of generated weights of each layer (module), in the same order.
         scales: names of the parameters that scale a normalised activation. They are generated
             as deviations from 1, since a scale near 0 would silence its layer.
-        variances: (N,) variance that keeps a signal's size through each layer (He et al. 2015).
     """
 
     outputs: int
     shapes: Mapping[str, torch.Size]
     layers: tuple[int, ...]
     scales: frozenset[str]
-    variances: Tensor
 
     @property
     def total(self) -> int:
         """N, the number of generated weights."""
         return sum(self.layers)
+
+    def variances(self) -> Float[Tensor, " N"]:
+        """The variance of each weight that keeps a signal's size through its layer.
+
+        He et al. 2015 (arXiv 1502.01852) for matrices and filters; biases and deviations of
+        scales start near 0.
+        """
+        return torch.cat([_variance(s).expand(s.numel()) for s in self.shapes.values()])
 
     def split(self, flat: Float[Tensor, " N"]) -> dict[str, Tensor]:
         """Named parameters from a flat weight vector."""
@@ -128,8 +134,7 @@ class Target:
             for name in shapes
             if name.endswith("weight") and isinstance(modules[name.rpartition(".")[0]], _NORMS)
         )
-        variances = torch.cat([_variance(s).expand(s.numel()) for s in shapes.values()])
-        return Layout(outputs, shapes, tuple(layers.values()), scales, variances)
+        return Layout(outputs, shapes, tuple(layers.values()), scales)
 
     def _check_resizable(self, names: Sequence[str]) -> None:
         missing = [name for name in names if name not in self.generated]
@@ -196,6 +201,5 @@ class Target:
 
 
 def _variance(shape: torch.Size) -> Tensor:
-    # He et al. 2015 for weight matrices; biases and scales start near their neutral value.
     fan_in = math.prod(shape[1:])
     return torch.tensor(2.0 / fan_in if len(shape) > 1 else 1e-4)
