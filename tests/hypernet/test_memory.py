@@ -1,8 +1,7 @@
-"""Where a new task's embedding starts."""
+"""What the memory of all tasks keeps, and what it counts."""
 
 from __future__ import annotations
 
-import pytest
 import torch
 from torch import nn
 
@@ -11,24 +10,51 @@ from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.seeding import Generators
 
 
-@pytest.mark.parametrize("start", ["normal", "mean", "last"])
-def test_where_a_new_embedding_starts(start) -> None:
-    settings = HypernetSettings((3,), 4, plan="full", new_embedding=start)
-    device = torch.device("cpu")
-    memory = WeightMemory(nn.Linear(2, 2), settings, generated=["*"], head=None, device=device)
-    generators = Generators(0)
-    memory.add_task(2, generators)
-    memory.add_task(2, generators)
-    with torch.no_grad():
-        memory.embeddings[1].add_(1.0)
-    before = [e.detach().clone() for e in memory.embeddings]
-    memory.add_task(2, generators)
-    third = memory.embeddings[2].detach()
-    expected = {"mean": (before[0] + before[1]) / 2, "last": before[1]}
-    if start == "normal":
-        assert not any(torch.equal(third, e) for e in before)
-    else:
-        assert torch.equal(third, expected[start])
-        with torch.no_grad():
-            memory.embeddings[2].add_(1.0)
-    assert all(torch.equal(e, b) for e, b in zip(memory.embeddings[:2], before, strict=True))
+def memory_of(*outputs: int, **settings: object) -> WeightMemory:
+    net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+    sizes = HypernetSettings((3,), 5, 6, chunk=10, **settings)
+    memory = WeightMemory(
+        net, sizes, generated=["0.*", "3.*"], head=None, device=torch.device("cpu")
+    )
+    for n in outputs:
+        memory.add_task(n, Generators(0))
+    return memory
+
+
+def test_compression_counts_everything_learned() -> None:
+    """Generated: 4·8 + 8 + 8·3 + 3 = 67 in 7 chunks of 10; batch-norm's 16 are shared.
+
+    θ: (5 + 6)·3 + 3 hidden, 3·10 + 10 head, 7·6 chunk embeddings; two task embeddings of 5.
+    """
+    theta = 11 * 3 + 3 + 3 * 10 + 10 + 7 * 6
+    assert memory_of(2, 3).compression() == (theta + 2 * 5 + 16) / (67 + 16)
+
+
+def test_a_loaded_memory_makes_the_same_weights() -> None:
+    saved, loaded = memory_of(2, 3, 2), memory_of()
+    loaded.load_state_dict(saved.state_dict())
+    x = torch.randn(6, 4)
+    for task in range(3):
+        assert torch.equal(saved.weights(task), loaded.weights(task))
+        assert torch.equal(saved.run(task, x, training=False), loaded.run(task, x, training=False))
+
+
+def test_the_memory_of_a_task_is_its_embedding_and_buffers() -> None:
+    """Nothing of the size of the target network is kept for a task."""
+    memory = memory_of(2)
+    before = sum(t.numel() for t in tensors_in(memory.state_dict()))
+    memory.add_task(2, Generators(1))
+    grown = sum(t.numel() for t in tensors_in(memory.state_dict())) - before
+    assert grown == 5 + (8 + 8 + 1)
+    assert not list(tensors_in(vars(memory.layouts[-1])))
+
+
+def tensors_in(tree: object):
+    if isinstance(tree, torch.Tensor):
+        yield tree
+    elif isinstance(tree, dict):
+        for value in tree.values():
+            yield from tensors_in(value)
+    elif isinstance(tree, list | tuple):
+        for value in tree:
+            yield from tensors_in(value)

@@ -107,7 +107,6 @@ class HypernetConfig(_Section):
     chunk_embedding: Annotated[Integer, Field(ge=0, le=10_000_000)] = 0
     activation: Literal["relu", "elu", "sigmoid", "tanh"] = "relu"
     init: Literal["xavier", "hyperfan"] = "xavier"
-    new_embedding: Literal["normal", "mean", "last"] = "normal"
 
     @model_validator(mode="after")
     def _chunk_fits_plan(self) -> HypernetConfig:

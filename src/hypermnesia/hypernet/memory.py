@@ -53,7 +53,7 @@ class WeightMemory:
         return len(self.embeddings)
 
     def add_task(self, outputs: int, generators: Generators) -> None:
-        """Make room for a task with `outputs` outputs, and start its embedding."""
+        """Make room for a task with `outputs` outputs; its embedding starts at N(0, 1)."""
         layout = self.target.layout(outputs)
         plan = make_plan(self.settings.plan, layout.layers, self.settings.chunk)
         generator = generators["hypernet"]
@@ -62,17 +62,11 @@ class WeightMemory:
             self.hypernet.to(self.device)
         else:
             self.hypernet.grow(plan, generator)
-        self.embeddings.append(nn.Parameter(self._new_embedding(generators["embedding"])))
+        start = torch.randn(self.settings.task_embedding, generator=generators["embedding"])
+        self.embeddings.append(nn.Parameter(start.to(self.device)))
         self.layouts.append(layout)
         self.plans.append(plan)
         self.buffers.append(self.target.new_buffers())
-
-    def _new_embedding(self, generator: torch.Generator) -> Tensor:
-        if self.embeddings and self.settings.new_embedding == "mean":
-            return torch.stack([e.detach() for e in self.embeddings]).mean(dim=0)
-        if self.embeddings and self.settings.new_embedding == "last":
-            return self.embeddings[-1].detach().clone()
-        return torch.randn(self.settings.task_embedding, generator=generator).to(self.device)
 
     def weights(self, task: int) -> Tensor:
         """(N,) flat weights of a task's target network; differentiable."""

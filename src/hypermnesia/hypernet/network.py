@@ -39,8 +39,6 @@ class HypernetSettings:
         init: a name in `INITS`.
         plan: how weights are cut into chunks.
         chunk: D of an even plan.
-        new_embedding: where a new task's embedding starts: `normal` at N(0, 1), `mean` at the
-            mean of the earlier ones, `last` at the one before (the first is N(0, 1) in any case).
     """
 
     hidden: tuple[int, ...] = (10, 10)
@@ -50,7 +48,6 @@ class HypernetSettings:
     init: Literal["xavier", "hyperfan"] = "xavier"
     plan: PlanName = "even"
     chunk: int | None = None
-    new_embedding: Literal["normal", "mean", "last"] = "normal"
 
 
 class Hypernetwork(nn.Module):
