@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from hypermnesia.errors import RunError
 from hypermnesia.training import CheckpointStore, manifest
-from hypermnesia.training.durable import read_bounded
 
 
 def state(step: int) -> dict[str, Any]:
@@ -218,14 +217,6 @@ def test_a_tensor_header_that_claims_the_world_falls_back(store: CheckpointStore
         assert newest(store) == 1
 
 
-def test_reading_is_bounded(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"12345")
-    assert read_bounded(path, 5) == b"12345"
-    with pytest.raises(ValueError, match="5 bytes where 4 are allowed"):
-        read_bounded(path, 4)
-
-
 def test_going_back_removes_what_came_after(store: CheckpointStore) -> None:
     store.save(3, state(3))
     for step in (2, 3):
@@ -267,7 +258,7 @@ def test_killed_anywhere_while_saving_loses_nothing(
     store: CheckpointStore, call: str, nth: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hypermnesia.training.durable.clean", lambda parent: None)
+        patch.setattr("hypermnesia.durable.clean", lambda parent: None)
         fail_at(patch, call, nth, KilledError())
         try:
             store.save(3, state(3))

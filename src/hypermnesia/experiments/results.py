@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from hypermnesia import metrics
+from hypermnesia.durable import read_json, read_text, write_json, write_text
 from hypermnesia.errors import RunError
 from hypermnesia.experiments.config import ExperimentConfig
-from hypermnesia.experiments.files import read_json, read_text, write_json, write_text
 from hypermnesia.experiments.run_folder import RunFolder, SeedFolder
 from hypermnesia.metrics import Matrix
 from hypermnesia.training.progress import TrainResult

@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 
 from hypermnesia.data.benchmarks import make_tasks
+from hypermnesia.durable import write_bytes, write_json
 from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.build import (
     benchmark_settings,
@@ -21,7 +22,6 @@ from hypermnesia.experiments.build import (
 )
 from hypermnesia.experiments.config import ExperimentConfig
 from hypermnesia.experiments.environment import environment
-from hypermnesia.experiments.files import write_bytes, write_json
 from hypermnesia.experiments.identity import identity
 from hypermnesia.experiments.results import RunSummary, summarize, write_seed
 from hypermnesia.experiments.run_folder import RunFolder, SeedFolder, opened

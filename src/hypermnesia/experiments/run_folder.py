@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml
 
+from hypermnesia.durable import read_text, told_as_run_error, write_text
 from hypermnesia.errors import ConfigError, RunError
 from hypermnesia.experiments.config import ExperimentConfig, validated
-from hypermnesia.experiments.files import read_text, told_as_run_error, write_text
 from hypermnesia.experiments.identity import first_difference, identity
-from hypermnesia.experiments.lock import locked
+from hypermnesia.lock import locked
 
 CONFIG = "config.yaml"
 _HEADER = "# The resolved configuration; a run whose file was edited is refused.\n"

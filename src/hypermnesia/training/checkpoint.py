@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from hypermnesia.durable import make_folder, told_as_run_error, write_folder
 from hypermnesia.errors import RunError
 from hypermnesia.methods.base import State
-from hypermnesia.training import durable, manifest
+from hypermnesia.training import manifest
 
 _NAME = re.compile(r"step-(\d{12})")
+_CURE = "make room or give access to the folder, then resume; earlier ones are intact"
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ class CheckpointStore:
             RunError: it cannot be written (a full disk); earlier checkpoints are intact.
         """
         files = manifest.encode(step, state, self.owner)
-        with _told_as_run_error(self.folder, "written"):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            durable.write_folder(self._path(step), files)
+        with told_as_run_error(self.folder, "checkpoints must be written", _CURE):
+            make_folder(self.folder)
+            write_folder(self._path(step), files)
             steps = self._steps()
             expendable = [later for later in steps if later > step]
             expendable += [earlier for earlier in steps if earlier <= step][self.keep :]
@@ -70,7 +70,7 @@ class CheckpointStore:
         Raises:
             RunError: there are checkpoints, but no good one; or the folder cannot be read.
         """
-        with _told_as_run_error(self.folder, "read"):
+        with told_as_run_error(self.folder, "checkpoints must be read", _CURE):
             steps = self._steps()
         skipped: list[str] = []
         for step in steps:
@@ -99,15 +99,3 @@ class CheckpointStore:
         folders = [p for p in self.folder.iterdir() if p.is_dir() and not p.is_symlink()]
         names = (_NAME.fullmatch(folder.name) for folder in folders)
         return sorted((int(name[1]) for name in names if name), reverse=True)
-
-
-@contextmanager
-def _told_as_run_error(folder: Path, done: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise RunError(
-            f"checkpoints must be {done} in {folder}",
-            got=error.strerror or str(error),
-            cure="make room or give access to the folder, then resume; earlier ones are intact",
-        ) from error

@@ -16,8 +16,8 @@ from pathlib import Path
 import safetensors.torch
 from safetensors import SafetensorError
 
+from hypermnesia.durable import read_bounded
 from hypermnesia.methods.base import State
-from hypermnesia.training.durable import read_bounded
 from hypermnesia.training.pack import Json, pack, unpack
 
 FORMAT = 1

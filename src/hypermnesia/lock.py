@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hypermnesia.durable import make_folder, told_as_run_error
 from hypermnesia.errors import RunError
-from hypermnesia.experiments.files import told_as_run_error
 
 LOCK = ".lock"
 
@@ -21,7 +21,7 @@ def locked(folder: Path) -> Iterator[None]:
         RunError: another process holds it, or the folder cannot be written.
     """
     with told_as_run_error(folder, "the run folder must be writable"):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         file = (folder / LOCK).open("ab")
     with file:
         try:

@@ -1,0 +1,156 @@
+"""Files and folders that are there completely or not at all, whatever happens to the machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hypermnesia.errors import RunError
+
+_ASIDE = ".writing-"
+_TEXT_LIMIT = 64 * 2**20
+_CURE = "check access and free space, or choose another folder with --out"
+
+
+@contextmanager
+def told_as_run_error(path: Path, rule: str, cure: str = _CURE) -> Iterator[None]:
+    """Turn the system's refusal (no access, no room) into a `RunError` about `path`."""
+    try:
+        yield
+    except OSError as error:
+        got = error.strerror or type(error).__name__
+        raise RunError(f"{rule}: {path}", got=got, cure=cure) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Create `folder`, and those above it that are missing, to outlast a power cut.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in new:
+        _sync_folder(path.parent)
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Create `folder` with `files`, in one step as seen from outside and across a power cut.
+
+    The files are written into a hidden folder beside it, brought to the disk (fsync), and the
+    folder is renamed. One that bears the name already is removed just before: it is for the
+    caller to know that it was worth nothing.
+
+    Raises:
+        OSError: a file could not be written; `folder` is then not there.
+    """
+    clean(folder.parent)
+    aside = folder.parent / f"{_ASIDE}{folder.name}"
+    try:
+        aside.mkdir()
+        for name, content in files.items():
+            _write_through(aside / name, content)
+        _sync_folder(aside)
+        if folder.exists():
+            shutil.rmtree(folder)
+        aside.rename(folder)
+        _sync_folder(folder.parent)
+    finally:
+        clean(folder.parent)
+
+
+def clean(parent: Path) -> None:
+    """Remove what `write_folder` left in `parent` when it was cut off."""
+    for left_over in parent.glob(f"{_ASIDE}*"):
+        shutil.rmtree(left_over, ignore_errors=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace `path` by a file with `content` in one step, also across a power cut.
+
+    Raises:
+        RunError: it cannot be written; a file that was there is intact.
+    """
+    aside = path.with_name(f"{_ASIDE}{path.name}")
+    with told_as_run_error(path, "the file must be writable"):
+        _write_through(aside, content)
+        aside.replace(path)
+        _sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_bytes` of UTF-8 text."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`write_bytes` of indented JSON; not-a-number is an error here, write None."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """The content of a regular file of at most `limit` bytes.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is larger, a link, or no file (a pipe would block).
+    """
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"{path.name} is not a regular file")
+    if status.st_size > limit:
+        raise ValueError(f"{path.name} has {status.st_size} bytes where {limit} are allowed")
+    return path.read_bytes()
+
+
+def read_text(path: Path) -> str:
+    """The text of a regular file of reasonable size.
+
+    Raises:
+        RunError: it cannot be read, or is none.
+    """
+    with told_as_run_error(path, "the file must be readable"):
+        try:
+            return read_bounded(path, _TEXT_LIMIT).decode()
+        except UnicodeDecodeError:
+            raise RunError(f"{path} must be UTF-8 text", got="other bytes") from None
+        except ValueError as error:
+            raise RunError(f"{path} must be a text file", got=str(error)) from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        RunError: it cannot be read, or holds something else.
+    """
+    try:
+        value = json.loads(read_text(path))
+    except (json.JSONDecodeError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise RunError(
+            f"{path} must hold a JSON object", got="a damaged file", cure="delete it and resume"
+        )
+    return value
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

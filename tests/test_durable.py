@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hypermnesia.durable import make_folder, read_bounded, read_text, write_bytes, write_folder
+from hypermnesia.errors import RunError
+from hypermnesia.lock import LOCK, locked
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """What was brought to the disk, in order."""
+    real, paths = os.fsync, []
+
+    def fsync(descriptor: int) -> None:
+        paths.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return paths
+
+
+def test_a_file_and_its_entry_reach_the_disk(tmp_path: Path, synced: list[Path]) -> None:
+    write_bytes(tmp_path / "file", b"content")
+    assert synced == [tmp_path / ".writing-file", tmp_path]
+    assert (tmp_path / "file").read_bytes() == b"content"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_its_files_and_its_entry_reach_the_disk(
+    tmp_path: Path, synced: list[Path]
+) -> None:
+    write_folder(tmp_path / "new", {"file": b"content"})
+    aside = tmp_path / ".writing-new"
+    assert synced == [aside / "file", aside, tmp_path]
+
+
+def test_the_entries_of_new_folders_reach_the_disk(tmp_path: Path, synced: list[Path]) -> None:
+    make_folder(tmp_path / "a" / "b")
+    assert set(synced) == {tmp_path, tmp_path / "a"}
+    make_folder(tmp_path / "a" / "b")
+    assert len(synced) == 2
+
+
+def test_reading_is_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"12345")
+    assert read_bounded(path, 5) == b"12345"
+    with pytest.raises(ValueError, match="5 bytes where 4 are allowed"):
+        read_bounded(path, 4)
+
+
+def test_what_is_no_text_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "bytes").write_bytes(b"\xff")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("bytes", "pipe", "none"):
+        with pytest.raises(RunError, match=rf"{name}.*; got") as caught:
+            read_text(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_lock_is_held_once(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with locked(folder), pytest.raises(RunError, match="one process at a time"), locked(folder):
+        pass
+    with locked(folder):
+        assert (folder / LOCK).is_file()
