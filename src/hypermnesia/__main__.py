@@ -1,6 +1,8 @@
-"""`python -m hypermnesia` is the command `hypermnesia`."""
+"""`python -m hypermnesia` is the command `hypermnesia`, exit code and all."""
+
+import sys
 
 from hypermnesia.cli import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
