@@ -22,7 +22,19 @@ def test_every_recipe_is_valid_for_every_method(path):
 def test_every_benchmark_has_a_default_recipe(benchmark):
     default = load_recipe(benchmark).name
     assert default == recipe_names(benchmark)[0]
-    assert default == ("best" if "best" in recipe_names(benchmark) else "paper")
+    assert default == next(n for n in ("best", "paper", "derived") if n in recipe_names(benchmark))
+
+
+def test_only_what_the_paper_has_is_called_the_papers():
+    papers = {path.parent.name for path in FILES if path.stem.startswith("paper")}
+    assert papers == {"split-mnist", "perm-mnist", "split-cifar10-100"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_the_optimiser_of_a_recipe_can_be_another_one(path):
+    request = Request(path.parent.name, recipe=path.stem, assignments=("optimizer.name=sgd",))
+    (config,) = resolve(request)
+    assert config.optimizer.name == config.embedding_optimizer.name == "sgd"
 
 
 def test_a_recipe_takes_what_it_does_not_say_from_its_base():

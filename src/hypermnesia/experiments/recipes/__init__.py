@@ -2,8 +2,8 @@
 
 A file `<benchmark>/<recipe>.yaml` holds `source`, sections of the configuration, optionally
 `base` (a recipe that it changes, `<benchmark>/<recipe>`) and `methods` (fields that differ for
-a method). `paper` is as published; `best` is ours, chosen on validation data, and a
-benchmark's default where there is one.
+a method). `best` is ours, `paper` is as published for this very benchmark, `derived` is what
+was published for a similar one; the first of them that a benchmark has is its default.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from hypermnesia.experiments.overrides import merged
 from hypermnesia.registry import unknown_name
 
 FOLDER = Path(__file__).parent
+_DEFAULTS = ("best", "paper", "derived")
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Recipe:
 def recipe_names(benchmark: str) -> list[str]:
     """Names of the recipes of `benchmark`, the default one first."""
     names = sorted(path.stem for path in (FOLDER / benchmark).glob("*.yaml"))
-    return sorted(names, key=lambda name: name != _default(names))
+    default = next((name for name in _DEFAULTS if name in names), None)
+    return sorted(names, key=lambda name: name != default)
 
 
 def load_recipe(benchmark: str, name: str | None = None) -> Recipe:
@@ -57,10 +59,6 @@ def load_recipe(benchmark: str, name: str | None = None) -> Recipe:
     fields = _read(f"{benchmark}/{name}")
     source, methods = fields.pop("source"), fields.pop("methods", {})
     return Recipe(name, source, fields, methods)
-
-
-def _default(names: list[str]) -> str:
-    return "best" if "best" in names else "paper"
 
 
 def _read(path: str) -> dict[str, Any]:
