@@ -36,7 +36,7 @@ def small_net(inputs: int = 6, outputs: int = 2) -> nn.Sequential:
 def build(name: str, scenario: str = "task", **changes: object) -> Method:
     """A small method of any kind."""
     entry = METHODS[name]
-    settings = {
+    settings: dict[str, object] = {
         "hypernet": HypernetSettings((8,), 4, 4, chunk=40),
         "regularizer": RegularizerSettings(beta=0.1),
         "optimizer": OptimizerSettings(lr=0.01),
@@ -46,7 +46,9 @@ def build(name: str, scenario: str = "task", **changes: object) -> Method:
         "head": None,
         "generated": ("*",),
         "train_shared": False,
-    } | changes
+    }
+    assert changes.keys() <= settings.keys(), changes.keys() - settings.keys()
+    settings |= changes
     return entry.build(small_net(), scenario, **{key: settings[key] for key in entry.settings})
 
 

@@ -93,6 +93,14 @@ def test_a_resized_head_keeps_its_rows_and_the_template() -> None:
         with_outputs(nn.Conv2d(1, 1, 1), 3, torch.Generator())
 
 
+def test_a_tied_head_is_not_resized() -> None:
+    net = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+    net[2].weight = net[0].weight
+    assert with_outputs(net, 4, torch.Generator())[2].out_features == 4
+    with pytest.raises(TargetError, match="tied"):
+        with_outputs(net, 5, torch.Generator())
+
+
 @pytest.mark.parametrize("name", list(NETS))
 def test_every_network_maps_images_to_outputs(name) -> None:
     shape = (3, 32, 32) if name in ("zenke", "resnet32") else (1, 28, 28)

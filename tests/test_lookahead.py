@@ -98,3 +98,19 @@ def test_sgd_and_none_by_hand() -> None:
     gradients = [torch.tensor([4.0, -2.0])]
     assert LOOKAHEADS["sgd"](optimizer)(gradients)[0].tolist() == [-1.0, 3.0]
     assert LOOKAHEADS["none"](optimizer)(gradients)[0].tolist() == [1.0, 2.0]
+
+
+def test_a_subclass_of_adam_looks_ahead_by_its_own_step() -> None:
+    class Double(torch.optim.Adam):
+        def step(self, closure=None):
+            super().step(closure)
+            return super().step(closure)
+
+    params = parameters()
+    optimizer = Double(params, lr=0.1)
+    gradients = [torch.ones_like(p) for p in params]
+    point = [rows[:].clone() for rows in optimizer_lookahead(optimizer)(gradients)]
+    for p, g in zip(params, gradients, strict=True):
+        p.grad = g
+    optimizer.step()
+    assert all(torch.equal(p, q) for p, q in zip(params, point, strict=True))

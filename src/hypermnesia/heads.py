@@ -54,6 +54,18 @@ def blank_linear(inputs: int, outputs: int, *, bias: bool = True) -> nn.Linear:
     return layer
 
 
+def _check_untied(module: nn.Module, head: nn.Linear) -> None:
+    everywhere = module.named_parameters(remove_duplicate=False)
+    own = {id(parameter) for parameter in head.parameters()}
+    tied = [name for name, parameter in everywhere if id(parameter) in own]
+    if len(tied) > len(own):
+        raise TargetError(
+            "an output layer that is tied to another cannot be resized",
+            got=", ".join(tied),
+            cure="untie them, or give every task the same number of outputs",
+        )
+
+
 @torch.no_grad()
 def with_outputs(
     module: nn.Module, outputs: int, generator: torch.Generator, head: str | None = None
@@ -63,7 +75,7 @@ def with_outputs(
     New rows are uniform within ±1/sqrt(inputs), as torch starts a linear layer.
 
     Raises:
-        TargetError: another width is needed and there is no linear output layer.
+        TargetError: another width is needed and there is no linear output layer, or a tied one.
     """
     resized: nn.Module = copy.deepcopy(module)
     found = find_head(resized, head)
@@ -76,6 +88,7 @@ def with_outputs(
     old = found.layer
     if old.out_features == outputs:
         return resized
+    _check_untied(resized, old)
     new = blank_linear(old.in_features, outputs, bias=old.bias is not None).to(old.weight)
     kept = min(outputs, old.out_features)
     for name, parameter in new.named_parameters():

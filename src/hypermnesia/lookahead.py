@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.optim import Adam, Optimizer
+from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.adam import adam
 
 from hypermnesia.registry import Registry
@@ -110,7 +110,10 @@ class _AdamRows:
     ) -> None:
         self._parameter, self._gradient = parameter, gradient
         self._group, self._state = group, state
-        self._step = state.get("step", torch.zeros((), dtype=torch.float32))
+        # Where torch's Adam would make it: the fused kernels want it beside the parameter.
+        beside = group["fused"] or group["capturable"]
+        device = parameter.device if beside else torch.device("cpu")
+        self._step = state.get("step", torch.zeros((), dtype=torch.float32, device=device))
 
     @torch.no_grad()
     def __getitem__(self, rows: slice, /) -> Tensor:
@@ -142,9 +145,8 @@ _ADAM_OPTIONS = (
 
 def optimizer_lookahead(optimizer: Optimizer) -> Lookahead:
     """The fastest way to look ahead by the optimiser's own step."""
-    return (
-        AdamLookahead(optimizer) if isinstance(optimizer, Adam) else OptimizerLookahead(optimizer)
-    )
+    plain = type(optimizer) in (Adam, AdamW)  # a subclass may step otherwise
+    return AdamLookahead(optimizer) if plain else OptimizerLookahead(optimizer)
 
 
 class SgdLookahead:

@@ -33,17 +33,21 @@ class Generators:
 
     @contextmanager
     def as_global(self, name: str) -> Iterator[None]:
-        """Let code that draws from torch's global CPU generator (dropout) draw from `name`.
+        """Let code that draws from torch's global generators (dropout) draw from `name`.
 
-        The global state is the same after the block as before it.
+        The global states are the same after the block as before it. A GPU's generator is seeded
+        with a number drawn from the stream.
         """
-        stream, outer = self[name], torch.get_rng_state()
-        torch.set_rng_state(stream.get_state())
-        try:
-            yield
-        finally:
-            stream.set_state(torch.get_rng_state())
-            torch.set_rng_state(outer)
+        stream = self[name]
+        gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+        with torch.random.fork_rng(devices=gpus):
+            if gpus:
+                torch.cuda.manual_seed_all(int(torch.randint(2**62, (), generator=stream)))
+            torch.set_rng_state(stream.get_state())
+            try:
+                yield
+            finally:
+                stream.set_state(torch.get_rng_state())
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """State of every stream used so far, as uint8 tensors by name."""

@@ -11,7 +11,15 @@ from hypermnesia.hypernet.network import HypernetSettings, Hypernetwork
 
 
 def make(plan_name="even", hidden=(5, 4), layers=(20, 7), chunk=6, init="xavier", seed=0):
-    settings = HypernetSettings(hidden, 3, 2, "tanh", init, plan_name, chunk)
+    settings = HypernetSettings(
+        hidden=hidden,
+        task_embedding=3,
+        chunk_embedding=2,
+        activation="tanh",
+        init=init,
+        plan=plan_name,
+        chunk=chunk,
+    )
     plan = make_plan(plan_name, layers, chunk)
     variances = torch.ones(plan.total)
     return Hypernetwork(settings, plan, variances, torch.Generator().manual_seed(seed))
@@ -47,13 +55,13 @@ def test_growing_leaves_earlier_tasks_bit_equal(plan) -> None:
     old_plan, conditions = net.plan, torch.randn(2, 3)
     before = net(conditions, old_plan)
     larger = make_plan(plan, (20, 41), 6)
-    net.grow(larger, torch.Generator().manual_seed(1))
+    net.grow(larger, torch.ones(61), torch.Generator().manual_seed(1))
     assert torch.equal(net(conditions, old_plan), before)
     grown = net(conditions, larger)
     assert grown.shape == (2, 61)
     assert grown[:, 27:].std() > 0.01
     smaller = make_plan(plan, (20, 3), 6)
-    net.grow(smaller, torch.Generator().manual_seed(1))
+    net.grow(smaller, torch.ones(23), torch.Generator().manual_seed(1))
     assert net(conditions, smaller).shape == (2, 23)
     assert net.plan.total == 61
 
@@ -73,19 +81,37 @@ def test_a_full_hypernetwork_has_no_chunk_embedding() -> None:
 
 
 def test_hyperfan_gives_generated_weights_the_wanted_variance() -> None:
-    settings = HypernetSettings((64,), 32, 8, "relu", "hyperfan", "full")
-    wanted = torch.cat([torch.full((3000,), 0.02), torch.full((2000,), 0.5)])
     generator = torch.Generator().manual_seed(0)
-    plan = make_plan("full", (3000, 2000))
-    net = Hypernetwork(settings, plan, wanted, generator)
-    weights = net(torch.randn(200, 32, generator=generator))
+    net, wanted = fan("full", (3000, 2000), generator)
+    conditions = torch.randn(200, 32, generator=generator)
+    weights = net(conditions)
     assert weights[:, :3000].var().item() == pytest.approx(0.02, rel=0.15)
     assert weights[:, 3000:].var().item() == pytest.approx(0.5, rel=0.15)
+    larger = make_plan("full", (3000, 4000))
+    net.grow(larger, torch.cat([wanted, torch.full((2000,), 0.002)]), generator)
+    grown = net(conditions, larger)
+    assert grown[:, 5000:].var().item() == pytest.approx(0.002, rel=0.15)
+
+
+def test_hyperfan_gives_rows_that_several_chunks_share_the_mean_variance() -> None:
+    generator = torch.Generator().manual_seed(0)
+    net, _ = fan("even", (3000, 3000), generator, chunk=3000)
+    weights = net(torch.randn(200, 32, generator=generator))
+    assert weights.var().item() == pytest.approx((0.02 + 0.5) / 2, rel=0.2)
+
+
+def fan(plan_name, layers, generator, chunk=None):
+    settings = HypernetSettings(
+        hidden=(64,), task_embedding=32, chunk_embedding=8, init="hyperfan", plan=plan_name
+    )
+    wanted = torch.cat([torch.full((layers[0],), 0.02), torch.full((layers[1],), 0.5)])
+    net = Hypernetwork(settings, make_plan(plan_name, layers, chunk), wanted, generator)
+    return net, wanted
 
 
 def test_building_draws_nothing_from_the_global_generator() -> None:
     before = torch.get_rng_state()
-    make().grow(make_plan("even", (60, 7), 6), torch.Generator())
+    make().grow(make_plan("even", (60, 7), 6), torch.ones(67), torch.Generator())
     assert torch.equal(before, torch.get_rng_state())
 
 

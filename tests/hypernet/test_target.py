@@ -160,3 +160,32 @@ def test_refusals() -> None:
         Target(batch_norm(), ["0.*"]).layout(3)
     with pytest.raises(TargetError, match="linear layer"):
         Target(batch_norm(), head="2").layout(3)
+
+
+class Counting(nn.Module):
+    """Replaces its buffer instead of changing it in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 2)
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x):
+        if self.training:
+            self.seen = self.seen + len(x)
+        return self.layer(x)
+
+
+def test_a_buffer_that_the_module_replaces_is_kept_for_its_task() -> None:
+    target = Target(Counting())
+    layout, buffers = target.layout(2), target.new_buffers()
+    for training in (True, True, False):
+        target(
+            torch.zeros(layout.total),
+            torch.randn(5, 6),
+            layout=layout,
+            buffers=buffers,
+            training=training,
+        )
+    assert buffers["seen"] == 10
+    assert target.new_buffers()["seen"] == 0

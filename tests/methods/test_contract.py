@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
+
 import pytest
 import torch
 
-from hypermnesia.methods import METHODS
+from hypermnesia.methods import METHODS, TaskSpec
 from hypermnesia.methods.baselines import Finetune
-from hypermnesia.methods.check import check_method
-from problems import build
+from hypermnesia.methods.check import check_method, same_state
+from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.regularizers import RegularizerSettings
+from hypermnesia.seeding import Generators
+from hypermnesia.training.pack import pack, unpack
+from problems import batches, blobs, build, learn
 
 CASES = [(name, scenario) for name in METHODS for scenario in METHODS[name].scenarios]
 
@@ -18,9 +25,34 @@ def test_method_keeps_the_contract(name: str, scenario: str) -> None:
     check_method(lambda generators: build(name, scenario, generators=generators))
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "rmsprop"])
+@pytest.mark.parametrize("kind", ["direct", "closed", "sampled"])
+def test_hnet_keeps_it_with_every_optimiser_and_regulariser(optimizer: str, kind: str) -> None:
+    settings = OptimizerSettings(optimizer, lr=0.01)
+    regularizer = RegularizerSettings(0.1, kind, subset=1 if kind == "sampled" else None)
+    check_method(
+        lambda generators: build(
+            "hnet", generators=generators, optimizer=settings, regularizer=regularizer
+        )
+    )
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_states_survive_a_checkpoint(name: str) -> None:
+    method = build(name)
+    learn(method, blobs(0), 3)
+    method.begin_task(TaskSpec(2, 3))
+    method.update(batches(blobs(1), 1)[0])
+    state = method.state_dict()
+    again = build(name)
+    again.load_state_dict(unpack(*pack(state)))
+    assert same_state(again.state_dict(), state)
+
+
 def forget_moments(self: Finetune, state: dict) -> None:
     original(self, state)
-    self.optimizer.state.clear()
+    if self.optimizer:
+        self.optimizer.state.clear()
 
 
 def count_evaluations(self: Finetune, x, task=None):
@@ -33,10 +65,23 @@ def draw_globally(self: Finetune, batch):
     return original_update(self, batch)
 
 
-original, original_predict, original_update = (
+def ignore_the_seed(self: Finetune, spec) -> None:
+    self.generators = Generators(0)
+    original_begin(self, spec)
+
+
+CALLS = itertools.count()
+
+
+def depend_on_the_past(self: Finetune, batch):
+    return original_update(self, replace(batch, x=batch.x + next(CALLS)))
+
+
+original, original_predict, original_update, original_begin = (
     Finetune.load_state_dict,
     Finetune.predict,
     Finetune.update,
+    Finetune.begin_task,
 )
 
 
@@ -46,6 +91,8 @@ original, original_predict, original_update = (
         ("load_state_dict", forget_moments, "loading what was saved"),
         ("predict", count_evaluations, "evaluating leaves"),
         ("update", draw_globally, "global generator"),
+        ("begin_task", ignore_the_seed, "the seed matters"),
+        ("update", depend_on_the_past, "same seed, same run"),
     ],
 )
 def test_a_broken_promise_is_named(monkeypatch, name, broken, promise) -> None:

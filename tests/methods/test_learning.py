@@ -12,6 +12,7 @@ from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods import METHODS, Method, TaskSpec
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularizers import RegularizerSettings
+from hypermnesia.seeding import Generators
 from problems import CPU, batches, blobs, build, learn
 
 
@@ -132,7 +133,7 @@ def test_an_iteration_steps_by_the_sum_of_both_gradients() -> None:
         torch.testing.assert_close(after[name], p - 0.01 * (d + 0.5 * r), rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", ["hnet", "separate"])
+@pytest.mark.parametrize("name", ["hnet", "separate", "finetune"])
 def test_predicting_without_the_task_is_refused_where_it_must_be_given(name: str) -> None:
     method = build(name)
     learn(method, blobs(0), 2)
@@ -140,26 +141,49 @@ def test_predicting_without_the_task_is_refused_where_it_must_be_given(name: str
         method.predict(blobs(0).x)
 
 
-def test_a_network_whose_output_layer_is_elsewhere_is_refused() -> None:
-    class Odd(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.out, self.gate = nn.Linear(6, 2), nn.Linear(6, 2)
+class Gated(nn.Module):
+    """Its last linear layer is not its output."""
 
-        def forward(self, x):
-            return self.out(x) * self.gate(x)
+    def __init__(self) -> None:
+        super().__init__()
+        self.out, self.gate = nn.Linear(6, 2), nn.Linear(6, 2)
 
-    hnet = build("hnet")
-    method = METHODS["hnet"].build(
-        Odd(),
-        "task",
-        hypernet=HypernetSettings((4,), 4, 4, chunk=9),
-        regularizer=RegularizerSettings(),
-        optimizer=OptimizerSettings(),
-        embedding_optimizer=OptimizerSettings(),
-        generators=hnet.generators,
-        device=CPU,
-    )
+    def forward(self, x):
+        return self.out(x) * self.gate(x).mean(1, keepdim=True)
+
+
+@pytest.mark.parametrize(("head", "fits"), [(None, False), ("out", True)])
+def test_a_network_whose_output_layer_is_elsewhere_must_name_it(head, fits) -> None:
+    settings = {
+        "hypernet": HypernetSettings((4,), 4, 4, chunk=9),
+        "regularizer": RegularizerSettings(),
+        "optimizer": OptimizerSettings(),
+        "embedding_optimizer": OptimizerSettings(),
+        "generators": Generators(0),
+        "device": CPU,
+    }
+    method = METHODS["hnet"].build(Gated(), "task", head=head, **settings)
     method.begin_task(TaskSpec(3, 1))
-    with pytest.raises((TargetError, RuntimeError)):
-        method.update(batches(blobs(0, 3), 1)[0])
+    batch = batches(blobs(0, 3), 1)[0]
+    if fits:
+        assert method.update(batch)["loss"] > 0
+    else:
+        with pytest.raises(TargetError, match=r"must give \(batch, 3\)"):
+            method.update(batch)
+
+
+def test_one_head_answers_for_domains_of_different_width() -> None:
+    method = build("finetune", "domain")
+    for task, outputs in enumerate((2, 3)):
+        learn(method, blobs(task, outputs), 100, outputs)
+    batch = blobs(1, 3).batch(torch.arange(64))
+    scores = method.predict(batch.x).scores
+    assert scores.shape == (64, 3)
+    assert (scores.argmax(1) == batch.y).double().mean() >= 0.9
+
+
+def test_finished_methods_keep_no_optimiser() -> None:
+    for name in METHODS:
+        method = build(name)
+        learn(method, blobs(0), 5)
+        assert "exp_avg" not in str(method.state_dict())

@@ -53,7 +53,7 @@ class Case:
         generator = torch.Generator().manual_seed(self.seed)
         hypernet = Hypernetwork(settings, plans[0], torch.ones(plans[0].total), generator)
         for plan in plans[1:]:
-            hypernet.grow(plan, generator)
+            hypernet.grow(plan, torch.ones(plan.total), generator)
         conditions = torch.randn(len(plans) - 1, self.task_embedding, generator=generator)
         hypernet.to(dtype)
         then, point = {}, {}

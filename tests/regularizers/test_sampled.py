@@ -106,7 +106,7 @@ def test_a_resumed_run_draws_what_the_other_would_have() -> None:
     for batch in batches(parts[3], 3):
         first.update(batch)
     state = copy.deepcopy((first.state_dict(), first.generators.state_dict()))
-    second = build("hnet", seed=9, regularizer=regularizer)
+    second = build("hnet", generators=Generators(9), regularizer=regularizer)
     second.load_state_dict(state[0])
     second.generators.load_state_dict(state[1])
     for batch in batches(parts[3], 8)[3:]:

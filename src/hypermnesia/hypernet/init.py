@@ -35,8 +35,8 @@ def hyperfan(hypernet: Hypernetwork, variances: Tensor, generator: torch.Generat
 
     A generated weight is v · φ + b with independent entries of v, so Var(v) = Var(weight) /
     (k E[φ²]) (Chang et al. 2020, equations for hyperfan-in). E[φ²] is measured on embeddings
-    drawn as they start, N(0, 1). A row of the head that serves several chunks gets the mean of
-    the variances that they want.
+    drawn as they start, N(0, 1). This is exact for a full plan; a row of the head that serves
+    several chunks gets the mean of the variances that they want.
 
     Args:
         hypernet: the network to initialise, in place.

@@ -53,7 +53,12 @@ class WeightMemory:
         return len(self.embeddings)
 
     def add_task(self, outputs: int, generators: Generators) -> None:
-        """Make room for a task with `outputs` outputs; its embedding starts at N(0, 1)."""
+        """Make room for a task with `outputs` outputs; its embedding starts at N(0, 1).
+
+        Raises:
+            ConfigError: an even chunk plan without the size of a chunk.
+            TargetError: the head would have to be resized but cannot be.
+        """
         layout = self.target.layout(outputs)
         plan = make_plan(self.settings.plan, layout.layers, self.settings.chunk)
         generator = generators["hypernet"]
@@ -61,7 +66,7 @@ class WeightMemory:
             self.hypernet = Hypernetwork(self.settings, plan, layout.variances(), generator)
             self.hypernet.to(self.device)
         else:
-            self.hypernet.grow(plan, generator)
+            self.hypernet.grow(plan, layout.variances(), generator)
         start = torch.randn(self.settings.task_embedding, generator=generators["embedding"])
         self.embeddings.append(nn.Parameter(start.to(self.device)))
         self.layouts.append(layout)

@@ -125,23 +125,24 @@ class Hypernetwork(nn.Module):
         return plan.join(F.linear(features, weight, bias))
 
     @torch.no_grad()
-    def grow(self, plan: ChunkPlan, generator: torch.Generator) -> None:
+    def grow(self, plan: ChunkPlan, variances: Tensor, generator: torch.Generator) -> None:
         """Make room for a larger target network; what exists is unchanged, bit for bit.
 
-        New chunk embeddings are N(0, 1); new rows of the head are spread as the present ones.
+        New chunk embeddings and rows of the head start as those of a new hypernetwork would.
+
+        Args:
+            plan: chunks of the target network to come.
+            variances: (N,) variance that each of its weights wants (for hyperfan).
+            generator: source of the initial values.
         """
-        extra = plan.count - self.plan.count
-        if extra > 0 and self.chunk_embeddings is not None:
-            chunks = torch.randn(extra, self.settings.chunk_embedding, generator=generator)
-            old = self.chunk_embeddings
-            self.chunk_embeddings = nn.Parameter(torch.cat([old, chunks.to(old)]))
+        if plan.total <= self.plan.total:
+            return
+        new = Hypernetwork(self.settings, plan, variances, generator).to(self.head.weight)
+        if self.chunk_embeddings is not None and new.chunk_embeddings is not None:
+            new.chunk_embeddings[: self.plan.count] = self.chunk_embeddings
+            self.chunk_embeddings = new.chunk_embeddings
         if plan.width > self.plan.width:
-            old_head = self.head
-            self.head = blank_linear(old_head.in_features, plan.width).to(old_head.weight)
-            rows = torch.randn(self.head.weight.shape, generator=generator).to(old_head.weight)
-            self.head.weight.copy_(rows * old_head.weight.std())
-            self.head.bias.zero_()
-            self.head.weight[: self.plan.width] = old_head.weight
-            self.head.bias[: self.plan.width] = old_head.bias
-        if plan.total > self.plan.total:
-            self.plan = ChunkPlan(plan.used, max(plan.width, self.plan.width))
+            new.head.weight[: self.plan.width] = self.head.weight
+            new.head.bias[: self.plan.width] = self.head.bias
+            self.head = new.head
+        self.plan = ChunkPlan(plan.used, self.head.out_features)

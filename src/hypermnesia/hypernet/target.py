@@ -165,12 +165,13 @@ class Target:
     ) -> Tensor:
         """The module's output on (batch, *sample) inputs with the given weights.
 
-        In training, batch-norm statistics in `buffers` are updated in place.
+        In training, `buffers` (batch-norm statistics) are brought to what the module leaves.
         """
         self.module.train(training)
-        output: Tensor = functional_call(
-            self.module, self._parameters(layout, weights) | buffers, (x,)
-        )
+        everything = self._parameters(layout, weights) | buffers
+        output: Tensor = functional_call(self.module, everything, (x,))
+        if training:
+            buffers.update({name: everything[name].detach() for name in buffers})
         return output
 
     def each(

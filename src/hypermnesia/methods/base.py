@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -10,6 +11,10 @@ from torch import Tensor
 
 from hypermnesia.data.scenarios import Scenario
 from hypermnesia.data.types import Batch
+from hypermnesia.errors import ConfigError
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""(scores, targets) -> scalar loss."""
 
 State = dict[str, Any]
 """Nested dicts and lists of tensors and plain values: what a checkpoint can hold."""
@@ -81,6 +86,15 @@ class Method(Protocol):
 
     def load_state_dict(self, state: State) -> None:
         """Put a newly built method where `state_dict` found the other."""
+
+
+def task_needed(method: str) -> ConfigError:
+    """The error of a `method` that was asked to predict without the task."""
+    return ConfigError(
+        f"{method} must be told the task",
+        got="none",
+        cure="give it, or use a method that infers it",
+    )
 
 
 def accuracy(scores: Tensor, labels: Tensor) -> Tensor:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch
-from hypermnesia.errors import ConfigError
 from hypermnesia.heads import with_outputs
-from hypermnesia.methods.base import Prediction, State, TaskSpec, accuracy
+from hypermnesia.methods.base import Loss, Prediction, State, TaskSpec, accuracy, task_needed
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.seeding import Generators
-
-Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class Finetune:
@@ -54,44 +51,61 @@ class Finetune:
         self.network = copy.deepcopy(network).to(device)
         self.settings, self.generators = optimizer, generators
         self.head, self.criterion = head, criterion
+        self.optimizer: Optimizer | None = None
         self.iteration = self.iterations = 0
 
     def begin_task(self, spec: TaskSpec) -> None:
-        """Widen the last layer if the scenario wants more columns; a fresh optimiser."""
+        """Widen the last layer if the scenario wants more columns; a fresh optimiser.
+
+        Raises:
+            TargetError: the last layer would have to be widened but cannot be.
+        """
         self.scenario = self.scenario.add(spec.outputs)
         self.network = with_outputs(
             self.network, self.scenario.columns, self.generators["head"], self.head
         )
         self._start(spec.iterations)
 
-    def _start(self, iterations: int) -> None:
+    def _start(self, iterations: int) -> Optimizer:
         self.iteration, self.iterations = 0, iterations
         self.optimizer = self.settings.build(self.network.parameters())
+        return self.optimizer
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """A step of the optimiser on the loss of a mini-batch."""
-        self.settings.schedule_step(self.optimizer, self.iteration, self.iterations)
+        optimizer = cast(Optimizer, self.optimizer)
+        self.settings.schedule_step(optimizer, self.iteration, self.iterations)
         self.network.train()
         with self.generators.as_global("dropout"):
             scores = self.network(batch.x)
         scores = scores.masked_fill(~self.scenario.active(batch.task), -torch.inf)
         labels = self.scenario.labels(batch.y, batch.task)
         loss = self.criterion(scores, labels)
-        self.optimizer.zero_grad()
+        optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+        optimizer.step()
         self.iteration += 1
         return {"loss": loss.detach(), "accuracy": accuracy(scores.detach(), labels)}
 
     def end_task(self) -> None:
-        """Nothing is protected."""
+        """Drop what only the task's training needed; nothing is protected."""
+        self.optimizer = None
+        self.iteration = self.iterations = 0
 
     @torch.no_grad()
     def predict(self, x: Tensor, task: int | None = None) -> Prediction:
-        """Scores over the candidate columns of a task (of any, where none is given)."""
+        """Scores over the candidate columns of the task, or over all columns without it.
+
+        Raises:
+            ConfigError: the task was not given in the task scenario.
+        """
+        if task is None and self.scenario.name == "task":
+            raise task_needed("a network with a head for each task")
         self.network.eval()
-        columns = self.scenario.candidates(task if task is not None else 0)
-        return Prediction(self.network(x)[:, columns], None)
+        scores = self.network(x)
+        return Prediction(
+            scores if task is None else scores[:, self.scenario.candidates(task)], None
+        )
 
     def compression(self) -> float:
         """1: the network itself."""
@@ -102,7 +116,7 @@ class Finetune:
         return {
             "heads": list(self.scenario.heads),
             "network": dict(self.network.state_dict()),
-            "optimizer": self.optimizer.state_dict() if self.scenario.heads else None,
+            "optimizer": self.optimizer.state_dict() if self.optimizer else None,
             "iteration": self.iteration,
             "iterations": self.iterations,
         }
@@ -114,9 +128,9 @@ class Finetune:
             anything = torch.Generator()  # drawn values are overwritten below
             self.network = with_outputs(self.network, self.scenario.columns, anything, self.head)
         self.network.load_state_dict(state["network"])
+        self.end_task()
         if state["optimizer"] is not None:
-            self._start(state["iterations"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            self._start(state["iterations"]).load_state_dict(state["optimizer"])
             self.iteration = state["iteration"]
 
 
@@ -174,6 +188,7 @@ class Separate:
 
     def end_task(self) -> None:
         """The network is never trained again."""
+        self.learners[-1].end_task()
 
     def predict(self, x: Tensor, task: int | None = None) -> Prediction:
         """Scores of the given task's network.
@@ -182,7 +197,7 @@ class Separate:
             ConfigError: the task was not given.
         """
         if task is None:
-            raise ConfigError("separate must be told the task", got="none", cure="give the task")
+            raise task_needed("separate")
         scores = self.learners[task].predict(x, 0).scores
         return Prediction(scores, torch.full((len(x),), task, device=x.device))
 

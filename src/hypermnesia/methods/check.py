@@ -23,8 +23,8 @@ def check_method(build: Build) -> None:
     """Hold a method to the protocol.
 
     The same seed gives the same run, bit for bit; another seed another one; saving and loading
-    in the middle of a task changes nothing; evaluating leaves the state untouched; and torch's
-    global generator is left alone.
+    in the middle of a task changes nothing; evaluating leaves the state untouched; scores are
+    those of the scenario's candidates; and torch's global generator is left alone.
 
     Args:
         build: makes a new method for samples of 6 inputs that draws from the given generators.
@@ -36,6 +36,7 @@ def check_method(build: Build) -> None:
     _seed_matters(build)
     _saving_mid_task_changes_nothing(build)
     _evaluating_changes_nothing(build)
+    _answers_over_the_candidates(build)
     _global_generator_is_left_alone(build)
 
 
@@ -92,6 +93,18 @@ def _saving_mid_task_changes_nothing(build: Build) -> None:
         _require(same_state(*ends), "a loaded run goes on as the saved one")
         scores = [each.predict(_batch(0, 0).x, 0).scores for each in (method, loaded)]
         _require(torch.equal(*scores), "a loaded method predicts as the saved one")
+
+
+def _answers_over_the_candidates(build: Build) -> None:
+    method = _run(build(Generators(1)))
+    scenario, x = method.scenario, _batch(0, 0).x
+    for task in range(2):
+        candidates = scenario.candidates(task)
+        wanted = (len(x), candidates.stop - candidates.start)
+        _require(method.predict(x, task).scores.shape == wanted, "a score for each candidate")
+    if scenario.name != "task":
+        wanted = (len(x), scenario.columns)
+        _require(method.predict(x).scores.shape == wanted, "a score for each column")
 
 
 def _evaluating_changes_nothing(build: Build) -> None:

@@ -5,7 +5,7 @@ von Oswald et al., "Continual learning with hypernetworks", ICLR 2020, arXiv 190
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -14,16 +14,14 @@ from torch import Tensor, nn
 
 from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch
-from hypermnesia.errors import ConfigError, TargetError
+from hypermnesia.errors import TargetError
 from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.hypernet.network import HypernetSettings
-from hypermnesia.methods.base import Prediction, State, TaskSpec, accuracy
+from hypermnesia.methods.base import Loss, Prediction, State, TaskSpec, accuracy, task_needed
 from hypermnesia.methods.trainer import HypernetTrainer
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularizers import RegularizerSettings
 from hypermnesia.seeding import Generators
-
-Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class HypernetMethod:
@@ -76,13 +74,21 @@ class HypernetMethod:
         )
 
     def begin_task(self, spec: TaskSpec) -> None:
-        """Give the task an embedding and a head, and protect the earlier ones."""
+        """Give the task an embedding and a head, and protect the earlier ones.
+
+        Raises:
+            TargetError: the head would have to be resized but cannot be.
+        """
         self.scenario = self.scenario.add(spec.outputs)
         self.memory.add_task(spec.outputs, self.generators)
         self.trainer.begin_task(spec.iterations)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
-        """One iteration on a mini-batch of the current task; see `HypernetTrainer.step`."""
+        """One iteration on a mini-batch of the current task; see `HypernetTrainer.step`.
+
+        Raises:
+            TargetError: the network does not give (batch, outputs) scores.
+        """
         seen: list[Tensor] = []
 
         def loss() -> Tensor:
@@ -116,9 +122,7 @@ class HypernetMethod:
             ConfigError: the task was not given.
         """
         if task is None:
-            raise ConfigError(
-                "hnet must be told the task", got="none", cure="use a method that infers the task"
-            )
+            raise task_needed("hnet")
         scores = self.memory.run(task, x, training=False)
         return Prediction(scores, torch.full((len(x),), task, device=x.device))
 

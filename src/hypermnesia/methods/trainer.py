@@ -137,8 +137,11 @@ class HypernetTrainer:
         if not state["optimizers"]:
             self.end_task()
             return
-        saved = state["snapshot"]
-        self._start(state["iterations"], None if saved is None else self._snapshot(saved))
+        snapshot = state["snapshot"]
+        if snapshot is not None:
+            device = self.memory.device
+            snapshot = self._snapshot({name: p.to(device) for name, p in snapshot.items()})
+        self._start(state["iterations"], snapshot)
         self.iteration = state["iteration"]
         for name, (_, optimizer) in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
