@@ -19,8 +19,11 @@ import torch
 from benchmarks.ours import our_iteration
 from benchmarks.peer import peer_iteration
 from benchmarks.spec import CannotMeasure, Iteration, Spec
-from hypermnesia.training.allocator import keep_freed_memory
-from hypermnesia.training.memory import peak_memory_mb, reset_peak_memory
+from hypermnesia.training.resources import (
+    keep_freed_memory,
+    peak_memory_mb,
+    reset_peak_memory,
+)
 
 VARIANTS: dict[str, Callable[[Spec], Iteration]] = {
     "direct": partial(our_iteration, kind="direct"),

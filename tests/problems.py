@@ -27,10 +27,15 @@ def blobs(task: int, classes: int = 2, n: int = 64, inputs: int = 6) -> Part:
 
 def small_net(inputs: int = 6, outputs: int = 2) -> nn.Sequential:
     """A network with dropout and batch-norm, so that randomness and buffers matter."""
-    torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Linear(inputs, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, outputs)
-    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Linear(inputs, 8),
+            nn.BatchNorm1d(8),
+            nn.ReLU(),
+            nn.Dropout(0.2),
+            nn.Linear(8, outputs),
+        )
 
 
 def build(name: str, scenario: str = "task", **changes: object) -> Method:

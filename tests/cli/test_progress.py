@@ -8,7 +8,7 @@ from rich.progress import Progress
 
 from hypermnesia.cli.progress import BarProgress, LineProgress
 from hypermnesia.training.evaluate import Evaluation
-from hypermnesia.training.plan import Phase
+from hypermnesia.training.phases import Phase
 
 TASK = SimpleNamespace(name="a")
 PHASE = Phase(0, (TASK,), 10, (TASK,))
@@ -27,7 +27,7 @@ def watch_ten_updates(observer):
 def test_lines(capsys):
     watch_ten_updates(LineProgress("hnet seed 0"))
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "hnet seed 0: skipped a checkpoint, step-5: damaged"
+    assert lines[0] == "hnet seed 0: went on without step-5: damaged"
     assert lines[1] == "hnet seed 0: resumed at iteration 4 of 20"
     assert "5/20 task 1/2 (50%) loss 0.5000 acc 75.0%" in lines[2]
     assert lines[-1] == "hnet seed 0: task 1 learned, 87.50% on all seen"

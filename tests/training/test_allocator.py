@@ -5,7 +5,7 @@ import sys
 
 SCRIPT = """
 import resource, sys, torch
-from hypermnesia.training.allocator import keep_freed_memory
+from hypermnesia.training.resources import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 def churn():

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 from tiny_run import CPU, Linear, Run, make_tasks
+from torch import Tensor
 
-from hypermnesia.data.types import Task
-from hypermnesia.errors import ConfigError
+from hypermnesia.data.types import Batch, Task, place
+from hypermnesia.errors import ConfigError, RunError
 from hypermnesia.methods.base import Method, TaskSpec
 from hypermnesia.seeding import Generators
-from hypermnesia.training import Evaluation, NullObserver, Phase, TrainSettings, train
-from hypermnesia.training.placement import place
-from hypermnesia.training.plan import plan
+from hypermnesia.training import Evaluation, Observer, Phase, TrainSettings, train
+from hypermnesia.training.phases import make_phases
 
 
-class Heard(NullObserver):
+class Heard(Observer):
     def __init__(self) -> None:
         self.total = 0
         self.updates: list[tuple[int, int]] = []
@@ -97,7 +97,7 @@ def test_evaluates_on_validation_when_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("samples", "batch", "updates"), [(10, 4, 6), (8, 4, 6), (3, 4, 3)])
 def test_epochs_become_full_batches(samples: int, batch: int, updates: int) -> None:
     settings = TrainSettings(batch_size=batch, epochs=3)
-    assert plan(make_tasks(1, samples), settings, "task")[0].iterations == updates
+    assert make_phases(make_tasks(1, samples), settings, "task")[0].iterations == updates
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,6 @@ def test_epochs_become_full_batches(samples: int, batch: int, updates: int) -> N
         {"iterations": 1, "checkpoint_seconds": -1.0},
         {"iterations": 1, "checkpoint_seconds": float("nan")},
         {"iterations": 1, "evaluate_on": "train"},
-        {"iterations": 1, "evaluate_batch_size": 0},
     ],
 )
 def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
@@ -132,7 +131,7 @@ def test_impossible_plans_are_refused() -> None:
         ([replace(task, test=empty)], settings),
     ]:
         with pytest.raises(ConfigError):
-            plan(tasks, chosen, "task")
+            make_phases(tasks, chosen, "task")
 
 
 def test_an_unknown_augmentation_is_refused_before_training(tmp_path: Path) -> None:
@@ -142,6 +141,27 @@ def test_an_unknown_augmentation_is_refused_before_training(tmp_path: Path) -> N
     assert not run.method.specs
 
 
+class Diverging(Linear):
+    """Its loss is no number from the third update on."""
+
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        metrics = super().update(batch)
+        self.updates = getattr(self, "updates", 0) + 1
+        return metrics | ({"loss": torch.tensor(float("nan"))} if self.updates >= 3 else {})
+
+
+@pytest.mark.parametrize(("every", "at", "kept"), [(0.0, 3, 2), (1e9, 5, None)])
+def test_a_run_that_diverges_ends_and_keeps_its_last_good_checkpoint(
+    tmp_path: Path, every: float, at: int, kept: int | None
+) -> None:
+    run = Run(tmp_path, checkpoint_seconds=every)
+    run.method = Diverging(run.generators)
+    with pytest.raises(RunError, match=rf"got nan at iteration {at} of t0; .* smaller step"):
+        run.go()
+    found = run.store.load_newest()
+    assert (None if found is None else found.step) == kept
+
+
 def test_placing_keeps_shared_storage_shared() -> None:
     meta = torch.device("meta")
     task, other = make_tasks()
@@ -149,10 +169,11 @@ def test_placing_keeps_shared_storage_shared() -> None:
     rows = torch.arange(14)
     tasks = [
         replace(task, train=replace(task.train, x=x, rows=rows), validation=None),
-        replace(other, train=replace(other.train, x=x)),
+        replace(other, train=replace(other.train, x=x, rows=rows)),
     ]
     placed = place(tasks, meta)
     assert placed[0].train.x is placed[1].train.x
+    assert placed[0].train.rows is placed[1].train.rows
     assert placed[0].train.rows is not None
     assert {placed[0].train.rows.device, placed[0].train.y.device} == {meta}
     assert placed[0].validation is None

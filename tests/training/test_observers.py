@@ -8,7 +8,7 @@ import torch
 from tiny_run import make_tasks
 
 from hypermnesia.errors import RunError
-from hypermnesia.training import Evaluation, MetricsLog, NullObserver, ObserverGroup, Phase
+from hypermnesia.training import Evaluation, MetricsLog, Observer, ObserverGroup, Phase
 
 TASKS = tuple(make_tasks())
 PHASE = Phase(1, TASKS[1:], 10, TASKS)
@@ -49,6 +49,23 @@ def test_the_log_is_cut_back_to_what_is_known(tmp_path: Path) -> None:
     assert again.state_dict() == saved
 
 
+def test_a_log_that_lost_lines_starts_anew_and_says_so(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path / "log")
+    log.on_start(TASKS, 10)
+    log.on_update(PHASE, 1, {})
+    saved = log.state_dict()
+    log.path.write_bytes(b"half a li")
+    again = MetricsLog(tmp_path / "log")
+    again.load_state_dict(saved)
+    again.on_start(TASKS, 10)
+    again.on_update(PHASE, 10, {})
+    assert [line["iteration"] for line in lines(log.path)] == [10]
+    assert again.state_dict() == {"bytes": log.path.stat().st_size}
+    assert list(ObserverGroup(Observer(), again).lost()) == [
+        f"log: 9 of {saved['bytes']} bytes are there"
+    ]
+
+
 def test_a_new_run_starts_its_log_anew(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("of a run that died before its first checkpoint")
     MetricsLog(tmp_path / "log").on_start(TASKS, 10)
@@ -64,12 +81,12 @@ def test_a_log_that_cannot_be_written_is_one_line(
         lambda: log.on_update(PHASE, 1, {}),
         log.state_dict,
     ):
-        with pytest.raises(RunError, match="must be written; got"):
+        with pytest.raises(RunError, match="log must be writable: .*; got"):
             call()
 
 
 def test_a_group_remembers_each_by_its_kind() -> None:
-    class Counter(NullObserver):
+    class Counter(Observer):
         def __init__(self) -> None:
             self.count = 0
 
@@ -83,8 +100,8 @@ def test_a_group_remembers_each_by_its_kind() -> None:
             self.count = state["count"]
 
     counter = Counter()
-    ObserverGroup(NullObserver(), counter).on_resume(3, ())
+    ObserverGroup(Observer(), counter).on_resume(3, ())
     saved = ObserverGroup(counter).state_dict()
     other = Counter()
-    ObserverGroup(NullObserver(), other).load_state_dict(saved)
+    ObserverGroup(Observer(), other).load_state_dict(saved)
     assert other.count == 3

@@ -105,11 +105,18 @@ def test_another_configuration_cannot_go_on(tmp_path: Path) -> None:
         Run(tmp_path, owner="other").go()
 
 
-def test_a_log_that_lost_lines_is_refused(tmp_path: Path) -> None:
-    Run(tmp_path).go()
-    (tmp_path / "metrics.jsonl").write_bytes(b"")
-    with pytest.raises(RunError, match="must hold all that its checkpoint knows of"):
-        Run(tmp_path).go()
+def test_a_lost_log_costs_its_lines_and_nothing_else(tmp_path: Path) -> None:
+    whole = Run(tmp_path / "whole")
+    expected = whole.go()
+    with pytest.raises(CrashError):
+        Run(tmp_path / "cut", checkpoint_seconds=0.0).go(crash_at=9)
+    (tmp_path / "cut" / "metrics.jsonl").unlink()
+    run = Run(tmp_path / "cut")
+    result = run.go()
+    assert torch.equal(run.method.weight, whole.method.weight)
+    np.testing.assert_array_equal(result.accuracy, expected.accuracy)
+    assert whole.log().endswith(run.log())
+    assert [line.split(":")[0] for line in run.skipped] == ["metrics.jsonl"]
 
 
 def test_seconds_add_up_and_leave_out_the_time_between(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from hypermnesia.seeding import Generators
 from hypermnesia.training import (
     CheckpointStore,
     MetricsLog,
-    NullObserver,
+    Observer,
     ObserverGroup,
     Phase,
     TrainResult,
@@ -118,7 +118,17 @@ class CrashError(Exception):
     """Stands for whatever ends a process."""
 
 
-class CrashAt(NullObserver):
+class Skipped(Observer):
+    """Notes what a resumed run goes on without."""
+
+    def __init__(self, skipped: list[str]) -> None:
+        self.skipped = skipped
+
+    def on_resume(self, done_iterations: int, skipped: Sequence[str]) -> None:
+        self.skipped += skipped
+
+
+class CrashAt(Observer):
     """Calls `crash` after the `at`-th update of this process, before it can be saved."""
 
     def __init__(self, at: int | None, crash: Callable[[], None]) -> None:
@@ -150,6 +160,7 @@ class Run:
     ) -> None:
         folder.mkdir(exist_ok=True)
         self.folder = folder
+        self.skipped: list[str] = []
         self.generators = Generators(7)
         self.method = Linear(self.generators, scenario, trains_on)
         self.store = CheckpointStore(folder / "checkpoints", owner)
@@ -163,7 +174,7 @@ class Run:
             self.tasks,
             settings=self.settings,
             generators=self.generators,
-            observer=ObserverGroup(log, CrashAt(crash_at, crash)),
+            observer=ObserverGroup(log, Skipped(self.skipped), CrashAt(crash_at, crash)),
             device=CPU,
             checkpoints=self.store,
         )

@@ -16,8 +16,8 @@ from hypermnesia.data.types import Task
 from hypermnesia.experiments.config import ExperimentConfig
 from hypermnesia.experiments.run import Watch
 from hypermnesia.training.evaluate import Evaluation
-from hypermnesia.training.observer import NullObserver
-from hypermnesia.training.plan import Phase
+from hypermnesia.training.observer import Observer
+from hypermnesia.training.phases import Phase
 
 _BAR_SECONDS, _LINE_SECONDS = 0.3, 10.0
 
@@ -42,7 +42,7 @@ def _title(config: ExperimentConfig, seed: int) -> str:
     return f"{config.method} seed {seed}"
 
 
-class _Reader(NullObserver):
+class _Reader(Observer):
     """Reads the metrics off the device every so many seconds: each reading waits for it."""
 
     every: float
@@ -60,7 +60,7 @@ class _Reader(NullObserver):
     def on_resume(self, done_iterations: int, skipped: Sequence[str]) -> None:
         self.done = self.begun = done_iterations
         for line in skipped:
-            self.say(f"{self.title}: skipped a checkpoint, {line}")
+            self.say(f"{self.title}: went on without {line}")
         self.say(f"{self.title}: resumed at iteration {done_iterations} of {self.total}")
 
     def on_update(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> None:

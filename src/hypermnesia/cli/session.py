@@ -13,7 +13,7 @@ from hypermnesia.cli.tables import show
 from hypermnesia.experiments.results import RunSummary
 from hypermnesia.experiments.run import Watch
 from hypermnesia.experiments.run_folder import RunFolder
-from hypermnesia.training.allocator import keep_freed_memory
+from hypermnesia.training.resources import keep_freed_memory
 
 
 def train_and_show(folders: Sequence[Path], work: Callable[[Watch], Sequence[RunSummary]]) -> None:

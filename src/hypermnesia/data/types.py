@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -64,11 +64,6 @@ class Part:
         y = self.y[indices]
         return Batch(x, y, torch.full_like(y, self.task))
 
-    def to(self, device: torch.device) -> Part:
-        """This part with its storage on `device`."""
-        rows = None if self.rows is None else self.rows.to(device)
-        return replace(self, x=self.x.to(device), y=self.y.to(device), rows=rows)
-
 
 @dataclass(frozen=True)
 class Task:
@@ -89,3 +84,26 @@ class Task:
     train: Part
     validation: Part | None
     test: Part
+
+
+def place(tasks: Sequence[Task], device: torch.device) -> list[Task]:
+    """`tasks` with all their samples on `device`.
+
+    What tasks share is copied once: ten permutations of MNIST need the images once, not ten times.
+    """
+    copies: dict[int, Tensor] = {}
+
+    def moved(tensor: Tensor) -> Tensor:
+        if id(tensor) not in copies:
+            copies[id(tensor)] = tensor.to(device)
+        return copies[id(tensor)]
+
+    def part(part: Part) -> Part:
+        rows = None if part.rows is None else moved(part.rows)
+        return replace(part, x=moved(part.x), y=moved(part.y), rows=rows)
+
+    def task(task: Task) -> Task:
+        held_out = None if task.validation is None else part(task.validation)
+        return replace(task, train=part(task.train), validation=held_out, test=part(task.test))
+
+    return [task(each) for each in tasks]

@@ -21,7 +21,7 @@ from hypermnesia.optimizers import OPTIMIZERS, OptimizerSettings
 from hypermnesia.registry import unknown_name
 from hypermnesia.regularizers import RegularizerSettings
 from hypermnesia.seeding import Generators
-from hypermnesia.training.settings import TrainSettings
+from hypermnesia.training.phases import TrainSettings
 
 _OPTIONS = ("betas", "eps", "momentum", "weight_decay")
 

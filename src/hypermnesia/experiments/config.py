@@ -1,4 +1,8 @@
-"""The resolved configuration of a run: every field bounded, nothing implied, nothing extra."""
+"""The resolved configuration of a run: every field bounded, nothing implied, nothing extra.
+
+A default that the library has too is the library's. A field added later must have a default under
+which runs are as before: only fields that differ from their default enter a run's identity.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,15 @@ from pydantic import (
     model_validator,
 )
 
+from hypermnesia.data.settings import BenchmarkSettings
 from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.config_errors import as_config_error
+from hypermnesia.hypernet.chunks import PlanName
+from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.nets import NetSettings
+from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.regularizers import RegularizerSettings
+from hypermnesia.training.settings import TrainSettings
 
 
 def _number(value: object) -> object:
@@ -28,8 +39,14 @@ def _number(value: object) -> object:
     return value
 
 
+def _integer(value: object) -> object:
+    """`1e4`, a text or a float to YAML, as the whole number it is."""
+    number = _number(value)
+    return int(number) if isinstance(number, float) and number.is_integer() else value
+
+
 Number = Annotated[float, Field(strict=True), BeforeValidator(_number)]
-Integer = Annotated[int, Field(strict=True)]
+Integer = Annotated[int, Field(strict=True), BeforeValidator(_integer)]
 Positive = Annotated[Number, Field(gt=0, le=1e9)]
 NonNegative = Annotated[Number, Field(ge=0, le=1e9)]
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
@@ -43,10 +60,17 @@ class _Section(BaseModel):
 
 
 class RecipeRef(_Section):
-    """Where the defaults came from; for the reader, no part of the identity."""
+    """Where the defaults came from; for the reader, no part of the identity.
+
+    Attributes:
+        name: name of the recipe.
+        source: where its values come from.
+        changed: whether a setting that can change numbers is not the recipe's.
+    """
 
     name: Name
     source: str = Field(max_length=10_000)
+    changed: StrictBool = False
 
 
 class DataConfig(_Section):
@@ -61,10 +85,10 @@ class DataConfig(_Section):
     """
 
     tasks: Annotated[Integer, Field(ge=1, le=100_000)]
-    padding: Annotated[Integer, Field(ge=0, le=64)] = 0
-    class_order: Seed | None = None
-    validation: Annotated[Integer, Field(ge=0, le=10**9)] = 0
-    evaluate_on: Literal["test", "validation"] = "test"
+    padding: Annotated[Integer, Field(ge=0, le=64)] = BenchmarkSettings.padding
+    class_order: Seed | None = BenchmarkSettings.class_order
+    validation: Annotated[Integer, Field(ge=0, le=10**9)] = BenchmarkSettings.validation
+    evaluate_on: Literal["test", "validation"] = TrainSettings.evaluate_on
 
     @model_validator(mode="after")
     def _has_validation(self) -> DataConfig:
@@ -90,8 +114,8 @@ class TargetConfig(_Section):
     """
 
     net: Name
-    hidden: tuple[Width, ...] = ()
-    dropout: Fraction = 0.0
+    hidden: tuple[Width, ...] = NetSettings.hidden
+    dropout: Fraction = NetSettings.dropout
     generated: Annotated[tuple[Name, ...], Field(min_length=1)] = ("*",)
     head: Name | None = None
     train_shared: StrictBool = False
@@ -100,13 +124,15 @@ class TargetConfig(_Section):
 class HypernetConfig(_Section):
     """Sizes of the hypernetwork, and how the weight vector is cut into chunks."""
 
-    hidden: tuple[Width, ...] = ()
-    plan: Literal["full", "even", "layer"] = "even"
-    chunk: Width | None = None
+    hidden: tuple[Width, ...] = HypernetSettings.hidden
+    plan: PlanName = HypernetSettings.plan
+    chunk: Width | None = HypernetSettings.chunk
     task_embedding: Width
-    chunk_embedding: Annotated[Integer, Field(ge=0, le=10_000_000)] = 0
-    activation: Literal["relu", "elu", "sigmoid", "tanh"] = "relu"
-    init: Literal["xavier", "hyperfan"] = "xavier"
+    chunk_embedding: Annotated[Integer, Field(ge=0, le=10_000_000)] = (
+        HypernetSettings.chunk_embedding
+    )
+    activation: Name = HypernetSettings.activation
+    init: Literal["xavier", "hyperfan"] = HypernetSettings.init
 
     @model_validator(mode="after")
     def _chunk_fits_plan(self) -> HypernetConfig:
@@ -115,6 +141,18 @@ class HypernetConfig(_Section):
                 "hypernet.plan=even needs the size of a chunk",
                 got="hypernet.chunk=null",
                 cure="set hypernet.chunk, or hypernet.plan=full",
+            )
+        if self.plan != "even" and self.chunk is not None:
+            raise ConfigError(
+                f"hypernet.plan={self.plan} has no use for the size of a chunk",
+                got=f"hypernet.chunk={self.chunk}",
+                cure="set hypernet.chunk=null",
+            )
+        if self.plan != "full" and self.chunk_embedding == 0:
+            raise ConfigError(
+                f"hypernet.plan={self.plan} tells its chunks apart by their embeddings",
+                got="hypernet.chunk_embedding=0",
+                cure="set it to 1 or more, or hypernet.plan=full",
             )
         return self
 
@@ -130,9 +168,9 @@ class RegularizerConfig(_Section):
     """
 
     beta: NonNegative
-    kind: Name = "closed"
-    lookahead: Literal["optimizer", "sgd", "none"] = "optimizer"
-    subset: Width | None = None
+    kind: Name = RegularizerSettings.kind
+    lookahead: Name = RegularizerSettings.lookahead
+    subset: Width | None = RegularizerSettings.subset
 
     @model_validator(mode="after")
     def _only_sampled_draws(self) -> RegularizerConfig:
@@ -141,6 +179,12 @@ class RegularizerConfig(_Section):
                 "regularizer.subset goes with regularizer.kind=sampled",
                 got=f"kind={self.kind}, subset={self.subset}",
                 cure="set regularizer.kind=sampled, or regularizer.subset=null",
+            )
+        if self.subset is None and self.kind == "sampled":
+            raise ConfigError(
+                "regularizer.kind=sampled needs the number of earlier tasks that it draws",
+                got="regularizer.subset=null",
+                cure="set regularizer.subset, or regularizer.kind=closed",
             )
         return self
 
@@ -152,7 +196,7 @@ class OptimizerConfig(_Section):
         schedule: share of a task done -> factor of `lr` from there on.
     """
 
-    name: Name = "adam"
+    name: Name = OptimizerSettings.name
     lr: Positive
     betas: tuple[Fraction, Fraction] | None = None
     eps: Positive | None = None
@@ -164,11 +208,11 @@ class OptimizerConfig(_Section):
 class TrainConfig(_Section):
     """How long and on which batches each task is trained: `iterations` or `epochs`."""
 
-    iterations: Annotated[Integer, Field(ge=1, le=10**9)] | None = None
-    epochs: Annotated[Integer, Field(ge=1, le=10**6)] | None = None
-    batch_size: Annotated[Integer, Field(ge=1, le=10**6)] = 128
-    augment: Name | None = None
-    checkpoint_seconds: Positive = 60.0
+    iterations: Annotated[Integer, Field(ge=1, le=10**9)] | None = TrainSettings.iterations
+    epochs: Annotated[Integer, Field(ge=1, le=10**6)] | None = TrainSettings.epochs
+    batch_size: Annotated[Integer, Field(ge=1, le=10**6)]
+    augment: Name | None = TrainSettings.augment
+    checkpoint_seconds: Positive = TrainSettings.checkpoint_seconds
 
     @model_validator(mode="after")
     def _one_length(self) -> TrainConfig:

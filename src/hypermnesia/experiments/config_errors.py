@@ -45,4 +45,11 @@ def as_config_error(error: ValidationError, model: type[BaseModel]) -> ConfigErr
     rule = first["msg"].replace("Input should be", "must be").replace("Value error, ", "")
     if first["type"] == "missing":
         return ConfigError(f"{path} must be set", cure=f"add it: --set {path}=VALUE")
+    if first["type"] == "tuple_type":
+        entries = reprlib.repr(str(first["input"]).strip("()[]{} "))[1:-1]
+        return ConfigError(
+            f"{path} must be a list",
+            got=reprlib.repr(first["input"]),
+            cure=f"write {path}=[{entries}]",
+        )
     return ConfigError(f"{path} {rule[0].lower()}{rule[1:]}", got=reprlib.repr(first["input"]))

@@ -18,26 +18,41 @@ _NEUTRAL: dict[str, Any] = {
 _OF_SOME_METHODS = ("hypernet", "regularizer", "embedding_optimizer")
 
 
-def identity_fields(config: ExperimentConfig) -> dict[str, Any]:
-    """Every field that changes a seed's numbers, as plain values."""
-    fields: dict[str, Any] = config.model_dump(mode="json", exclude=_NEUTRAL)
-    used = METHODS[config.method].settings
-    return {name: v for name, v in fields.items() if name not in _OF_SOME_METHODS or name in used}
-
-
 def identity(config: ExperimentConfig) -> str:
-    """A stable name (sha256, 64 hexadecimal digits) of everything that changes numbers."""
-    text = json.dumps(identity_fields(config), sort_keys=True, separators=(",", ":"))
+    """A stable name (sha256, 64 hexadecimal digits) of everything that changes numbers.
+
+    Fields at their default are left out, so that one added later changes no run's identity.
+    """
+    return checksum(_fields(config, exclude_defaults=True))
+
+
+def owner(config: ExperimentConfig, seed: int) -> str:
+    """Whose the checkpoints and the result of a training are."""
+    return f"{identity(config)}/seed-{seed}"
+
+
+def checksum(fields: dict[str, Any]) -> str:
+    """sha256 of plain fields, whatever their order; raises `TypeError` for others."""
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def first_difference(ours: ExperimentConfig, theirs: ExperimentConfig) -> str | None:
     """`field: our value, their value` of the first field in which the identities differ."""
-    mine, other = _flat(identity_fields(ours)), _flat(identity_fields(theirs))
-    for path, value in mine.items():
-        if value != other.get(path):
-            return f"{path} = {value} here and {other.get(path)} there"
+    mine, other = _flat(_fields(ours)), _flat(_fields(theirs))
+    for path in {**mine, **other}:
+        if mine.get(path) != other.get(path):
+            return f"{path} = {mine.get(path)} here and {other.get(path)} there"
     return None
+
+
+def _fields(config: ExperimentConfig, *, exclude_defaults: bool = False) -> dict[str, Any]:
+    """Every field that changes a seed's numbers, as plain values."""
+    fields: dict[str, Any] = config.model_dump(
+        mode="json", exclude=_NEUTRAL, exclude_defaults=exclude_defaults
+    )
+    used = METHODS[config.method].settings
+    return {name: v for name, v in fields.items() if name not in _OF_SOME_METHODS or name in used}
 
 
 def _flat(fields: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from hypermnesia.experiments.build import benchmark_settings, device_of, optimiz
 from hypermnesia.experiments.config import ExperimentConfig, validated
 from hypermnesia.experiments.overrides import merged, parsed
 from hypermnesia.experiments.recipes import load_recipe
+from hypermnesia.hypernet.network import ACTIVATIONS
+from hypermnesia.lookahead import LOOKAHEADS
 from hypermnesia.methods import METHODS
 from hypermnesia.nets import NETS
 from hypermnesia.regularizers import REGULARIZERS
@@ -84,6 +86,8 @@ def check(config: ExperimentConfig) -> None:
     optimizer_settings(config.optimizer)
     optimizer_settings(config.embedding_optimizer)
     REGULARIZERS[config.regularizer.kind]
+    LOOKAHEADS[config.regularizer.lookahead]
+    ACTIVATIONS[config.hypernet.activation]
     NETS[config.target.net]
     if config.train.augment is not None:
         AUGMENTATIONS[config.train.augment]

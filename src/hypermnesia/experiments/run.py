@@ -32,7 +32,7 @@ from hypermnesia.training.loop import train
 from hypermnesia.training.metrics_log import MetricsLog
 from hypermnesia.training.observer import Observer, ObserverGroup
 from hypermnesia.training.pack import pack
-from hypermnesia.training.plan import plan
+from hypermnesia.training.phases import make_phases
 
 Watch = Callable[[ExperimentConfig, int], Observer]
 """(configuration, seed) -> who shows the progress of that training."""
@@ -103,7 +103,7 @@ def rehearse(config: ExperimentConfig) -> None:
     """
     seed = config.seeds[0]
     tasks = make_tasks(config.benchmark, benchmark_settings(config), seed)
-    plan(tasks, train_settings(config), "task")
+    make_phases(tasks, train_settings(config), "task")
     try:
         method = build_method(config, tasks, Generators(seed), device_of(config.machine))
         method.begin_task(TaskSpec(tasks[0].outputs, iterations=1))

@@ -13,7 +13,7 @@ import yaml
 from hypermnesia.durable import read_text, told_as_run_error, write_text
 from hypermnesia.errors import ConfigError, RunError
 from hypermnesia.experiments.config import ExperimentConfig, validated
-from hypermnesia.experiments.identity import first_difference, identity
+from hypermnesia.experiments.identity import checksum, first_difference
 from hypermnesia.lock import locked
 
 CONFIG = "config.yaml"
@@ -44,8 +44,9 @@ class RunFolder:
         return sorted(int(n) for n in numbers if n.isdecimal() and self.seed(int(n)).finished)
 
     def write_config(self, config: ExperimentConfig) -> None:
-        """Store the configuration, with its identity against later edits."""
-        fields = {**config.model_dump(mode="python"), "identity": identity(config)}
+        """Store the configuration, with a checksum against later edits."""
+        fields = config.model_dump(mode="python")
+        fields["checksum"] = checksum(fields)
         text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=100)
         write_text(self.config, _HEADER + text)
 
@@ -53,7 +54,7 @@ class RunFolder:
         """The stored configuration.
 
         Raises:
-            RunError: it is missing, damaged, or no longer what the run began with.
+            RunError: it is missing, damaged, edited, or of a version that this one cannot read.
         """
         if not self.config.is_file():
             raise RunError(
@@ -62,15 +63,14 @@ class RunFolder:
                 cure="name a folder that `hypermnesia run` made",
             )
         fields = _fields(self.config)
-        stored = fields.pop("identity", None)
         try:
-            config = validated(fields)
-            own = identity(config)
+            return validated(fields)
         except ConfigError as error:
-            raise _edited(self.config, str(error)) from None
-        if stored != own:
-            raise _edited(self.config, "a configuration that does not match its identity")
-        return config
+            raise RunError(
+                f"{self.config} must be one that this version can read",
+                got=str(error),
+                cure="continue the run with the version that began it, or start another one",
+            ) from None
 
 
 class SeedFolder:
@@ -147,12 +147,20 @@ def _check_empty(path: Path) -> None:
 
 
 def _fields(path: Path) -> dict[str, Any]:
+    """The stored fields as they stand there, which the checksum is of."""
     try:
         fields = yaml.safe_load(read_text(path))
     except (yaml.YAMLError, ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict):
         raise _edited(path, "a file that is not YAML with fields")
+    stored = fields.pop("checksum", None)
+    try:
+        found = checksum(fields)
+    except (TypeError, ValueError):  # values that no configuration has, a date for example
+        found = ""
+    if stored != found:
+        raise _edited(path, "fields that do not match their checksum")
     return fields
 
 

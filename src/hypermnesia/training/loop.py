@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from hypermnesia.data.augment import AUGMENTATIONS
 from hypermnesia.data.stream import BatchStream
-from hypermnesia.data.types import Task
+from hypermnesia.data.types import Task, place
+from hypermnesia.errors import RunError
 from hypermnesia.methods.base import Method, TaskSpec
 from hypermnesia.seeding import Generators
 from hypermnesia.training.checkpoint import CheckpointStore
 from hypermnesia.training.evaluate import evaluate
-from hypermnesia.training.memory import reset_peak_memory
 from hypermnesia.training.observer import Observer
-from hypermnesia.training.placement import place
-from hypermnesia.training.plan import evaluation_part, plan
+from hypermnesia.training.phases import Phase, TrainSettings, evaluation_part, make_phases
 from hypermnesia.training.progress import Progress, TrainResult
+from hypermnesia.training.resources import reset_peak_memory
 from hypermnesia.training.saver import Saver
-from hypermnesia.training.settings import TrainSettings
 
 
 def train(
@@ -48,11 +48,12 @@ def train(
 
     Raises:
         ConfigError: settings that do not fit the tasks.
-        RunError: checkpoints that cannot be written, or of which none is good.
+        RunError: checkpoints that cannot be written, or of which none is good; a loss that is no
+            number when a phase ends or is to be saved.
     """
     reset_peak_memory(device)
     tasks = place(tasks, device)
-    phases = plan(tasks, settings, method.trains_on)
+    phases = make_phases(tasks, settings, method.trains_on)
     augment = None if settings.augment is None else AUGMENTATIONS[settings.augment]
     progress = Progress(len(tasks), device)
     every = settings.checkpoint_seconds
@@ -61,7 +62,7 @@ def train(
     resumed = saver.restore()
     observer.on_start(tasks, sum(phase.iterations for phase in phases))
     if resumed is not None:
-        observer.on_resume(progress.done, resumed.skipped)
+        observer.on_resume(progress.done, (*resumed.skipped, *observer.lost()))
 
     for phase in phases[progress.phase :]:
         parts = [task.train for task in phase.tasks]
@@ -79,15 +80,24 @@ def train(
             observer.on_update(phase, progress.iteration, metrics)
             if saver.due() and progress.iteration < phase.iterations:
                 progress.training.stop()
+                _check_finite(phase, progress.iteration, metrics["loss"])
                 saver.save(stream.state_dict())
         progress.training.stop()
+        _check_finite(phase, progress.iteration, metrics["loss"])
 
         method.end_task()
-        row = [
-            evaluate(method, evaluation_part(task, settings), settings.evaluate_batch_size)
-            for task in phase.seen
-        ]
+        row = [evaluate(method, evaluation_part(task, settings)) for task in phase.seen]
         progress.close(phase, row)
         observer.on_task_end(phase, row)
         saver.save(stream=None)
     return progress.result(method.compression())
+
+
+def _check_finite(phase: Phase, iteration: int, loss: Tensor) -> None:
+    # Not at every update: reading the loss waits for the device.
+    if not bool(torch.isfinite(loss)):
+        raise RunError(
+            "the loss must stay finite",
+            got=f"{float(loss)} at iteration {iteration} of {phase.name}",
+            cure="start another run with a smaller step (optimizer.lr)",
+        )

@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from torch import Tensor
 
 from hypermnesia.data.types import Task
-from hypermnesia.errors import RunError
+from hypermnesia.durable import told_as_run_error
 from hypermnesia.methods.base import State
 from hypermnesia.training.evaluate import Evaluation
-from hypermnesia.training.observer import NullObserver
-from hypermnesia.training.plan import Phase
+from hypermnesia.training.observer import Observer
+from hypermnesia.training.phases import Phase
 
 
-class MetricsLog(NullObserver):
+class MetricsLog(Observer):
     """Writes metrics every so many updates, and the rows of the accuracy matrix.
 
     Lines are `{"kind": "update", "task": 0, "iteration": 50, "loss": ..., "accuracy": ...}` and
@@ -28,24 +30,28 @@ class MetricsLog(NullObserver):
 
     Args:
         path: the file. The run starts it anew, and a resumed run cuts it back to what its
-            checkpoint knows.
+            checkpoint knows; if that is no longer there, the log begins anew from here.
         every: updates between two lines; reading the metrics waits for the device.
     """
 
     def __init__(self, path: Path, every: int = 50) -> None:
         self.path, self.every = path, every
         self._size = 0
+        self._lost: list[str] = []
 
     def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:  # noqa: ARG002
         """Cut off whatever was logged after the checkpoint that the run goes on from."""
-        try:
-            with self.path.open("ab") as file:
-                found = file.tell()
-                file.truncate(min(self._size, found))
-        except OSError as error:
-            raise self._cannot("be written", error.strerror) from error
-        if found < self._size:
-            raise self._cannot("hold all that its checkpoint knows of", f"{found} bytes")
+        with self._open() as file:
+            found = file.tell()
+            if found < self._size:
+                # Training does not depend on its diary: it goes on with a shorter one.
+                self._lost = [f"{self.path.name}: {found} of {self._size} bytes are there"]
+                self._size = 0
+            file.truncate(self._size)
+
+    def lost(self) -> Sequence[str]:
+        """The log, if it no longer held what the checkpoint knows of."""
+        return self._lost
 
     def on_update(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> None:
         """Log every `every`-th update, the first and the last of a phase."""
@@ -63,11 +69,8 @@ class MetricsLog(NullObserver):
 
     def state_dict(self) -> State:
         """The size in bytes of what is on the disk by now (fsync)."""
-        try:
-            with self.path.open("ab") as file:
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise self._cannot("be written", error.strerror) from error
+        with self._open() as file:
+            os.fsync(file.fileno())
         return {"bytes": self._size}
 
     def load_state_dict(self, state: State) -> None:
@@ -76,16 +79,16 @@ class MetricsLog(NullObserver):
 
     def _write(self, line: Mapping[str, object]) -> None:
         content = (json.dumps(line, allow_nan=False) + "\n").encode()
-        try:
-            with self.path.open("ab") as file:
-                file.write(content)
-        except OSError as error:
-            raise self._cannot("be written", error.strerror) from error
+        with self._open() as file:
+            file.write(content)
         self._size += len(content)
 
-    def _cannot(self, what: str, got: object) -> RunError:
-        cure = "make room or give access, restore the file if it was changed, then resume"
-        return RunError(f"the log {self.path} must {what}", got=got, cure=cure)
+    @contextmanager
+    def _open(self) -> Iterator[BinaryIO]:
+        cure = "make room or give access, then resume"
+        told = told_as_run_error(self.path, "the log must be writable", cure)
+        with told, self.path.open("ab") as file:
+            yield file
 
 
 def _finite(value: float) -> float | None:

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 from torch import Tensor
 
 from hypermnesia.data.types import Task
 from hypermnesia.methods.base import State
 from hypermnesia.training.evaluate import Evaluation
-from hypermnesia.training.plan import Phase
+from hypermnesia.training.phases import Phase
 
 
-class Observer(Protocol):
-    """What the loop tells. On a resumed run `load_state_dict` comes before `on_start`."""
+class Observer:
+    """What the loop tells; this one does nothing about it, others care for some of the calls.
+
+    On a resumed run `load_state_dict` comes before `on_start`, and `on_resume` after it.
+    """
 
     def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:
         """The run begins, or goes on."""
 
+    def lost(self) -> Sequence[str]:
+        """What of the past was no good and is begun anew, a line each; asked after `on_start`."""
+        return ()
+
     def on_resume(self, done_iterations: int, skipped: Sequence[str]) -> None:
-        """It goes on from a checkpoint; `skipped` says which newer ones were no good, and why."""
+        """It goes on from a checkpoint, without what `skipped` names: NAME: why it was no good.
+
+        These are newer checkpoints, and what observers `lost`.
+        """
 
     def on_update(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> None:
         """An update is done, the `iteration`-th of its phase, from 1.
@@ -34,35 +43,13 @@ class Observer(Protocol):
 
     def state_dict(self) -> State:
         """What to remember of the past; it goes into the checkpoint being made."""
+        return {}
 
     def load_state_dict(self, state: State) -> None:
         """Go back to where `state_dict` was asked; whatever came later will be told again."""
 
 
-class NullObserver:
-    """Watches nothing; a base for observers that care for some of the calls."""
-
-    def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:
-        """Does nothing."""
-
-    def on_resume(self, done_iterations: int, skipped: Sequence[str]) -> None:
-        """Does nothing."""
-
-    def on_update(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> None:
-        """Does nothing."""
-
-    def on_task_end(self, phase: Phase, row: Sequence[Evaluation]) -> None:
-        """Does nothing."""
-
-    def state_dict(self) -> State:
-        """Nothing to remember."""
-        return {}
-
-    def load_state_dict(self, state: State) -> None:
-        """Does nothing."""
-
-
-class ObserverGroup:
+class ObserverGroup(Observer):
     """Several observers as one, told in order."""
 
     def __init__(self, *observers: Observer) -> None:
@@ -72,6 +59,10 @@ class ObserverGroup:
         """Tell each."""
         for observer in self.observers:
             observer.on_start(tasks, total_iterations)
+
+    def lost(self) -> Sequence[str]:
+        """What each lost."""
+        return [line for observer in self.observers for line in observer.lost()]
 
     def on_resume(self, done_iterations: int, skipped: Sequence[str]) -> None:
         """Tell each."""

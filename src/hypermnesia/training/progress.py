@@ -11,9 +11,8 @@ import torch
 from hypermnesia.methods.base import State
 from hypermnesia.metrics import Matrix
 from hypermnesia.training.evaluate import Evaluation
-from hypermnesia.training.memory import peak_memory_mb
-from hypermnesia.training.plan import Phase
-from hypermnesia.training.stopwatch import Stopwatch
+from hypermnesia.training.phases import Phase
+from hypermnesia.training.resources import Stopwatch, peak_memory_mb
 
 
 @dataclass(frozen=True)
@@ -25,8 +24,9 @@ class TrainResult:
         inference: (T, T) percent of samples whose task was inferred rightly, NaN where not
             evaluated; None if the method never had to infer one.
         seconds: everything, evaluation and checkpoints too. Work that a crash undid is not in.
-        seconds_per_iteration: of updates alone, for each phase.
-        peak_memory_mb: largest resident memory of any of the processes, see `memory`.
+        seconds_per_iteration: of training an update, for each phase: drawing its batch and telling
+            observers are in, evaluation and checkpoints are not.
+        peak_memory_mb: largest resident memory of any of the processes, see `resources`.
         compression: learned values kept for all tasks over weights of one target network.
     """
 
@@ -45,7 +45,7 @@ class Progress:
         phase: the phase at work; the number of phases once all are done.
         iteration: updates done in it; 0 if it has not begun.
         done: updates done in all phases.
-        training: seconds of updates in this phase.
+        training: seconds of training in this phase, evaluation and checkpoints apart.
     """
 
     def __init__(self, tasks: int, device: torch.device) -> None:
