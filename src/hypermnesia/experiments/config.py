@@ -26,7 +26,7 @@ from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.nets import NetSettings
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularizers import RegularizerSettings
-from hypermnesia.training.settings import TrainSettings
+from hypermnesia.training.phases import TrainSettings
 
 
 def _number(value: object) -> object:
