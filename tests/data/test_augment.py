@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from hypermnesia.data.augment import AUGMENTATIONS, flip_and_crop
+from hypermnesia.data.augment import AUGMENTATIONS, flip_and_crop, shift
 
 PADDING = 2
 
@@ -12,12 +12,14 @@ def images() -> torch.Tensor:
     return values.reshape(40, 3, 6, 5)
 
 
-def by_definition(x: torch.Tensor, generator: torch.Generator, padding: int) -> torch.Tensor:
-    """`flip_and_crop` one image at a time, from the same random numbers."""
+def by_definition(
+    x: torch.Tensor, generator: torch.Generator, padding: int, mirrors: bool
+) -> torch.Tensor:
+    """One image at a time, from the same random numbers."""
     batch, channels, height, width = x.shape
     tops = torch.randint(2 * padding + 1, (batch,), generator=generator).tolist()
     lefts = torch.randint(2 * padding + 1, (batch,), generator=generator).tolist()
-    flips = torch.randint(2, (batch,), generator=generator).tolist()
+    flips = torch.randint(2, (batch,), generator=generator).tolist() if mirrors else [0] * batch
     results = []
     for image, top, left, flip in zip(x, tops, lefts, flips, strict=True):
         canvas = torch.zeros(channels, height + 2 * padding, width + 2 * padding)
@@ -29,9 +31,11 @@ def by_definition(x: torch.Tensor, generator: torch.Generator, padding: int) -> 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("padding", [0, PADDING])
-def test_agrees_with_the_definition(seed: int, padding: int) -> None:
-    fast = flip_and_crop(images(), torch.Generator().manual_seed(seed), padding)
-    slow = by_definition(images(), torch.Generator().manual_seed(seed), padding)
+@pytest.mark.parametrize("augment", [shift, flip_and_crop])
+def test_agrees_with_the_definition(augment, seed: int, padding: int) -> None:
+    fast = augment(images(), torch.Generator().manual_seed(seed), padding)
+    mirrors = augment is flip_and_crop
+    slow = by_definition(images(), torch.Generator().manual_seed(seed), padding, mirrors)
     assert torch.equal(fast, slow)
 
 
@@ -44,10 +48,11 @@ def test_every_offset_and_both_orientations_occur() -> None:
     assert (counts - expected).abs().max() < 5 * expected**0.5
 
 
-def test_registry_and_global_state() -> None:
+@pytest.mark.parametrize("name", list(AUGMENTATIONS))
+def test_registry_and_global_state(name: str) -> None:
     before = torch.get_rng_state()
     generator = torch.Generator().manual_seed(0)
-    result = AUGMENTATIONS["flip-crop"](images(), generator)
+    result = AUGMENTATIONS[name](images(), generator)
     assert result.shape == images().shape
     assert torch.equal(before, torch.get_rng_state())
-    assert not torch.equal(result, AUGMENTATIONS["flip-crop"](images(), generator))
+    assert not torch.equal(result, AUGMENTATIONS[name](images(), generator))
