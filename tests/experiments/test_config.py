@@ -1,11 +1,19 @@
+from dataclasses import MISSING, fields
+
 import pytest
 import yaml
 from pydantic import ValidationError
 from small_config import small
 
+from hypermnesia.data.settings import BenchmarkSettings
 from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.config import ExperimentConfig, validated
 from hypermnesia.experiments.config_errors import field_paths
+from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.nets import NetSettings
+from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.regularizers import RegularizerSettings
+from hypermnesia.training.phases import TrainSettings
 
 
 def raw(**changes):
@@ -13,9 +21,35 @@ def raw(**changes):
 
 
 def test_yaml_and_back_is_the_same_configuration():
-    config = small("optimizer.schedule={0.4: 0.1, 0.6: 1e-2}", "hypernet.hidden=[]")
+    config = small("optimizer.schedule={0.4: 0.1, 0.6: 1e-2}", "hypernet.hidden=[]", method="hnet")
     assert config.optimizer.schedule == {0.4: 0.1, 0.6: 0.01}
     assert validated(yaml.safe_load(yaml.safe_dump(config.model_dump(mode="python")))) == config
+
+
+@pytest.mark.parametrize("value", ["1e4", "10000.0", "1.0e4", "10000"])
+def test_a_whole_number_may_be_written_as_a_float(value):
+    config = small(f"hypernet.chunk={value}", method="hnet")
+    assert config.hypernet.chunk == 10_000
+    assert isinstance(config.hypernet.chunk, int)
+
+
+@pytest.mark.parametrize(
+    ("section", "settings"),
+    [
+        ("data", BenchmarkSettings),
+        ("target", NetSettings),
+        ("hypernet", HypernetSettings),
+        ("regularizer", RegularizerSettings),
+        ("optimizer", OptimizerSettings),
+        ("train", TrainSettings),
+    ],
+)
+def test_a_default_that_the_library_has_too_is_the_same(section, settings):
+    model = ExperimentConfig.model_fields[section].annotation
+    theirs = {f.name: f.default for f in fields(settings) if f.default is not MISSING}
+    for name, field in model.model_fields.items():
+        if name in theirs and not field.is_required():
+            assert field.default == theirs[name], name
 
 
 def test_it_is_frozen():
@@ -48,10 +82,10 @@ def test_every_number_has_bounds():
     for path in field_paths(ExperimentConfig):
         section, _, field = path.partition(".")
         for value in (float("nan"), float("inf"), -(10**30), 10**30):
-            fields = raw()
+            changed = raw()
             if field:
-                fields[section] = {**fields[section], field: value}
+                changed[section] = {**changed[section], field: value}
             else:
-                fields[section] = value
+                changed[section] = value
             with pytest.raises(ConfigError):
-                validated(fields)
+                validated(changed)

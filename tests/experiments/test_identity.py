@@ -1,6 +1,7 @@
 import pytest
 from small_config import small
 
+from hypermnesia.experiments.config import ExperimentConfig, TargetConfig
 from hypermnesia.experiments.identity import first_difference, identity
 
 
@@ -38,5 +39,23 @@ def test_what_changes_numbers_changes_it_and_is_named(assignment):
 
 
 def test_settings_that_a_method_has_no_use_for_do_not_count():
-    assert identity(small("hypernet.chunk=999")) == identity(small())
-    assert identity(small("hypernet.chunk=999", method="hnet")) != identity(small(method="hnet"))
+    hnet, other = small(method="hnet"), small("hypernet.chunk=999", method="hnet")
+    assert identity(hnet) != identity(other)
+    plain, plain_other = (c.model_copy(update={"method": "finetune"}) for c in (hnet, other))
+    assert identity(plain) == identity(plain_other)
+    assert first_difference(plain, plain_other) is None
+
+
+def test_a_field_added_later_with_a_default_changes_no_identity():
+    class NewTarget(TargetConfig):
+        added: int = 3
+
+    class NewConfig(ExperimentConfig):
+        target: NewTarget
+
+    old = small(method="hnet")
+    new = NewConfig.model_validate(old.model_dump())
+    assert identity(new) == identity(old)
+    other = new.model_copy(update={"target": new.target.model_copy(update={"added": 4})})
+    assert identity(other) != identity(old)
+    assert first_difference(other, new) == "target.added = 4 here and 3 there"

@@ -82,6 +82,26 @@ def test_the_embedding_optimizer_follows_the_main_one_unless_told():
     assert (config.optimizer.lr, config.embedding_optimizer.lr) == (0.5, 0.25)
 
 
+@pytest.mark.parametrize(
+    ("assignments", "options", "changed"),
+    [
+        ((), {}, False),
+        (("regularizer.beta=0.01",), {"data": {"tasks": 5}}, False),
+        (("machine.threads=2",), {}, False),
+        (("regularizer.beta=0.02",), {}, True),
+        ((), {"data": {"tasks": 2}}, True),
+    ],
+)
+def test_it_knows_whether_it_is_the_recipe(assignments, options, changed):
+    (config,) = resolve(Request("split-digits", assignments=assignments, options=options))
+    assert config.recipe.changed is changed
+
+
+def test_what_one_of_several_methods_reads_can_be_set():
+    request = Request("split-digits", ("finetune", "hnet"), assignments=("regularizer.beta=5",))
+    assert [config.regularizer.beta for config in resolve(request)] == [5, 5]
+
+
 @pytest.mark.parametrize("alias", ["CL1", "TIL", "1", "task"])
 def test_scenario_aliases(alias):
     assert resolve(Request("split-digits", scenario=alias))[0].scenario == "task"

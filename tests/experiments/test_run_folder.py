@@ -2,9 +2,11 @@ import multiprocessing
 import os
 
 import pytest
+import yaml
 from small_config import small
 
 from hypermnesia.errors import RunError
+from hypermnesia.experiments.identity import checksum
 from hypermnesia.experiments.run_folder import RunFolder, opened
 
 
@@ -66,7 +68,9 @@ def test_a_process_killed_before_the_configuration_was_written_is_no_obstacle(tm
         ("batch_size: 128", "batch_size: 64"),
         ("batch_size: 128", "batch_size: 0"),
         ("batch_size: 128", "batchsize: 128"),
-        ("identity:", "identty:"),
+        ("checksum:", "chcksum:"),
+        ("batch_size: 128", "batch_size: 2026-11-22"),
+        ("format: 1", "1: 1"),
         ("benchmark:", "benchmark: ["),
         ("benchmark: split-digits", "benchmark: !!python/name:os.system"),
         ("method: finetune", "method: nothing"),
@@ -81,6 +85,28 @@ def test_an_edited_configuration_is_refused(tmp_path, old, new):
     with pytest.raises(RunError) as caught:
         folder.read_config()
     assert "\n" not in str(caught.value)
+
+
+def test_a_field_that_the_stored_run_never_knew_has_its_default(tmp_path):
+    with opened(tmp_path, small(), overwrite=False) as folder:
+        stored = yaml.safe_load(folder.config.read_text())
+    del stored["checksum"], stored["target"]["dropout"]
+    stored["checksum"] = checksum(stored)
+    folder.config.write_text(yaml.safe_dump(stored))
+    assert folder.read_config() == small()
+    with opened(tmp_path, small(seeds=(5,)), overwrite=False) as folder:
+        assert folder.read_config().seeds == (0, 5)
+
+
+def test_a_run_of_a_later_version_is_not_called_edited(tmp_path):
+    with opened(tmp_path, small(), overwrite=False) as folder:
+        stored = yaml.safe_load(folder.config.read_text())
+    del stored["checksum"]
+    stored["target"]["added"] = 1
+    stored["checksum"] = checksum(stored)
+    folder.config.write_text(yaml.safe_dump(stored))
+    with pytest.raises(RunError, match=r"target\.added.*version that began it"):
+        folder.read_config()
 
 
 def test_a_file_in_the_way_is_an_error_with_its_name(tmp_path):

@@ -32,7 +32,8 @@ def field_paths(model: type[BaseModel]) -> list[str]:
 
 def as_config_error(error: ValidationError, model: type[BaseModel]) -> ConfigError:
     """The first problem in `error` as a `ConfigError`."""
-    first = error.errors(include_url=False)[0]
+    # A name that was mistyped is missing too, and that is not what to say.
+    first = min(error.errors(include_url=False), key=lambda found: found["type"] == "missing")
     path = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         nested = dict(sections(model))

@@ -12,8 +12,10 @@ from hypermnesia.data.scenarios import scenario_name
 from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.build import benchmark_settings, device_of, optimizer_settings
 from hypermnesia.experiments.config import ExperimentConfig, validated
-from hypermnesia.experiments.overrides import merged, parsed
+from hypermnesia.experiments.identity import first_difference
+from hypermnesia.experiments.overrides import Raw, merged, parsed
 from hypermnesia.experiments.recipes import load_recipe
+from hypermnesia.experiments.unused import refuse_unused
 from hypermnesia.hypernet.network import ACTIVATIONS
 from hypermnesia.lookahead import LOOKAHEADS
 from hypermnesia.methods import METHODS
@@ -54,24 +56,33 @@ def resolve(request: Request) -> list[ExperimentConfig]:
     BENCHMARKS[request.benchmark]
     if len(set(request.methods)) != len(request.methods):
         raise ConfigError("a method can be named once", got=", ".join(request.methods))
-    return [_resolve_one(request, method) for method in request.methods]
+    assigned = parsed(request.assignments)
+    refuse_unused(assigned, request.methods)
+    return [_resolve_one(request, method, assigned) for method in request.methods]
 
 
-def _resolve_one(request: Request, method: str) -> ExperimentConfig:
+def _resolve_one(request: Request, method: str, assigned: Raw) -> ExperimentConfig:
     scenario = scenario_name(request.scenario)
     recipe = load_recipe(request.benchmark, request.recipe)
     options = {
         section: {name: value for name, value in fields.items() if value is not None}
         for section, fields in request.options.items()
     }
-    raw = merged(recipe.for_method(method), options)
-    raw = merged(raw, parsed(request.assignments))
-    raw["embedding_optimizer"] = {**raw["optimizer"], **raw.get("embedding_optimizer", {})}
-    names = {"benchmark": request.benchmark, "method": method, "scenario": scenario}
-    reference = {"name": recipe.name, "source": recipe.source}
-    config = validated({**raw, **names, "recipe": reference, "seeds": tuple(request.seeds)})
+    names: Raw = {"benchmark": request.benchmark, "method": method, "scenario": scenario}
+    names["recipe"] = {"name": recipe.name, "source": recipe.source}
+    names["seeds"] = tuple(request.seeds)
+    unchanged = _complete(recipe.for_method(method), names)
+    config = _complete(merged(merged(recipe.for_method(method), options), assigned), names)
     check(config)
-    return config
+    changed = first_difference(config, unchanged) is not None
+    return config.model_copy(
+        update={"recipe": config.recipe.model_copy(update={"changed": changed})}
+    )
+
+
+def _complete(raw: Raw, names: Raw) -> ExperimentConfig:
+    optimizer = {**raw["optimizer"], **raw.get("embedding_optimizer", {})}
+    return validated({**raw, **names, "embedding_optimizer": optimizer})
 
 
 def check(config: ExperimentConfig) -> None:
