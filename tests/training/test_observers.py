@@ -81,7 +81,7 @@ def test_a_log_that_cannot_be_written_is_one_line(
         lambda: log.on_update(PHASE, 1, {}),
         log.state_dict,
     ):
-        with pytest.raises(RunError, match="log must be writable: .*; got"):
+        with pytest.raises(RunError, match=r"log must be writable: .*; got"):
             call()
 
 

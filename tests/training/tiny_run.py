@@ -47,13 +47,14 @@ class Linear:
         generators: Generators,
         scenario: ScenarioName = "task",
         trains_on: Literal["task", "all"] = "task",
+        features: int = 3,
     ) -> None:
         self.scenario = Scenario(scenario)
         self.trains_on: Literal["task", "all"] = trains_on
         self.generators = generators
         self.specs: list[TaskSpec] = []
         self.ended = 0
-        self._grow(torch.zeros(0, 4))
+        self._grow(torch.zeros(0, features + 1))
 
     def _grow(self, weight: Tensor) -> None:
         self.weight = weight.requires_grad_()
@@ -63,7 +64,8 @@ class Linear:
         self.specs.append(spec)
         old = len(self.weight)
         self.scenario = self.scenario.add(spec.outputs)
-        new = torch.randn(self.scenario.columns - old, 4, generator=self.generators["init"])
+        shape = self.scenario.columns - old, self.weight.shape[1]
+        new = torch.randn(shape, generator=self.generators["init"])
         self._grow(torch.cat([self.weight.detach(), 0.1 * new]))
 
     def _logits(self, x: Tensor) -> Tensor:

@@ -1,0 +1,132 @@
+"""The phases of a run: what is trained on, for how long, and what is measured afterwards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from hypermnesia.data.types import Part, Task
+from hypermnesia.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How long, on what and how safely to train; checked before anything starts.
+
+    Attributes:
+        iterations: updates a task; None where `epochs` is given.
+        epochs: passes over a task's training samples; None where `iterations` is given.
+        batch_size: samples an update.
+        augment: name of the data augmentation of training batches; None for none.
+        evaluate_on: the part that fills the accuracy matrix; choices are made on `validation`.
+        checkpoint_seconds: wall seconds between two checkpoints inside a task.
+    """
+
+    batch_size: int
+    iterations: int | None = None
+    epochs: int | None = None
+    augment: str | None = None
+    evaluate_on: Literal["test", "validation"] = "test"
+    checkpoint_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        if (self.iterations is None) == (self.epochs is None):
+            raise ConfigError(
+                "a task's length must be given once, as iterations or as epochs",
+                got=f"iterations={self.iterations}, epochs={self.epochs}",
+                cure="set one of them and leave the other out",
+            )
+        for name in ("iterations", "epochs", "batch_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} must be 1 or more", got=value)
+        if math.isnan(self.checkpoint_seconds) or self.checkpoint_seconds < 0:
+            raise ConfigError(
+                "checkpoint_seconds must be 0 (after every update) or more",
+                got=self.checkpoint_seconds,
+            )
+        if self.evaluate_on not in ("test", "validation"):
+            raise ConfigError("evaluate_on must be test or validation", got=self.evaluate_on)
+
+    def updates(self, samples: int) -> int:
+        """Number of updates for a task of `samples` training samples.
+
+        An epoch is as many updates as `BatchStream` has full batches, or one if there is none.
+        """
+        if self.epochs is not None:
+            return self.epochs * max(1, samples // self.batch_size)
+        assert self.iterations is not None  # noqa: S101 - __post_init__ saw to it
+        return self.iterations
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training between two evaluations: one task, or all of them at once.
+
+    Attributes:
+        index: position among the phases, from 0.
+        tasks: the tasks that begin here and are trained on.
+        iterations: number of updates.
+        seen: every task begun so far; they are evaluated at the end.
+    """
+
+    index: int
+    tasks: tuple[Task, ...]
+    iterations: int
+    seen: tuple[Task, ...]
+
+    @property
+    def name(self) -> str:
+        """What a progress bar calls it."""
+        return self.tasks[0].name if len(self.tasks) == 1 else f"all {len(self.tasks)} tasks"
+
+    @property
+    def row(self) -> int:
+        """The row of the accuracy matrix that the evaluation fills: the last task seen."""
+        return len(self.seen) - 1
+
+
+def make_phases(
+    tasks: Sequence[Task], settings: TrainSettings, trains_on: Literal["task", "all"]
+) -> list[Phase]:
+    """One phase a task, or a single one over all tasks with the sum of their iterations.
+
+    Raises:
+        ConfigError: no tasks, tasks out of order, or no samples to train on or to evaluate.
+    """
+    _check(tasks, settings)
+    seen = tuple(tasks)
+    updates = [settings.updates(len(task.train)) for task in tasks]
+    if trains_on == "all":
+        return [Phase(0, seen, sum(updates), seen)]
+    return [
+        Phase(index, (task,), updates[index], seen[: index + 1]) for index, task in enumerate(tasks)
+    ]
+
+
+def evaluation_part(task: Task, settings: TrainSettings) -> Part:
+    """The samples of `task` that fill the accuracy matrix."""
+    part = task.test if settings.evaluate_on == "test" else task.validation
+    if part is None:
+        raise ConfigError(
+            "evaluating on validation samples needs some to be held out",
+            got=f"none for task '{task.name}'",
+            cure="hold out a validation part, or evaluate on test",
+        )
+    return part
+
+
+def _check(tasks: Sequence[Task], settings: TrainSettings) -> None:
+    if not tasks:
+        raise ConfigError("there must be a task to learn", got="none")
+    for position, task in enumerate(tasks):
+        if task.index != position:
+            raise ConfigError(
+                "tasks must be counted from 0 in the order in which they are learned",
+                got=f"'{task.name}' at position {position} with index {task.index}",
+            )
+        for kind, part in (("train", task.train), ("evaluate", evaluation_part(task, settings))):
+            if len(part) == 0:
+                raise ConfigError(f"a task must have samples to {kind} on", got=f"'{task.name}'")
