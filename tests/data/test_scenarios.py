@@ -1,3 +1,6 @@
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import pytest
 import torch
 
@@ -14,6 +17,26 @@ def scenario(name: str) -> Scenario:
     for outputs in HEADS:
         built = built.add(outputs)
     return built
+
+
+@contextmanager
+def counting() -> Iterator[dict[str, int]]:
+    """How often torch is asked for a new tensor."""
+    made: dict[str, int] = {}
+
+    def counted(name: str) -> Callable[..., torch.Tensor]:
+        real = getattr(torch, name)
+
+        def call(*args: object, **kwargs: object) -> torch.Tensor:
+            made[name] = made.get(name, 0) + 1
+            return real(*args, **kwargs)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("tensor", "zeros"):
+            patch.setattr(torch, name, counted(name))
+        yield made
 
 
 @pytest.mark.parametrize(
@@ -65,3 +88,15 @@ def test_aliases(alias: str, name: str) -> None:
 def test_typo_gets_a_suggestion(typo: str, meant: str) -> None:
     with pytest.raises(ConfigError, match=f"did you mean '{meant}'"):
         scenario_name(typo)
+
+
+def test_tables_are_made_once_and_are_no_part_of_the_identity() -> None:
+    asked, fresh = scenario("task"), scenario("task")
+    with counting() as made:
+        for _ in range(3):
+            asked.labels(Y, TASK)
+            asked.active(TASK)
+    assert made == {"tensor": 1, "zeros": 1}
+    assert asked == fresh
+    assert hash(asked) == hash(fresh)
+    assert asked.add(4) == fresh.add(4)

@@ -8,6 +8,8 @@ imagined network that answers for all tasks.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate
 from typing import Literal
 
 import torch
@@ -56,7 +58,7 @@ class Scenario:
 
     def offset(self, task: int) -> int:
         """First column of a task's classes."""
-        return 0 if self.name == "domain" else sum(self.heads[:task])
+        return self._starts[task]
 
     def candidates(self, task: int) -> slice:
         """The columns among which a sample of `task` is answered."""
@@ -66,12 +68,33 @@ class Scenario:
 
     def labels(self, y: Tensor, task: Tensor) -> Tensor:
         """Columns of the right answers. `y`, `task` and the result are (batch,) int64."""
-        offsets = torch.tensor([self.offset(t) for t in range(len(self.heads))], device=y.device)
-        return y + offsets[task]
+        if y.device not in self._offsets:
+            self._offsets[y.device] = torch.tensor(self._starts, device=y.device)
+        return y + self._offsets[y.device][task]
 
     def active(self, task: Tensor) -> Tensor:
         """(batch, columns) bool: the `candidates` of each sample's task; `task` is (batch,)."""
-        table = torch.zeros(len(self.heads), self.columns, dtype=torch.bool, device=task.device)
-        for index in range(len(self.heads)):
-            table[index, self.candidates(index)] = True
-        return table[task]
+        if task.device not in self._actives:
+            table = torch.zeros(len(self.heads), self.columns, dtype=torch.bool)
+            for index in range(len(self.heads)):
+                table[index, self.candidates(index)] = True
+            self._actives[task.device] = table.to(task.device)
+        return self._actives[task.device][task]
+
+    # Asked for at every batch: made once for each device. None is a field: scenarios are equal
+    # by their name and heads.
+
+    @cached_property
+    def _starts(self) -> tuple[int, ...]:
+        """First column of each task and, at the end, of the next one."""
+        if self.name == "domain":
+            return (0,) * (len(self.heads) + 1)
+        return tuple(accumulate(self.heads, initial=0))
+
+    @cached_property
+    def _offsets(self) -> dict[torch.device, Tensor]:
+        return {}
+
+    @cached_property
+    def _actives(self) -> dict[torch.device, Tensor]:
+        return {}
