@@ -56,6 +56,9 @@ BAD = {
     "split-digits --set optimizer.momentum=0.9": "option of adam",
     "split-digits --set optimizer.schedule=[1]": "optimizer.schedule",
     "split-digits --set target.net=ml": "did you mean 'mlp'",
+    "split-digits --set target.head='1'": "target.head",
+    "split-digits --method finetune --set target.head='1'": "learn from two samples",
+    f"split-digits --name {'x' * 300}": "--name must be",
     "split-digits --set target.net=zenke": "samples of shape (1, 8, 8)",
     "split-digits --set target.generated=[foo]": "foo",
     "split-digits --set target.hidden=[100000,10000000]": "memory",
@@ -89,6 +92,8 @@ def test_run_says_what_is_wrong(arguments, expected, capsys, tmp_path, monkeypat
     ("arguments", "expected"),
     [
         (["resume", "nowhere"], "nowhere without one"),
+        (["resume", "x" * 300], "File name too long"),
+        (["resume", "x", "--threads", "0.5"], "--threads"),
         (["list", "metods"], "did you mean 'methods'"),
         (["rum"], "rum"),
         (["run"], "BENCHMARK"),

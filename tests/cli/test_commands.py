@@ -82,6 +82,26 @@ def test_an_interrupted_run_says_how_to_go_on_and_ends_the_same(tmp_path, capsys
         assert whole.read_bytes() == cut.read_bytes()
 
 
+def test_the_tables_say_what_was_measured_and_changed(tmp_path, capsys):
+    command = ["run", "split-digits", "--method", "finetune", *SHORT]
+    held_out = ["--set", "data.validation=60", "--set", "data.evaluate_on=validation"]
+    assert main([*command, *held_out]) == 0
+    shown = capsys.readouterr().out
+    assert "finetune: validation accuracy %, mean of 1 seed" in shown
+    assert "recipe best, changed, validation accuracy" in shown
+    summary = json.loads((tmp_path / "runs/split-digits_finetune_task/summary.json").read_text())
+    assert summary["evaluated_on"] == "validation"
+
+
+def test_resume_takes_the_options_of_the_machine(capsys):
+    command = ["run", "split-digits", "--method", "finetune", *SHORT, "--name", "a"]
+    assert main(command) == 0
+    assert main(["resume", "runs/a", "--threads", "1", "--device", "auto"]) == 0
+    capsys.readouterr()
+    assert main(["resume", "runs/a", "--device", "gpu"]) == 2
+    assert "machine.device" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [("benchmarks", "split-mnist"), ("methods", "separate"), ("recipes", "paper-100")],

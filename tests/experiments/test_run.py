@@ -5,9 +5,10 @@ import pytest
 import safetensors
 from small_config import small
 
-from hypermnesia.errors import DataError, RunError
-from hypermnesia.experiments.results import read_matrix
+from hypermnesia.errors import ConfigError, DataError, RunError
 from hypermnesia.experiments.run import Place, resume, run_all
+from hypermnesia.experiments.run_folder import opened
+from hypermnesia.experiments.seed_result import read_result
 from hypermnesia.training.observer import Observer
 
 
@@ -40,9 +41,10 @@ def test_what_a_run_leaves(tmp_path):
     names = {"config.yaml", "environment.json", "summary.json", "accuracy_matrix.csv"}
     assert names <= {file.name for file in path.iterdir()}
     stored = json.loads((path / "summary.json").read_text())
-    assert stored == summary.figures
+    assert stored == {"evaluated_on": "test", **summary.figures}
     values = stored["acc"]["values"]
-    matrices = [read_matrix(summary.folder.seed(seed)) for seed in (0, 1)]
+    results = [read_result(summary.folder.seed(s), summary.config, s) for s in (0, 1)]
+    matrices = [result.accuracy for result in results]
     assert [values["0"], values["1"]] == [float(m[-1].mean()) for m in matrices]
     assert stored["acc"]["mean"] == pytest.approx(np.mean(list(values.values())))
     assert stored["acc"]["sem"] == pytest.approx(abs(values["0"] - values["1"]) / 2)
@@ -50,6 +52,8 @@ def test_what_a_run_leaves(tmp_path):
     np.testing.assert_array_equal(summary.matrix, np.mean(matrices, axis=0))
     environment = json.loads((path / "environment.json").read_text())
     assert {"python", "torch", "numpy", "commit", "cpu", "cores", "threads"} <= set(environment)
+    assert environment["device"] == "cpu"
+    assert environment == json.loads((path / "seed-1" / "environment.json").read_text())
     with safetensors.safe_open(path / "seed-0" / "weights.safetensors", "pt") as file:
         assert len(file.keys()) > 0
         assert json.loads(file.metadata()["state"])
@@ -117,3 +121,53 @@ def test_a_damaged_result_is_an_error_with_the_cure(tmp_path):
         resume(summary.folder.path, Counter())
     summary.folder.seed(0).result.unlink()
     assert resume(summary.folder.path, Counter()).figures["acc"] == summary.figures["acc"]
+
+
+def test_overwriting_with_the_same_configuration_begins_only_its_seeds_anew(tmp_path):
+    watch = Counter()
+    (first,) = run(Place(tmp_path), small(seeds=(0, 1, 2)), watch=watch)
+    kept = first.folder.seed(2).result.read_bytes()
+    (again,) = run(Place(tmp_path, overwrite=True), small(seeds=(0, 1)), watch=watch)
+    assert [seed for _, seed in watch.trained] == [0, 1, 2, 0, 1]
+    assert again.folder.seed(2).result.read_bytes() == kept
+    assert again.figures["acc"] == first.figures["acc"]
+
+
+def test_a_file_where_a_seed_goes_is_an_error_with_its_name(tmp_path):
+    (tmp_path / "run").mkdir()
+    with opened(tmp_path / "run", small(), overwrite=False):
+        (tmp_path / "run" / "seed-0").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(RunError, match="seed-0"):
+            run(Place(tmp_path, "run", overwrite), small())
+    assert (tmp_path / "run" / "seed-0").read_text() == "mine"
+
+
+def test_a_lost_diary_does_not_keep_a_run_from_going_on(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(Place(tmp_path, "cut"), small(), watch=Counter(broken=0))
+    (tmp_path / "cut/seed-0/metrics.jsonl").unlink()
+    assert resume(tmp_path / "cut", Counter()).figures["acc"]["n"] == 1
+
+
+def test_going_on_elsewhere_is_noted_and_warned_about(tmp_path, caplog):
+    with pytest.raises(KeyboardInterrupt):
+        run(Place(tmp_path, "cut"), small(), watch=Counter(broken=0))
+    path = tmp_path / "cut/seed-0/environment.json"
+    stored = json.loads(path.read_text())
+    path.write_text(json.dumps(stored | {"torch": "1.0", "device": "cuda"}))
+    resume(tmp_path / "cut", Counter(), {"threads": 1})
+    device, version = caplog.messages
+    assert "seed-0: went on with device cpu where it had cuda" in device
+    assert "where it had 1.0" in version
+    noted = json.loads(path.read_text())
+    assert noted["torch"] == "1.0"
+    assert noted["continued"] == [stored]
+
+
+def test_resuming_can_change_the_machine_within_its_bounds(tmp_path):
+    run(Place(tmp_path, "a"), small())
+    summary = resume(tmp_path / "a", Counter(), {"threads": 1, "device": "auto"})
+    assert summary.folder.read_config().machine.device == "auto"
+    with pytest.raises(ConfigError, match=r"machine\.threads"):
+        resume(tmp_path / "a", Counter(), {"threads": 0})

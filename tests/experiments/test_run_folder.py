@@ -39,10 +39,14 @@ def test_overwriting_removes_the_results_of_the_run_and_nothing_else(tmp_path):
         folder.seed(0).path.mkdir()
         folder.seed(0).result.write_text("{}")
         (tmp_path / "notes.txt").write_text("mine")
+        for name in ("seed-notes", "seed-01", "seed-1b"):
+            (tmp_path / name).mkdir()
     with opened(tmp_path, small("optimizer.lr=0.5"), overwrite=True) as folder:
         assert not folder.seed(0).path.exists()
         assert folder.read_config().optimizer.lr == 0.5
     assert (tmp_path / "notes.txt").read_text() == "mine"
+    for name in ("seed-notes", "seed-01", "seed-1b"):
+        assert (tmp_path / name).is_dir()
 
 
 @pytest.mark.parametrize("overwrite", [True, False])

@@ -64,6 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = app(arguments, prog_name="hypermnesia", standalone_mode=False)
     except HypermnesiaError as error:
         return _fail(str(error))
+    except OSError as error:
+        path = f": {error.filename!s:.60}" if error.filename else ""
+        rule, cure = "files and folders must be usable", "choose another path"
+        return _fail(f"{rule}; got {error.strerror or error}{path}; {cure}")
     except typer.Abort:
         return 130
     except _CommandLineError as error:

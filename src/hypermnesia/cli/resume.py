@@ -13,6 +13,8 @@ def resume_command(
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder of data files, where it has moved.")
     ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or auto.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of the processor.")] = None,
 ) -> None:
     """Finish a run that was interrupted, with the numbers it would have had.
 
@@ -21,7 +23,7 @@ def resume_command(
     from hypermnesia.cli.session import train_and_show  # torch is slow to import
     from hypermnesia.experiments.run import resume
 
-    changes: dict[str, object] = {}
-    if data_dir is not None:
-        changes["data_dir"] = str(data_dir.expanduser().resolve())
+    folder = None if data_dir is None else str(data_dir.expanduser().resolve())
+    given = {"data_dir": folder, "device": device, "threads": threads}
+    changes = {name: value for name, value in given.items() if value is not None}
     train_and_show([run], lambda watch: [resume(run, watch, changes)])

@@ -10,6 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from hypermnesia.experiments.config import ExperimentConfig
 from hypermnesia.experiments.results import RunSummary
 
 _WIDEST = 12  # tasks in a matrix that is shown; a larger one is in its file
@@ -44,6 +45,8 @@ def show(summaries: Sequence[RunSummary]) -> None:
     out = console()
     for summary in summaries:
         _show_matrix(out, summary)
+    # A title of the table itself would be folded to the table's width.
+    out.print(_title(summaries), style="italic", soft_wrap=True)
     out.print(_comparison(summaries))
     out.print("\n" + _FORMULAS, style="dim")
     for summary in summaries:
@@ -60,13 +63,7 @@ def cell(figure: dict[str, Any], digits: int) -> str:
 
 def _comparison(summaries: Sequence[RunSummary]) -> Table:
     columns = [c for c in _COLUMNS if any(s.figures[c[1]]["n"] for s in summaries)]
-    first = summaries[0].config
-    table = Table(
-        title=f"{first.benchmark}, {first.scenario} scenario, recipe {first.recipe.name}",
-        box=box.SIMPLE_HEAD,
-        padding=0,
-        show_edge=False,
-    )
+    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     table.add_column("method", no_wrap=True)
     for heading, _, _ in columns:
         table.add_column(heading, justify="right", overflow="fold")
@@ -77,14 +74,30 @@ def _comparison(summaries: Sequence[RunSummary]) -> Table:
     return table
 
 
+def _title(summaries: Sequence[RunSummary]) -> str:
+    first = summaries[0].config
+    changed = ", changed" if any(s.config.recipe.changed for s in summaries) else ""
+    parts = [first.benchmark, f"{first.scenario} scenario", f"recipe {first.recipe.name}{changed}"]
+    if first.data.evaluate_on != "test":
+        parts.append(_accuracy(first))
+    return ", ".join(parts)
+
+
+def _accuracy(config: ExperimentConfig) -> str:
+    return "accuracy" if config.data.evaluate_on == "test" else "validation accuracy"
+
+
 def _show_matrix(out: Console, summary: RunSummary) -> None:
     tasks = len(summary.matrix)
     config, seeds = summary.config, summary.figures["acc"]["n"]
-    title = f"{config.method}: accuracy %, mean of {seeds} seed{'s' if seeds != 1 else ''}"
+    title = (
+        f"{config.method}: {_accuracy(config)} %, mean of {seeds} seed{'s' if seeds != 1 else ''}"
+    )
     if tasks > _WIDEST:
         out.print(f"{title}: {tasks} tasks, in {summary.folder.matrix}", soft_wrap=True)
         return
-    table = Table(title=title, box=box.SIMPLE_HEAD)
+    out.print(title, style="italic", soft_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column("after")
     for j in range(1, tasks + 1):
         table.add_column(f"task {j}", justify="right")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,19 @@ import numpy as np
 import torch
 
 from hypermnesia import __version__
+from hypermnesia.durable import read_json, write_json
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
 
 
-def environment() -> dict[str, Any]:
-    """The facts that `environment.json` holds."""
+_log = logging.getLogger(__name__)
+_MAY_CHANGE_NUMBERS = ("device", "torch")
+
+
+def environment(device: torch.device | None = None) -> dict[str, Any]:
+    """The facts that `environment.json` holds; `device` is where the training happens."""
     return {
+        "device": None if device is None else device.type,
         "hypermnesia": __version__,
         "commit": _commit(),
         "python": platform.python_version(),
@@ -31,6 +39,35 @@ def environment() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+def note_environment(path: Path, now: Mapping[str, Any]) -> None:
+    """Store what a training begins on; what it goes on with is added under `continued`.
+
+    A continuation on another type of device, or by another version of torch, is warned about.
+    """
+    if not path.is_file():
+        write_json(path, now)
+        return
+    stored = read_json(path)
+    *_, last = [stored, *_continuations(stored)]
+    for name in _MAY_CHANGE_NUMBERS:
+        if last.get(name) != now[name]:
+            _log.warning(
+                "%s: went on with %s %s where it had %s, which may change numbers",
+                path.parent,
+                name,
+                now[name],
+                last.get(name),
+            )
+    if any(last.get(name) != value for name, value in now.items()):
+        write_json(path, {**stored, "continued": [*_continuations(stored), now]})
+
+
+def _continuations(stored: Mapping[str, Any]) -> list[dict[str, Any]]:
+    found = stored.get("continued", [])
+    entries = found if isinstance(found, list) else []
+    return [entry for entry in entries if isinstance(entry, dict)]
 
 
 def _commit() -> str | None:

@@ -1,4 +1,4 @@
-"""Figures of a seed and of a run, as files that keep every digit."""
+"""Figures of a run over its seeds, as files that keep every digit."""
 
 from __future__ import annotations
 
@@ -12,23 +12,11 @@ from typing import Any
 import numpy as np
 
 from hypermnesia import metrics
-from hypermnesia.durable import read_json, read_text, write_json, write_text
-from hypermnesia.errors import RunError
+from hypermnesia.durable import write_json, write_text
 from hypermnesia.experiments.config import ExperimentConfig
-from hypermnesia.experiments.run_folder import RunFolder, SeedFolder
+from hypermnesia.experiments.run_folder import RunFolder
+from hypermnesia.experiments.seed_result import figures, read_result
 from hypermnesia.metrics import Matrix
-from hypermnesia.training.progress import TrainResult
-
-FIGURES = (
-    "acc",
-    "during",
-    "bwt",
-    "forgetting",
-    "task_inference",
-    "compression",
-    "seconds",
-    "peak_memory_mb",
-)
 
 
 @dataclass(frozen=True)
@@ -49,43 +37,26 @@ class RunSummary:
     matrix: Matrix
 
 
-def write_seed(folder: SeedFolder, seed: int, owner: str, result: TrainResult) -> None:
-    """Store a seed's figures; the result file comes last and says that the seed is finished."""
-    inferred = float("nan")
-    if result.inference is not None:
-        inferred = metrics.task_inference(result.inference)
-    figures = {
-        "acc": metrics.acc(result.accuracy),
-        "during": metrics.during(result.accuracy),
-        "bwt": metrics.bwt(result.accuracy),
-        "forgetting": metrics.forgetting(result.accuracy),
-        "task_inference": inferred,
-        "compression": result.compression,
-        "seconds": result.seconds,
-        "peak_memory_mb": result.peak_memory_mb,
-    }
-    plain = {name: _plain(value) for name, value in figures.items()}
-    per_phase = [_plain(value) for value in result.seconds_per_iteration]
-    write_text(folder.matrix, matrix_csv(result.accuracy))
-    identity = {"seed": seed, "owner": owner}
-    write_json(folder.result, {**identity, **plain, "seconds_per_iteration": per_phase})
-
-
 def summarize(folder: RunFolder, config: ExperimentConfig, seeds: Sequence[int]) -> RunSummary:
-    """The figures over `seeds`, all finished; also written to the run folder."""
-    results = {seed: read_json(folder.seed(seed).result) for seed in seeds}
-    figures: dict[str, Any] = {
-        name: _over_seeds({seed: result.get(name) for seed, result in results.items()})
-        for name in FIGURES
+    """The figures over `seeds`, all finished; also written to the run folder.
+
+    Raises:
+        RunError: a seed's result is damaged or of another run.
+    """
+    results = {seed: read_result(folder.seed(seed), config, seed) for seed in seeds}
+    by_seed = {seed: figures(result) for seed, result in results.items()}
+    names = list(next(iter(by_seed.values())))
+    over: dict[str, Any] = {
+        name: _over_seeds({seed: values[name] for seed, values in by_seed.items()})
+        for name in names
     }
-    figures["seconds_per_iteration"] = {
-        "values": {str(seed): r.get("seconds_per_iteration") for seed, r in results.items()}
+    over["seconds_per_iteration"] = {
+        "values": {str(seed): list(r.seconds_per_iteration) for seed, r in results.items()}
     }
-    matrices = [read_matrix(folder.seed(seed)) for seed in seeds]
-    matrix = np.mean(np.stack(matrices), axis=0)
+    matrix = np.mean(np.stack([result.accuracy for result in results.values()]), axis=0)
     write_text(folder.matrix, matrix_csv(matrix))
-    write_json(folder.summary, figures)
-    return RunSummary(config, folder, figures, matrix)
+    write_json(folder.summary, {"evaluated_on": config.data.evaluate_on, **over})
+    return RunSummary(config, folder, over, matrix)
 
 
 def matrix_csv(matrix: Matrix) -> str:
@@ -98,28 +69,13 @@ def matrix_csv(matrix: Matrix) -> str:
     return text.getvalue()
 
 
-def read_matrix(folder: SeedFolder) -> Matrix:
-    """The matrix that `write_seed` stored."""
-    rows = list(csv.reader(io.StringIO(read_text(folder.matrix))))[1:]
-    try:
-        values = [[float(cell) if cell else float("nan") for cell in row[1:]] for row in rows]
-        return np.array(values, dtype=np.float64)
-    except ValueError:
-        raise RunError(
-            f"{folder.matrix} must hold numbers",
-            got="a damaged file",
-            cure=f"delete {folder.result} and resume",
-        ) from None
-
-
-def _over_seeds(values: Mapping[int, float | None]) -> dict[str, Any]:
-    numbers = [float("nan") if value is None else float(value) for value in values.values()]
-    summary = metrics.over_seeds(numbers)
+def _over_seeds(values: Mapping[int, float]) -> dict[str, Any]:
+    summary = metrics.over_seeds(list(values.values()))
     return {
         "mean": _plain(summary.mean),
         "sem": _plain(summary.sem),
         "n": summary.n,
-        "values": {str(seed): value for seed, value in values.items()},
+        "values": {str(seed): _plain(value) for seed, value in values.items()},
     }
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import reprlib
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import safetensors.torch
 import torch
 
 from hypermnesia.data.benchmarks import make_tasks
-from hypermnesia.durable import write_bytes, write_json
+from hypermnesia.durable import told_as_run_error, write_bytes, write_json, write_text
 from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.build import (
     benchmark_settings,
@@ -20,19 +21,22 @@ from hypermnesia.experiments.build import (
     device_of,
     train_settings,
 )
-from hypermnesia.experiments.config import ExperimentConfig
-from hypermnesia.experiments.environment import environment
-from hypermnesia.experiments.identity import identity
-from hypermnesia.experiments.results import RunSummary, summarize, write_seed
+from hypermnesia.experiments.config import ExperimentConfig, validated
+from hypermnesia.experiments.environment import environment, note_environment
+from hypermnesia.experiments.identity import owner
+from hypermnesia.experiments.rehearse import rehearse
+from hypermnesia.experiments.results import RunSummary, matrix_csv, summarize
 from hypermnesia.experiments.run_folder import RunFolder, SeedFolder, opened
-from hypermnesia.methods import Method, TaskSpec
+from hypermnesia.experiments.seed_result import write_result
+from hypermnesia.methods import Method
 from hypermnesia.seeding import Generators
 from hypermnesia.training.checkpoint import CheckpointStore
 from hypermnesia.training.loop import train
 from hypermnesia.training.metrics_log import MetricsLog
 from hypermnesia.training.observer import Observer, ObserverGroup
 from hypermnesia.training.pack import pack
-from hypermnesia.training.phases import make_phases
+
+_LONGEST_NAME = 255  # bytes, on nearly every file system
 
 Watch = Callable[[ExperimentConfig, int], Observer]
 """(configuration, seed) -> who shows the progress of that training."""
@@ -78,7 +82,7 @@ def run_all(configs: Sequence[ExperimentConfig], place: Place, watch: Watch) -> 
         return [_run_seeds(folder, config, config.seeds, watch) for folder, config in runs]
 
 
-def resume(path: Path, watch: Watch, changes: dict[str, object] | None = None) -> RunSummary:
+def resume(path: Path, watch: Watch, changes: Mapping[str, object] | None = None) -> RunSummary:
     """Finish every seed of the run in the folder at `path`.
 
     Args:
@@ -88,33 +92,11 @@ def resume(path: Path, watch: Watch, changes: dict[str, object] | None = None) -
     """
     config = RunFolder(path).read_config()
     if changes:
-        machine = config.machine.model_copy(update=changes)
-        config = config.model_copy(update={"machine": machine})
+        machine = config.machine.model_dump() | dict(changes)
+        config = validated({**config.model_dump(), "machine": machine})
     rehearse(config)
     with opened(path, config, overwrite=False) as folder:
         return _run_seeds(folder, config, config.seeds, watch)
-
-
-def rehearse(config: ExperimentConfig) -> None:
-    """Read the data and build everything once, so that nothing is found wrong half-way.
-
-    Raises:
-        HypermnesiaError: data that are missing or damaged, settings that do not fit together.
-    """
-    seed = config.seeds[0]
-    tasks = make_tasks(config.benchmark, benchmark_settings(config), seed)
-    make_phases(tasks, train_settings(config), "task")
-    try:
-        method = build_method(config, tasks, Generators(seed), device_of(config.machine))
-        method.begin_task(TaskSpec(tasks[0].outputs, iterations=1))
-    except (MemoryError, RuntimeError) as error:
-        if "memory" not in str(error).lower():
-            raise
-        raise ConfigError(
-            "the networks must fit into memory",
-            got=str(error).splitlines()[0],
-            cure="choose smaller values in target.hidden or hypernet",
-        ) from error
 
 
 def _run_seeds(
@@ -124,7 +106,7 @@ def _run_seeds(
         torch.set_num_threads(config.machine.threads)
     unfinished = [seed for seed in seeds if not folder.seed(seed).finished]
     if unfinished:
-        write_json(folder.environment, environment())
+        write_json(folder.environment, environment(device_of(config.machine)))
     for seed in unfinished:
         _run_seed(folder.seed(seed), config, seed, watch(config, seed))
     everyone = sorted({*seeds, *folder.finished_seeds()})
@@ -132,9 +114,10 @@ def _run_seeds(
 
 
 def _run_seed(folder: SeedFolder, config: ExperimentConfig, seed: int, observer: Observer) -> None:
-    folder.path.mkdir(exist_ok=True)
-    owner = f"{identity(config)}/seed-{seed}"
+    with told_as_run_error(folder.path, "the folder of a seed must be writable"):
+        folder.path.mkdir(exist_ok=True)
     generators, device = Generators(seed), device_of(config.machine)
+    note_environment(folder.environment, environment(device))
     tasks = make_tasks(config.benchmark, benchmark_settings(config), seed)
     method = build_method(config, tasks, generators, device)
     result = train(
@@ -144,10 +127,11 @@ def _run_seed(folder: SeedFolder, config: ExperimentConfig, seed: int, observer:
         generators=generators,
         observer=ObserverGroup(MetricsLog(folder.metrics), observer),
         device=device,
-        checkpoints=CheckpointStore(folder.checkpoints, owner),
+        checkpoints=CheckpointStore(folder.checkpoints, owner(config, seed)),
     )
     _write_weights(folder.weights, method)
-    write_seed(folder, seed, owner, result)
+    write_text(folder.matrix, matrix_csv(result.accuracy))
+    write_result(folder, config, seed, result)
 
 
 def _write_weights(path: Path, method: Method) -> None:
@@ -164,5 +148,7 @@ def _check_name(configs: Sequence[ExperimentConfig], place: Place) -> None:
             got=f"{len(configs)} methods",
             cure="leave it out, or run one method at a time",
         )
-    if place.name in ("", "..") or Path(place.name).name != place.name:
-        raise ConfigError("--name must be the name of a folder inside --out", got=f"'{place.name}'")
+    a_name = place.name not in ("", "..") and Path(place.name).name == place.name
+    if not a_name or len(place.name.encode()) > _LONGEST_NAME:
+        got = reprlib.repr(place.name)
+        raise ConfigError("--name must be the name of a folder inside --out", got=got)

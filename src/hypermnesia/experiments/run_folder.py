@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from hypermnesia.experiments.identity import checksum, first_difference
 from hypermnesia.lock import locked
 
 CONFIG = "config.yaml"
+_SEED = re.compile(r"seed-(0|[1-9][0-9]*)")
 _HEADER = "# The resolved configuration; a run whose file was edited is refused.\n"
 
 
@@ -34,14 +36,17 @@ class RunFolder:
         """The folder of one seed's training."""
         return SeedFolder(self.path / f"seed-{seed}")
 
-    def seed_folders(self) -> list[SeedFolder]:
-        """Folders of the seeds begun so far."""
-        return [SeedFolder(path) for path in sorted(self.path.glob("seed-*"))]
+    def seed_folders(self) -> dict[int, SeedFolder]:
+        """Folders of the seeds begun so far; anything else that is called alike is not ours."""
+        return {
+            int(name[1]): SeedFolder(path)
+            for path in self.path.glob("seed-*")
+            if (name := _SEED.fullmatch(path.name)) and path.is_dir()
+        }
 
     def finished_seeds(self) -> list[int]:
         """Seeds whose training ended."""
-        numbers = (folder.path.name.removeprefix("seed-") for folder in self.seed_folders())
-        return sorted(int(n) for n in numbers if n.isdecimal() and self.seed(int(n)).finished)
+        return sorted(seed for seed, folder in self.seed_folders().items() if folder.finished)
 
     def write_config(self, config: ExperimentConfig) -> None:
         """Store the configuration, with a checksum against later edits."""
@@ -78,6 +83,7 @@ class SeedFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.environment = path / "environment.json"
         self.metrics = path / "metrics.jsonl"
         self.matrix = path / "accuracy_matrix.csv"
         self.result = path / "result.json"
@@ -94,7 +100,8 @@ class SeedFolder:
 def opened(path: Path, config: ExperimentConfig, *, overwrite: bool) -> Iterator[RunFolder]:
     """The run folder at `path`, locked and ready for `config`.
 
-    A run of the same identity is continued: its seeds are added to those of `config`.
+    A run of the same identity is continued: its seeds are added to those of `config`. To
+    `overwrite` it is to begin the seeds of `config` anew; another run in its place is removed.
 
     Raises:
         RunError: the folder cannot be written, is in use, holds another run and `overwrite` is
@@ -105,7 +112,7 @@ def opened(path: Path, config: ExperimentConfig, *, overwrite: bool) -> Iterator
         if not folder.config.is_file():
             _check_empty(path)
         elif overwrite:
-            _clear(folder)
+            config = _cleared(config, folder)
         else:
             config = _joined(config, folder)
         folder.write_config(config)
@@ -125,14 +132,28 @@ def _joined(config: ExperimentConfig, folder: RunFolder) -> ExperimentConfig:
     return config.model_copy(update={"seeds": seeds})
 
 
-def _clear(folder: RunFolder) -> None:
-    # Results first, the configuration last: a folder half cleared is still a run, never a
-    # finished one.
+def _cleared(config: ExperimentConfig, folder: RunFolder) -> ExperimentConfig:
+    """Remove what `config` is to replace; returns it with the seeds that stay."""
+    try:
+        there = folder.read_config()
+        same = first_difference(config, there) is None
+    except RunError:  # edited or damaged: nothing of it can be kept
+        same = False
+    if not same:
+        _clear(folder, list(folder.seed_folders()))
+        return config
+    _clear(folder, config.seeds)
+    return _joined(config, folder)
+
+
+def _clear(folder: RunFolder, seeds: Sequence[int]) -> None:
+    # Results first: a folder half cleared is still a run, never a finished one.
     with told_as_run_error(folder.path, "the run folder must be writable"):
-        for seed in folder.seed_folders():
-            seed.result.unlink(missing_ok=True)
-            shutil.rmtree(seed.path)
-        for file in (folder.environment, folder.summary, folder.matrix, folder.config):
+        for seed, seed_folder in folder.seed_folders().items():
+            if seed in seeds:
+                seed_folder.result.unlink(missing_ok=True)
+                shutil.rmtree(seed_folder.path)
+        for file in (folder.environment, folder.summary, folder.matrix):
             file.unlink(missing_ok=True)
 
 

@@ -1,0 +1,63 @@
+"""A run's first steps, taken before it begins, so that nothing is found wrong half-way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from hypermnesia.data.benchmarks import make_tasks
+from hypermnesia.data.types import Task
+from hypermnesia.errors import ConfigError, HypermnesiaError
+from hypermnesia.experiments.build import (
+    benchmark_settings,
+    build_method,
+    device_of,
+    train_settings,
+)
+from hypermnesia.experiments.config import ExperimentConfig
+from hypermnesia.methods import Method, TaskSpec
+from hypermnesia.seeding import Generators
+from hypermnesia.training.phases import make_phases
+
+
+def rehearse(config: ExperimentConfig) -> None:
+    """Read the data, build everything and try it on two samples of a task of each width.
+
+    Raises:
+        HypermnesiaError: data that are missing or damaged, settings that do not fit together.
+    """
+    seed, device = config.seeds[0], device_of(config.machine)
+    tasks = make_tasks(config.benchmark, benchmark_settings(config), seed)
+    make_phases(tasks, train_settings(config), "task")
+    widths = {task.outputs: task for task in reversed(tasks)}
+    try:
+        method = build_method(config, tasks, Generators(seed), device)
+        for position, task in enumerate(sorted(widths.values(), key=lambda task: task.index)):
+            _try(method, task, position, device)
+    except HypermnesiaError:
+        raise
+    except (MemoryError, RuntimeError, ValueError) as error:
+        raise _as_config_error(error) from error
+
+
+def _try(method: Method, task: Task, position: int, device: torch.device) -> None:
+    """One update and one answer; `position` is where the task stands in the rehearsal."""
+    batch = task.train.batch(torch.arange(min(2, len(task.train))))
+    x, y = batch.x.to(device), batch.y.to(device)
+    method.begin_task(TaskSpec(task.outputs, iterations=1))
+    method.update(replace(batch, x=x, y=y, task=torch.full_like(y, position)))
+    method.end_task()
+    method.predict(x, position)
+
+
+def _as_config_error(error: Exception) -> ConfigError:
+    first = str(error).strip().partition("\n")[0] or type(error).__name__
+    if isinstance(error, MemoryError) or "memory" in first.lower():
+        cure = "choose smaller values in target.hidden or hypernet"
+        return ConfigError("the networks must fit into memory", got=first, cure=cure)
+    return ConfigError(
+        "the networks must be able to learn from two samples",
+        got=first,
+        cure="change the settings of target or hypernet, target.head among them",
+    )
