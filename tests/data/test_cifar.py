@@ -55,7 +55,7 @@ def test_flipped_byte_is_refused(tmp_path: Path, label_classes, name: str, posit
     content = bytearray((tmp_path / name).read_bytes())
     content[position] ^= 1
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError, match=rf"{name}.*fetch the official"):
+    with pytest.raises(DataError, match=rf"{name}.*put the official"):
         cifar_set(label_classes).load(tmp_path)
 
 

@@ -1,12 +1,14 @@
 import gzip
 import io
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from data_files import cifar_files, cifar_set, mnist_files, mnist_like, write_cifar, write_mnist
 
+from hypermnesia.data.cifar import NOTE
 from hypermnesia.data.fetch import unpack
 from hypermnesia.errors import DataError
 
@@ -95,6 +97,33 @@ def test_cifar_archive_is_fetched_checked_and_unpacked(mirror, cache: Path, tmp_
     left = {path.relative_to(cache).as_posix() for path in cache.rglob("*") if path.is_file()}
     assert left == {f"tiny-cifar/tiny-cifar-bin/{name}" for name in cifar_files()}
     assert mirror.asked == ["/bad.tar.gz", "/good.tar.gz"]
+
+
+def test_a_verified_archive_leaves_a_note_that_later_loads_check(
+    mirror, cache: Path, tmp_path: Path
+) -> None:
+    archive = tar_of({f"tiny-cifar-bin/{name}": text for name, text in cifar_files().items()})
+    mirror.contents["/set.tar.gz"] = archive
+    unknown = cifar_set(mirrors=(f"{mirror.url}set.tar.gz",), archive=archive)
+    digests = (unknown.train.digest, unknown.test.digest)
+    unknown = replace(unknown, train=replace(unknown.train, digest=None))
+    unknown = replace(unknown, test=replace(unknown.test, digest=None))
+    folder = cache / "tiny-cifar" / "tiny-cifar-bin"
+    (folder).mkdir(parents=True)
+    (folder / "test.bin").write_bytes(b"left from elsewhere")
+    unknown.load(None)
+    assert (folder / NOTE).read_text().split() == list(digests)
+    unknown.load(None)
+    altered = bytearray((folder / "test.bin").read_bytes())
+    altered[-1] ^= 1
+    (folder / "test.bin").write_bytes(altered)
+    with pytest.raises(DataError, match=rf"other contents than {NOTE} .*delete it"):
+        unknown.load(None)
+    (folder / NOTE).write_text("half")
+    with pytest.raises(DataError, match=rf"{NOTE}: 1; delete it"):
+        unknown.load(None)
+    (folder / NOTE).unlink()
+    unknown.load(None)  # unverified: what is not known cannot be checked
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])

@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,21 @@ def test_folder_that_is_not_there_is_a_data_error(tmp_path: Path) -> None:
         mnist_like().load(tmp_path / "no-such-folder")
 
 
+def test_another_sets_file_of_the_same_name_is_not_to_be_deleted(tmp_path: Path) -> None:
+    other = replace(mnist_like(), name="other", folders=("other",), md5=("0" * 32,) * 4)
+    write_mnist(tmp_path)
+    with pytest.raises(DataError, match=r"no file of other as published.*into \S*/other$") as told:
+        other.load(tmp_path)
+    assert "delete" not in str(told.value)
+
+
+def test_a_damaged_file_in_the_cache_may_be_deleted(cache: Path) -> None:
+    write_mnist(cache / "tiny")
+    (cache / "tiny" / FILES[0]).write_bytes(b"damaged")
+    with pytest.raises(DataError, match=rf"{FILES[0]}.*delete it"):
+        mnist_like().load(None)
+
+
 OFFICIAL = {
     "mnist": ("mnist", (60_000, 1, 28, 28), (5421, 6742)),
     "fashion-mnist": ("fashion-mnist", (60_000, 1, 28, 28), (6000, 6000)),
@@ -102,5 +118,5 @@ def test_damaged_official_file_is_refused(tmp_path: Path, name: str, damage: str
     if damage == "flip":
         content[len(content) // 2] ^= 1
     victim.write_bytes(content if damage == "flip" else content[: len(content) // 2])
-    with pytest.raises(DataError, match=rf"{victim.name}.*fetch the official"):
+    with pytest.raises(DataError, match=rf"{victim.name}.*put the official"):
         load(name, tmp_path)

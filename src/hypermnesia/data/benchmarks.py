@@ -57,11 +57,6 @@ class Benchmark:
         channels, height, width = self.shape
         return channels, height + 2 * padding, width + 2 * padding
 
-    def outputs(self, settings: BenchmarkSettings) -> tuple[int, ...]:
-        """Number of classes of each task; raises as `count` does."""
-        tasks = self.count(settings)
-        return (self.classes * tasks)[:tasks]
-
     def count(self, settings: BenchmarkSettings) -> int:
         """The number of tasks; checks all of `settings` that can be checked without data.
 
@@ -138,10 +133,15 @@ _add_split("split-fashion", "Fashion-MNIST, 5 x 2 classes", _ZENKE, Piece("fashi
 _add_permuted("perm-digits", "scikit-learn digits, pixels in a new order each task", "digits")
 _add_permuted("perm-mnist", "MNIST, pixels in a new order each task", "mnist")
 _add_split("split-cifar10", "CIFAR-10, 5 x 2 classes", _ZENKE, Piece("cifar10", 5, 2))
-_add_split("split-cifar100", "CIFAR-100, 10 x 10 classes", _ZENKE, Piece("cifar100", 10, 10))
+_add_split(
+    "split-cifar100",
+    "CIFAR-100, 10 x 10 classes (files of your own: unverified)",
+    _ZENKE,
+    Piece("cifar100", 10, 10),
+)
 _add_split(
     "split-cifar10-100",
-    "CIFAR-10, then 5 x 10 classes of CIFAR-100",
+    "CIFAR-10, then 5 x 10 classes of CIFAR-100 (unverified if your own)",
     _OSWALD,
     Piece("cifar10", 1, 10),
     Piece("cifar100", 5, 10),

@@ -17,10 +17,13 @@ from torch import Tensor
 from hypermnesia.data.fetch import fetch, scratch, unpack, verify_md5
 from hypermnesia.data.files import FileSet
 from hypermnesia.data.images import ImageData
+from hypermnesia.durable import write_text
 from hypermnesia.errors import DataError
 
 SHAPE = (3, 32, 32)
 _PIXELS = 3 * 32 * 32
+_CURE = "fetch the official ones again"
+NOTE = "verified.sha256"
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,10 @@ class Split:
 @dataclass(frozen=True)
 class Cifar:
     """A data set of CIFAR records.
+
+    Where no digest is known, an archive that passed its MD5 leaves a note of the digests of its
+    records beside the unpacked files, and they are checked against it at every load. Without the
+    note, files in a user's folder are unverified: only lengths, labels and balance are checked.
 
     Attributes:
         name: the data set.
@@ -63,23 +70,49 @@ class Cifar:
     def load(self, data_dir: Path | None) -> ImageData:
         """The images, from `data_dir`, HYPERMNESIA_DATA or the cache; raises `DataError`."""
         files = FileSet(self.name, (self.folder,), self.train.files + self.test.files)
-        paths = files.locate(data_dir, self._fetch)
+        paths, cure = files.locate(data_dir, self._fetch), files.cure(data_dir)
         cut = len(self.train.files)
-        train_x, train_y = read_split(paths[:cut], self.train, self.label_classes)
-        test_x, test_y = read_split(paths[cut:], self.test, self.label_classes)
+        noted = read_note(paths[0].parent / NOTE)
+        train_x, train_y, train = read_split(paths[:cut], self.train, self.label_classes, cure)
+        test_x, test_y, test = read_split(paths[cut:], self.test, self.label_classes, cure)
+        if noted not in (None, (train, test)):
+            raise _damaged(paths, f"other contents than {NOTE} beside them says", cure)
         return ImageData(train_x, train_y, test_x, test_y, self.label_classes[-1], 255.0)
 
-    def _fetch(self, folder: Path, missing: tuple[str, ...]) -> None:
+    def _fetch(self, folder: Path, missing: tuple[str, ...]) -> None:  # noqa: ARG002
+        """Unpack all files, also those that are there: the note is about the archive's."""
+        names, place = self.train.files + self.test.files, folder / self.folder
         with scratch(folder) as temporary:
             archive = Path(temporary) / f"{self.folder}.tar.gz"
             fetch(self.mirrors, archive, lambda path: verify_md5(path, self.md5))
-            unpack(archive, [f"{self.folder}/{name}" for name in missing], folder / self.folder)
+            unpack(archive, [f"{self.folder}/{name}" for name in names], place)
+        if self.train.digest is None or self.test.digest is None:
+            digests = [
+                read_split([place / name for name in split.files], split, self.label_classes)[2]
+                for split in (self.train, self.test)
+            ]
+            write_text(place / NOTE, "\n".join(digests) + "\n")
+
+
+def read_note(path: Path) -> tuple[str, str] | None:
+    """Digests of the training and the test records of a verified archive; None without a note.
+
+    Raises:
+        DataError: if it is damaged.
+    """
+    if not path.is_file():
+        return None
+    lines = path.read_bytes()[:1000].decode("ascii", "replace").split()
+    if len(lines) != 2:
+        cure = "delete it together with the files beside it: the next run will fetch them"
+        raise DataError("a note of digests must hold two", got=f"{path}: {len(lines)}", cure=cure)
+    return lines[0], lines[1]
 
 
 def read_split(
-    paths: Sequence[Path], split: Split, label_classes: tuple[int, ...]
-) -> tuple[Tensor, Tensor]:
-    """Images (n, 3, 32, 32) uint8 and classes (n,) int64 of one split.
+    paths: Sequence[Path], split: Split, label_classes: tuple[int, ...], cure: str = _CURE
+) -> tuple[Tensor, Tensor, str]:
+    """Images (n, 3, 32, 32) uint8, classes (n,) int64 and the digest of one split.
 
     The records come sorted by their SHA-256, so that the same seed gives the same run whatever
     the order in which a copy of the data set stores them.
@@ -88,37 +121,38 @@ def read_split(
         DataError: if a file has the wrong length, a label out of range, or altered contents.
     """
     width = len(label_classes) + _PIXELS
-    records = torch.cat([_read_records(path, split.records, width) for path in paths])
+    records = torch.cat([_read_records(path, split.records, width, cure) for path in paths])
     labels = records[:, : len(label_classes)]
     if bool((labels >= torch.tensor(label_classes)).any()):
-        raise _damaged(paths, f"a label that is none of {label_classes[-1]} classes")
+        raise _damaged(paths, f"a label that is none of {label_classes[-1]} classes", cure)
     counts = torch.bincount(labels[:, -1].long(), minlength=label_classes[-1])
     if counts.min() != counts.max():
-        raise _damaged(paths, f"{counts.min()} to {counts.max()} images a class, not equally many")
+        found = f"{counts.min()} to {counts.max()} images a class, not equally many"
+        raise _damaged(paths, found, cure)
     digests = [hashlib.sha256(record).digest() for record in records.numpy()]
     order = sorted(range(len(digests)), key=digests.__getitem__)
     found = hashlib.sha256(b"".join(digests[row] for row in order)).hexdigest()
     if split.digest is not None and found != split.digest:
-        raise _damaged(paths, f"contents with the digest {found}, not {split.digest}")
+        raise _damaged(paths, f"contents with the digest {found}, not {split.digest}", cure)
     images = records[:, len(label_classes) :].index_select(0, torch.tensor(order))
-    return images.reshape(-1, *SHAPE), labels[order, -1].long()
+    return images.reshape(-1, *SHAPE), labels[order, -1].long(), found
 
 
-def _read_records(path: Path, count: int, width: int) -> Tensor:
+def _read_records(path: Path, count: int, width: int, cure: str) -> Tensor:
     """(count, width) uint8 records of a file that must hold exactly so many."""
     try:
         size = path.stat().st_size
         if size != count * width:
-            raise _damaged([path], f"{size} bytes, not {count * width}")
+            raise _damaged([path], f"{size} bytes, not {count * width}", cure)
         content = bytearray(path.read_bytes())
     except OSError as error:
-        raise _damaged([path], f"{type(error).__name__}: {error}") from error
+        raise _damaged([path], f"{type(error).__name__}: {error}", cure) from error
     return torch.frombuffer(content, dtype=torch.uint8).reshape(count, width)
 
 
-def _damaged(paths: Sequence[Path], found: str) -> DataError:
+def _damaged(paths: Sequence[Path], found: str, cure: str) -> DataError:
     return DataError(
         "CIFAR files must be complete and unaltered",
         got=f"{', '.join(map(str, paths))}: {found}",
-        cure="delete these files and fetch the official ones again",
+        cure=cure,
     )

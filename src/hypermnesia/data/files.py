@@ -72,6 +72,14 @@ class FileSet:
             )
         return tuple(path for name in self.files if (path := self._find(folder, name)))
 
+    def cure(self, data_dir: Path | None) -> str:
+        """What to do about a file that is not as published: it may be another data set's."""
+        folder = given_folder(data_dir)
+        if folder is None:
+            return "delete it: the next run will fetch the official one"
+        place = folder / self.folders[0]
+        return f"it is no file of {self.name} as published: put the official one into {place}"
+
     def _missing(self, folder: Path) -> tuple[str, ...]:
         return tuple(name for name in self.files if self._find(folder, name) is None)
 

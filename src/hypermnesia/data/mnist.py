@@ -39,7 +39,8 @@ class MnistLike:
         """The images, from `data_dir`, HYPERMNESIA_DATA or the cache; raises `DataError`."""
         files = FileSet(self.name, self.folders, FILES, suffixes=("", ".gz"))
         paths = files.locate(data_dir, self._fetch)
-        train_x, train_y, test_x, test_y = map(read_idx, paths, self.md5)
+        read = partial(read_idx, cure=files.cure(data_dir))
+        train_x, train_y, test_x, test_y = map(read, paths, self.md5)
         return ImageData(
             train_x.unsqueeze(1), train_y.long(), test_x.unsqueeze(1), test_y.long(), 10, 255.0
         )

@@ -134,8 +134,8 @@ SOURCES.add(
     Source("60,000 photographs, 32x32 colour", "Krizhevsky 2009", SHAPE, 10, _CIFAR10.load),
 )
 
-# The digests of CIFAR-100's splits are not known yet: a download is checked by the archive's MD5,
-# files in a folder only by their length, the range of their labels and equally many a class.
+# The digests of CIFAR-100's splits are not known yet: a download is checked by the archive's MD5
+# and then by the note that it leaves; files in a user's folder are unverified, see `Cifar`.
 _CIFAR100 = Cifar(
     "cifar100",
     folder="cifar-100-binary",
