@@ -35,7 +35,9 @@ def run_command(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
     name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another run.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace another run, or redo these seeds.")
+    ] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or auto.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of the processor.")] = None,
 ) -> None:

@@ -49,7 +49,7 @@ class Place:
     Attributes:
         out: folder that holds them.
         name: name of the run folder; None for `<benchmark>_<method>_<scenario>`.
-        overwrite: replace another run in its place.
+        overwrite: replace another run in its place, or begin the same run's seeds anew.
     """
 
     out: Path = Path("runs")

@@ -1,0 +1,49 @@
+from dataclasses import replace
+
+import pytest
+from small_config import small
+
+from hypermnesia.data.benchmarks import make_tasks
+from hypermnesia.errors import ConfigError
+from hypermnesia.experiments import rehearse as module
+from hypermnesia.experiments.rehearse import rehearse
+from hypermnesia.methods.baselines import Finetune
+
+
+def test_one_task_of_every_head_width_is_tried(monkeypatch):
+    def of_two_widths(benchmark, settings, seed):
+        first, second = make_tasks(benchmark, settings, seed)
+        return [first, replace(second, outputs=5)]
+
+    widths = []
+    begin = Finetune.begin_task
+
+    def spy(self, spec):
+        widths.append(spec.outputs)
+        begin(self, spec)
+
+    monkeypatch.setattr(Finetune, "begin_task", spy)
+    rehearse(small())
+    assert widths == [2]
+    monkeypatch.setattr(module, "make_tasks", of_two_widths)
+    rehearse(small())
+    assert widths == [2, 2, 5]
+
+
+@pytest.mark.parametrize("name", ["update", "predict"])
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (RuntimeError("shapes differ\nat length"), "two samples; got shapes differ; change"),
+        (RuntimeError("out of memory"), "fit into memory"),
+        (MemoryError(), "fit into memory; got MemoryError"),
+        (ConfigError("its own words"), "^its own words$"),
+    ],
+)
+def test_what_fails_in_it_is_told_in_one_line(monkeypatch, name, error, expected):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(Finetune, name, fail)
+    with pytest.raises(ConfigError, match=expected):
+        rehearse(small())
