@@ -175,7 +175,9 @@ def _fields(path: Path) -> dict[str, Any]:
         fields = None
     if not isinstance(fields, dict):
         raise _edited(path, "a file that is not YAML with fields")
-    stored = fields.pop("checksum", None)
+    if "checksum" not in fields:
+        raise _edited(path, "no checksum: an edit, or a run of an earlier version")
+    stored = fields.pop("checksum")
     try:
         found = checksum(fields)
     except (TypeError, ValueError):  # values that no configuration has, a date for example
