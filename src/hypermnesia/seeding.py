@@ -39,7 +39,7 @@ class Generators:
         with a number drawn from the stream.
         """
         stream = self[name]
-        gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+        gpus = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
         with torch.random.fork_rng(devices=gpus):
             if gpus:
                 torch.cuda.manual_seed_all(int(torch.randint(2**62, (), generator=stream)))

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 
 from hypermnesia.data.benchmarks import make_tasks
-from hypermnesia.durable import told_as_run_error, write_bytes, write_json, write_text
+from hypermnesia.durable import make_folder, told_as_run_error, write_bytes, write_json, write_text
 from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.build import (
     benchmark_settings,
@@ -115,7 +115,7 @@ def _run_seeds(
 
 def _run_seed(folder: SeedFolder, config: ExperimentConfig, seed: int, observer: Observer) -> None:
     with told_as_run_error(folder.path, "the folder of a seed must be writable"):
-        folder.path.mkdir(exist_ok=True)
+        make_folder(folder.path)
     generators, device = Generators(seed), device_of(config.machine)
     note_environment(folder.environment, environment(device))
     tasks = make_tasks(config.benchmark, benchmark_settings(config), seed)
