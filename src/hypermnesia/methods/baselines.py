@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import Literal, cast
+from functools import partial
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -143,36 +144,19 @@ class Joint(Finetune):
 class Separate:
     """A plain network for each task, which the task's name chooses; grows with the tasks.
 
-    Every network starts from the template. The arguments are those of `Finetune`.
+    Every network starts from the template.
+
+    Args:
+        network: template, left unchanged.
+        scenario: `task`, in which the task is given when predicting.
+        settings: the keyword arguments of `Finetune`, for each network.
     """
 
     trains_on: Literal["task", "all"] = "task"
 
-    def __init__(
-        self,
-        network: nn.Module,
-        scenario: ScenarioName,
-        *,
-        optimizer: OptimizerSettings,
-        generators: Generators,
-        device: torch.device,
-        head: str | None = None,
-        criterion: Loss = F.cross_entropy,
-    ) -> None:
+    def __init__(self, network: nn.Module, scenario: ScenarioName, **settings: Any) -> None:
         self.scenario = Scenario(scenario)
-
-        def learner() -> Finetune:
-            return Finetune(
-                network,
-                "task",
-                optimizer=optimizer,
-                generators=generators,
-                device=device,
-                head=head,
-                criterion=criterion,
-            )
-
-        self._new_learner = learner
+        self._new_learner = partial(Finetune, network, "task", **settings)
         self.learners: list[Finetune] = []
 
     def begin_task(self, spec: TaskSpec) -> None:
