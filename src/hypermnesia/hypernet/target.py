@@ -105,11 +105,6 @@ class Target:
             }
         )
 
-    @property
-    def total(self) -> int:
-        """Number of weights of the module as it is, generated or not."""
-        return sum(p.numel() for p in self.module.parameters())
-
     def layout(self, outputs: int) -> Layout:
         """Which weights a task with `outputs` outputs needs; those of the head come last.
 
