@@ -15,6 +15,7 @@ from hypermnesia.data.types import Task
 from hypermnesia.errors import ConfigError, HypermnesiaError
 from hypermnesia.experiments.config import ExperimentConfig, MachineConfig, OptimizerConfig
 from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.inference import EntropySettings
 from hypermnesia.methods import METHODS, Method
 from hypermnesia.nets import NetSettings, build_net
 from hypermnesia.optimizers import OPTIMIZERS, OptimizerSettings
@@ -52,6 +53,7 @@ def build_method(
         "regularizer": RegularizerSettings(**dict(config.regularizer)),
         "optimizer": optimizer_settings(config.optimizer),
         "embedding_optimizer": optimizer_settings(config.embedding_optimizer),
+        "inference": EntropySettings(**dict(config.inference)),
         "generated": config.target.generated,
         "head": config.target.head,
         "train_shared": config.target.train_shared,

@@ -10,6 +10,7 @@ from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.methods.base import Method, Prediction, State, TaskSpec
 from hypermnesia.methods.baselines import Finetune, Joint, Separate
 from hypermnesia.methods.hnet import HypernetMethod
+from hypermnesia.methods.inferred import HypernetEntropy
 from hypermnesia.registry import Registry
 
 __all__ = ["METHODS", "Method", "MethodEntry", "Prediction", "State", "TaskSpec"]
@@ -43,6 +44,7 @@ METHODS: Registry[MethodEntry] = Registry("method")
 
 _PLAIN = ("optimizer", "generators", "device", "head")
 _HNET = (*_PLAIN, "hypernet", "regularizer", "embedding_optimizer", "generated", "train_shared")
+_EVERY: tuple[ScenarioName, ...] = ("task", "domain", "class")
 _OSWALD = "von Oswald et al. 2020, arXiv 1906.00695"
 _VEN = "van de Ven et al. 2022, Nat. Mach. Intell."
 
@@ -54,6 +56,15 @@ for _entry in (
         ("task",),
         HypernetMethod,
         _HNET,
+    ),
+    MethodEntry(
+        "hnet-ent",
+        "hnet; where the task is not given, the network that is surest answers",
+        _OSWALD,
+        _EVERY,
+        HypernetEntropy,
+        (*_HNET, "inference"),
+        "once",
     ),
     MethodEntry(
         "finetune",
