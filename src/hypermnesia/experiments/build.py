@@ -14,6 +14,7 @@ from hypermnesia.data.settings import BenchmarkSettings
 from hypermnesia.data.types import Task
 from hypermnesia.errors import ConfigError, HypermnesiaError
 from hypermnesia.experiments.config import ExperimentConfig, MachineConfig, OptimizerConfig
+from hypermnesia.experiments.scenarios import trained
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.inference import EntropySettings
 from hypermnesia.methods import METHODS, Method
@@ -61,7 +62,7 @@ def build_method(
         "device": device,
     }
     taken = {name: value for name, value in settings.items() if name in entry.settings}
-    return entry.build(network, config.scenario, **taken)
+    return entry.build(network, trained(config), **taken)
 
 
 def build_network(config: ExperimentConfig, task: Task, generators: Generators) -> nn.Module:
