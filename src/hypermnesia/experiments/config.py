@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from hypermnesia.data.settings import BenchmarkSettings
+from hypermnesia.distillation import DistillationSettings
 from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.config_errors import as_config_error
 from hypermnesia.hypernet.chunks import PlanName
@@ -189,6 +190,13 @@ class RegularizerConfig(_Section):
         return self
 
 
+class DistillationConfig(_Section):
+    """How softly, and how strongly, a former network's answers are taught."""
+
+    temperature: Positive = DistillationSettings.temperature
+    strength: NonNegative = DistillationSettings.strength
+
+
 class OptimizerConfig(_Section):
     """One optimiser; None leaves a setting to torch.
 
@@ -249,6 +257,7 @@ class ExperimentConfig(_Section):
     optimizer: OptimizerConfig
     embedding_optimizer: OptimizerConfig
     train: TrainConfig
+    distillation: DistillationConfig = DistillationConfig()
     machine: MachineConfig = MachineConfig()
 
 
