@@ -6,6 +6,7 @@ which runs are as before: only fields that differ from their default enter a run
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -24,10 +25,12 @@ from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.config_errors import as_config_error
 from hypermnesia.hypernet.chunks import PlanName
 from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.methods.replay import ReplaySettings
 from hypermnesia.nets import NetSettings
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularizers import RegularizerSettings
 from hypermnesia.training.phases import TrainSettings
+from hypermnesia.vae import VaeSettings
 
 
 def _number(value: object) -> object:
@@ -197,6 +200,22 @@ class DistillationConfig(_Section):
     strength: NonNegative = DistillationSettings.strength
 
 
+class ReplayConfig(_Section):
+    """How generated samples of earlier tasks enter a loss."""
+
+    share: Literal["half", "tasks"] = ReplaySettings.share
+
+
+class VaeConfig(_Section):
+    """Sizes of a variational autoencoder: a generative memory, or one a task."""
+
+    encoder: tuple[Width, ...] = VaeSettings.encoder
+    decoder: tuple[Width, ...] = VaeSettings.decoder
+    latent: Width = VaeSettings.latent
+    activation: Name = VaeSettings.activation
+    likelihood: Literal["bernoulli", "gaussian"] = VaeSettings.likelihood
+
+
 class OptimizerConfig(_Section):
     """One optimiser; None leaves a setting to torch.
 
@@ -241,6 +260,16 @@ class MachineConfig(_Section):
     data_dir: str | None = None
 
 
+LIKE = {
+    "embedding_optimizer": "optimizer",
+    "vae_hypernet": "hypernet",
+    "vae_regularizer": "regularizer",
+    "vae_optimizer": "optimizer",
+    "vae_embedding_optimizer": "vae_optimizer",
+}
+"""Sections that start from another one."""
+
+
 class ExperimentConfig(_Section):
     """One benchmark, one method, one scenario and all their settings."""
 
@@ -258,7 +287,24 @@ class ExperimentConfig(_Section):
     embedding_optimizer: OptimizerConfig
     train: TrainConfig
     distillation: DistillationConfig = DistillationConfig()
+    replay: ReplayConfig = ReplayConfig()
+    vae: VaeConfig = VaeConfig()
+    vae_hypernet: HypernetConfig
+    vae_regularizer: RegularizerConfig
+    vae_optimizer: OptimizerConfig
+    vae_embedding_optimizer: OptimizerConfig
     machine: MachineConfig = MachineConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _like_others(cls, raw: dict[str, Any]) -> dict[str, Any]:
+        """Fields that a section leaves out are those of the section that it is like."""
+        filled = dict(raw)
+        for name, like in LIKE.items():
+            own, other = filled.get(name, {}), filled.get(like)
+            if isinstance(own, Mapping) and isinstance(other, Mapping):
+                filled[name] = {**other, **own}
+        return filled
 
 
 def validated(raw: dict[str, Any]) -> ExperimentConfig:

@@ -15,7 +15,10 @@ _NEUTRAL: dict[str, Any] = {
     "machine": True,
     "train": {"checkpoint_seconds"},
 }
-_OF_SOME_METHODS = ("hypernet", "regularizer", "distillation", "embedding_optimizer")
+_OF_SOME_METHODS = (
+    *("hypernet", "regularizer", "distillation", "embedding_optimizer", "replay", "vae"),
+    *("vae_hypernet", "vae_regularizer", "vae_optimizer", "vae_embedding_optimizer"),
+)
 
 
 def identity(config: ExperimentConfig) -> str:

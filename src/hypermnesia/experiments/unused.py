@@ -8,7 +8,11 @@ from typing import Any
 from hypermnesia.errors import ConfigError
 from hypermnesia.methods import METHODS
 
-_SECTIONS = ("hypernet", "regularizer", "distillation", "optimizer", "embedding_optimizer")
+_SECTIONS = (
+    *("hypernet", "regularizer", "distillation", "optimizer", "embedding_optimizer"),
+    *("replay", "vae", "vae_hypernet", "vae_regularizer"),
+    *("vae_optimizer", "vae_embedding_optimizer"),
+)
 _TARGET_FIELDS = ("generated", "head", "train_shared")
 
 

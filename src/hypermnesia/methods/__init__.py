@@ -9,7 +9,9 @@ from typing import Literal
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.methods.base import Method, Prediction, State, TaskSpec
 from hypermnesia.methods.baselines import Finetune, Joint, Separate
+from hypermnesia.methods.dgr import dgr
 from hypermnesia.methods.hnet import HypernetMethod
+from hypermnesia.methods.replay import hnet_r
 from hypermnesia.registry import Registry
 
 __all__ = ["METHODS", "Method", "MethodEntry", "Prediction", "State", "TaskSpec"]
@@ -43,7 +45,10 @@ METHODS: Registry[MethodEntry] = Registry("method")
 
 _PLAIN = ("optimizer", "generators", "device", "head")
 _HNET = (*_PLAIN, "hypernet", "regularizer", "embedding_optimizer", "generated", "train_shared")
+_MEMORY = ("vae", "vae_hypernet", "vae_regularizer", "vae_optimizer", "vae_embedding_optimizer")
+_DGR = (*_PLAIN, "vae", "vae_optimizer", "replay")
 _OSWALD = "von Oswald et al. 2020, arXiv 1906.00695"
+_SHIN = "Shin et al. 2017, arXiv 1705.08690"
 _VEN = "van de Ven et al. 2022, Nat. Mach. Intell."
 
 for _entry in (
@@ -71,6 +76,30 @@ for _entry in (
         ("task", "domain", "class"),
         Joint,
         _PLAIN,
+    ),
+    MethodEntry(
+        "hnet-r",
+        "a plain network replays samples that a hypernetwork's decoders remember, softly labelled",
+        _OSWALD,
+        ("task", "domain", "class"),
+        hnet_r,
+        (*_PLAIN, *_MEMORY, "replay", "distillation"),
+    ),
+    MethodEntry(
+        "dgr",
+        "a plain network and a plain generator, retrained on samples of their former selves",
+        _SHIN,
+        ("task", "domain", "class"),
+        dgr,
+        _DGR,
+    ),
+    MethodEntry(
+        "dgr-distill",
+        "the same with soft labels",
+        _VEN,
+        ("task", "domain", "class"),
+        dgr,
+        (*_DGR, "distillation"),
     ),
 ):
     METHODS.add(_entry.name, _entry)

@@ -84,19 +84,28 @@ class Finetune:
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """A step of the optimiser on the loss of a mini-batch."""
-        optimizer = cast(Optimizer, self.optimizer)
-        self.settings.schedule_step(optimizer, self.iteration, self.iterations)
-        self.network.train()
-        with self.generators.as_global("dropout"):
-            scores = self.network(batch.x)
-        scores = scores.masked_fill(~self.scenario.active(batch.task), -torch.inf)
+        scores = self._masked(self._scores(batch.x), batch.task)
         labels = self.scenario.labels(batch.y, batch.task)
         loss = self.criterion(scores, labels)
+        self._step(loss)
+        return {"loss": loss.detach(), "accuracy": accuracy(scores.detach(), labels)}
+
+    def _scores(self, x: Tensor) -> Tensor:
+        self.network.train()
+        with self.generators.as_global("dropout"):
+            scores: Tensor = self.network(x)
+        return scores
+
+    def _masked(self, scores: Tensor, task: Tensor) -> Tensor:
+        return scores.masked_fill(~self.scenario.active(task), -torch.inf)
+
+    def _step(self, loss: Tensor) -> None:
+        optimizer = cast(Optimizer, self.optimizer)
+        self.settings.schedule_step(optimizer, self.iteration, self.iterations)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         self.iteration += 1
-        return {"loss": loss.detach(), "accuracy": accuracy(scores.detach(), labels)}
 
     def end_task(self, batches: Iterable[Batch]) -> None:  # noqa: ARG002 (nothing is protected)
         """Drop what only the task's training needed; nothing is protected."""
