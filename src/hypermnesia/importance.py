@@ -166,8 +166,8 @@ class PathIntegral:
 
     def add(self, gradients: Mapping[str, Tensor], changes: Mapping[str, Tensor]) -> None:
         """One step: the gradients of the task's loss, and the change Δθ that the step made."""
-        for name, omega in self.omega.items():
-            omega.addcmul_(gradients[name], changes[name], value=-1)
+        for name, gradient in gradients.items():
+            self.omega[name].addcmul_(gradient, changes[name], value=-1)
 
     def importance(self, parameters: Mapping[str, Tensor], xi: float) -> Values:
         """ω_i / (Δ_i² + ξ), with Δ_i the way from the start to `parameters` (eq. 5)."""
@@ -175,3 +175,13 @@ class PathIntegral:
             name: omega / ((parameters[name].detach() - self.start[name]).square() + xi)
             for name, omega in self.omega.items()
         }
+
+    def state_dict(self) -> dict[str, Values]:
+        """Where it began, and what it summed."""
+        return {"start": self.start, "omega": self.omega}
+
+    def load_state_dict(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Put a path of the same parameters where `state_dict` found the other."""
+        for name in self.start:
+            self.start[name].copy_(state["start"][name])
+            self.omega[name].copy_(state["omega"][name])

@@ -17,6 +17,7 @@ from hypermnesia.errors import ConfigError, HypermnesiaError
 from hypermnesia.experiments.config import ExperimentConfig, MachineConfig, OptimizerConfig
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods import METHODS, Method
+from hypermnesia.methods.penalty import PenaltySettings
 from hypermnesia.nets import NetSettings, build_net
 from hypermnesia.optimizers import OPTIMIZERS, OptimizerSettings
 from hypermnesia.registry import unknown_name
@@ -51,6 +52,7 @@ def build_method(
     settings = {
         "hypernet": HypernetSettings(**dict(config.hypernet)),
         "regularizer": RegularizerSettings(**dict(config.regularizer)),
+        "penalty": PenaltySettings(**dict(config.penalty)),
         "distillation": DistillationSettings(**dict(config.distillation)),
         "optimizer": optimizer_settings(config.optimizer),
         "embedding_optimizer": optimizer_settings(config.embedding_optimizer),

@@ -89,14 +89,26 @@ class Finetune:
         self.network.train()
         with self.generators.as_global("dropout"):
             scores = self.network(batch.x)
-        scores = scores.masked_fill(~self.scenario.active(batch.task), -torch.inf)
+        candidates = scores.masked_fill(~self.scenario.active(batch.task), -torch.inf)
         labels = self.scenario.labels(batch.y, batch.task)
-        loss = self.criterion(scores, labels)
+        loss = self._loss(self.criterion(candidates, labels), scores, batch)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        added = self._step(optimizer)
         self.iteration += 1
-        return {"loss": loss.detach(), "accuracy": accuracy(scores.detach(), labels)}
+        return {"loss": loss.detach(), "accuracy": accuracy(candidates.detach(), labels), **added}
+
+    def _loss(self, own: Tensor, scores: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002
+        """What is differentiated: the task's `own` loss, and what a method adds to it.
+
+        `scores` are (batch, columns), of all columns.
+        """
+        return own
+
+    def _step(self, optimizer: Optimizer) -> dict[str, Tensor]:
+        """Step by the gradients of the loss; returns what is to be reported of it."""
+        optimizer.step()
+        return {}
 
     def end_task(self, batches: Iterable[Batch]) -> None:  # noqa: ARG002 (nothing is protected)
         """Drop what only the task's training needed; nothing is protected."""
