@@ -13,6 +13,7 @@ from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods import METHODS, Method, Prediction, TaskSpec
 from hypermnesia.methods.base import answered
 from hypermnesia.methods.baselines import Separate
+from hypermnesia.methods.penalty import PenaltySettings
 from hypermnesia.methods.replay import ReplaySettings
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularizers import RegularizerSettings
@@ -51,6 +52,7 @@ def build(name: str, scenario: str = "task", **changes: object) -> Method:
     settings: dict[str, object] = {
         "hypernet": HypernetSettings((8,), 4, 4, chunk=40),
         "regularizer": RegularizerSettings(beta=0.1),
+        "penalty": PenaltySettings(),
         "distillation": DistillationSettings(),
         "optimizer": OptimizerSettings(lr=0.01),
         "embedding_optimizer": OptimizerSettings(lr=0.01),

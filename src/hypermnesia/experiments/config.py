@@ -25,6 +25,7 @@ from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.config_errors import as_config_error
 from hypermnesia.hypernet.chunks import PlanName
 from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.methods.penalty import PenaltySettings
 from hypermnesia.methods.replay import ReplaySettings
 from hypermnesia.nets import NetSettings
 from hypermnesia.optimizers import OptimizerSettings
@@ -53,6 +54,7 @@ Number = Annotated[float, Field(strict=True), BeforeValidator(_number)]
 Integer = Annotated[int, Field(strict=True), BeforeValidator(_integer)]
 Positive = Annotated[Number, Field(gt=0, le=1e9)]
 NonNegative = Annotated[Number, Field(ge=0, le=1e9)]
+Strength = Annotated[Number, Field(ge=0, le=1e18)]  # EWC is at its best at 1e10 and above
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
 Width = Annotated[Integer, Field(ge=1, le=10_000_000)]
 Seed = Annotated[Integer, Field(ge=0, le=2**63 - 1)]
@@ -193,6 +195,22 @@ class RegularizerConfig(_Section):
         return self
 
 
+class PenaltyConfig(_Section):
+    """How strongly the parameters of a plain network are held.
+
+    Attributes:
+        strength: λ of EWC, c of SI.
+        decay: γ of online EWC.
+        xi: ξ of SI.
+        samples: training samples of a task for its Fisher information; None for all.
+    """
+
+    strength: Strength = PenaltySettings.strength
+    decay: Annotated[Number, Field(ge=0, le=1)] = PenaltySettings.decay
+    xi: Positive = PenaltySettings.xi
+    samples: Annotated[Integer, Field(ge=1, le=10**9)] | None = PenaltySettings.samples
+
+
 class DistillationConfig(_Section):
     """How softly, and how strongly, a former network's answers are taught."""
 
@@ -286,6 +304,7 @@ class ExperimentConfig(_Section):
     optimizer: OptimizerConfig
     embedding_optimizer: OptimizerConfig
     train: TrainConfig
+    penalty: PenaltyConfig = PenaltyConfig()
     distillation: DistillationConfig = DistillationConfig()
     replay: ReplayConfig = ReplayConfig()
     vae: VaeConfig = VaeConfig()

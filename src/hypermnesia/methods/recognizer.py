@@ -40,7 +40,7 @@ class TaskRecognizer(Finetune):
         labels = torch.cat([current, cast(Tensor, replayed.tasks)])
         losses = F.cross_entropy(scores, labels, reduction="none")
         loss = self.replay.mix(losses[: len(x)].mean(), losses[len(x) :].mean(), tasks)
-        self._step(loss)
+        self._optimize(loss)
         return {
             "task_loss": loss.detach(),
             "task_accuracy": accuracy(scores.detach(), labels),

@@ -128,7 +128,7 @@ class ReplayClassifier(Finetune):
         past = self._past_loss(scores[len(batch) :], replayed)
         tasks = len(self.scenario.heads)
         loss = self.replay.mix(self.criterion(current, labels), past, tasks)
-        self._step(loss)
+        self._optimize(loss)
         metrics = {"loss": loss.detach(), "accuracy": accuracy(current.detach(), labels)}
         return metrics | {"replay_loss": past.detach()} | remembered
 
