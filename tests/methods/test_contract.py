@@ -18,7 +18,19 @@ from hypermnesia.seeding import Generators
 from hypermnesia.training.pack import pack, unpack
 from problems import CPU, Confident, batches, blobs, build, learn, small_net
 
-CASES = [(name, scenario) for name in METHODS for scenario in METHODS[name].scenarios]
+CASES = [
+    (name, scenario)
+    for name in METHODS
+    for scenario in (("task",) if METHODS[name].trained == "once" else METHODS[name].scenarios)
+]
+
+
+@pytest.mark.parametrize(("name", "scenario"), CASES)
+def test_it_answers_where_its_entry_says(name: str, scenario: str) -> None:
+    entry = METHODS[name]
+    once = entry.trained == "once"
+    method = build(name, "task" if once else scenario)
+    assert method.answers == (entry.scenarios if once else (scenario,))
 
 
 @pytest.mark.parametrize(("name", "scenario"), CASES)

@@ -16,6 +16,7 @@ from hypermnesia.data.types import Task
 from hypermnesia.distillation import DistillationSettings
 from hypermnesia.errors import ConfigError, HypermnesiaError
 from hypermnesia.experiments.config import ExperimentConfig, MachineConfig, OptimizerConfig
+from hypermnesia.experiments.scenarios import trained
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods import METHODS, Method
 from hypermnesia.methods.penalty import PenaltySettings
@@ -59,7 +60,8 @@ def build_method(
     settings |= {name: getattr(config.target, name) for name in target}
     if "vae" in entry.settings:
         settings["vae"] = build_vae(settings["vae"], sample_shape(tasks[0]), generators)
-    return entry.build(network, config.scenario, generators=generators, device=device, **settings)
+    own = {"generators": generators, "device": device}
+    return entry.build(network, trained(config), **own, **settings)
 
 
 def sample_shape(task: Task) -> torch.Size:

@@ -289,12 +289,15 @@ LIKE = {
 
 
 class ExperimentConfig(_Section):
-    """One benchmark, one method, one scenario and all their settings."""
+    """One benchmark, one method, one scenario and all their settings.
+
+    The scenario `all` is that of the methods that are trained once and evaluated in every one.
+    """
 
     format: Literal[1] = 1
     benchmark: Name
     method: Name
-    scenario: Literal["task", "domain", "class"]
+    scenario: Literal["task", "domain", "class", "all"]
     recipe: RecipeRef
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=100_000)]
     data: DataConfig
