@@ -77,7 +77,7 @@ def linear_gaussian(exact: bool = True) -> tuple[Vae, Tensor, Tensor]:
     its mean is (I + WᵀW)⁻¹ Wᵀ (x - b). The encoder is that posterior, or one beside it.
     """
     generator = torch.Generator().manual_seed(0)
-    vae = Vae(4, VaeSettings((), (), latent=2, likelihood="gaussian"))
+    vae = Vae((4,), VaeSettings((), (), latent=2, likelihood="gaussian"))
     columns, _ = torch.linalg.qr(torch.randn(4, 4, generator=generator))
     w, b = columns[:, :2] * torch.tensor([1.5, 0.5]), torch.tensor([0.3, -1.0, 0.2, 2.0])
     covariance = torch.linalg.inv(torch.eye(2) + w.T @ w)

@@ -62,15 +62,21 @@ class Vae(nn.Module):
     """Two multilayer perceptrons; an ordinary module, and so a target network.
 
     Args:
-        pixels: number of entries of a sample.
+        sample_shape: shape of a sample.
         settings: sizes.
     """
 
-    def __init__(self, pixels: int, settings: VaeSettings) -> None:
+    def __init__(self, sample_shape: Sequence[int], settings: VaeSettings) -> None:
         super().__init__()
-        self.settings, latent = settings, settings.latent
+        self.sample_shape, self.settings = tuple(sample_shape), settings
+        pixels, latent = self.pixels, settings.latent
         self.encoder = _layers((pixels, *settings.encoder, 2 * latent), settings.activation)
         self.decoder = _layers((latent, *settings.decoder, pixels), settings.activation)
+
+    @property
+    def pixels(self) -> int:
+        """Number of entries of a sample, and of outputs of the decoder."""
+        return math.prod(self.sample_shape)
 
     def forward(self, x: Tensor, noise: Float[Tensor, "samples batch latent"]) -> VaeOutput:
         """Decode `samples` draws of the latents for each of the inputs.
@@ -96,7 +102,7 @@ def _layers(widths: Sequence[int], activation: str) -> nn.Sequential:
 def build_vae(settings: VaeSettings, sample_shape: Sequence[int], generators: Generators) -> Vae:
     """A fresh autoencoder for samples of a shape, drawn from the generator called `vae`."""
     with generators.as_global("vae"):
-        return Vae(math.prod(sample_shape), settings)
+        return Vae(sample_shape, settings)
 
 
 def draw_noise(samples: int, batch: int, latent: int, generator: torch.Generator) -> Tensor:

@@ -88,11 +88,21 @@ class WeightMemory:
             training=training,
         )
 
+    @property
+    def kept(self) -> int:
+        """Number of learned values: |θ| + embeddings + shared parameters."""
+        shared = self.target.shared.parameters()
+        return sum(p.numel() for p in (*self.hypernet.parameters(), *self.embeddings, *shared))
+
+    @property
+    def largest(self) -> int:
+        """|W|, number of parameters of the largest target network."""
+        shared = sum(p.numel() for p in self.target.shared.parameters())
+        return max(layout.total for layout in self.layouts) + shared
+
     def compression(self) -> float:
         """(|θ| + embeddings + shared parameters) / |W| of the largest target network."""
-        shared = sum(p.numel() for p in self.target.shared.parameters())
-        kept = sum(p.numel() for p in (*self.hypernet.parameters(), *self.embeddings)) + shared
-        return kept / (max(layout.total for layout in self.layouts) + shared)
+        return self.kept / self.largest
 
     def state_dict(self) -> dict[str, Any]:
         """Parameters, embeddings and buffers, with the heads needed to rebuild their shapes."""

@@ -9,8 +9,12 @@ from typing import Literal
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.methods.base import Method, Prediction, State, TaskSpec
 from hypermnesia.methods.baselines import Finetune, Joint, Separate
+from hypermnesia.methods.dgr import dgr
 from hypermnesia.methods.hnet import HypernetMethod
 from hypermnesia.methods.inferred import HypernetEntropy
+from hypermnesia.methods.lwf import Lwf
+from hypermnesia.methods.penalty import Ewc, EwcOnline, Si
+from hypermnesia.methods.replay import hnet_r
 from hypermnesia.registry import Registry
 
 __all__ = ["METHODS", "Method", "MethodEntry", "Prediction", "State", "TaskSpec"]
@@ -27,6 +31,7 @@ class MethodEntry:
         scenarios: those in which it can answer.
         build: (network, scenario, **settings) -> method.
         settings: names of the keyword arguments that `build` takes.
+        ignores: fields of these settings (`section.field`) that it does not read.
         trained: `each` for a training of its own in each scenario; `once` if one training, with
             heads for each task, is evaluated in all of them.
     """
@@ -38,6 +43,7 @@ class MethodEntry:
     build: Callable[..., Method]
     settings: tuple[str, ...]
     trained: Literal["once", "each"] = "each"
+    ignores: tuple[str, ...] = ()
 
 
 METHODS: Registry[MethodEntry] = Registry("method")
@@ -45,7 +51,10 @@ METHODS: Registry[MethodEntry] = Registry("method")
 _PLAIN = ("optimizer", "generators", "device", "head")
 _HNET = (*_PLAIN, "hypernet", "regularizer", "embedding_optimizer", "generated", "train_shared")
 _EVERY: tuple[ScenarioName, ...] = ("task", "domain", "class")
+_MEMORY = ("vae", "vae_hypernet", "vae_regularizer", "vae_optimizer", "vae_embedding_optimizer")
+_DGR = (*_PLAIN, "vae", "vae_optimizer", "replay")
 _OSWALD = "von Oswald et al. 2020, arXiv 1906.00695"
+_SHIN = "Shin et al. 2017, arXiv 1705.08690"
 _VEN = "van de Ven et al. 2022, Nat. Mach. Intell."
 
 for _entry in (
@@ -82,6 +91,65 @@ for _entry in (
         ("task", "domain", "class"),
         Joint,
         _PLAIN,
+    ),
+    MethodEntry(
+        "ewc",
+        "a plain network; parameters are held by their Fisher information, a term a task",
+        "Kirkpatrick et al. 2017, arXiv 1612.00796",
+        ("task", "domain", "class"),
+        Ewc,
+        (*_PLAIN, "penalty"),
+        ignores=("penalty.decay", "penalty.xi"),
+    ),
+    MethodEntry(
+        "ewc-online",
+        "a plain network; parameters are held by a running Fisher information that decays",
+        "Schwarz et al. 2018, arXiv 1805.06370",
+        ("task", "domain", "class"),
+        EwcOnline,
+        (*_PLAIN, "penalty"),
+        ignores=("penalty.xi",),
+    ),
+    MethodEntry(
+        "si",
+        "a plain network; parameters are held by how much they lowered earlier tasks' losses",
+        "Zenke et al. 2017, arXiv 1703.04200",
+        ("task", "domain", "class"),
+        Si,
+        (*_PLAIN, "penalty"),
+        ignores=("penalty.decay", "penalty.samples"),
+    ),
+    MethodEntry(
+        "lwf",
+        "a plain network that goes on answering new inputs as it did before the task",
+        "Li and Hoiem 2016, arXiv 1606.09282",
+        ("task", "domain", "class"),
+        Lwf,
+        (*_PLAIN, "distillation"),
+    ),
+    MethodEntry(
+        "hnet-r",
+        "a plain network replays samples that a hypernetwork's decoders remember, softly labelled",
+        _OSWALD,
+        ("task", "domain", "class"),
+        hnet_r,
+        (*_PLAIN, *_MEMORY, "replay", "distillation"),
+    ),
+    MethodEntry(
+        "dgr",
+        "a plain network and a plain generator, retrained on samples of their former selves",
+        _SHIN,
+        ("task", "domain", "class"),
+        dgr,
+        _DGR,
+    ),
+    MethodEntry(
+        "dgr-distill",
+        "the same with soft labels",
+        _VEN,
+        ("task", "domain", "class"),
+        dgr,
+        (*_DGR, "distillation"),
     ),
 ):
     METHODS.add(_entry.name, _entry)
