@@ -18,6 +18,7 @@ from hypermnesia.errors import ConfigError, HypermnesiaError
 from hypermnesia.experiments.config import ExperimentConfig, MachineConfig, OptimizerConfig
 from hypermnesia.experiments.scenarios import trained
 from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.inference import EntropySettings
 from hypermnesia.methods import METHODS, Method
 from hypermnesia.methods.penalty import PenaltySettings
 from hypermnesia.methods.replay import ReplaySettings
@@ -113,6 +114,7 @@ def _same_fields(settings: Callable[..., Any]) -> Callable[[BaseModel], Any]:
 _SETTINGS: dict[str, Callable[[Any], Any]] = {
     "hypernet": _same_fields(HypernetSettings),
     "regularizer": _same_fields(RegularizerSettings),
+    "inference": _same_fields(EntropySettings),
     "penalty": _same_fields(PenaltySettings),
     "distillation": _same_fields(DistillationSettings),
     "optimizer": optimizer_settings,

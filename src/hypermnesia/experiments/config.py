@@ -25,6 +25,7 @@ from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.config_errors import as_config_error
 from hypermnesia.hypernet.chunks import PlanName
 from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.inference import EntropySettings
 from hypermnesia.methods.penalty import PenaltySettings
 from hypermnesia.methods.replay import ReplaySettings
 from hypermnesia.nets import NetSettings
@@ -234,6 +235,18 @@ class VaeConfig(_Section):
     likelihood: Literal["bernoulli", "gaussian"] = VaeSettings.likelihood
 
 
+class InferenceConfig(_Section):
+    """How `hnet-ent` infers the task: which network counts as the surest.
+
+    Attributes:
+        criterion: its entropy, or the gradient of a mixture's entropy.
+        temperature: what scores are divided by before.
+    """
+
+    criterion: Literal["entropy", "entropy-gradient"] = EntropySettings.criterion
+    temperature: Positive = EntropySettings.temperature
+
+
 class OptimizerConfig(_Section):
     """One optimiser; None leaves a setting to torch.
 
@@ -306,6 +319,7 @@ class ExperimentConfig(_Section):
     regularizer: RegularizerConfig
     optimizer: OptimizerConfig
     embedding_optimizer: OptimizerConfig
+    inference: InferenceConfig = InferenceConfig()
     train: TrainConfig
     penalty: PenaltyConfig = PenaltyConfig()
     distillation: DistillationConfig = DistillationConfig()

@@ -11,9 +11,11 @@ from hypermnesia.methods.base import Method, Prediction, State, TaskSpec
 from hypermnesia.methods.baselines import Finetune, Joint, Separate
 from hypermnesia.methods.dgr import dgr
 from hypermnesia.methods.hnet import HypernetMethod
+from hypermnesia.methods.inferred import HypernetEntropy
 from hypermnesia.methods.lwf import Lwf
 from hypermnesia.methods.penalty import Ewc, EwcOnline, Si
 from hypermnesia.methods.replay import hnet_r
+from hypermnesia.methods.tir import HypernetTir
 from hypermnesia.registry import Registry
 
 __all__ = ["METHODS", "Method", "MethodEntry", "Prediction", "State", "TaskSpec"]
@@ -49,6 +51,7 @@ METHODS: Registry[MethodEntry] = Registry("method")
 
 _PLAIN = ("optimizer", "generators", "device", "head")
 _HNET = (*_PLAIN, "hypernet", "regularizer", "embedding_optimizer", "generated", "train_shared")
+_EVERY: tuple[ScenarioName, ...] = ("task", "domain", "class")
 _MEMORY = ("vae", "vae_hypernet", "vae_regularizer", "vae_optimizer", "vae_embedding_optimizer")
 _DGR = (*_PLAIN, "vae", "vae_optimizer", "replay")
 _OSWALD = "von Oswald et al. 2020, arXiv 1906.00695"
@@ -63,6 +66,24 @@ for _entry in (
         ("task",),
         HypernetMethod,
         _HNET,
+    ),
+    MethodEntry(
+        "hnet-ent",
+        "hnet; where the task is not given, the network that is surest answers",
+        _OSWALD,
+        _EVERY,
+        HypernetEntropy,
+        (*_HNET, "inference"),
+        "once",
+    ),
+    MethodEntry(
+        "hnet-tir",
+        "hnet; where the task is not given, a classifier taught with generated samples tells it",
+        _OSWALD,
+        _EVERY,
+        HypernetTir,
+        (*_HNET, *_MEMORY, "replay"),
+        "once",
     ),
     MethodEntry(
         "finetune",
@@ -120,7 +141,7 @@ for _entry in (
         "hnet-r",
         "a plain network replays samples that a hypernetwork's decoders remember, softly labelled",
         _OSWALD,
-        ("task", "domain", "class"),
+        _EVERY,
         hnet_r,
         (*_PLAIN, *_MEMORY, "replay", "distillation"),
     ),
@@ -128,7 +149,7 @@ for _entry in (
         "dgr",
         "a plain network and a plain generator, retrained on samples of their former selves",
         _SHIN,
-        ("task", "domain", "class"),
+        _EVERY,
         dgr,
         _DGR,
     ),
@@ -136,7 +157,7 @@ for _entry in (
         "dgr-distill",
         "the same with soft labels",
         _VEN,
-        ("task", "domain", "class"),
+        _EVERY,
         dgr,
         (*_DGR, "distillation"),
     ),
