@@ -114,6 +114,7 @@ def _same_fields(settings: Callable[..., Any]) -> Callable[[BaseModel], Any]:
 _SETTINGS: dict[str, Callable[[Any], Any]] = {
     "hypernet": _same_fields(HypernetSettings),
     "regularizer": _same_fields(RegularizerSettings),
+    "inference": _same_fields(EntropySettings),
     "penalty": _same_fields(PenaltySettings),
     "distillation": _same_fields(DistillationSettings),
     "optimizer": optimizer_settings,

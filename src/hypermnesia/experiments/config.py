@@ -196,18 +196,6 @@ class RegularizerConfig(_Section):
         return self
 
 
-class InferenceConfig(_Section):
-    """How `hnet-ent` infers the task: which network counts as the surest.
-
-    Attributes:
-        criterion: its entropy, or the gradient of a mixture's entropy.
-        temperature: what scores are divided by before.
-    """
-
-    criterion: Literal["entropy", "entropy-gradient"] = EntropySettings.criterion
-    temperature: Positive = EntropySettings.temperature
-
-
 class PenaltyConfig(_Section):
     """How strongly the parameters of a plain network are held.
 
@@ -245,6 +233,18 @@ class VaeConfig(_Section):
     latent: Width = VaeSettings.latent
     activation: Name = VaeSettings.activation
     likelihood: Literal["bernoulli", "gaussian"] = VaeSettings.likelihood
+
+
+class InferenceConfig(_Section):
+    """How `hnet-ent` infers the task: which network counts as the surest.
+
+    Attributes:
+        criterion: its entropy, or the gradient of a mixture's entropy.
+        temperature: what scores are divided by before.
+    """
+
+    criterion: Literal["entropy", "entropy-gradient"] = EntropySettings.criterion
+    temperature: Positive = EntropySettings.temperature
 
 
 class OptimizerConfig(_Section):

@@ -16,9 +16,9 @@ _NEUTRAL: dict[str, Any] = {
     "train": {"checkpoint_seconds"},
 }
 _OF_SOME_METHODS = (
-    *("hypernet", "regularizer", "embedding_optimizer", "inference"),
-    *("penalty", "distillation", "replay", "vae"),
-    *("vae_hypernet", "vae_regularizer", "vae_optimizer", "vae_embedding_optimizer"),
+    *("hypernet", "regularizer", "embedding_optimizer", "inference", "penalty"),
+    *("distillation", "replay", "vae", "vae_hypernet", "vae_regularizer"),
+    *("vae_optimizer", "vae_embedding_optimizer"),
 )
 
 

@@ -9,8 +9,8 @@ from hypermnesia.errors import ConfigError
 from hypermnesia.methods import METHODS
 
 _SECTIONS = (
-    *("hypernet", "regularizer", "optimizer", "embedding_optimizer", "inference"),
-    *("penalty", "distillation", "replay", "vae", "vae_hypernet", "vae_regularizer"),
+    *("hypernet", "regularizer", "optimizer", "embedding_optimizer", "inference", "penalty"),
+    *("distillation", "replay", "vae", "vae_hypernet", "vae_regularizer"),
     *("vae_optimizer", "vae_embedding_optimizer"),
 )
 _TARGET_FIELDS = ("generated", "head", "train_shared")

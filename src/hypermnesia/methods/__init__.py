@@ -15,6 +15,7 @@ from hypermnesia.methods.inferred import HypernetEntropy
 from hypermnesia.methods.lwf import Lwf
 from hypermnesia.methods.penalty import Ewc, EwcOnline, Si
 from hypermnesia.methods.replay import hnet_r
+from hypermnesia.methods.tir import HypernetTir
 from hypermnesia.registry import Registry
 
 __all__ = ["METHODS", "Method", "MethodEntry", "Prediction", "State", "TaskSpec"]
@@ -76,6 +77,15 @@ for _entry in (
         "once",
     ),
     MethodEntry(
+        "hnet-tir",
+        "hnet; where the task is not given, a classifier taught with generated samples tells it",
+        _OSWALD,
+        _EVERY,
+        HypernetTir,
+        (*_HNET, *_MEMORY, "replay"),
+        "once",
+    ),
+    MethodEntry(
         "finetune",
         "a plain network trained on each task in turn (lower bound)",
         _VEN,
@@ -131,7 +141,7 @@ for _entry in (
         "hnet-r",
         "a plain network replays samples that a hypernetwork's decoders remember, softly labelled",
         _OSWALD,
-        ("task", "domain", "class"),
+        _EVERY,
         hnet_r,
         (*_PLAIN, *_MEMORY, "replay", "distillation"),
     ),
@@ -139,7 +149,7 @@ for _entry in (
         "dgr",
         "a plain network and a plain generator, retrained on samples of their former selves",
         _SHIN,
-        ("task", "domain", "class"),
+        _EVERY,
         dgr,
         _DGR,
     ),
@@ -147,7 +157,7 @@ for _entry in (
         "dgr-distill",
         "the same with soft labels",
         _VEN,
-        ("task", "domain", "class"),
+        _EVERY,
         dgr,
         (*_DGR, "distillation"),
     ),
