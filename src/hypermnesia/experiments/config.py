@@ -140,6 +140,7 @@ class HypernetConfig(_Section):
     )
     activation: Name = HypernetSettings.activation
     init: Literal["xavier", "hyperfan"] = HypernetSettings.init
+    embedding_start: Literal["normal", "mean"] = HypernetSettings.embedding_start
 
     @model_validator(mode="after")
     def _chunk_fits_plan(self) -> HypernetConfig:
