@@ -61,7 +61,7 @@ def test_a_default_that_the_library_has_too_is_the_same(section, settings):
 
 
 def test_sections_start_from_the_one_that_they_are_like():
-    config = small("optimizer.lr=0.5", "vae_optimizer.eps=1e-5", "regularizer.beta=3")
+    config = small("optimizer.lr=0.5", "vae_optimizer.eps=1e-5", method="hnet-r")
     assert (config.vae_optimizer.lr, config.vae_optimizer.eps) == (0.5, 1e-5)
     assert config.vae_embedding_optimizer == config.vae_optimizer
     assert config.optimizer.eps is None
