@@ -134,7 +134,7 @@ def _hold_and_die(path, ready):
 def test_a_second_process_at_a_seed_is_refused(tmp_path, overwrite, assignments):
     with (
         opened(tmp_path, small(seeds=(1, 2)), overwrite=False),
-        pytest.raises(RunError, match="training of seed [12] serves one process at a time"),
+        pytest.raises(RunError, match=r"training of seed [12] serves one process at a time"),
         opened(tmp_path, small(*assignments, seeds=(0, 2)), overwrite=overwrite),
     ):
         pass

@@ -36,7 +36,7 @@ from hypermnesia.training.metrics_log import MetricsLog
 from hypermnesia.training.observer import Observer, ObserverGroup
 from hypermnesia.training.pack import pack
 
-_LONGEST_NAME = 255  # bytes, on nearly every file system
+_LONGEST_NAME = 240  # bytes: nearly every file system takes 255, some are for an ending
 
 Watch = Callable[[ExperimentConfig, int], Observer]
 """(configuration, seed) -> who shows the progress of that training."""
@@ -169,7 +169,11 @@ def _check_name(configs: Sequence[ExperimentConfig], place: Place) -> None:
             got=f"{len(configs)} methods",
             cure="leave it out, or run one method at a time",
         )
-    a_name = place.name not in ("", "..") and Path(place.name).name == place.name
-    if not a_name or len(place.name.encode()) > _LONGEST_NAME:
-        got = reprlib.repr(place.name)
-        raise ConfigError("--name must be the name of a folder inside --out", got=got)
+    check_file_name(place.name)
+
+
+def check_file_name(name: str) -> None:
+    """Raise `ConfigError` unless something inside a folder can be called `name`."""
+    a_name = name not in ("", "..") and Path(name).name == name
+    if not a_name or len(name.encode()) > _LONGEST_NAME:
+        raise ConfigError("--name must be a plain name inside --out", got=reprlib.repr(name))
