@@ -42,6 +42,9 @@ def compare_command(
         typer.Option(min=1, help="Processes at a time; as many as cores otherwise."),
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or auto.")] = None,
+    train: Annotated[
+        bool, typer.Option("--train/--no-train", help="Train, or show what is finished.")
+    ] = True,
 ) -> None:
     """Train methods on benchmarks in scenarios, several processes at a time, and compare them.
 
@@ -63,4 +66,4 @@ def compare_command(
         assignments=assignments or (),
         options={"data": {"tasks": tasks}, "machine": machine_options(data_dir, device)},
     )
-    compare_and_show(plan(question), compared, out, name, jobs)
+    compare_and_show(plan(question), compared, out, name, jobs, train=train)

@@ -43,6 +43,8 @@ def compare_and_show(
     out: Path,
     name: str,
     jobs: int | None,
+    *,
+    train: bool,
 ) -> None:
     """Train what the `cells` need, then show and write the report that `make` makes of them.
 
@@ -52,10 +54,11 @@ def compare_and_show(
         out: where run folders and the report go.
         name: of the report's files.
         jobs: processes at a time; None for one on each core.
+        train: or only show what is finished.
     """
     check_file_name(name)
     try:
-        failed = carry_out(cells, out, jobs or cores(), lambda line: typer.echo(line, err=True))
+        failed = carry_out(cells, out, jobs or cores(), _say) if train else {}
     except KeyboardInterrupt:
         typer.echo("interrupted; the same command goes on from here", err=True)
         raise typer.Exit(130) from None
@@ -65,6 +68,10 @@ def compare_and_show(
         typer.echo(f"failed: {job}: {reason}", err=True)
     if failed:
         raise typer.Exit(1)
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 def split(texts: Sequence[str]) -> list[str]:

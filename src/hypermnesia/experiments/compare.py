@@ -151,6 +151,8 @@ def filled(cells: Sequence[Cell], out: Path) -> list[Cell]:
 
 def _filled(cell: Cell, config: ExperimentConfig, path: Path) -> Cell:
     folder = RunFolder(path)
+    if folder.config.is_file():
+        folder.read_config_of(config)
     figures = {
         seed: scenario_figures(read_result(folder.seed(seed), config, seed), cell.scenario)
         for seed in folder.finished_seeds()

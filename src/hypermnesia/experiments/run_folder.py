@@ -98,6 +98,22 @@ class RunFolder:
                 cure="continue the run with the version that began it, or start another one",
             ) from None
 
+    def read_config_of(self, config: ExperimentConfig) -> ExperimentConfig:
+        """The stored configuration, which must be that of the same run as `config`.
+
+        Raises:
+            RunError: it is another one, or cannot be read.
+        """
+        there = self.read_config()
+        difference = first_difference(config, there)
+        if difference is not None:
+            raise RunError(
+                f"{self.path} holds a run with another configuration",
+                got=difference,
+                cure="choose another folder with --name or --out, or replace it with --overwrite",
+            )
+        return there
+
 
 class SeedFolder:
     """Paths of one seed's training."""
@@ -153,14 +169,7 @@ def _to_claim(config: ExperimentConfig, folder: RunFolder, *, overwrite: bool) -
 
 
 def _joined(config: ExperimentConfig, folder: RunFolder) -> ExperimentConfig:
-    there = folder.read_config()
-    difference = first_difference(config, there)
-    if difference is not None:
-        raise RunError(
-            f"{folder.path} holds a run with another configuration",
-            got=difference,
-            cure="choose another folder with --name or --out, or replace it with --overwrite",
-        )
+    there = folder.read_config_of(config)
     seeds = tuple(sorted({*there.seeds, *config.seeds}))
     return config.model_copy(update={"seeds": seeds})
 
