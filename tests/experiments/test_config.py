@@ -6,10 +6,12 @@ from pydantic import ValidationError
 from small_config import small
 
 from hypermnesia.data.settings import BenchmarkSettings
+from hypermnesia.distillation import DistillationSettings
 from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.config import ExperimentConfig, validated
 from hypermnesia.experiments.config_errors import field_paths
 from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.methods.penalty import PenaltySettings
 from hypermnesia.nets import NetSettings
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularizers import RegularizerSettings
@@ -40,6 +42,8 @@ def test_a_whole_number_may_be_written_as_a_float(value):
         ("target", NetSettings),
         ("hypernet", HypernetSettings),
         ("regularizer", RegularizerSettings),
+        ("penalty", PenaltySettings),
+        ("distillation", DistillationSettings),
         ("optimizer", OptimizerSettings),
         ("train", TrainSettings),
     ],

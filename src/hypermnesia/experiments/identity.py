@@ -15,7 +15,11 @@ _NEUTRAL: dict[str, Any] = {
     "machine": True,
     "train": {"checkpoint_seconds"},
 }
-_OF_SOME_METHODS = ("hypernet", "regularizer", "embedding_optimizer")
+_OF_SOME_METHODS = (
+    *("hypernet", "regularizer", "embedding_optimizer", "inference", "penalty"),
+    *("distillation", "replay", "bound", "vae", "vae_hypernet", "vae_regularizer"),
+    *("vae_optimizer", "vae_embedding_optimizer"),
+)
 
 
 def identity(config: ExperimentConfig) -> str:
@@ -51,8 +55,15 @@ def _fields(config: ExperimentConfig, *, exclude_defaults: bool = False) -> dict
     fields: dict[str, Any] = config.model_dump(
         mode="json", exclude=_NEUTRAL, exclude_defaults=exclude_defaults
     )
-    used = METHODS[config.method].settings
-    return {name: v for name, v in fields.items() if name not in _OF_SOME_METHODS or name in used}
+    entry = METHODS[config.method]
+    for path in entry.ignores:
+        section, field = path.split(".")
+        fields.get(section, {}).pop(field, None)
+    return {
+        name: value
+        for name, value in fields.items()
+        if value != {} and (name not in _OF_SOME_METHODS or name in entry.settings)
+    }
 
 
 def _flat(fields: dict[str, Any]) -> dict[str, Any]:

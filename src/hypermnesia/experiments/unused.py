@@ -8,7 +8,11 @@ from typing import Any
 from hypermnesia.errors import ConfigError
 from hypermnesia.methods import METHODS
 
-_SECTIONS = ("hypernet", "regularizer", "optimizer", "embedding_optimizer")
+_SECTIONS = (
+    *("hypernet", "regularizer", "optimizer", "embedding_optimizer", "inference", "penalty"),
+    *("distillation", "replay", "bound", "vae", "vae_hypernet", "vae_regularizer"),
+    *("vae_optimizer", "vae_embedding_optimizer"),
+)
 _TARGET_FIELDS = ("generated", "head", "train_shared")
 
 
@@ -17,14 +21,19 @@ def refuse_unused(assigned: Mapping[str, Mapping[str, Any]], methods: Sequence[s
 
     A recipe may say more than a method reads, and so may a setting for several methods.
     """
-    read = {name for method in methods for name in METHODS[method].settings}
     for section, fields in assigned.items():
         for field in fields:
-            reader = section if section in _SECTIONS else field
-            known = section in _SECTIONS or (section == "target" and field in _TARGET_FIELDS)
-            if known and reader not in read:
+            if not any(_reads(method, section, field) for method in methods):
                 raise ConfigError(
                     f"{section}.{field} does nothing for {', '.join(methods)}",
                     got=f"{section}.{field}={fields[field]}",
                     cure="leave it out",
                 )
+
+
+def _reads(method: str, section: str, field: str) -> bool:
+    entry = METHODS[method]
+    if section in _SECTIONS:
+        return section in entry.settings and f"{section}.{field}" not in entry.ignores
+    of_some_methods = section == "target" and field in _TARGET_FIELDS
+    return not of_some_methods or field in entry.settings

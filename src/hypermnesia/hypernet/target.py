@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -75,7 +76,7 @@ class Target:
     parameters stay tied.
 
     Args:
-        module: any `nn.Module` that takes a batch and returns a tensor.
+        module: any `nn.Module`; what it takes and returns is the caller's.
         generated: patterns (as of shells) of the names of the parameters to generate.
         head: name of the output layer, whose width follows each task; the last `nn.Linear` by
             default.
@@ -152,19 +153,18 @@ class Target:
     def __call__(
         self,
         weights: Float[Tensor, " N"],
-        x: Tensor,
-        *,
+        *inputs: Tensor,
         layout: Layout,
         buffers: Buffers,
         training: bool,
-    ) -> Tensor:
-        """The module's output on (batch, *sample) inputs with the given weights.
+    ) -> Any:
+        """The module's output, whatever it is, on `inputs` with the given weights.
 
         In training, `buffers` (batch-norm statistics) are brought to what the module leaves.
         """
         self.module.train(training)
         everything = self._parameters(layout, weights) | buffers
-        output: Tensor = functional_call(self.module, everything, (x,))
+        output = functional_call(self.module, everything, inputs)
         if training:
             buffers.update({name: everything[name].detach() for name in buffers})
         return output
@@ -172,28 +172,28 @@ class Target:
     def each(
         self,
         weights: Float[Tensor, "tasks N"],
-        x: Tensor,
-        *,
+        *inputs: Tensor,
         layout: Layout,
         buffers: Sequence[Buffers],
-    ) -> Float[Tensor, "tasks batch outputs"]:
-        """Every task's network on the same (batch, *sample) inputs, in one batched call.
+    ) -> Any:
+        """Every task's network on the same inputs, in one batched call.
 
         Args:
             weights: a row for each task.
-            x: inputs that every network sees.
+            inputs: what every network sees.
             layout: shared by these tasks (equal numbers of outputs).
             buffers: of each of the tasks.
+
+        Returns:
+            The module's output, each tensor in it with the tasks in front.
         """
         self.module.train(False)
         stacked = {name: torch.stack([b[name] for b in buffers]) for name in buffers[0]}
 
-        def one(w: Tensor, b: Buffers) -> Tensor:
-            output: Tensor = functional_call(self.module, self._parameters(layout, w) | b, (x,))
-            return output
+        def one(w: Tensor, b: Buffers) -> Any:
+            return functional_call(self.module, self._parameters(layout, w) | b, inputs)
 
-        outputs: Tensor = vmap(one)(weights, stacked)
-        return outputs
+        return vmap(one)(weights, stacked)
 
 
 def _variance(shape: torch.Size) -> Tensor:
