@@ -19,7 +19,7 @@ from hypermnesia.methods.replay import ReplaySettings
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularizers import RegularizerSettings
 from hypermnesia.seeding import Generators
-from hypermnesia.vae import VaeSettings, build_vae
+from hypermnesia.vae import BoundSettings, VaeSettings, build_vae
 
 SMALL_VAE = VaeSettings((16,), (16,), latent=3, likelihood="gaussian")
 CPU = torch.device("cpu")
@@ -58,6 +58,7 @@ def build(name: str, scenario: str = "task", **changes: object) -> Method:
         "optimizer": OptimizerSettings(lr=0.01),
         "embedding_optimizer": OptimizerSettings(lr=0.01),
         "replay": ReplaySettings(),
+        "bound": BoundSettings(samples=2),
         "vae": build_vae(SMALL_VAE, (6,), Generators(0)),
         "vae_hypernet": HypernetSettings((16,), 8, 8, chunk=60),
         "vae_regularizer": RegularizerSettings(beta=1.0),

@@ -28,7 +28,7 @@ from hypermnesia.registry import unknown_name
 from hypermnesia.regularizers import RegularizerSettings
 from hypermnesia.seeding import Generators
 from hypermnesia.training.phases import TrainSettings
-from hypermnesia.vae import VaeSettings, build_vae
+from hypermnesia.vae import BoundSettings, VaeSettings, build_vae
 
 _OPTIONS = ("betas", "eps", "momentum", "weight_decay")
 
@@ -120,6 +120,7 @@ _SETTINGS: dict[str, Callable[[Any], Any]] = {
     "optimizer": optimizer_settings,
     "embedding_optimizer": optimizer_settings,
     "replay": _same_fields(ReplaySettings),
+    "bound": _same_fields(BoundSettings),
     "vae": _same_fields(VaeSettings),
     "vae_hypernet": _same_fields(HypernetSettings),
     "vae_regularizer": _same_fields(RegularizerSettings),

@@ -32,7 +32,7 @@ from hypermnesia.nets import NetSettings
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularizers import RegularizerSettings
 from hypermnesia.training.phases import TrainSettings
-from hypermnesia.vae import VaeSettings
+from hypermnesia.vae import BoundSettings, VaeSettings
 
 
 def _number(value: object) -> object:
@@ -140,6 +140,7 @@ class HypernetConfig(_Section):
     )
     activation: Name = HypernetSettings.activation
     init: Literal["xavier", "hyperfan"] = HypernetSettings.init
+    embedding_start: Literal["normal", "mean"] = HypernetSettings.embedding_start
 
     @model_validator(mode="after")
     def _chunk_fits_plan(self) -> HypernetConfig:
@@ -247,6 +248,25 @@ class InferenceConfig(_Section):
     temperature: Positive = EntropySettings.temperature
 
 
+class BoundConfig(_Section):
+    """Which bound on the likelihood of a sample `hnet-lik` compares.
+
+    Attributes:
+        kind: the evidence lower bound, or the importance-weighted one.
+        samples: draws of the latents for each sample.
+        divergence: weight of the divergence in the first.
+    """
+
+    kind: Literal["elbo", "importance"] = BoundSettings.kind
+    samples: Annotated[Integer, Field(ge=1, le=10**6)] = BoundSettings.samples
+    divergence: Annotated[Number, Field(ge=1, le=1e9)] = BoundSettings.divergence
+
+    @model_validator(mode="after")
+    def _weighs_what_it_has(self) -> BoundConfig:
+        BoundSettings(**dict(self))
+        return self
+
+
 class OptimizerConfig(_Section):
     """One optimiser; None leaves a setting to torch.
 
@@ -325,6 +345,7 @@ class ExperimentConfig(_Section):
     distillation: DistillationConfig = DistillationConfig()
     replay: ReplayConfig = ReplayConfig()
     vae: VaeConfig = VaeConfig()
+    bound: BoundConfig = BoundConfig()
     vae_hypernet: HypernetConfig
     vae_regularizer: RegularizerConfig
     vae_optimizer: OptimizerConfig

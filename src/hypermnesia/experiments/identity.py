@@ -17,7 +17,7 @@ _NEUTRAL: dict[str, Any] = {
 }
 _OF_SOME_METHODS = (
     *("hypernet", "regularizer", "embedding_optimizer", "inference", "penalty"),
-    *("distillation", "replay", "vae", "vae_hypernet", "vae_regularizer"),
+    *("distillation", "replay", "bound", "vae", "vae_hypernet", "vae_regularizer"),
     *("vae_optimizer", "vae_embedding_optimizer"),
 )
 

@@ -10,7 +10,7 @@ from hypermnesia.methods import METHODS
 
 _SECTIONS = (
     *("hypernet", "regularizer", "optimizer", "embedding_optimizer", "inference", "penalty"),
-    *("distillation", "replay", "vae", "vae_hypernet", "vae_regularizer"),
+    *("distillation", "replay", "bound", "vae", "vae_hypernet", "vae_regularizer"),
     *("vae_optimizer", "vae_embedding_optimizer"),
 )
 _TARGET_FIELDS = ("generated", "head", "train_shared")

@@ -12,6 +12,7 @@ from hypermnesia.methods.baselines import Finetune, Joint, Separate
 from hypermnesia.methods.dgr import dgr
 from hypermnesia.methods.hnet import HypernetMethod
 from hypermnesia.methods.inferred import HypernetEntropy
+from hypermnesia.methods.likelihood import HypernetLikelihood
 from hypermnesia.methods.lwf import Lwf
 from hypermnesia.methods.penalty import Ewc, EwcOnline, Si
 from hypermnesia.methods.replay import hnet_r
@@ -74,6 +75,15 @@ for _entry in (
         _EVERY,
         HypernetEntropy,
         (*_HNET, "inference"),
+        "once",
+    ),
+    MethodEntry(
+        "hnet-lik",
+        "hnet; where the task is not given, that under whose autoencoder the sample is likeliest",
+        "ours",
+        _EVERY,
+        HypernetLikelihood,
+        (*_HNET, *_MEMORY, "bound"),
         "once",
     ),
     MethodEntry(

@@ -9,21 +9,18 @@ the task's own.
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.func import functional_call, vmap
 
-from hypermnesia.hypernet.memory import WeightMemory
-from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods.base import State
-from hypermnesia.methods.trainer import HypernetTrainer
-from hypermnesia.optimizers import OptimizerSettings
-from hypermnesia.regularizers import Parameters, RegularizerSettings
+from hypermnesia.methods.vae_memory import VaeMemory
+from hypermnesia.regularizers import Parameters
 from hypermnesia.seeding import Generators
-from hypermnesia.vae import Vae, draw_noise, pixel_means, vae_loss
+from hypermnesia.vae import Vae, pixel_means
 
 
 class Replayed(NamedTuple):
@@ -38,43 +35,18 @@ class Replayed(NamedTuple):
     tasks: Tensor | None
 
 
-class GenerativeMemory:
-    """Samples of every task, held in one hypernetwork.
+class GenerativeMemory(VaeMemory):
+    """Samples of every task, from decoders that one hypernetwork makes.
 
     Args:
         vae: template of the autoencoders, left unchanged.
-        hypernet: sizes of the hypernetwork that makes decoders.
-        regularizer: how earlier decoders are protected.
-        optimizer: for θ and the encoder.
-        embedding_optimizer: for the current task's embedding.
         generators: streams called `memory/...` are used.
-        device: where everything lives.
+        settings: the other keyword arguments of `VaeMemory`.
     """
 
-    def __init__(
-        self,
-        vae: Vae,
-        *,
-        hypernet: HypernetSettings,
-        regularizer: RegularizerSettings,
-        optimizer: OptimizerSettings,
-        embedding_optimizer: OptimizerSettings,
-        generators: Generators,
-        device: torch.device,
-    ) -> None:
-        self.generators, self.device = generators.under("memory"), device
-        self.memory = WeightMemory(
-            vae, hypernet, generated=("decoder.*",), head=None, device=device
-        )
-        self.vae = cast(Vae, self.memory.target.module)
-        self.trainer = HypernetTrainer(
-            self.memory,
-            regularizer=regularizer,
-            optimizer=optimizer,
-            embedding_optimizer=embedding_optimizer,
-            generators=self.generators,
-            train_shared=True,
-        )
+    def __init__(self, vae: Vae, *, generators: Generators, **settings: Any) -> None:
+        own = generators.under("memory")
+        super().__init__(vae, generated=("decoder.*",), generators=own, **settings)
         self._former: Parameters | None = None
         self._decoders: Tensor | None = None
 
@@ -83,8 +55,7 @@ class GenerativeMemory:
         if self.memory.tasks:
             theta = self.memory.hypernet.named_parameters()
             self._recall({name: p.detach().clone() for name, p in theta})
-        self.memory.add_task(self.vae.pixels, self.generators)
-        self.trainer.begin_task(iterations)
+        super().begin_task(iterations)
 
     @torch.no_grad()
     def _recall(self, theta: Parameters) -> None:
@@ -108,18 +79,11 @@ class GenerativeMemory:
 
         Nothing replayed is needed: the regulariser protects what the memory holds.
         """
-        task, settings = self.memory.tasks - 1, self.vae.settings
-        noise = draw_noise(1, len(x), settings.latent, self.generators["noise"])
-        noise = noise.to(self.device, x.dtype, non_blocking=True)
-
-        def loss() -> Tensor:
-            return vae_loss(x, self.memory.run(task, x, noise, training=True), settings.likelihood)
-
-        return {f"vae_{name}": value for name, value in self.trainer.step(loss).items()}
+        return self.learn(x)
 
     def end_task(self) -> None:
         """Nothing to keep but the hypernetwork, the embeddings and the encoder."""
-        self.trainer.end_task()
+        super().end_task()
         self._former = self._decoders = None
 
     @torch.no_grad()
@@ -144,23 +108,13 @@ class GenerativeMemory:
         means = pixel_means(decoded, settings.likelihood)
         return means.view(-1, *self.vae.sample_shape)
 
-    @property
-    def kept(self) -> int:
-        """Number of learned values."""
-        return self.memory.kept
-
     def state_dict(self) -> State:
         """The memory and, within a task, θ at its start and the state of its training."""
-        return {
-            "memory": self.memory.state_dict(),
-            "trainer": self.trainer.state_dict(),
-            "former": self._former,
-        }
+        return super().state_dict() | {"former": self._former}
 
     def load_state_dict(self, state: State) -> None:
         """Put a newly built memory where `state_dict` found the other."""
-        self.memory.load_state_dict(state["memory"])
         self.end_task()
-        self.trainer.load_state_dict(state["trainer"])
+        super().load_state_dict(state)
         if state["former"] is not None:
             self._recall({n: p.to(self.device) for n, p in state["former"].items()})
