@@ -46,6 +46,20 @@ def test_settings_that_a_method_has_no_use_for_do_not_count():
     assert first_difference(plain, plain_other) is None
 
 
+def test_a_memory_counts_for_those_who_have_one():
+    changes = (
+        "vae.latent=3",
+        "vae_hypernet.chunk=999",
+        "vae_optimizer.lr=0.5",
+        "replay.share=tasks",
+    )
+    for method, changed in (("hnet-tir", False), ("hnet", True), ("finetune", True)):
+        ours = small(method=method)
+        theirs = small(*changes, method="hnet-r").model_copy(update={"method": method})
+        theirs = theirs.model_copy(update={"scenario": ours.scenario})
+        assert (identity(ours) == identity(theirs)) is changed
+
+
 def test_a_field_added_later_with_a_default_changes_no_identity():
     class NewTarget(TargetConfig):
         added: int = 3

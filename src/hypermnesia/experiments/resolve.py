@@ -58,10 +58,11 @@ def resolve(request: Request) -> list[ExperimentConfig]:
         raise ConfigError("a method can be named once", got=", ".join(request.methods))
     assigned = parsed(request.assignments)
     refuse_unused(assigned, request.methods)
-    return [_resolve_one(request, method, assigned) for method in request.methods]
+    return [resolve_one(request, method, assigned) for method in request.methods]
 
 
-def _resolve_one(request: Request, method: str, assigned: Raw) -> ExperimentConfig:
+def resolve_one(request: Request, method: str, assigned: Raw) -> ExperimentConfig:
+    """The configuration for one method, with the `assigned` fields of its assignments."""
     scenario = run_scenario(method, scenario_name(request.scenario))
     recipe = load_recipe(request.benchmark, request.recipe)
     options = {
