@@ -9,7 +9,7 @@ from hypermnesia.errors import ConfigError
 from hypermnesia.methods import METHODS
 
 _SECTIONS = ("hypernet", "regularizer", "optimizer", "embedding_optimizer")
-_TARGET_FIELDS = ("generated", "head", "train_shared")
+_FIELDS = {"target": ("generated", "head", "train_shared"), "compute": ("precision", "compile")}
 
 
 def refuse_unused(assigned: Mapping[str, Mapping[str, Any]], methods: Sequence[str]) -> None:
@@ -21,7 +21,7 @@ def refuse_unused(assigned: Mapping[str, Mapping[str, Any]], methods: Sequence[s
     for section, fields in assigned.items():
         for field in fields:
             reader = section if section in _SECTIONS else field
-            known = section in _SECTIONS or (section == "target" and field in _TARGET_FIELDS)
+            known = section in _SECTIONS or field in _FIELDS.get(section, ())
             if known and reader not in read:
                 raise ConfigError(
                     f"{section}.{field} does nothing for {', '.join(methods)}",

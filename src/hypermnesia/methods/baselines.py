@@ -16,6 +16,7 @@ from hypermnesia.data.types import Batch
 from hypermnesia.heads import with_outputs
 from hypermnesia.methods.base import Loss, Prediction, State, TaskSpec, accuracy, task_needed
 from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.precision import Precision, autocast
 from hypermnesia.seeding import Generators
 
 
@@ -32,6 +33,7 @@ class Finetune:
         generators: the streams `head` and `dropout` are used.
         device: where everything lives.
         head: name of the output layer; the last linear layer by default.
+        precision: of the network in training.
         criterion: (scores, columns of the answers) -> scalar loss.
     """
 
@@ -46,12 +48,14 @@ class Finetune:
         generators: Generators,
         device: torch.device,
         head: str | None = None,
+        precision: Precision = "float32",
         criterion: Loss = F.cross_entropy,
     ) -> None:
         self.scenario = Scenario(scenario)
         self.network = copy.deepcopy(network).to(device)
         self.settings, self.generators = optimizer, generators
         self.head, self.criterion = head, criterion
+        self.device, self.precision = device, precision
         self.optimizer: Optimizer | None = None
         self.iteration = self.iterations = 0
 
@@ -77,8 +81,8 @@ class Finetune:
         optimizer = cast(Optimizer, self.optimizer)
         self.settings.schedule_step(optimizer, self.iteration, self.iterations)
         self.network.train()
-        with self.generators.as_global("dropout"):
-            scores = self.network(batch.x)
+        with self.generators.as_global("dropout"), autocast(self.precision, self.device):
+            scores = self.network(batch.x).float()
         scores = scores.masked_fill(~self.scenario.active(batch.task), -torch.inf)
         labels = self.scenario.labels(batch.y, batch.task)
         loss = self.criterion(scores, labels)
