@@ -7,6 +7,7 @@ from torch import nn
 
 from hypermnesia.data.stream import BatchStream
 from hypermnesia.data.types import Batch, Part
+from hypermnesia.distillation import DistillationSettings
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods import METHODS, Method, TaskSpec
 from hypermnesia.optimizers import OptimizerSettings
@@ -44,6 +45,7 @@ def build(name: str, scenario: str = "task", **changes: object) -> Method:
     settings: dict[str, object] = {
         "hypernet": HypernetSettings((8,), 4, 4, chunk=40),
         "regularizer": RegularizerSettings(beta=0.1),
+        "distillation": DistillationSettings(),
         "optimizer": OptimizerSettings(lr=0.01),
         "embedding_optimizer": OptimizerSettings(lr=0.01),
         "generators": Generators(0),

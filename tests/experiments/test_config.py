@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from small_config import small
 
 from hypermnesia.data.settings import BenchmarkSettings
+from hypermnesia.distillation import DistillationSettings
 from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.config import ExperimentConfig, validated
 from hypermnesia.experiments.config_errors import field_paths
@@ -40,6 +41,7 @@ def test_a_whole_number_may_be_written_as_a_float(value):
         ("target", NetSettings),
         ("hypernet", HypernetSettings),
         ("regularizer", RegularizerSettings),
+        ("distillation", DistillationSettings),
         ("optimizer", OptimizerSettings),
         ("train", TrainSettings),
     ],

@@ -12,6 +12,7 @@ from torch import nn
 
 from hypermnesia.data.settings import BenchmarkSettings
 from hypermnesia.data.types import Task
+from hypermnesia.distillation import DistillationSettings
 from hypermnesia.errors import ConfigError, HypermnesiaError
 from hypermnesia.experiments.config import ExperimentConfig, MachineConfig, OptimizerConfig
 from hypermnesia.hypernet.network import HypernetSettings
@@ -50,6 +51,7 @@ def build_method(
     settings = {
         "hypernet": HypernetSettings(**dict(config.hypernet)),
         "regularizer": RegularizerSettings(**dict(config.regularizer)),
+        "distillation": DistillationSettings(**dict(config.distillation)),
         "optimizer": optimizer_settings(config.optimizer),
         "embedding_optimizer": optimizer_settings(config.embedding_optimizer),
         "generated": config.target.generated,

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from hypermnesia.data.settings import BenchmarkSettings
+from hypermnesia.distillation import DistillationSettings
 from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.config_errors import as_config_error
 from hypermnesia.hypernet.chunks import PlanName
@@ -190,6 +191,13 @@ class RegularizerConfig(_Section):
         return self
 
 
+class DistillationConfig(_Section):
+    """How softly, and how strongly, a former network's answers are taught."""
+
+    temperature: Positive = DistillationSettings.temperature
+    strength: NonNegative = DistillationSettings.strength
+
+
 class OptimizerConfig(_Section):
     """One optimiser; None leaves a setting to torch.
 
@@ -263,6 +271,7 @@ class ExperimentConfig(_Section):
     embedding_optimizer: OptimizerConfig
     train: TrainConfig
     compute: ComputeConfig = ComputeConfig()
+    distillation: DistillationConfig = DistillationConfig()
     machine: MachineConfig = MachineConfig()
 
 

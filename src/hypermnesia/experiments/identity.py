@@ -15,7 +15,7 @@ _NEUTRAL: dict[str, Any] = {
     "machine": True,
     "train": {"checkpoint_seconds"},
 }
-_OF_SOME_METHODS = ("hypernet", "regularizer", "embedding_optimizer")
+_OF_SOME_METHODS = ("hypernet", "regularizer", "distillation", "embedding_optimizer")
 
 
 def identity(config: ExperimentConfig) -> str:

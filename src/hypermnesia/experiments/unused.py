@@ -8,7 +8,7 @@ from typing import Any
 from hypermnesia.errors import ConfigError
 from hypermnesia.methods import METHODS
 
-_SECTIONS = ("hypernet", "regularizer", "optimizer", "embedding_optimizer")
+_SECTIONS = ("hypernet", "regularizer", "distillation", "optimizer", "embedding_optimizer")
 _FIELDS = {"target": ("generated", "head", "train_shared"), "compute": ("precision", "compile")}
 
 
