@@ -84,12 +84,12 @@ class WeightMemory:
         weights: Tensor = self.hypernet(self.embeddings[task][None], self.plans[task])
         return weights[0]
 
-    def run(self, task: int, x: Tensor, *, training: bool) -> Tensor:
-        """A task's target network on (batch, *sample) inputs."""
+    def run(self, task: int, *inputs: Tensor, training: bool) -> Any:
+        """A task's target network on the inputs that its module takes."""
         with autocast(self.precision if training else "float32", self.device):
             return self.target(
                 self.weights(task),
-                x,
+                *inputs,
                 layout=self.layouts[task],
                 buffers=self.buffers[task],
                 training=training,

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -75,20 +76,27 @@ class Target:
     parameters stay tied.
 
     Args:
-        module: any `nn.Module` that takes a batch and returns a tensor.
+        module: any `nn.Module`; what it takes and returns is the caller's.
         generated: patterns (as of shells) of the names of the parameters to generate.
         head: name of the output layer, whose width follows each task; the last `nn.Linear` by
             default.
+        compile: train through `torch.compile`.
 
     Raises:
         TargetError: no parameter matches, or the module has none.
     """
 
     def __init__(
-        self, module: nn.Module, generated: Sequence[str] = ("*",), head: str | None = None
+        self,
+        module: nn.Module,
+        generated: Sequence[str] = ("*",),
+        head: str | None = None,
+        *,
+        compile: bool = False,
     ) -> None:
         self.module = copy.deepcopy(module)
         self.head = head
+        self._train = torch.compile(self._run) if compile else self._run
         names = [name for name, _ in self.module.named_parameters()]
         self.generated = [n for n in names if any(fnmatch(n, pattern) for pattern in generated)]
         if not self.generated:
@@ -152,48 +160,51 @@ class Target:
     def __call__(
         self,
         weights: Float[Tensor, " N"],
-        x: Tensor,
-        *,
+        *inputs: Tensor,
         layout: Layout,
         buffers: Buffers,
         training: bool,
-    ) -> Tensor:
-        """The module's output on (batch, *sample) inputs with the given weights.
+    ) -> Any:
+        """The module's output, whatever it is, on `inputs` with the given weights.
 
         In training, `buffers` (batch-norm statistics) are brought to what the module leaves.
         """
         self.module.train(training)
         everything = self._parameters(layout, weights) | buffers
-        output: Tensor = functional_call(self.module, everything, (x,))
-        if training:
-            buffers.update({name: everything[name].detach() for name in buffers})
+        if not training:
+            return self._run(everything, inputs)
+        output = self._train(everything, inputs)
+        buffers.update({name: everything[name].detach() for name in buffers})
         return output
+
+    def _run(self, everything: dict[str, Tensor], inputs: tuple[Tensor, ...]) -> Any:
+        return functional_call(self.module, everything, inputs)
 
     def each(
         self,
         weights: Float[Tensor, "tasks N"],
-        x: Tensor,
-        *,
+        *inputs: Tensor,
         layout: Layout,
         buffers: Sequence[Buffers],
-    ) -> Float[Tensor, "tasks batch outputs"]:
-        """Every task's network on the same (batch, *sample) inputs, in one batched call.
+    ) -> Any:
+        """Every task's network on the same inputs, in one batched call.
 
         Args:
             weights: a row for each task.
-            x: inputs that every network sees.
+            inputs: what every network sees.
             layout: shared by these tasks (equal numbers of outputs).
             buffers: of each of the tasks.
+
+        Returns:
+            The module's output, each tensor in it with the tasks in front.
         """
         self.module.train(False)
         stacked = {name: torch.stack([b[name] for b in buffers]) for name in buffers[0]}
 
-        def one(w: Tensor, b: Buffers) -> Tensor:
-            output: Tensor = functional_call(self.module, self._parameters(layout, w) | b, (x,))
-            return output
+        def one(w: Tensor, b: Buffers) -> Any:
+            return functional_call(self.module, self._parameters(layout, w) | b, inputs)
 
-        outputs: Tensor = vmap(one)(weights, stacked)
-        return outputs
+        return vmap(one)(weights, stacked)
 
 
 def _variance(shape: torch.Size) -> Tensor:

@@ -114,7 +114,7 @@ class HypernetMethod:
     def _scores(self, x: Tensor) -> Tensor:
         task, outputs = self.memory.tasks - 1, self.scenario.heads[-1]
         with self.generators.as_global("dropout"):
-            scores = self.memory.run(task, x, training=True).float()
+            scores: Tensor = self.memory.run(task, x, training=True).float()
         if scores.shape[1:] != (outputs,):
             raise TargetError(
                 f"the network must give (batch, {outputs}) for a task with {outputs} outputs",
