@@ -58,15 +58,19 @@ class Layout:
         return torch.cat([_variance(s).expand(s.numel()) for s in self.shapes.values()])
 
     def split(self, flat: Float[Tensor, " N"]) -> dict[str, Tensor]:
-        """Named parameters from a flat weight vector."""
+        """Named parameters from a flat weight vector.
+
+        Of a vector in bf16, biases and scales are made float32: normalisation wants them so.
+        """
         sizes = [shape.numel() for shape in self.shapes.values()]
         named = dict(zip(self.shapes, torch.split(flat, sizes), strict=True))
-        return {
-            name: part.view(self.shapes[name]) + 1.0
-            if name in self.scales
-            else part.view(self.shapes[name])
-            for name, part in named.items()
-        }
+        return {name: self._shaped(name, part) for name, part in named.items()}
+
+    def _shaped(self, name: str, part: Tensor) -> Tensor:
+        shape = self.shapes[name]
+        if len(shape) < 2:
+            part = part.to(torch.promote_types(part.dtype, torch.float32))
+        return part.view(shape) + 1.0 if name in self.scales else part.view(shape)
 
 
 class Target:
