@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from hypermnesia.data.stream import BatchStream
+from hypermnesia.data.scenarios import ScenarioName
+from hypermnesia.data.stream import BatchStream, each_once
 from hypermnesia.data.types import Batch, Part
 from hypermnesia.distillation import DistillationSettings
 from hypermnesia.hypernet.network import HypernetSettings
-from hypermnesia.methods import METHODS, Method, TaskSpec
+from hypermnesia.methods import METHODS, Method, Prediction, TaskSpec
+from hypermnesia.methods.base import answered
+from hypermnesia.methods.baselines import Separate
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularizers import RegularizerSettings
 from hypermnesia.seeding import Generators
@@ -61,6 +64,25 @@ def build(name: str, scenario: str = "task", **changes: object) -> Method:
     return entry.build(small_net(), scenario, **{key: settings[key] for key in entry.settings})
 
 
+class Confident(Separate):
+    """A network for each task; where the task is not given, the most confident one answers."""
+
+    answers: tuple[ScenarioName, ...] = ("task", "domain", "class")
+
+    def predict(
+        self, x: Tensor, task: int | None = None, scenario: ScenarioName | None = None
+    ) -> Prediction:
+        asked = answered(self, scenario)
+        if task is not None or asked.name == "task":
+            return super().predict(x, task)
+        widest = max(self.scenario.heads)
+        scores = torch.full((len(self.learners), len(x), widest), -torch.inf)
+        for index, outputs in enumerate(self.scenario.heads):
+            scores[index, :, :outputs] = super().predict(x, index).scores.log_softmax(1)
+        tasks = scores.max(dim=2).values.argmax(dim=0)
+        return Prediction(asked.place(scores[tasks, torch.arange(len(x))], tasks), tasks)
+
+
 def batches(part: Part, n: int, seed: int = 0, batch_size: int = 16) -> list[Batch]:
     """The first `n` mini-batches of a task."""
     stream = BatchStream([part], batch_size, torch.Generator().manual_seed(seed))
@@ -71,5 +93,5 @@ def learn(method: Method, part: Part, iterations: int = 20, outputs: int = 2) ->
     """One whole task; returns what the updates reported."""
     method.begin_task(TaskSpec(outputs, iterations))
     reported = [method.update(batch) for batch in batches(part, iterations)]
-    method.end_task()
+    method.end_task(each_once([part], 16))
     return reported

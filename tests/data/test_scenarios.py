@@ -34,7 +34,7 @@ def counting() -> Iterator[dict[str, int]]:
         return call
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("tensor", "zeros"):
+        for name in ("tensor", "zeros", "full"):
             patch.setattr(torch, name, counted(name))
         yield made
 
@@ -72,6 +72,34 @@ def test_a_later_task_moves_no_earlier_label(name: str) -> None:
     assert torch.equal(before.labels(Y, TASK), after.labels(Y, TASK))
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("task", [[1, 2, None, None, None, None], [None, None, 4, 5, 6, None]]),
+        ("domain", [[1, 2, None], [4, 5, 6]]),
+        ("class", [[1, 2, None, None, None, None], [None, None, 4, 5, 6, None]]),
+    ],
+)
+def test_scores_of_own_heads_are_placed_and_the_rest_is_no_answer(name, expected) -> None:
+    scores = torch.tensor([[1.0, 2.0, 3.0, 9.0], [4.0, 5.0, 6.0, 9.0]])
+    placed = scenario(name).place(scores, torch.tensor([0, 1]))
+    wanted = [[-torch.inf if value is None else float(value) for value in row] for row in expected]
+    assert placed.tolist() == wanted
+
+
+@pytest.mark.parametrize("name", ["domain", "class"])
+def test_what_is_placed_is_labelled_as_the_scenario_labels(name: str) -> None:
+    built = scenario(name)
+    own = torch.nn.functional.one_hot(Y, 3).float()
+    assert torch.equal(built.place(own, TASK).argmax(1), built.labels(Y, TASK))
+
+
+def test_the_same_heads_under_another_name() -> None:
+    assert scenario("task").named("class") == scenario("class")
+    one = scenario("domain")
+    assert one.named("domain") is one
+
+
 def test_no_task_no_columns() -> None:
     assert [Scenario(name).columns for name in ("task", "domain", "class")] == [0, 0, 0]
 
@@ -96,7 +124,8 @@ def test_tables_are_made_once_and_are_no_part_of_the_identity() -> None:
         for _ in range(3):
             asked.labels(Y, TASK)
             asked.active(TASK)
-    assert made == {"tensor": 1, "zeros": 1}
+            asked.place(torch.rand(4, 3), TASK)
+    assert made == {"tensor": 1, "zeros": 1, "full": 1}
     assert asked == fresh
     assert hash(asked) == hash(fresh)
     assert asked.add(4) == fresh.add(4)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hypermnesia.data.augment import flip_and_crop
-from hypermnesia.data.stream import BatchStream
+from hypermnesia.data.stream import BatchStream, each_once
 from hypermnesia.data.types import Batch, Part
 from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.seeding import Generators
@@ -141,3 +141,23 @@ def test_impossible_streams_are_refused() -> None:
         BatchStream(parts([10]), 0, generator())
     with pytest.raises(DataError, match="samples to draw from"):
         BatchStream([], 1, generator())
+
+
+def test_each_once_is_every_sample_in_order_read_when_asked_for():
+    read = []
+
+    def note(x):
+        read.append(len(x))
+        return x
+
+    parts = [
+        Part(torch.arange(5.0)[:, None], torch.zeros(5, dtype=torch.int64), 0, transform=note),
+        Part(torch.arange(5.0, 8.0)[:, None], torch.ones(3, dtype=torch.int64), 1, transform=note),
+    ]
+    batches = each_once(parts, 2)
+    assert read == []
+    first = next(batches)
+    assert (first.x[:, 0].tolist(), read) == ([0.0, 1.0], [2])
+    rest = list(batches)
+    assert torch.cat([batch.x[:, 0] for batch in rest]).tolist() == [2, 3, 4, 5, 6, 7]
+    assert [set(batch.task.tolist()) for batch in rest] == [{0}, {0}, {1}, {1}]

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from hypermnesia.errors import ConfigError
 from hypermnesia.methods import METHODS, TaskSpec
 from hypermnesia.methods.baselines import Finetune
 from hypermnesia.methods.check import check_method, same_state
@@ -15,7 +16,7 @@ from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularizers import RegularizerSettings
 from hypermnesia.seeding import Generators
 from hypermnesia.training.pack import pack, unpack
-from problems import batches, blobs, build, learn
+from problems import CPU, Confident, batches, blobs, build, learn, small_net
 
 CASES = [(name, scenario) for name in METHODS for scenario in METHODS[name].scenarios]
 
@@ -49,15 +50,63 @@ def test_states_survive_a_checkpoint(name: str) -> None:
     assert same_state(again.state_dict(), state)
 
 
+def confident(generators: Generators) -> Confident:
+    settings = {"optimizer": OptimizerSettings(lr=0.01), "device": CPU}
+    return Confident(small_net(), "task", generators=generators, **settings)
+
+
+def test_a_method_that_infers_the_task_keeps_it_in_every_scenario() -> None:
+    check_method(confident)
+
+
+def answer_with_another_task(self: Confident, x, task=None, scenario=None):
+    prediction = original_confident(self, x, task, scenario)
+    if scenario != "class":
+        return prediction
+    return replace(prediction, tasks=1 - prediction.tasks)
+
+
+def forget_a_column(self: Confident, x, task=None, scenario=None):
+    prediction = original_confident(self, x, task, scenario)
+    if scenario != "domain":
+        return prediction
+    return replace(prediction, scores=prediction.scores[:, 1:])
+
+
+original_confident = Confident.predict
+
+
+@pytest.mark.parametrize(
+    ("broken", "promise"),
+    [
+        (answer_with_another_task, "one of the inferred task's"),
+        (forget_a_column, "a score for each column"),
+    ],
+)
+def test_promises_hold_in_the_other_scenarios_too(monkeypatch, broken, promise) -> None:
+    monkeypatch.setattr(Confident, "predict", broken)
+    with pytest.raises(AssertionError, match=promise):
+        check_method(confident)
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_a_scenario_that_it_does_not_answer_in_is_refused(name: str) -> None:
+    method = build(name)
+    learn(method, blobs(0), 2)
+    (other, *_) = {"task", "domain", "class"} - set(method.answers)
+    with pytest.raises(ConfigError, match=f"evaluated in: .*got '{other}'"):
+        method.predict(blobs(0).x, 0, other)
+
+
 def forget_moments(self: Finetune, state: dict) -> None:
     original(self, state)
     if self.optimizer:
         self.optimizer.state.clear()
 
 
-def count_evaluations(self: Finetune, x, task=None):
+def count_evaluations(self: Finetune, x, task=None, scenario=None):
     self.iteration += 1
-    return original_predict(self, x, task)
+    return original_predict(self, x, task, scenario)
 
 
 def draw_globally(self: Finetune, batch):

@@ -55,7 +55,7 @@ def test_joint_learns_from_a_mixture_of_tasks() -> None:
     for parts in zip(*drawn, strict=True):
         fields = zip(*((b.x, b.y, b.task) for b in parts), strict=True)
         method.update(Batch(*(torch.cat(f) for f in fields)))
-    method.end_task()
+    method.end_task([])
     assert min(accuracies(method, 3)) >= 0.9
     assert method.predict(blobs(0).x).scores.shape == (64, 6)
 

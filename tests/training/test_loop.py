@@ -75,6 +75,27 @@ def test_observers_hear_everything_in_order() -> None:
     assert heard.rows == [(0, 1), (1, 2)]
 
 
+@pytest.mark.parametrize("trains_on", ["task", "all"])
+def test_a_task_ends_with_its_samples_once_as_they_are(tmp_path: Path, trains_on: str) -> None:
+    tasks = [
+        replace(task, train=replace(task.train, x=task.train.x[:, None, None]))
+        for task in make_tasks()
+    ]
+    run = Run(tmp_path, tasks=tasks, iterations=2, augment="shift", trains_on=trains_on)
+    run.method = Flat(run.generators, trains_on=trains_on)
+    run.go()
+    assert len(run.method.kept) == (2 if trains_on == "task" else 1)
+    seen = torch.cat(run.method.kept)
+    assert torch.equal(seen, torch.cat([task.train.x for task in tasks]))
+
+
+class Flat(Linear):
+    """Takes images."""
+
+    def _logits(self, x: Tensor) -> Tensor:
+        return super()._logits(x.flatten(1))
+
+
 def test_log_lines(tmp_path: Path) -> None:
     Run(tmp_path, iterations=2).go()
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]

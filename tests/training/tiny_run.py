@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,10 +50,12 @@ class Linear:
         features: int = 3,
     ) -> None:
         self.scenario = Scenario(scenario)
+        self.answers: tuple[ScenarioName, ...] = (scenario,)
         self.trains_on: Literal["task", "all"] = trains_on
         self.generators = generators
         self.specs: list[TaskSpec] = []
         self.ended = 0
+        self.kept: list[Tensor] = []
         self._grow(torch.zeros(0, features + 1))
 
     def _grow(self, weight: Tensor) -> None:
@@ -84,10 +86,13 @@ class Linear:
         self.optimizer.step()
         return {"loss": loss.detach(), "accuracy": accuracy(logits.detach(), labels)}
 
-    def end_task(self) -> None:
+    def end_task(self, batches: Iterable[Batch]) -> None:
         self.ended += 1
+        self.kept.append(torch.cat([batch.x for batch in batches]))
 
-    def predict(self, x: Tensor, task: int | None = None) -> Prediction:
+    def predict(
+        self, x: Tensor, task: int | None = None, scenario: ScenarioName | None = None
+    ) -> Prediction:
         logits = self._logits(x)
         if task is not None:
             given = torch.full((len(x),), task)

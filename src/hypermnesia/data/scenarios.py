@@ -81,6 +81,35 @@ class Scenario:
             self._actives[task.device] = table.to(task.device)
         return self._actives[task.device][task]
 
+    def named(self, name: ScenarioName) -> Scenario:
+        """The scenario called `name` with these heads."""
+        return self if name == self.name else replace(self, name=name)
+
+    def place(self, scores: Tensor, tasks: Tensor) -> Tensor:
+        """Scores over a task's own classes as scores over all columns.
+
+        Args:
+            scores: (batch, k) over the classes of each sample's task, counted from 0; k is the
+                widest head or more, and entries beyond a task's own are not read.
+            tasks: (batch,) int64 task of each sample, often one that was inferred.
+
+        Returns:
+            (batch, columns), -inf at the columns that are none of the sample's task.
+        """
+        if tasks.device not in self._places:
+            self._places[tasks.device] = self._place_table().to(tasks.device)
+        columns = self._places[tasks.device][tasks]
+        # One column more, for what belongs nowhere.
+        placed = scores.new_full((len(scores), self.columns + 1), -torch.inf)
+        return placed.scatter(1, columns, scores)[:, : self.columns]
+
+    def _place_table(self) -> Tensor:
+        """(tasks, widest head) int64: the column of each class, `columns` for what is no class."""
+        table = torch.full((len(self.heads), max(self.heads, default=0)), self.columns)
+        for task, outputs in enumerate(self.heads):
+            table[task, :outputs] = self.offset(task) + torch.arange(outputs)
+        return table
+
     # Asked for at every batch: made once for each device. None is a field: scenarios are equal
     # by their name and heads.
 
@@ -93,6 +122,10 @@ class Scenario:
 
     @cached_property
     def _offsets(self) -> dict[torch.device, Tensor]:
+        return {}
+
+    @cached_property
+    def _places(self) -> dict[torch.device, Tensor]:
         return {}
 
     @cached_property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -10,6 +10,16 @@ from torch import Tensor
 from hypermnesia.data.augment import Augment
 from hypermnesia.data.types import Batch, Part
 from hypermnesia.errors import ConfigError, DataError
+
+
+def each_once(parts: Sequence[Part], batch_size: int) -> Iterator[Batch]:
+    """Every sample of `parts` once, in order, in mini-batches that are made when asked for.
+
+    A batch holds samples of one part; the last one of a part may be smaller.
+    """
+    for part in parts:
+        for indices in torch.split(torch.arange(len(part), device=part.y.device), batch_size):
+            yield part.batch(indices)
 
 
 class BatchStream:

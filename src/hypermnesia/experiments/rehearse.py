@@ -46,9 +46,11 @@ def _try(method: Method, task: Task, position: int, device: torch.device) -> Non
     batch = task.train.batch(torch.arange(min(2, len(task.train))))
     x, y = batch.x.to(device), batch.y.to(device)
     method.begin_task(TaskSpec(task.outputs, iterations=1))
-    method.update(replace(batch, x=x, y=y, task=torch.full_like(y, position)))
-    method.end_task()
-    method.predict(x, position)
+    batch = replace(batch, x=x, y=y, task=torch.full_like(y, position))
+    method.update(batch)
+    method.end_task([batch])
+    for scenario in method.answers:
+        method.predict(x, position if scenario == "task" else None, scenario)
 
 
 def _as_config_error(error: Exception) -> ConfigError:

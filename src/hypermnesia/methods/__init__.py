@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.methods.base import Method, Prediction, State, TaskSpec
@@ -25,6 +26,8 @@ class MethodEntry:
         scenarios: those in which it can answer.
         build: (network, scenario, **settings) -> method.
         settings: names of the keyword arguments that `build` takes.
+        trained: `each` for a training of its own in each scenario; `once` if one training, with
+            heads for each task, is evaluated in all of them.
     """
 
     name: str
@@ -33,6 +36,7 @@ class MethodEntry:
     scenarios: tuple[ScenarioName, ...]
     build: Callable[..., Method]
     settings: tuple[str, ...]
+    trained: Literal["once", "each"] = "each"
 
 
 METHODS: Registry[MethodEntry] = Registry("method")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from hypermnesia.data.scenarios import Scenario
+from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError
 
@@ -58,13 +58,16 @@ class Method(Protocol):
     clock, the disk or the test data, and draws random numbers only from its own generators.
 
     Attributes:
-        scenario: the scenario with the heads of all tasks begun so far.
+        scenario: the scenario that it is trained for, with the heads of all tasks begun so far.
+            A method with a network for each task is trained for `task`, whatever it answers in.
         trains_on: `task` if an iteration sees the current task's data, `all` if the method is
             given the data of all tasks at once (an upper bound).
+        answers: the scenarios in which this one training can be evaluated, its own among them.
     """
 
     scenario: Scenario
     trains_on: Literal["task", "all"]
+    answers: tuple[ScenarioName, ...]
 
     def begin_task(self, spec: TaskSpec) -> None:
         """Make room for one more task; optimisers start afresh."""
@@ -72,11 +75,27 @@ class Method(Protocol):
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """One iteration; returns detached scalars, among them `loss` and `accuracy`."""
 
-    def end_task(self) -> None:
-        """Keep what the next tasks must not change."""
+    def end_task(self, batches: Iterable[Batch]) -> None:
+        """Keep what the next tasks must not change.
 
-    def predict(self, x: Tensor, task: int | None = None) -> Prediction:
-        """Answer (batch, *sample) inputs, with the task's index or without; changes nothing."""
+        Args:
+            batches: the samples trained on since `begin_task`, each once and not augmented; to
+                be read at most once, and read from the data only as they are asked for.
+        """
+
+    def predict(
+        self, x: Tensor, task: int | None = None, scenario: ScenarioName | None = None
+    ) -> Prediction:
+        """Answer (batch, *sample) inputs; changes nothing.
+
+        Args:
+            x: the inputs.
+            task: index of their task, which the task scenario needs; None to do without.
+            scenario: one of `answers`; None for that of the training.
+
+        Raises:
+            ConfigError: another scenario, or the task was needed and not given.
+        """
 
     def compression(self) -> float:
         """Number of learned values kept for all tasks over the weights of one target network."""
@@ -86,6 +105,21 @@ class Method(Protocol):
 
     def load_state_dict(self, state: State) -> None:
         """Put a newly built method where `state_dict` found the other."""
+
+
+def answered(method: Method, scenario: ScenarioName | None) -> Scenario:
+    """The scenario that `method` is to answer in, with its heads; None is that of its training.
+
+    Raises:
+        ConfigError: one that is not among its `answers`.
+    """
+    if scenario is None:
+        return method.scenario
+    if scenario not in method.answers:
+        raise ConfigError(
+            f"this training can be evaluated in: {', '.join(method.answers)}", got=f"'{scenario}'"
+        )
+    return method.scenario.named(scenario)
 
 
 def task_needed(method: str) -> ConfigError:

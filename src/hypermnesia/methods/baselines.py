@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, Literal, cast
 
@@ -14,7 +15,15 @@ from torch.optim import Optimizer
 from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.heads import with_outputs
-from hypermnesia.methods.base import Loss, Prediction, State, TaskSpec, accuracy, task_needed
+from hypermnesia.methods.base import (
+    Loss,
+    Prediction,
+    State,
+    TaskSpec,
+    accuracy,
+    answered,
+    task_needed,
+)
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.precision import Precision, autocast
 from hypermnesia.seeding import Generators
@@ -52,6 +61,7 @@ class Finetune:
         criterion: Loss = F.cross_entropy,
     ) -> None:
         self.scenario = Scenario(scenario)
+        self.answers: tuple[ScenarioName, ...] = (scenario,)
         self.network = copy.deepcopy(network).to(device)
         self.settings, self.generators = optimizer, generators
         self.head, self.criterion = head, criterion
@@ -92,18 +102,24 @@ class Finetune:
         self.iteration += 1
         return {"loss": loss.detach(), "accuracy": accuracy(scores.detach(), labels)}
 
-    def end_task(self) -> None:
+    def end_task(self, batches: Iterable[Batch]) -> None:  # noqa: ARG002 (nothing is protected)
         """Drop what only the task's training needed; nothing is protected."""
+        self._stop()
+
+    def _stop(self) -> None:
         self.optimizer = None
         self.iteration = self.iterations = 0
 
     @torch.no_grad()
-    def predict(self, x: Tensor, task: int | None = None) -> Prediction:
+    def predict(
+        self, x: Tensor, task: int | None = None, scenario: ScenarioName | None = None
+    ) -> Prediction:
         """Scores over the candidate columns of the task, or over all columns without it.
 
         Raises:
-            ConfigError: the task was not given in the task scenario.
+            ConfigError: another scenario, or the task was not given in the task scenario.
         """
+        answered(self, scenario)
         if task is None and self.scenario.name == "task":
             raise task_needed("a network with a head for each task")
         self.network.eval()
@@ -133,7 +149,7 @@ class Finetune:
             anything = torch.Generator()  # drawn values are overwritten below
             self.network = with_outputs(self.network, self.scenario.columns, anything, self.head)
         self.network.load_state_dict(state["network"])
-        self.end_task()
+        self._stop()
         if state["optimizer"] is not None:
             self._start(state["iterations"]).load_state_dict(state["optimizer"])
             self.iteration = state["iteration"]
@@ -157,6 +173,7 @@ class Separate:
     """
 
     trains_on: Literal["task", "all"] = "task"
+    answers: tuple[ScenarioName, ...] = ("task",)
 
     def __init__(self, network: nn.Module, scenario: ScenarioName, **settings: Any) -> None:
         self.scenario = Scenario(scenario)
@@ -174,16 +191,19 @@ class Separate:
         own = Batch(batch.x, batch.y, torch.zeros_like(batch.task))
         return self.learners[-1].update(own)
 
-    def end_task(self) -> None:
+    def end_task(self, batches: Iterable[Batch]) -> None:
         """The network is never trained again."""
-        self.learners[-1].end_task()
+        self.learners[-1].end_task(batches)
 
-    def predict(self, x: Tensor, task: int | None = None) -> Prediction:
+    def predict(
+        self, x: Tensor, task: int | None = None, scenario: ScenarioName | None = None
+    ) -> Prediction:
         """Scores of the given task's network.
 
         Raises:
-            ConfigError: the task was not given.
+            ConfigError: the task was not given, or another scenario was.
         """
+        answered(self, scenario)
         if task is None:
             raise task_needed("separate")
         scores = self.learners[task].predict(x, 0).scores

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hypermnesia.data.scenarios import Scenario
 from hypermnesia.data.types import Batch
 from hypermnesia.methods.base import Method, TaskSpec
 from hypermnesia.seeding import Generators
@@ -24,7 +25,8 @@ def check_method(build: Build) -> None:
 
     The same seed gives the same run, bit for bit; another seed another one; saving and loading
     in the middle of a task changes nothing; evaluating leaves the state untouched; scores are
-    those of the scenario's candidates; and torch's global generator is left alone.
+    those of the candidates, in every scenario that the method answers in; and torch's global
+    generator is left alone.
 
     Args:
         build: makes a new method for samples of 6 inputs that draws from the given generators.
@@ -65,7 +67,7 @@ def _run(method: Method, start: int = 0, stop: int = 2 * _ITERATIONS) -> Method:
             method.begin_task(TaskSpec(_outputs(task), _ITERATIONS))
         method.update(_batch(task, iteration))
         if iteration == _ITERATIONS - 1:
-            method.end_task()
+            method.end_task(_batch(task, each) for each in range(_ITERATIONS))
     return method
 
 
@@ -91,27 +93,50 @@ def _saving_mid_task_changes_nothing(build: Build) -> None:
         _require(same_state(loaded.state_dict(), state), "loading what was saved gives it back")
         ends = [_run(each, start=stop).state_dict() for each in (method, loaded)]
         _require(same_state(*ends), "a loaded run goes on as the saved one")
-        scores = [each.predict(_batch(0, 0).x, 0).scores for each in (method, loaded)]
-        _require(torch.equal(*scores), "a loaded method predicts as the saved one")
+        answers = [_answers(each) for each in (method, loaded)]
+        _require(same_state(*answers), "a loaded method predicts as the saved one")
+
+
+def _answers(method: Method) -> dict[str, Tensor]:
+    """Scores of the first task's samples, in every scenario that the method answers in."""
+    x = _batch(0, 0).x
+    given: dict[str, int | None] = {name: 0 if name == "task" else None for name in method.answers}
+    return {name: method.predict(x, given[name], name).scores for name in method.answers}
 
 
 def _answers_over_the_candidates(build: Build) -> None:
     method = _run(build(Generators(1)))
-    scenario, x = method.scenario, _batch(0, 0).x
-    for task in range(2):
-        candidates = scenario.candidates(task)
-        wanted = (len(x), candidates.stop - candidates.start)
-        _require(method.predict(x, task).scores.shape == wanted, "a score for each candidate")
-    if scenario.name != "task":
-        wanted = (len(x), scenario.columns)
-        _require(method.predict(x).scores.shape == wanted, "a score for each column")
+    _require(method.scenario.name in method.answers, "it answers in the scenario of its training")
+    x = _batch(0, 0).x
+    for name in method.answers:
+        scenario = method.scenario.named(name)
+        if name == method.scenario.name:
+            for task in range(2):
+                candidates = scenario.candidates(task)
+                wanted = (len(x), candidates.stop - candidates.start)
+                scores = method.predict(x, task).scores
+                _require(scores.shape == wanted, "a score for each candidate")
+        if name != "task":
+            _answers_over_the_columns(method, scenario, x)
+
+
+def _answers_over_the_columns(method: Method, scenario: Scenario, x: Tensor) -> None:
+    prediction = method.predict(x, scenario=scenario.name)
+    scores, tasks = prediction.scores, prediction.tasks
+    _require(scores.shape == (len(x), scenario.columns), "a score for each column")
+    _require(bool(scores.max(dim=1).values.isfinite().all()), "an answer for every sample")
+    if tasks is not None:
+        # Every class is a candidate in `class`; a task's own columns are those of `task`.
+        layout = scenario.named("task") if scenario.name == "class" else scenario
+        own = layout.active(tasks).gather(1, scores.argmax(dim=1, keepdim=True))
+        _require(bool(own.all()), "an answer that is one of the inferred task's")
 
 
 def _evaluating_changes_nothing(build: Build) -> None:
     generators = Generators(1)
     method = _run(build(generators), stop=_ITERATIONS + 3)
     before = copy.deepcopy((method.state_dict(), generators.state_dict()))
-    method.predict(_batch(0, 0).x, 0)
+    _answers(method)
     method.compression()
     after = (method.state_dict(), generators.state_dict())
     _require(same_state(before, after), "evaluating leaves the state untouched")

@@ -5,7 +5,7 @@ von Oswald et al., "Continual learning with hypernetworks", ICLR 2020, arXiv 190
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import torch
@@ -17,7 +17,15 @@ from hypermnesia.data.types import Batch
 from hypermnesia.errors import TargetError
 from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.hypernet.network import HypernetSettings
-from hypermnesia.methods.base import Loss, Prediction, State, TaskSpec, accuracy, task_needed
+from hypermnesia.methods.base import (
+    Loss,
+    Prediction,
+    State,
+    TaskSpec,
+    accuracy,
+    answered,
+    task_needed,
+)
 from hypermnesia.methods.trainer import HypernetTrainer
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.precision import Precision
@@ -47,6 +55,7 @@ class HypernetMethod:
     """
 
     trains_on: Literal["task", "all"] = "task"
+    answers: tuple[ScenarioName, ...] = ("task",)
 
     def __init__(
         self,
@@ -123,17 +132,20 @@ class HypernetMethod:
             )
         return scores
 
-    def end_task(self) -> None:
+    def end_task(self, batches: Iterable[Batch]) -> None:  # noqa: ARG002 (weights are kept, not data)
         """Nothing to keep but the hypernetwork and the embeddings."""
         self.trainer.end_task()
 
     @torch.no_grad()
-    def predict(self, x: Tensor, task: int | None = None) -> Prediction:
+    def predict(
+        self, x: Tensor, task: int | None = None, scenario: ScenarioName | None = None
+    ) -> Prediction:
         """Scores of the given task's network.
 
         Raises:
-            ConfigError: the task was not given.
+            ConfigError: the task was not given, or another scenario was.
         """
+        answered(self, scenario)
         if task is None:
             raise task_needed("hnet")
         scores = self.memory.run(task, x, training=False)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from hypermnesia.data.types import Batch, Part
+from hypermnesia.data.scenarios import ScenarioName
+from hypermnesia.data.stream import each_once
+from hypermnesia.data.types import Part
 from hypermnesia.methods.base import Method
 
 
@@ -26,7 +27,9 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(method: Method, part: Part, batch_size: int = 1000) -> Evaluation:
+def evaluate(
+    method: Method, part: Part, scenario: ScenarioName, batch_size: int = 1000
+) -> Evaluation:
     """Accuracy of `method` on all samples of `part`; the task is given in the task scenario only.
 
     Counts stay on the samples' device, so that the host waits for it once, at the end.
@@ -34,24 +37,21 @@ def evaluate(method: Method, part: Part, batch_size: int = 1000) -> Evaluation:
     Args:
         method: has begun the task `part.task`; it is not changed.
         part: samples of one task, one or more of them.
+        scenario: one of those that the method answers in.
         batch_size: samples a call of `predict`.
     """
-    given = part.task if method.scenario.name == "task" else None
+    layout = method.scenario.named(scenario)
+    given = part.task if scenario == "task" else None
+    first: int = layout.candidates(part.task).start
     counts = torch.zeros(2, dtype=torch.int64, device=part.y.device)
     infers = False
-    for indices in torch.split(torch.arange(len(part), device=part.y.device), batch_size):
-        batch = part.batch(indices)
-        prediction = method.predict(batch.x, task=given)
-        counts[0] += (prediction.scores.argmax(dim=-1) == _answers(method, batch, part.task)).sum()
+    for batch in each_once([part], batch_size):
+        prediction = method.predict(batch.x, given, scenario)
+        # Scores begin at the first candidate.
+        answers = layout.labels(batch.y, batch.task) - first
+        counts[0] += (prediction.scores.argmax(dim=-1) == answers).sum()
         if given is None and prediction.tasks is not None:
             infers = True
             counts[1] += (prediction.tasks == batch.task).sum()
     right, inferred = (100.0 * count / len(part) for count in counts.tolist())
     return Evaluation(right, inferred if infers else None)
-
-
-def _answers(method: Method, batch: Batch, task: int) -> Tensor:
-    """(batch,) right entries of `Prediction.scores`, which begin at the first candidate."""
-    scenario = method.scenario
-    first: int = scenario.candidates(task).start
-    return scenario.labels(batch.y, batch.task) - first

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hypermnesia.data.augment import AUGMENTATIONS
-from hypermnesia.data.stream import BatchStream
+from hypermnesia.data.stream import BatchStream, each_once
 from hypermnesia.data.types import Task, place
 from hypermnesia.errors import RunError
 from hypermnesia.methods.base import Method, TaskSpec
@@ -85,8 +85,9 @@ def train(
         progress.training.stop()
         _check_finite(phase, progress.iteration, metrics["loss"])
 
-        method.end_task()
-        row = [evaluate(method, evaluation_part(task, settings)) for task in phase.seen]
+        method.end_task(each_once(parts, settings.batch_size))
+        own = method.scenario.name
+        row = [evaluate(method, evaluation_part(task, settings), own) for task in phase.seen]
         progress.close(phase, row)
         observer.on_task_end(phase, row)
         saver.save(stream=None)
