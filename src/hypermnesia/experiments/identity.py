@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from hypermnesia.experiments.config import ExperimentConfig
-from hypermnesia.methods import METHODS
+from hypermnesia.methods import METHODS, settings_of
 
 _NEUTRAL: dict[str, Any] = {
     "recipe": True,
@@ -15,7 +15,6 @@ _NEUTRAL: dict[str, Any] = {
     "machine": True,
     "train": {"checkpoint_seconds"},
 }
-_OF_SOME_METHODS = ("hypernet", "regularizer", "distillation", "embedding_optimizer")
 
 
 def identity(config: ExperimentConfig) -> str:
@@ -51,8 +50,8 @@ def _fields(config: ExperimentConfig, *, exclude_defaults: bool = False) -> dict
     fields: dict[str, Any] = config.model_dump(
         mode="json", exclude=_NEUTRAL, exclude_defaults=exclude_defaults
     )
-    used = METHODS[config.method].settings
-    return {name: v for name, v in fields.items() if name not in _OF_SOME_METHODS or name in used}
+    used, of_some = METHODS[config.method].settings, settings_of(METHODS)
+    return {name: v for name, v in fields.items() if name not in of_some or name in used}
 
 
 def _flat(fields: dict[str, Any]) -> dict[str, Any]:

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hypermnesia.errors import ConfigError
-from hypermnesia.methods import METHODS
+from hypermnesia.methods import METHODS, settings_of
 
-_SECTIONS = ("hypernet", "regularizer", "distillation", "optimizer", "embedding_optimizer")
 _FIELDS = {"target": ("generated", "head", "train_shared"), "compute": ("precision", "compile")}
 
 
@@ -17,12 +16,11 @@ def refuse_unused(assigned: Mapping[str, Mapping[str, Any]], methods: Sequence[s
 
     A recipe may say more than a method reads, and so may a setting for several methods.
     """
-    read = {name for method in methods for name in METHODS[method].settings}
+    read = settings_of(methods)
     for section, fields in assigned.items():
         for field in fields:
-            reader = section if section in _SECTIONS else field
-            known = section in _SECTIONS or field in _FIELDS.get(section, ())
-            if known and reader not in read:
+            setting = field if field in _FIELDS.get(section, ()) else section
+            if setting in settings_of(METHODS) and setting not in read:
                 raise ConfigError(
                     f"{section}.{field} does nothing for {', '.join(methods)}",
                     got=f"{section}.{field}={fields[field]}",
