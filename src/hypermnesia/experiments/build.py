@@ -59,6 +59,8 @@ def build_method(
         "generated": config.target.generated,
         "head": config.target.head,
         "train_shared": config.target.train_shared,
+        "precision": config.compute.precision,
+        "compile": config.compute.compile,
         "generators": generators,
         "device": device,
     }

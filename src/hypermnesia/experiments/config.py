@@ -27,6 +27,7 @@ from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods.penalty import PenaltySettings
 from hypermnesia.nets import NetSettings
 from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.precision import Precision
 from hypermnesia.regularizers import RegularizerSettings
 from hypermnesia.training.phases import TrainSettings
 
@@ -251,6 +252,18 @@ class TrainConfig(_Section):
         return self
 
 
+class ComputeConfig(_Section):
+    """How training computes; it changes the last digits of the numbers.
+
+    Attributes:
+        precision: number format of the target network's products.
+        compile: train the target network through `torch.compile`.
+    """
+
+    precision: Precision = "float32"
+    compile: StrictBool = False
+
+
 class MachineConfig(_Section):
     """Where a run happens; no part of its identity."""
 
@@ -275,6 +288,7 @@ class ExperimentConfig(_Section):
     optimizer: OptimizerConfig
     embedding_optimizer: OptimizerConfig
     train: TrainConfig
+    compute: ComputeConfig = ComputeConfig()
     penalty: PenaltyConfig = PenaltyConfig()
     distillation: DistillationConfig = DistillationConfig()
     machine: MachineConfig = MachineConfig()

@@ -16,7 +16,7 @@ _SECTIONS = (
     "optimizer",
     "embedding_optimizer",
 )
-_TARGET_FIELDS = ("generated", "head", "train_shared")
+_FIELDS = {"target": ("generated", "head", "train_shared"), "compute": ("precision", "compile")}
 
 
 def refuse_unused(assigned: Mapping[str, Mapping[str, Any]], methods: Sequence[str]) -> None:
@@ -38,5 +38,4 @@ def _reads(method: str, section: str, field: str) -> bool:
     entry = METHODS[method]
     if section in _SECTIONS:
         return section in entry.settings and f"{section}.{field}" not in entry.ignores
-    of_some_methods = section == "target" and field in _TARGET_FIELDS
-    return not of_some_methods or field in entry.settings
+    return field not in _FIELDS.get(section, ()) or field in entry.settings

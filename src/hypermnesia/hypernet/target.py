@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -57,15 +58,19 @@ class Layout:
         return torch.cat([_variance(s).expand(s.numel()) for s in self.shapes.values()])
 
     def split(self, flat: Float[Tensor, " N"]) -> dict[str, Tensor]:
-        """Named parameters from a flat weight vector."""
+        """Named parameters from a flat weight vector.
+
+        Of a vector in bf16, biases and scales are made float32: normalisation wants them so.
+        """
         sizes = [shape.numel() for shape in self.shapes.values()]
         named = dict(zip(self.shapes, torch.split(flat, sizes), strict=True))
-        return {
-            name: part.view(self.shapes[name]) + 1.0
-            if name in self.scales
-            else part.view(self.shapes[name])
-            for name, part in named.items()
-        }
+        return {name: self._shaped(name, part) for name, part in named.items()}
+
+    def _shaped(self, name: str, part: Tensor) -> Tensor:
+        shape = self.shapes[name]
+        if len(shape) < 2:
+            part = part.to(torch.promote_types(part.dtype, torch.float32))
+        return part.view(shape) + 1.0 if name in self.scales else part.view(shape)
 
 
 class Target:
@@ -75,20 +80,27 @@ class Target:
     parameters stay tied.
 
     Args:
-        module: any `nn.Module` that takes a batch and returns a tensor.
+        module: any `nn.Module`; what it takes and returns is the caller's.
         generated: patterns (as of shells) of the names of the parameters to generate.
         head: name of the output layer, whose width follows each task; the last `nn.Linear` by
             default.
+        compile: train through `torch.compile`.
 
     Raises:
         TargetError: no parameter matches, or the module has none.
     """
 
     def __init__(
-        self, module: nn.Module, generated: Sequence[str] = ("*",), head: str | None = None
+        self,
+        module: nn.Module,
+        generated: Sequence[str] = ("*",),
+        head: str | None = None,
+        *,
+        compile: bool = False,
     ) -> None:
         self.module = copy.deepcopy(module)
         self.head = head
+        self._train = torch.compile(self._run) if compile else self._run
         names = [name for name, _ in self.module.named_parameters()]
         self.generated = [n for n in names if any(fnmatch(n, pattern) for pattern in generated)]
         if not self.generated:
@@ -152,48 +164,51 @@ class Target:
     def __call__(
         self,
         weights: Float[Tensor, " N"],
-        x: Tensor,
-        *,
+        *inputs: Tensor,
         layout: Layout,
         buffers: Buffers,
         training: bool,
-    ) -> Tensor:
-        """The module's output on (batch, *sample) inputs with the given weights.
+    ) -> Any:
+        """The module's output, whatever it is, on `inputs` with the given weights.
 
         In training, `buffers` (batch-norm statistics) are brought to what the module leaves.
         """
         self.module.train(training)
         everything = self._parameters(layout, weights) | buffers
-        output: Tensor = functional_call(self.module, everything, (x,))
-        if training:
-            buffers.update({name: everything[name].detach() for name in buffers})
+        if not training:
+            return self._run(everything, inputs)
+        output = self._train(everything, inputs)
+        buffers.update({name: everything[name].detach() for name in buffers})
         return output
+
+    def _run(self, everything: dict[str, Tensor], inputs: tuple[Tensor, ...]) -> Any:
+        return functional_call(self.module, everything, inputs)
 
     def each(
         self,
         weights: Float[Tensor, "tasks N"],
-        x: Tensor,
-        *,
+        *inputs: Tensor,
         layout: Layout,
         buffers: Sequence[Buffers],
-    ) -> Float[Tensor, "tasks batch outputs"]:
-        """Every task's network on the same (batch, *sample) inputs, in one batched call.
+    ) -> Any:
+        """Every task's network on the same inputs, in one batched call.
 
         Args:
             weights: a row for each task.
-            x: inputs that every network sees.
+            inputs: what every network sees.
             layout: shared by these tasks (equal numbers of outputs).
             buffers: of each of the tasks.
+
+        Returns:
+            The module's output, each tensor in it with the tasks in front.
         """
         self.module.train(False)
         stacked = {name: torch.stack([b[name] for b in buffers]) for name in buffers[0]}
 
-        def one(w: Tensor, b: Buffers) -> Tensor:
-            output: Tensor = functional_call(self.module, self._parameters(layout, w) | b, (x,))
-            return output
+        def one(w: Tensor, b: Buffers) -> Any:
+            return functional_call(self.module, self._parameters(layout, w) | b, inputs)
 
-        outputs: Tensor = vmap(one)(weights, stacked)
-        return outputs
+        return vmap(one)(weights, stacked)
 
 
 def _variance(shape: torch.Size) -> Tensor:

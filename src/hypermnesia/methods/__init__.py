@@ -45,8 +45,11 @@ class MethodEntry:
 
 METHODS: Registry[MethodEntry] = Registry("method")
 
-_PLAIN = ("optimizer", "generators", "device", "head")
-_HNET = (*_PLAIN, "hypernet", "regularizer", "embedding_optimizer", "generated", "train_shared")
+_PLAIN = ("optimizer", "generators", "device", "head", "precision")
+_HNET = (
+    *_PLAIN,
+    *("hypernet", "regularizer", "embedding_optimizer", "generated", "train_shared", "compile"),
+)
 _OSWALD = "von Oswald et al. 2020, arXiv 1906.00695"
 _VEN = "van de Ven et al. 2022, Nat. Mach. Intell."
 

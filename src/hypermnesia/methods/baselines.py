@@ -25,6 +25,7 @@ from hypermnesia.methods.base import (
     task_needed,
 )
 from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.precision import Precision, autocast
 from hypermnesia.seeding import Generators
 
 
@@ -41,6 +42,7 @@ class Finetune:
         generators: the streams `head` and `dropout` are used.
         device: where everything lives.
         head: name of the output layer; the last linear layer by default.
+        precision: of the network in training.
         criterion: (scores, columns of the answers) -> scalar loss.
     """
 
@@ -55,6 +57,7 @@ class Finetune:
         generators: Generators,
         device: torch.device,
         head: str | None = None,
+        precision: Precision = "float32",
         criterion: Loss = F.cross_entropy,
     ) -> None:
         self.scenario = Scenario(scenario)
@@ -62,6 +65,7 @@ class Finetune:
         self.network = copy.deepcopy(network).to(device)
         self.settings, self.generators = optimizer, generators
         self.head, self.criterion = head, criterion
+        self.device, self.precision = device, precision
         self.optimizer: Optimizer | None = None
         self.iteration = self.iterations = 0
 
@@ -87,8 +91,8 @@ class Finetune:
         optimizer = cast(Optimizer, self.optimizer)
         self.settings.schedule_step(optimizer, self.iteration, self.iterations)
         self.network.train()
-        with self.generators.as_global("dropout"):
-            scores = self.network(batch.x)
+        with self.generators.as_global("dropout"), autocast(self.precision, self.device):
+            scores = self.network(batch.x).float()
         candidates = scores.masked_fill(~self.scenario.active(batch.task), -torch.inf)
         labels = self.scenario.labels(batch.y, batch.task)
         loss = self._loss(self.criterion(candidates, labels), scores, batch)

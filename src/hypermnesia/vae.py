@@ -1,0 +1,182 @@
+"""Variational autoencoders: networks, bounds on the likelihood, and the loss.
+
+Kingma and Welling 2014 (arXiv 1312.6114); the importance-weighted bound is Burda et al. 2016
+(arXiv 1509.00519), equation 8. The approximate posterior is a Gaussian with a diagonal covariance,
+the prior N(0, I). Everything is in nats, summed over pixels and latents.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hypermnesia.hypernet.network import ACTIVATIONS
+from hypermnesia.seeding import Generators
+
+Likelihood = Literal["bernoulli", "gaussian"]
+
+
+@dataclass(frozen=True)
+class VaeSettings:
+    """Sizes of a variational autoencoder.
+
+    Attributes:
+        encoder: widths of the encoder's hidden layers.
+        decoder: widths of the decoder's hidden layers.
+        latent: number of latents.
+        activation: a name in `ACTIVATIONS`.
+        likelihood: of a pixel given the latents: `bernoulli`, whose logits the decoder gives
+            (pixels in [0, 1]), or `gaussian`, whose means it gives, with variance 1.
+    """
+
+    encoder: tuple[int, ...] = (400, 400)
+    decoder: tuple[int, ...] = (400, 400)
+    latent: int = 100
+    activation: str = "relu"
+    likelihood: Likelihood = "bernoulli"
+
+
+class VaeOutput(NamedTuple):
+    """What a `Vae` makes of a batch; dimensions in front (tasks) are welcome everywhere.
+
+    Attributes:
+        decoded: (samples, batch, pixels) what the decoder gives for each draw of the latents.
+        mean: (batch, latent) of the approximate posterior.
+        log_variance: (batch, latent) of the approximate posterior.
+    """
+
+    decoded: Float[Tensor, "*tasks samples batch pixels"]
+    mean: Float[Tensor, "*tasks batch latent"]
+    log_variance: Float[Tensor, "*tasks batch latent"]
+
+
+class Vae(nn.Module):
+    """Two multilayer perceptrons; an ordinary module, and so a target network.
+
+    Args:
+        sample_shape: shape of a sample.
+        settings: sizes.
+    """
+
+    def __init__(self, sample_shape: Sequence[int], settings: VaeSettings) -> None:
+        super().__init__()
+        self.sample_shape, self.settings = tuple(sample_shape), settings
+        pixels, latent = self.pixels, settings.latent
+        self.encoder = _layers((pixels, *settings.encoder, 2 * latent), settings.activation)
+        self.decoder = _layers((latent, *settings.decoder, pixels), settings.activation)
+
+    @property
+    def pixels(self) -> int:
+        """Number of entries of a sample, and of outputs of the decoder."""
+        return math.prod(self.sample_shape)
+
+    def forward(self, x: Tensor, noise: Float[Tensor, "samples batch latent"]) -> VaeOutput:
+        """Decode `samples` draws of the latents for each of the inputs.
+
+        Args:
+            x: (batch, *sample) inputs.
+            noise: of N(0, 1), which the posterior's mean and spread turn into latents.
+        """
+        mean, log_variance = self.encoder(x.flatten(1)).chunk(2, dim=-1)
+        latents = mean + (log_variance / 2).exp() * noise
+        decoded = self.decoder(latents.flatten(0, 1)).unflatten(0, noise.shape[:2])
+        return VaeOutput(decoded, mean, log_variance)
+
+
+def _layers(widths: Sequence[int], activation: str) -> nn.Sequential:
+    kind = ACTIVATIONS[activation]
+    layers: list[nn.Module] = []
+    for n_in, n_out in pairwise(widths):
+        layers += [nn.Linear(n_in, n_out), kind()]
+    return nn.Sequential(*layers[:-1])
+
+
+def build_vae(settings: VaeSettings, sample_shape: Sequence[int], generators: Generators) -> Vae:
+    """A fresh autoencoder for samples of a shape, drawn from the generator called `vae`."""
+    with generators.as_global("vae"):
+        return Vae(sample_shape, settings)
+
+
+def draw_noise(samples: int, batch: int, latent: int, generator: torch.Generator) -> Tensor:
+    """(samples, batch, latent) noise for `Vae`, on the CPU."""
+    return torch.randn(samples, batch, latent, generator=generator)
+
+
+def bernoulli_log_likelihood(
+    x: Float[Tensor, "batch pixels"], logits: Float[Tensor, "*more batch pixels"]
+) -> Float[Tensor, "*more batch"]:
+    """Σ x log p + (1 - x) log(1 - p) with p = sigmoid(logits): log p(x) for binary pixels."""
+    return (x * logits - F.softplus(logits)).sum(dim=-1)
+
+
+def gaussian_log_likelihood(
+    x: Float[Tensor, "batch pixels"], means: Float[Tensor, "*more batch pixels"]
+) -> Float[Tensor, "*more batch"]:
+    """The log density of N(means, I) at x."""
+    return -0.5 * ((x - means).square().sum(dim=-1) + x.shape[-1] * math.log(2 * math.pi))
+
+
+_LOG_LIKELIHOODS = {"bernoulli": bernoulli_log_likelihood, "gaussian": gaussian_log_likelihood}
+
+
+def pixel_means(decoded: Tensor, likelihood: Likelihood) -> Tensor:
+    """The expected pixels, from what a decoder gives."""
+    return decoded.sigmoid() if likelihood == "bernoulli" else decoded
+
+
+def kl_to_prior(
+    mean: Float[Tensor, "*more latent"], log_variance: Float[Tensor, "*more latent"]
+) -> Float[Tensor, "*more"]:
+    """KL(N(mean, diag exp(log_variance)) || N(0, I)), in closed form."""
+    return 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(dim=-1)
+
+
+def elbo(x: Tensor, output: VaeOutput, likelihood: Likelihood) -> Float[Tensor, "*tasks batch"]:
+    """The evidence lower bound on log p(x) of each sample, averaged over the draws.
+
+    Args:
+        x: the (batch, *sample) inputs that gave `output`.
+        output: of a `Vae`.
+        likelihood: of its settings.
+    """
+    fit = _LOG_LIKELIHOODS[likelihood](x.flatten(1), output.decoded)
+    return fit.mean(dim=-2) - kl_to_prior(output.mean, output.log_variance)
+
+
+def importance_weighted_bound(
+    x: Tensor,
+    noise: Float[Tensor, "samples batch latent"],
+    output: VaeOutput,
+    likelihood: Likelihood,
+) -> Float[Tensor, "*tasks batch"]:
+    """The log of 1/K Σ_k p(x, z_k) / q(z_k | x): tighter with every draw, log p(x) in the end.
+
+    Args:
+        x: the (batch, *sample) inputs that gave `output`.
+        noise: the noise that gave it.
+        output: of a `Vae`.
+        likelihood: of its settings.
+    """
+    log_variance = output.log_variance.unsqueeze(-3)
+    latents = output.mean.unsqueeze(-3) + (log_variance / 2).exp() * noise
+    # log p(z) - log q(z | x); (z - mean) / deviation is the noise.
+    ratio = 0.5 * (noise.square() + log_variance - latents.square()).sum(dim=-1)
+    weights = _LOG_LIKELIHOODS[likelihood](x.flatten(1), output.decoded) + ratio
+    return weights.logsumexp(dim=-2) - math.log(len(noise))
+
+
+def vae_loss(x: Tensor, output: VaeOutput, likelihood: Likelihood) -> Float[Tensor, "*tasks"]:
+    """The mean over samples and pixels of the negative `elbo`, of (batch, *sample) inputs.
+
+    For the Bernoulli likelihood: binary cross-entropy averaged over pixels, plus the divergence
+    summed over latents and divided by the number of pixels (von Oswald et al. 2020, public code).
+    """
+    return -elbo(x, output, likelihood).mean(dim=-1) / output.decoded.shape[-1]
