@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -17,17 +18,23 @@ from hypermnesia.regularizers import RegularizerSettings
 from hypermnesia.seeding import Generators
 
 
-def build_method(spec: Spec, kind: str, precision: Precision = "float32") -> HypernetMethod:
-    """`hnet` as the recipe says, before its first task.
+def build_method(
+    spec: Spec,
+    kind: str,
+    precision: Precision = "float32",
+    method: Callable[..., HypernetMethod] = HypernetMethod,
+) -> HypernetMethod:
+    """A method as the recipe says, before its first task.
 
     Args:
         spec: sizes and device.
         kind: a name in `hypermnesia.regularizers.REGULARIZERS`.
         precision: of the target network and the head in training.
+        method: `hnet` or one that builds on it.
     """
     config, generators = spec.config(), Generators(0)
     net = NetSettings(config.target.net, config.target.hidden)
-    return HypernetMethod(
+    return method(
         build_net(net, spec.shape(), spec.outputs, generators),
         "task",
         hypernet=HypernetSettings(**dict(config.hypernet)),

@@ -9,6 +9,9 @@ import pytest
 import torch
 from hypothesis import settings
 
+from hypermnesia.methods import METHODS, MethodEntry
+from problems import Confident
+
 torch.set_num_threads(1)
 settings.register_profile("hypermnesia", deadline=None, derandomize=True)
 settings.load_profile("hypermnesia")
@@ -29,6 +32,17 @@ def double() -> None:
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def confident(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A method that is trained once, `confident`, among those there are."""
+    scenarios = Confident.answers
+    settings = METHODS["separate"].settings
+    entry = MethodEntry(
+        "confident", "the surest network", "-", scenarios, Confident, settings, "once"
+    )
+    monkeypatch.setitem(METHODS._entries, "confident", entry)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -10,6 +10,7 @@ from hypermnesia.data.stream import BatchStream, each_once
 from hypermnesia.data.types import Batch, Part
 from hypermnesia.distillation import DistillationSettings
 from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.inference import EntropySettings
 from hypermnesia.methods import METHODS, Method, Prediction, TaskSpec
 from hypermnesia.methods.base import answered
 from hypermnesia.methods.baselines import Separate
@@ -60,6 +61,7 @@ def build(name: str, scenario: str = "task", **changes: object) -> Method:
         "train_shared": False,
         "precision": "float32",
         "compile": False,
+        "inference": EntropySettings(),
     }
     assert changes.keys() <= settings.keys(), changes.keys() - settings.keys()
     settings |= changes

@@ -10,7 +10,7 @@ BAD = {
     "split-digits --method hnet,hnet": "named once",
     "split-digits --method hnet,finetune --name x": "--name names one",
     "split-digits --scenario clas": "did you mean 'class'",
-    "split-digits --scenario class": "methods for it: finetune, joint",
+    "split-digits --scenario class": "the method hnet works in the scenarios task",
     "split-digits --recipe papre": "recipe of split-digits",
     "split-digits --seeds 2-0": "0-2 or 0,3,5-7",
     "split-digits --tasks 0": "data.tasks",

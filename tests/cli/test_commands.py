@@ -25,14 +25,37 @@ def test_a_run_ends_in_tables_and_a_folder(tmp_path, capsys):
         assert text in captured.out
     assert "seed 1" in captured.err
     summary = json.loads((tmp_path / "runs/split-digits_hnet_task/summary.json").read_text())
-    assert summary["acc"]["n"] == 2
-    assert set(summary["acc"]["values"]) == {"0", "1"}
-    assert summary["task_inference"] == {
+    figures = summary["scenarios"]["task"]
+    assert figures["acc"]["n"] == 2
+    assert set(figures["acc"]["values"]) == {"0", "1"}
+    assert figures["task_inference"] == {
         "mean": None,
         "sem": None,
         "n": 0,
         "values": {"0": None, "1": None},
     }
+
+
+@pytest.mark.usefixtures("confident")
+def test_one_training_is_shown_in_the_scenario_asked_for_or_in_all(capsys):
+    command = ["run", "split-digits", "--method", "confident,finetune", *SHORT]
+    assert main(command) == 0
+    captured = capsys.readouterr()
+    assert "task 2 learned, on all seen: task " in captured.err
+    for text in ("confident in task: ", "confident in class: ", "finetune: ", "best, changed\n"):
+        assert text in captured.out
+    rows = [line.split()[:2] for line in captured.out.splitlines()]
+    assert ["method", "scenario"] in rows
+    assert [row for row in rows if row[:1] == ["confident"] and row[1] != "in"] == [
+        ["confident", "task"],
+        ["confident", "domain"],
+        ["confident", "class"],
+    ]
+    assert main([*command, "--scenario", "CIL"]) == 0
+    captured = capsys.readouterr()
+    assert "confident seed" not in captured.err
+    assert "split-digits, class scenario, recipe best" in captured.out
+    assert "confident in task" not in captured.out
 
 
 def test_a_finished_run_is_shown_again_without_training(tmp_path, capsys):
@@ -77,7 +100,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_ends_the_same(tmp_path, capsys
         assert main([*command, "--name", "cut"]) == 130
     assert capsys.readouterr().err.endswith("go on with: hypermnesia resume runs/cut\n")
     assert main(["resume", "runs/cut"]) == 0
-    for name in ("weights.safetensors", "accuracy_matrix.csv", "metrics.jsonl"):
+    for name in ("weights.safetensors", "accuracy_matrix_task.csv", "metrics.jsonl"):
         whole, cut = (tmp_path / "runs" / run / "seed-0" / name for run in ("whole", "cut"))
         assert whole.read_bytes() == cut.read_bytes()
 

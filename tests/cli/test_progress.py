@@ -21,7 +21,7 @@ def watch_ten_updates(observer):
     observer.on_resume(4, ["step-5: damaged"])
     for iteration in range(5, 11):
         observer.on_update(PHASE, iteration, METRICS)
-    observer.on_task_end(PHASE, [Evaluation(87.5, None)])
+    observer.on_task_end(PHASE, {"task": [Evaluation(87.5, None)]})
 
 
 def test_lines(capsys):
@@ -30,7 +30,7 @@ def test_lines(capsys):
     assert lines[0] == "hnet seed 0: went on without step-5: damaged"
     assert lines[1] == "hnet seed 0: resumed at iteration 4 of 20"
     assert "5/20 task 1/2 (50%) loss 0.5000 acc 75.0%" in lines[2]
-    assert lines[-1] == "hnet seed 0: task 1 learned, 87.50% on all seen"
+    assert lines[-1] == "hnet seed 0: task 1 learned, on all seen: task 87.50%"
     assert len(lines) == 2 + 6 + 1
 
 
@@ -52,5 +52,5 @@ def test_bar():
         watch_ten_updates(BarProgress(bar, "hnet seed 0"))
         (task,) = bar.tasks
         assert (task.completed, task.total) == (10, 20)
-        assert task.fields["status"] == "task 1 learned, 87.50% on all seen"
+        assert task.fields["status"] == "task 1 learned, on all seen: task 87.50%"
     assert "resumed at iteration 4" in text.getvalue()

@@ -13,6 +13,6 @@ def test_split_mnist_is_learned_and_kept(real_data: Path, tmp_path: Path) -> Non
     folders = ["--data-dir", str(real_data), "--out", str(tmp_path), "--threads", "1"]
     assert main([*arguments, *folders]) == 0
     summary = json.loads((tmp_path / "split-mnist_hnet_task" / "summary.json").read_text())
-    assert summary["acc"]["mean"] >= 97.5
-    assert summary["bwt"]["mean"] >= -1.0
+    assert summary["scenarios"]["task"]["acc"]["mean"] >= 97.5
+    assert summary["scenarios"]["task"]["bwt"]["mean"] >= -1.0
     assert summary["compression"]["mean"] <= 0.98

@@ -38,18 +38,20 @@ def test_what_a_run_leaves(tmp_path):
     (summary,) = run(place, small(seeds=(0, 1)))
     path = tmp_path / "split-digits_finetune_task"
     assert summary.folder.path == path
-    names = {"config.yaml", "environment.json", "summary.json", "accuracy_matrix.csv"}
+    names = {"config.yaml", "environment.json", "summary.json", "accuracy_matrix_task.csv"}
     assert names <= {file.name for file in path.iterdir()}
     stored = json.loads((path / "summary.json").read_text())
-    assert stored == {"evaluated_on": "test", **summary.figures}
-    values = stored["acc"]["values"]
+    scenarios = {"scenarios": summary.scenarios}
+    assert stored == {"evaluated_on": "test", **scenarios, **summary.figures}
+    acc = stored["scenarios"]["task"]["acc"]
+    values = acc["values"]
     results = [read_result(summary.folder.seed(s), summary.config, s) for s in (0, 1)]
-    matrices = [result.accuracy for result in results]
+    matrices = [result.accuracy["task"] for result in results]
     assert [values["0"], values["1"]] == [float(m[-1].mean()) for m in matrices]
-    assert stored["acc"]["mean"] == pytest.approx(np.mean(list(values.values())))
-    assert stored["acc"]["sem"] == pytest.approx(abs(values["0"] - values["1"]) / 2)
+    assert acc["mean"] == pytest.approx(np.mean(list(values.values())))
+    assert acc["sem"] == pytest.approx(abs(values["0"] - values["1"]) / 2)
     assert len(stored["seconds_per_iteration"]["values"]["0"]) == 2
-    np.testing.assert_array_equal(summary.matrix, np.mean(matrices, axis=0))
+    np.testing.assert_array_equal(summary.matrices["task"], np.mean(matrices, axis=0))
     environment = json.loads((path / "environment.json").read_text())
     assert {"python", "torch", "numpy", "commit", "cpu", "cores", "threads"} <= set(environment)
     assert environment["device"] == "cpu"
@@ -59,6 +61,25 @@ def test_what_a_run_leaves(tmp_path):
         assert json.loads(file.metadata()["state"])
 
 
+def test_a_method_that_is_trained_once_leaves_figures_of_every_scenario(tmp_path, confident):
+    watch = Counter()
+    asked = [small(method="confident", scenario=name) for name in ("task", "class")]
+    assert asked[0] == asked[1]
+    for config in asked:
+        (summary,) = run(Place(tmp_path), config, watch=watch)
+    assert watch.trained == [("confident", 0)]
+    assert summary.folder.path == tmp_path / "split-digits_confident_all"
+    assert list(summary.scenarios) == ["task", "domain", "class"]
+    result = read_result(summary.folder.seed(0), summary.config, 0)
+    assert result.inference.keys() == result.confusion.keys() == {"domain", "class"}
+    for folder in (summary.folder, summary.folder.seed(0)):
+        for name in summary.scenarios:
+            assert folder.matrix(name).is_file()
+    inferred = summary.scenarios["class"]["task_inference"]["mean"]
+    assert inferred >= summary.scenarios["class"]["acc"]["mean"]
+    assert summary.scenarios["task"]["task_inference"]["mean"] is None
+
+
 def test_finished_seeds_are_kept_and_missing_ones_run(tmp_path):
     place, watch = Place(tmp_path), Counter()
     run(place, small(seeds=(0,)), watch=watch)
@@ -66,7 +87,7 @@ def test_finished_seeds_are_kept_and_missing_ones_run(tmp_path):
     (summary,) = run(place, small(seeds=(0, 1)), watch=watch)
     assert watch.trained == [("finetune", 0), ("finetune", 1)]
     assert (summary.folder.seed(0).result).read_bytes() == before
-    assert summary.figures["acc"]["n"] == 2
+    assert summary.scenarios["task"]["acc"]["n"] == 2
     (again,) = run(place, small(seeds=(1,)), watch=watch)
     assert len(watch.trained) == 2
     assert again.figures == summary.figures
@@ -83,7 +104,7 @@ def test_resume_finishes_every_seed_with_the_same_numbers(tmp_path):
     watch = Counter()
     cut = resume(tmp_path / "cut", watch)
     assert watch.trained == [("hnet", 1), ("hnet", 2)]
-    assert cut.figures["acc"] == whole.figures["acc"]
+    assert cut.scenarios == whole.scenarios
     for seed in (0, 1, 2):
         ours, theirs = cut.folder.seed(seed), whole.folder.seed(seed)
         assert ours.weights.read_bytes() == theirs.weights.read_bytes()
@@ -120,7 +141,7 @@ def test_a_damaged_result_is_an_error_with_the_cure(tmp_path):
     with pytest.raises(RunError, match="delete it and resume"):
         resume(summary.folder.path, Counter())
     summary.folder.seed(0).result.unlink()
-    assert resume(summary.folder.path, Counter()).figures["acc"] == summary.figures["acc"]
+    assert resume(summary.folder.path, Counter()).scenarios == summary.scenarios
 
 
 def test_overwriting_with_the_same_configuration_begins_only_its_seeds_anew(tmp_path):
@@ -130,7 +151,7 @@ def test_overwriting_with_the_same_configuration_begins_only_its_seeds_anew(tmp_
     (again,) = run(Place(tmp_path, overwrite=True), small(seeds=(0, 1)), watch=watch)
     assert [seed for _, seed in watch.trained] == [0, 1, 2, 0, 1]
     assert again.folder.seed(2).result.read_bytes() == kept
-    assert again.figures["acc"] == first.figures["acc"]
+    assert again.scenarios == first.scenarios
 
 
 def test_a_file_where_a_seed_goes_is_an_error_with_its_name(tmp_path):
@@ -147,7 +168,7 @@ def test_a_lost_diary_does_not_keep_a_run_from_going_on(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(Place(tmp_path, "cut"), small(), watch=Counter(broken=0))
     (tmp_path / "cut/seed-0/metrics.jsonl").unlink()
-    assert resume(tmp_path / "cut", Counter()).figures["acc"]["n"] == 1
+    assert resume(tmp_path / "cut", Counter()).scenarios["task"]["acc"]["n"] == 1
 
 
 def test_going_on_elsewhere_is_noted_and_warned_about(tmp_path, caplog):

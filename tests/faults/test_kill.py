@@ -71,9 +71,8 @@ def figures(folder: Path) -> dict[str, object]:
     """Everything that must not depend on the interruptions: all but times and memory."""
     run = folder / "split-digits_hnet_task"
     summary = json.loads((run / "summary.json").read_text())
-    kept = ("acc", "during", "bwt", "forgetting", "compression")
-    result: dict[str, object] = {key: summary[key] for key in kept}
-    for path in sorted(run.rglob("accuracy_matrix.csv")):
+    result: dict[str, object] = {key: summary[key] for key in ("scenarios", "compression")}
+    for path in sorted(run.rglob("accuracy_matrix_task.csv")):
         result[str(path.relative_to(run))] = path.read_text()
     for path in sorted(run.rglob("weights.safetensors")):
         result[str(path.relative_to(run))] = hashlib.sha256(path.read_bytes()).hexdigest()

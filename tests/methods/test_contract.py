@@ -18,7 +18,19 @@ from hypermnesia.seeding import Generators
 from hypermnesia.training.pack import pack, unpack
 from problems import CPU, Confident, batches, blobs, build, learn, small_net
 
-CASES = [(name, scenario) for name in METHODS for scenario in METHODS[name].scenarios]
+CASES = [
+    (name, scenario)
+    for name in METHODS
+    for scenario in (("task",) if METHODS[name].trained == "once" else METHODS[name].scenarios)
+]
+
+
+@pytest.mark.parametrize(("name", "scenario"), CASES)
+def test_it_answers_where_its_entry_says(name: str, scenario: str) -> None:
+    entry = METHODS[name]
+    once = entry.trained == "once"
+    method = build(name, "task" if once else scenario)
+    assert method.answers == (entry.scenarios if once else (scenario,))
 
 
 @pytest.mark.parametrize(("name", "scenario"), CASES)
@@ -89,7 +101,7 @@ def test_promises_hold_in_the_other_scenarios_too(monkeypatch, broken, promise) 
         check_method(confident)
 
 
-@pytest.mark.parametrize("name", list(METHODS))
+@pytest.mark.parametrize("name", [n for n in METHODS if METHODS[n].trained == "each"])
 def test_a_scenario_that_it_does_not_answer_in_is_refused(name: str) -> None:
     method = build(name)
     learn(method, blobs(0), 2)

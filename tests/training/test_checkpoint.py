@@ -175,7 +175,8 @@ def nested(depth: int) -> Any:
     "changes",
     [
         {"format": 0},
-        {"format": 2},
+        {"format": 1},
+        {"format": 3},
         {"format": None},
         {"step": "2"},
         {"tensors": None},

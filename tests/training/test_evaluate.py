@@ -45,20 +45,20 @@ def test_task_scenario_gives_the_task_and_counts_within_the_head(batch_size: int
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 100])
 def test_class_scenario_counts_over_all_classes(batch_size: int) -> None:
     method, told = answering("class", [2, 3, 4, 0, 1], [1, 1, 1, 0, 0])
-    assert evaluate(method, PART, "class", batch_size) == Evaluation(60.0, 60.0)
+    assert evaluate(method, PART, "class", batch_size) == Evaluation(60.0, 60.0, (2, 3))
     assert set(told) == {None}
 
 
 def test_a_scenario_of_its_own_is_asked_for_whatever_the_training() -> None:
     method, told = answering("domain", [0, 1, 2, 0, 1], [0, 1, 0, 1, 0])
     method.scenario = Scenario("task", (2, 3))
-    assert evaluate(method, PART, "domain") == Evaluation(100.0, 40.0)
+    assert evaluate(method, PART, "domain") == Evaluation(100.0, 40.0, (3, 2))
     assert set(told) == {None}
 
 
 def test_domain_scenario_shares_labels_whichever_task_answers() -> None:
     method, told = answering("domain", [0, 1, 2, 0, 1], [0, 1, 0, 1, 0])
-    assert evaluate(method, PART, "domain") == Evaluation(100.0, 40.0)
+    assert evaluate(method, PART, "domain") == Evaluation(100.0, 40.0, (3, 2))
     assert set(told) == {None}
 
 

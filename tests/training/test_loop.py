@@ -15,7 +15,7 @@ from hypermnesia.data.types import Batch, Task, place
 from hypermnesia.errors import ConfigError, RunError
 from hypermnesia.methods.base import Method, TaskSpec
 from hypermnesia.seeding import Generators
-from hypermnesia.training import Evaluation, Observer, Phase, TrainSettings, train
+from hypermnesia.training import Observer, Phase, Rows, TrainSettings, train
 from hypermnesia.training.phases import make_phases
 
 
@@ -23,7 +23,7 @@ class Heard(Observer):
     def __init__(self) -> None:
         self.total = 0
         self.updates: list[tuple[int, int]] = []
-        self.rows: list[tuple[int, int]] = []
+        self.rows: list[tuple[int, str, int]] = []
 
     def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:
         self.total = total_iterations
@@ -31,8 +31,8 @@ class Heard(Observer):
     def on_update(self, phase: Phase, iteration: int, metrics: object) -> None:
         self.updates.append((phase.index, iteration))
 
-    def on_task_end(self, phase: Phase, row: Sequence[Evaluation]) -> None:
-        self.rows.append((phase.row, len(row)))
+    def on_task_end(self, phase: Phase, rows: Rows) -> None:
+        self.rows += [(phase.row, name, len(row)) for name, row in rows.items()]
 
 
 def test_the_stand_in_is_a_method() -> None:
@@ -44,10 +44,12 @@ def test_tasks_are_learned_in_turn_and_the_lower_triangle_is_filled(tmp_path: Pa
     result = run.go()
     assert run.method.specs == [TaskSpec(2, 30)] * 3
     assert run.method.ended == 3
-    filled = ~np.isnan(result.accuracy)
+    accuracy = result.accuracy["task"]
+    filled = ~np.isnan(accuracy)
     np.testing.assert_array_equal(filled, np.tril(np.ones((3, 3), dtype=bool)))
-    assert np.nanmin(result.accuracy) > 90
-    assert result.inference is None
+    assert np.nanmin(accuracy) > 90
+    assert result.accuracy.keys() == {"task"}
+    assert result.inference == result.confusion == {}
     assert len(result.seconds_per_iteration) == 3
     assert 0 < sum(result.seconds_per_iteration) * 30 < result.seconds
     assert result.peak_memory_mb > 1
@@ -59,10 +61,31 @@ def test_a_joint_run_is_one_phase_and_fills_the_last_row(tmp_path: Path) -> None
     result = run.go()
     assert run.method.specs == [TaskSpec(2, 60)] * 3
     assert run.method.ended == 1
-    assert np.isnan(result.accuracy[:2]).all()
-    assert not np.isnan(result.accuracy[2]).any()
-    assert result.inference is not None
+    accuracy = result.accuracy["class"]
+    assert np.isnan(accuracy[:2]).all()
+    assert not np.isnan(accuracy[2]).any()
+    confusion = result.confusion["class"]
+    assert confusion.sum(axis=1).tolist() == [14, 14, 14]
+    np.testing.assert_allclose(result.inference["class"][2], np.diag(confusion) / 14 * 100)
     assert len(result.seconds_per_iteration) == 1
+
+
+def test_one_training_is_measured_in_every_scenario_that_it_answers_in(tmp_path: Path) -> None:
+    run = Run(tmp_path, iterations=30, tasks=make_tasks(3))
+    run.method.answers = ("task", "domain", "class")
+    result = run.go()
+    assert len(result.seconds_per_iteration) == 3
+    assert result.accuracy.keys() == {"task", "domain", "class"}
+    alone = Run(tmp_path / "alone", iterations=30, tasks=make_tasks(3)).go()
+    np.testing.assert_array_equal(result.accuracy["task"], alone.accuracy["task"])
+    assert result.inference.keys() == result.confusion.keys() == {"domain", "class"}
+    for name in ("domain", "class"):
+        filled = ~np.isnan(result.accuracy[name])
+        np.testing.assert_array_equal(filled, np.tril(np.ones((3, 3), dtype=bool)))
+    inferred = np.diag(result.confusion["class"]) / 14 * 100
+    np.testing.assert_allclose(inferred, result.inference["class"][2])
+    # An answer over all classes is right only if its task is.
+    assert (result.accuracy["class"][2] <= inferred).all()
 
 
 def test_observers_hear_everything_in_order() -> None:
@@ -72,7 +95,7 @@ def test_observers_hear_everything_in_order() -> None:
     train(method, tasks, settings=settings, generators=generators, observer=heard, device=CPU)
     assert heard.total == 4
     assert heard.updates == [(0, 1), (0, 2), (1, 1), (1, 2)]
-    assert heard.rows == [(0, 1), (1, 2)]
+    assert heard.rows == [(0, "task", 1), (1, "task", 2)]
 
 
 @pytest.mark.parametrize("trains_on", ["task", "all"])
@@ -102,6 +125,7 @@ def test_log_lines(tmp_path: Path) -> None:
     assert [line["kind"] for line in lines] == ["update", "update", "evaluation"] * 2
     assert lines[3].keys() == {"kind", "task", "iteration", "loss", "accuracy"}
     assert (lines[3]["task"], lines[3]["iteration"]) == (1, 1)
+    assert lines[5]["scenario"] == "task"
     assert len(lines[5]["accuracy"]) == 2
     assert lines[5]["inference"] is None
 
@@ -110,8 +134,8 @@ def test_evaluates_on_validation_when_told(tmp_path: Path) -> None:
     tasks = [
         replace(task, validation=replace(task.test, y=1 - task.test.y)) for task in make_tasks()
     ]
-    on_test = Run(tmp_path / "a", tasks=tasks).go().accuracy
-    on_validation = Run(tmp_path / "b", tasks=tasks, evaluate_on="validation").go().accuracy
+    on_test = Run(tmp_path / "a", tasks=tasks).go().accuracy["task"]
+    on_validation = Run(tmp_path / "b", tasks=tasks, evaluate_on="validation").go().accuracy["task"]
     np.testing.assert_allclose(on_validation, 100 - on_test)
 
 

@@ -30,8 +30,13 @@ def test_what_is_not_finite_is_null(tmp_path: Path) -> None:
     log = MetricsLog(tmp_path / "log")
     log.on_start(TASKS, 10)
     log.on_update(PHASE, 1, {"loss": torch.tensor(float("nan")), "r": torch.tensor(1e400)})
-    log.on_task_end(PHASE, [Evaluation(50.0, 100.0), Evaluation(25.0, 75.0)])
-    update, evaluation = lines(log.path)
+    rows = {
+        "task": [Evaluation(60.0, None), Evaluation(70.0, None)],
+        "class": [Evaluation(50.0, 100.0, (4, 0)), Evaluation(25.0, 75.0, (1, 3))],
+    }
+    log.on_task_end(PHASE, rows)
+    update, given, evaluation = lines(log.path)
+    assert (given["scenario"], given["inference"]) == ("task", None)
     assert (update["loss"], update["r"]) == (None, None)
     assert (evaluation["accuracy"], evaluation["inference"]) == ([50.0, 25.0], [100.0, 75.0])
 

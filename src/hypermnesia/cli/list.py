@@ -49,10 +49,10 @@ def _methods() -> tuple[Sequence[str], Rows]:
     from hypermnesia.methods import METHODS
 
     rows = [
-        (m.name, ", ".join(m.scenarios), m.summary, m.source)
+        (m.name, ", ".join(m.scenarios), m.trained, m.summary, m.source)
         for m in map(METHODS.__getitem__, METHODS)
     ]
-    return ("method", "scenarios", "what it is", "source"), rows
+    return ("method", "scenarios", "trained", "what it is", "source"), rows
 
 
 def _recipes() -> tuple[Sequence[str], Rows]:

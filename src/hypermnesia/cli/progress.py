@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from statistics import fmean
 
 import typer
 from rich.console import Console
@@ -15,7 +16,7 @@ from torch import Tensor
 from hypermnesia.data.types import Task
 from hypermnesia.experiments.config import ExperimentConfig
 from hypermnesia.experiments.run import Watch
-from hypermnesia.training.evaluate import Evaluation
+from hypermnesia.training.evaluate import Rows
 from hypermnesia.training.observer import Observer
 from hypermnesia.training.phases import Phase
 
@@ -98,9 +99,9 @@ class LineProgress(_Reader):
         left = f"{self.seconds_left():.0f} s left"
         self.say(f"{self.title}: {self.done}/{self.total} {status} {left}")
 
-    def on_task_end(self, phase: Phase, row: Sequence[Evaluation]) -> None:
-        """Print the accuracy of each task seen."""
-        self.say(f"{self.title}: {_row(phase, row)}")
+    def on_task_end(self, phase: Phase, rows: Rows) -> None:
+        """Print the mean accuracy on the tasks seen."""
+        self.say(f"{self.title}: {_learned(phase, rows)}")
 
 
 class BarProgress(_Reader):
@@ -127,11 +128,11 @@ class BarProgress(_Reader):
         """Print above the bar."""
         self.bar.console.print(line, markup=False, highlight=False)
 
-    def on_task_end(self, phase: Phase, row: Sequence[Evaluation]) -> None:
+    def on_task_end(self, phase: Phase, rows: Rows) -> None:
         """Show the mean accuracy on the tasks seen."""
-        self.report(_row(phase, row))
+        self.report(_learned(phase, rows))
 
 
-def _row(phase: Phase, row: Sequence[Evaluation]) -> str:
-    mean = sum(evaluation.accuracy for evaluation in row) / len(row)
-    return f"task {phase.row + 1} learned, {mean:.2f}% on all seen"
+def _learned(phase: Phase, rows: Rows) -> str:
+    means = (f"{name} {fmean(each.accuracy for each in row):.2f}%" for name, row in rows.items())
+    return f"task {phase.row + 1} learned, on all seen: {', '.join(means)}"

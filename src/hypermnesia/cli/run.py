@@ -16,8 +16,12 @@ def run_command(
         list[str], typer.Option(help="One, or several with commas; see `list methods`.")
     ] = ["hnet"],  # noqa: B006 (typer reads the default, nothing changes it)
     scenario: Annotated[
-        str, typer.Option(help="task, domain or class; CL1, TIL, 1 and so on do as well.")
-    ] = "task",
+        str | None,
+        typer.Option(
+            help="task (the default), domain or class; CL1, TIL, 1 and so on do as well. A method "
+            "that is trained once for all of them shows the one asked for, or all if none was."
+        ),
+    ] = None,
     seeds: Annotated[str, typer.Option(help="For example 0-2 or 0,3,5-7.")] = "0",
     recipe: Annotated[
         str | None, typer.Option(help="See `list recipes`; the benchmark's default otherwise.")
@@ -54,14 +58,16 @@ def run_command(
     """
     from hypermnesia.cli.session import train_and_show  # torch is slow to import
     from hypermnesia.data.files import given_folder
+    from hypermnesia.data.scenarios import scenario_name
     from hypermnesia.experiments.resolve import Request, resolve
     from hypermnesia.experiments.run import Place, run_all
 
     folder = given_folder(data_dir)
+    asked = None if scenario is None else scenario_name(scenario)
     request = Request(
         benchmark,
         methods=[part.strip() for text in method for part in text.split(",")],
-        scenario=scenario,
+        scenario=asked or "task",
         seeds=parse_seeds(seeds),
         recipe=recipe,
         assignments=[*(assignments or ()), *_compute(precision, compiled)],
@@ -77,7 +83,7 @@ def run_command(
     configs = resolve(request)
     place = Place(out, name, overwrite)
     folders = [place.folder(config) for config in configs]
-    train_and_show(folders, lambda watch: run_all(configs, place, watch))
+    train_and_show(folders, lambda watch: run_all(configs, place, watch), asked)
 
 
 def _compute(precision: str | None, compiled: bool) -> list[str]:

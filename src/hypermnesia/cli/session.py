@@ -10,14 +10,19 @@ import typer
 
 from hypermnesia.cli.progress import watching
 from hypermnesia.cli.tables import show
+from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.experiments.results import RunSummary
 from hypermnesia.experiments.run import Watch
 from hypermnesia.experiments.run_folder import RunFolder
 from hypermnesia.training.resources import keep_freed_memory
 
 
-def train_and_show(folders: Sequence[Path], work: Callable[[Watch], Sequence[RunSummary]]) -> None:
-    """Do the `work` that fills `folders`, then show what came out."""
+def train_and_show(
+    folders: Sequence[Path],
+    work: Callable[[Watch], Sequence[RunSummary]],
+    scenario: ScenarioName | None = None,
+) -> None:
+    """Do the `work` that fills `folders`, then show what came out, in `scenario` or in all."""
     keep_freed_memory()
     try:
         with watching() as watch:
@@ -25,7 +30,7 @@ def train_and_show(folders: Sequence[Path], work: Callable[[Watch], Sequence[Run
     except KeyboardInterrupt:
         typer.echo(_how_to_go_on(folders), err=True)
         raise typer.Exit(130) from None
-    show(summaries)
+    show(summaries, scenario)
 
 
 def _how_to_go_on(folders: Sequence[Path]) -> str:

@@ -10,8 +10,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.experiments.config import ExperimentConfig
 from hypermnesia.experiments.results import RunSummary
+
+Row = tuple[RunSummary, ScenarioName]
 
 _WIDEST = 12  # tasks in a matrix that is shown; a larger one is in its file
 _COLUMNS = (
@@ -40,14 +43,20 @@ def console() -> Console:
     return found
 
 
-def show(summaries: Sequence[RunSummary]) -> None:
-    """The accuracy matrix of each run, then one table that compares them."""
+def show(summaries: Sequence[RunSummary], scenario: ScenarioName | None = None) -> None:
+    """The accuracy matrices of the runs, then one table that compares them.
+
+    Args:
+        summaries: the runs.
+        scenario: the one to show of a run that has several; None for all.
+    """
     out = console()
-    for summary in summaries:
-        _show_matrix(out, summary)
+    rows = [(s, name) for s in summaries for name in s.scenarios if scenario in (None, name)]
+    for summary, name in rows:
+        _show_matrix(out, summary, name)
     # A title of the table itself would be folded to the table's width.
-    out.print(_title(summaries), style="italic", soft_wrap=True)
-    out.print(_comparison(summaries))
+    out.print(_title(rows), style="italic", soft_wrap=True)
+    out.print(_comparison(rows))
     out.print("\n" + _FORMULAS, style="dim")
     for summary in summaries:
         out.print(f"{summary.config.method}: {summary.folder.path}", soft_wrap=True)
@@ -61,23 +70,29 @@ def cell(figure: dict[str, Any], digits: int) -> str:
     return f"{text}±{figure['sem']:.{digits}f}" if figure["sem"] else text
 
 
-def _comparison(summaries: Sequence[RunSummary]) -> Table:
-    columns = [c for c in _COLUMNS if any(s.figures[c[1]]["n"] for s in summaries)]
+def _comparison(rows: Sequence[Row]) -> Table:
+    figures = [summary.figures | summary.scenarios[name] for summary, name in rows]
+    columns = [c for c in _COLUMNS if any(each[c[1]]["n"] for each in figures)]
+    several = len({name for _, name in rows}) > 1
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-    table.add_column("method", no_wrap=True)
+    for heading in ("method", *(["scenario"] if several else [])):
+        table.add_column(heading, no_wrap=True)
     for heading, _, _ in columns:
         table.add_column(heading, justify="right", overflow="fold")
     table.add_column("n", justify="right")
-    for summary in summaries:
-        cells = [cell(summary.figures[key], digits) for _, key, digits in columns]
-        table.add_row(summary.config.method, *cells, str(summary.figures["acc"]["n"]))
+    for (summary, name), each in zip(rows, figures, strict=True):
+        names = [summary.config.method, *([name] if several else [])]
+        cells = [cell(each[key], digits) for _, key, digits in columns]
+        table.add_row(*names, *cells, str(each["acc"]["n"]))
     return table
 
 
-def _title(summaries: Sequence[RunSummary]) -> str:
-    first = summaries[0].config
-    changed = ", changed" if any(s.config.recipe.changed for s in summaries) else ""
-    parts = [first.benchmark, f"{first.scenario} scenario", f"recipe {first.recipe.name}{changed}"]
+def _title(rows: Sequence[Row]) -> str:
+    first, scenarios = rows[0][0].config, {name for _, name in rows}
+    changed = ", changed" if any(s.config.recipe.changed for s, _ in rows) else ""
+    parts = [first.benchmark, f"recipe {first.recipe.name}{changed}"]
+    if len(scenarios) == 1:
+        parts.insert(1, f"{rows[0][1]} scenario")
     if first.data.evaluate_on != "test":
         parts.append(_accuracy(first))
     return ", ".join(parts)
@@ -87,20 +102,21 @@ def _accuracy(config: ExperimentConfig) -> str:
     return "accuracy" if config.data.evaluate_on == "test" else "validation accuracy"
 
 
-def _show_matrix(out: Console, summary: RunSummary) -> None:
-    tasks = len(summary.matrix)
-    config, seeds = summary.config, summary.figures["acc"]["n"]
-    title = (
-        f"{config.method}: {_accuracy(config)} %, mean of {seeds} seed{'s' if seeds != 1 else ''}"
-    )
+def _show_matrix(out: Console, summary: RunSummary, scenario: ScenarioName) -> None:
+    config, matrix = summary.config, summary.matrices[scenario]
+    tasks, seeds = len(matrix), summary.scenarios[scenario]["acc"]["n"]
+    which = f" in {scenario}" if len(summary.scenarios) > 1 else ""
+    many = "s" if seeds != 1 else ""
+    title = f"{config.method}{which}: {_accuracy(config)} %, mean of {seeds} seed{many}"
     if tasks > _WIDEST:
-        out.print(f"{title}: {tasks} tasks, in {summary.folder.matrix}", soft_wrap=True)
+        file = summary.folder.matrix(scenario)
+        out.print(f"{title}: {tasks} tasks, in {file}", soft_wrap=True)
         return
     out.print(title, style="italic", soft_wrap=True)
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("after")
     for j in range(1, tasks + 1):
         table.add_column(f"task {j}", justify="right")
-    for i, row in enumerate(summary.matrix, start=1):
+    for i, row in enumerate(matrix, start=1):
         table.add_row(f"task {i}", *("" if math.isnan(v) else f"{v:.2f}" for v in row))
     out.print(table)

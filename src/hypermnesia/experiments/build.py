@@ -15,7 +15,9 @@ from hypermnesia.data.types import Task
 from hypermnesia.distillation import DistillationSettings
 from hypermnesia.errors import ConfigError, HypermnesiaError
 from hypermnesia.experiments.config import ExperimentConfig, MachineConfig, OptimizerConfig
+from hypermnesia.experiments.scenarios import trained
 from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.inference import EntropySettings
 from hypermnesia.methods import METHODS, Method
 from hypermnesia.methods.penalty import PenaltySettings
 from hypermnesia.nets import NetSettings, build_net
@@ -56,6 +58,7 @@ def build_method(
         "distillation": DistillationSettings(**dict(config.distillation)),
         "optimizer": optimizer_settings(config.optimizer),
         "embedding_optimizer": optimizer_settings(config.embedding_optimizer),
+        "inference": EntropySettings(**dict(config.inference)),
         "generated": config.target.generated,
         "head": config.target.head,
         "train_shared": config.target.train_shared,
@@ -65,7 +68,7 @@ def build_method(
         "device": device,
     }
     taken = {name: value for name, value in settings.items() if name in entry.settings}
-    return entry.build(network, config.scenario, **taken)
+    return entry.build(network, trained(config), **taken)
 
 
 def build_network(config: ExperimentConfig, task: Task, generators: Generators) -> nn.Module:

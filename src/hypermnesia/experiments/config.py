@@ -24,6 +24,7 @@ from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.config_errors import as_config_error
 from hypermnesia.hypernet.chunks import PlanName
 from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.inference import EntropySettings
 from hypermnesia.methods.penalty import PenaltySettings
 from hypermnesia.nets import NetSettings
 from hypermnesia.optimizers import OptimizerSettings
@@ -216,6 +217,18 @@ class DistillationConfig(_Section):
     strength: NonNegative = DistillationSettings.strength
 
 
+class InferenceConfig(_Section):
+    """How `hnet-ent` infers the task: which network counts as the surest.
+
+    Attributes:
+        criterion: its entropy, or the gradient of a mixture's entropy.
+        temperature: what scores are divided by before.
+    """
+
+    criterion: Literal["entropy", "entropy-gradient"] = EntropySettings.criterion
+    temperature: Positive = EntropySettings.temperature
+
+
 class OptimizerConfig(_Section):
     """One optimiser; None leaves a setting to torch.
 
@@ -273,12 +286,15 @@ class MachineConfig(_Section):
 
 
 class ExperimentConfig(_Section):
-    """One benchmark, one method, one scenario and all their settings."""
+    """One benchmark, one method, one scenario and all their settings.
+
+    The scenario `all` is that of the methods that are trained once and evaluated in every one.
+    """
 
     format: Literal[1] = 1
     benchmark: Name
     method: Name
-    scenario: Literal["task", "domain", "class"]
+    scenario: Literal["task", "domain", "class", "all"]
     recipe: RecipeRef
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=100_000)]
     data: DataConfig
@@ -287,6 +303,7 @@ class ExperimentConfig(_Section):
     regularizer: RegularizerConfig
     optimizer: OptimizerConfig
     embedding_optimizer: OptimizerConfig
+    inference: InferenceConfig = InferenceConfig()
     train: TrainConfig
     compute: ComputeConfig = ComputeConfig()
     penalty: PenaltyConfig = PenaltyConfig()

@@ -15,10 +15,10 @@ from hypermnesia.experiments.config import ExperimentConfig, validated
 from hypermnesia.experiments.identity import first_difference
 from hypermnesia.experiments.overrides import Raw, merged, parsed
 from hypermnesia.experiments.recipes import load_recipe
+from hypermnesia.experiments.scenarios import run_scenario
 from hypermnesia.experiments.unused import refuse_unused
 from hypermnesia.hypernet.network import ACTIVATIONS
 from hypermnesia.lookahead import LOOKAHEADS
-from hypermnesia.methods import METHODS
 from hypermnesia.nets import NETS
 from hypermnesia.regularizers import REGULARIZERS
 
@@ -62,7 +62,7 @@ def resolve(request: Request) -> list[ExperimentConfig]:
 
 
 def _resolve_one(request: Request, method: str, assigned: Raw) -> ExperimentConfig:
-    scenario = scenario_name(request.scenario)
+    scenario = run_scenario(method, scenario_name(request.scenario))
     recipe = load_recipe(request.benchmark, request.recipe)
     options = {
         section: {name: value for name, value in fields.items() if value is not None}
@@ -91,7 +91,6 @@ def check(config: ExperimentConfig) -> None:
     Raises:
         ConfigError: names or values that do not exist or do not go together.
     """
-    check_pairing(config.method, config.scenario)
     BENCHMARKS[config.benchmark].count(benchmark_settings(config))
     device_of(config.machine)
     optimizer_settings(config.optimizer)
@@ -102,15 +101,3 @@ def check(config: ExperimentConfig) -> None:
     NETS[config.target.net]
     if config.train.augment is not None:
         AUGMENTATIONS[config.train.augment]
-
-
-def check_pairing(method: str, scenario: str) -> None:
-    """Raise `ConfigError` for a method that does not exist or cannot do the scenario."""
-    entry = METHODS[method]
-    if scenario not in entry.scenarios:
-        able = [name for name in METHODS if scenario in METHODS[name].scenarios]
-        raise ConfigError(
-            f"the method {method} works in the scenarios {', '.join(entry.scenarios)}",
-            got=f"'{scenario}'",
-            cure=f"methods for it: {', '.join(able) or 'none'}",
-        )

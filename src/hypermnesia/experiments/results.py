@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from hypermnesia import metrics
+from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.durable import write_json, write_text
 from hypermnesia.experiments.config import ExperimentConfig
 from hypermnesia.experiments.run_folder import RunFolder
-from hypermnesia.experiments.seed_result import figures, read_result
+from hypermnesia.experiments.scenarios import evaluated
+from hypermnesia.experiments.seed_result import figures, read_result, scenario_figures
 from hypermnesia.metrics import Matrix
 
 
@@ -26,15 +28,17 @@ class RunSummary:
     Attributes:
         config: what was run.
         folder: where it is.
-        figures: by name, an object with `mean`, `sem`, `n` and `values` by seed; None where
-            there is no figure.
-        matrix: (T, T) accuracy in percent, mean over the seeds.
+        figures: those of the training by name, an object with `mean`, `sem`, `n` and `values` by
+            seed; None where there is no figure.
+        scenarios: the figures in each scenario, likewise.
+        matrices: by scenario (T, T) accuracy in percent, mean over the seeds.
     """
 
     config: ExperimentConfig
     folder: RunFolder
     figures: dict[str, Any]
-    matrix: Matrix
+    scenarios: dict[ScenarioName, dict[str, Any]]
+    matrices: dict[ScenarioName, Matrix]
 
 
 def summarize(folder: RunFolder, config: ExperimentConfig, seeds: Sequence[int]) -> RunSummary:
@@ -44,19 +48,20 @@ def summarize(folder: RunFolder, config: ExperimentConfig, seeds: Sequence[int])
         RunError: a seed's result is damaged or of another run.
     """
     results = {seed: read_result(folder.seed(seed), config, seed) for seed in seeds}
-    by_seed = {seed: figures(result) for seed, result in results.items()}
-    names = list(next(iter(by_seed.values())))
-    over: dict[str, Any] = {
-        name: _over_seeds({seed: values[name] for seed, values in by_seed.items()})
-        for name in names
-    }
+    over = _each_over_seeds({seed: figures(result) for seed, result in results.items()})
     over["seconds_per_iteration"] = {
         "values": {str(seed): list(r.seconds_per_iteration) for seed, r in results.items()}
     }
-    matrix = np.mean(np.stack([result.accuracy for result in results.values()]), axis=0)
-    write_text(folder.matrix, matrix_csv(matrix))
-    write_json(folder.summary, {"evaluated_on": config.data.evaluate_on, **over})
-    return RunSummary(config, folder, over, matrix)
+    scenarios, matrices = {}, {}
+    for name in evaluated(config):
+        in_it = {seed: scenario_figures(result, name) for seed, result in results.items()}
+        scenarios[name] = _each_over_seeds(in_it)
+        matrices[name] = np.mean([result.accuracy[name] for result in results.values()], axis=0)
+    for name, matrix in matrices.items():
+        write_text(folder.matrix(name), matrix_csv(matrix))
+    stored = {"evaluated_on": config.data.evaluate_on, "scenarios": scenarios, **over}
+    write_json(folder.summary, stored)
+    return RunSummary(config, folder, over, scenarios, matrices)
 
 
 def matrix_csv(matrix: Matrix) -> str:
@@ -67,6 +72,14 @@ def matrix_csv(matrix: Matrix) -> str:
     for i, row in enumerate(matrix, start=1):
         writer.writerow([i, *("" if math.isnan(value) else repr(float(value)) for value in row)])
     return text.getvalue()
+
+
+def _each_over_seeds(by_seed: Mapping[int, Mapping[str, float]]) -> dict[str, Any]:
+    names = next(iter(by_seed.values()))
+    return {
+        name: _over_seeds({seed: values[name] for seed, values in by_seed.items()})
+        for name in names
+    }
 
 
 def _over_seeds(values: Mapping[int, float]) -> dict[str, Any]:

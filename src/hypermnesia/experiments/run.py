@@ -130,7 +130,8 @@ def _run_seed(folder: SeedFolder, config: ExperimentConfig, seed: int, observer:
         checkpoints=CheckpointStore(folder.checkpoints, owner(config, seed)),
     )
     _write_weights(folder.weights, method)
-    write_text(folder.matrix, matrix_csv(result.accuracy))
+    for scenario, matrix in result.accuracy.items():
+        write_text(folder.matrix(scenario), matrix_csv(matrix))
     write_result(folder, config, seed, result)
 
 

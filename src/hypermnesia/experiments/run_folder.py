@@ -7,10 +7,11 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
+from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.durable import read_text, told_as_run_error, write_text
 from hypermnesia.errors import ConfigError, RunError
 from hypermnesia.experiments.config import ExperimentConfig, validated
@@ -18,6 +19,7 @@ from hypermnesia.experiments.identity import checksum, first_difference
 from hypermnesia.lock import locked
 
 CONFIG = "config.yaml"
+MATRIX = "accuracy_matrix_{}.csv"
 _SEED = re.compile(r"seed-(0|[1-9][0-9]*)")
 _HEADER = "# The resolved configuration; a run whose file was edited is refused.\n"
 
@@ -30,7 +32,10 @@ class RunFolder:
         self.config = path / CONFIG
         self.environment = path / "environment.json"
         self.summary = path / "summary.json"
-        self.matrix = path / "accuracy_matrix.csv"
+
+    def matrix(self, scenario: ScenarioName) -> Path:
+        """The file of the mean accuracies in a scenario."""
+        return self.path / MATRIX.format(scenario)
 
     def seed(self, seed: int) -> SeedFolder:
         """The folder of one seed's training."""
@@ -85,10 +90,13 @@ class SeedFolder:
         self.path = path
         self.environment = path / "environment.json"
         self.metrics = path / "metrics.jsonl"
-        self.matrix = path / "accuracy_matrix.csv"
         self.result = path / "result.json"
         self.checkpoints = path / "checkpoints"
         self.weights = path / "weights.safetensors"
+
+    def matrix(self, scenario: ScenarioName) -> Path:
+        """The file of the accuracies in a scenario."""
+        return self.path / MATRIX.format(scenario)
 
     @property
     def finished(self) -> bool:
@@ -153,7 +161,8 @@ def _clear(folder: RunFolder, seeds: Sequence[int]) -> None:
             if seed in seeds:
                 seed_folder.result.unlink(missing_ok=True)
                 shutil.rmtree(seed_folder.path)
-        for file in (folder.environment, folder.summary, folder.matrix):
+        matrices = (folder.matrix(name) for name in get_args(ScenarioName))
+        for file in (folder.environment, folder.summary, *matrices):
             file.unlink(missing_ok=True)
 
 

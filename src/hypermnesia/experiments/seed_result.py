@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 
 from hypermnesia import metrics
+from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.durable import read_json, write_json
 from hypermnesia.errors import RunError
 from hypermnesia.experiments.config import ExperimentConfig
 from hypermnesia.experiments.identity import owner
 from hypermnesia.experiments.run_folder import SeedFolder
-from hypermnesia.metrics import Matrix
+from hypermnesia.experiments.scenarios import evaluated
+from hypermnesia.metrics import Counts, Matrix
 from hypermnesia.training.progress import TrainResult
 
 _NUMBERS = ("seconds", "peak_memory_mb", "compression")
+_MOST_SAMPLES = 10**12
+
+T = TypeVar("T")
 
 
 def write_result(
     folder: SeedFolder, config: ExperimentConfig, seed: int, result: TrainResult
 ) -> None:
     """Store what was measured; the file says that the seed is finished."""
-    inference = None if result.inference is None else _rows(result.inference)
     fields = {
         "seed": seed,
         "owner": owner(config, seed),
-        "accuracy": _rows(result.accuracy),
-        "inference": inference,
+        "accuracy": {name: _rows(matrix) for name, matrix in result.accuracy.items()},
+        "inference": {name: _rows(matrix) for name, matrix in result.inference.items()},
+        "confusion": {name: counts.tolist() for name, counts in result.confusion.items()},
         "seconds_per_iteration": list(result.seconds_per_iteration),
     }
     write_json(folder.result, fields | {name: getattr(result, name) for name in _NUMBERS})
@@ -40,18 +46,25 @@ def read_result(folder: SeedFolder, config: ExperimentConfig, seed: int) -> Trai
     Raises:
         RunError: the file is damaged, or of another seed or configuration.
     """
-    fields = read_json(folder.result)
+    fields, tasks = read_json(folder.result), config.data.tasks
     try:
         if (fields["seed"], fields["owner"]) != (seed, owner(config, seed)):
             raise ValueError("those of another seed or configuration")
-        inference = fields["inference"]
+        accuracy = _by_scenario(fields["accuracy"], evaluated(config), tasks, _matrix)
+        if len(accuracy) != len(evaluated(config)):
+            raise ValueError("not every scenario of the run")
+        inference = _by_scenario(fields["inference"], accuracy, tasks, _matrix)
+        confusion = _by_scenario(fields["confusion"], accuracy, tasks, _counts)
+        if inference.keys() != confusion.keys():
+            raise ValueError("confusions that are not those of the inferences")
         return TrainResult(
-            accuracy=_matrix(fields["accuracy"], config.data.tasks),
-            inference=None if inference is None else _matrix(inference, config.data.tasks),
+            accuracy=accuracy,
+            inference=inference,
+            confusion=confusion,
             seconds_per_iteration=tuple(map(_number, fields["seconds_per_iteration"])),
             **{name: _number(fields[name]) for name in _NUMBERS},
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         got = f"no field {error}" if isinstance(error, KeyError) else str(error)
         raise RunError(
             f"{folder.result} must hold the figures of seed {seed} of this run",
@@ -61,15 +74,19 @@ def read_result(folder: SeedFolder, config: ExperimentConfig, seed: int) -> Trai
 
 
 def figures(result: TrainResult) -> dict[str, float]:
-    """Every figure of a seed by name; NaN where there is none."""
-    inference = result.inference
+    """The figures of a seed's training as such, by name."""
+    return {name: getattr(result, name) for name in _NUMBERS}
+
+
+def scenario_figures(result: TrainResult, scenario: ScenarioName) -> dict[str, float]:
+    """The figures of a seed in one of the scenarios, by name; NaN where there is none."""
+    accuracy, inference = result.accuracy[scenario], result.inference.get(scenario)
     return {
-        "acc": metrics.acc(result.accuracy),
-        "during": metrics.during(result.accuracy),
-        "bwt": metrics.bwt(result.accuracy),
-        "forgetting": metrics.forgetting(result.accuracy),
+        "acc": metrics.acc(accuracy),
+        "during": metrics.during(accuracy),
+        "bwt": metrics.bwt(accuracy),
+        "forgetting": metrics.forgetting(accuracy),
         "task_inference": math.nan if inference is None else metrics.task_inference(inference),
-        **{name: getattr(result, name) for name in _NUMBERS},
     }
 
 
@@ -77,16 +94,44 @@ def _rows(matrix: Matrix) -> list[list[float | None]]:
     return [[float(v) if math.isfinite(v) else None for v in row] for row in matrix]
 
 
+def _by_scenario(
+    stored: Mapping[Any, Any],
+    known: Collection[ScenarioName],
+    tasks: int,
+    read: Callable[[Any, int], T],
+) -> dict[ScenarioName, T]:
+    """The matrices in `stored`, for some or all of the `known` scenarios, in their order."""
+    if not stored.keys() <= set(known):
+        raise ValueError("a scenario that is none of the run's")
+    return {name: read(stored[name], tasks) for name in known if name in stored}
+
+
 def _matrix(rows: Any, tasks: int) -> Matrix:
     """(tasks, tasks) percent of which the last row is complete."""
-    if len(rows) != tasks or any(len(row) != tasks for row in rows):
-        raise ValueError(f"a matrix that is not {tasks} x {tasks}")
+    _check_square(rows, tasks)
     values = [[math.nan if v is None else _number(v) for v in row] for row in rows]
     matrix = np.array(values, dtype=np.float64)
     known = matrix[~np.isnan(matrix)]
     if np.isnan(matrix[-1]).any() or (known < 0).any() or (known > 100).any():
         raise ValueError("a matrix that is no accuracy in percent")
     return matrix
+
+
+def _counts(rows: Any, tasks: int) -> Counts:
+    """(tasks, tasks) numbers of samples, some for each task."""
+    _check_square(rows, tasks)
+    for value in (value for row in rows for value in row):
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _MOST_SAMPLES:
+            raise ValueError(f"{value!r:.50} for a number of samples")
+    counts = np.array(rows, dtype=np.int64)
+    if not counts.sum(axis=1).all():
+        raise ValueError("a task without samples")
+    return counts
+
+
+def _check_square(rows: Any, tasks: int) -> None:
+    if len(rows) != tasks or any(len(row) != tasks for row in rows):
+        raise ValueError(f"a matrix that is not {tasks} x {tasks}")
 
 
 def _number(value: Any) -> float:

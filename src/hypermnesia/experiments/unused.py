@@ -6,16 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hypermnesia.errors import ConfigError
-from hypermnesia.methods import METHODS
+from hypermnesia.methods import METHODS, settings_of
 
-_SECTIONS = (
-    "hypernet",
-    "regularizer",
-    "penalty",
-    "distillation",
-    "optimizer",
-    "embedding_optimizer",
-)
 _FIELDS = {"target": ("generated", "head", "train_shared"), "compute": ("precision", "compile")}
 
 
@@ -36,6 +28,7 @@ def refuse_unused(assigned: Mapping[str, Mapping[str, Any]], methods: Sequence[s
 
 def _reads(method: str, section: str, field: str) -> bool:
     entry = METHODS[method]
-    if section in _SECTIONS:
-        return section in entry.settings and f"{section}.{field}" not in entry.ignores
-    return field not in _FIELDS.get(section, ()) or field in entry.settings
+    setting = field if field in _FIELDS.get(section, ()) else section
+    if setting not in settings_of(METHODS):
+        return True
+    return setting in entry.settings and f"{section}.{field}" not in entry.ignores

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,11 +10,12 @@ from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.methods.base import Method, Prediction, State, TaskSpec
 from hypermnesia.methods.baselines import Finetune, Joint, Separate
 from hypermnesia.methods.hnet import HypernetMethod
+from hypermnesia.methods.inferred import HypernetEntropy
 from hypermnesia.methods.lwf import Lwf
 from hypermnesia.methods.penalty import Ewc, EwcOnline, Si
 from hypermnesia.registry import Registry
 
-__all__ = ["METHODS", "Method", "MethodEntry", "Prediction", "State", "TaskSpec"]
+__all__ = ["METHODS", "Method", "MethodEntry", "Prediction", "State", "TaskSpec", "settings_of"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ _HNET = (
     *_PLAIN,
     *("hypernet", "regularizer", "embedding_optimizer", "generated", "train_shared", "compile"),
 )
+_EVERY: tuple[ScenarioName, ...] = ("task", "domain", "class")
 _OSWALD = "von Oswald et al. 2020, arXiv 1906.00695"
 _VEN = "van de Ven et al. 2022, Nat. Mach. Intell."
 
@@ -61,6 +63,15 @@ for _entry in (
         ("task",),
         HypernetMethod,
         _HNET,
+    ),
+    MethodEntry(
+        "hnet-ent",
+        "hnet; where the task is not given, the network that is surest answers",
+        _OSWALD,
+        _EVERY,
+        HypernetEntropy,
+        (*_HNET, "inference"),
+        "once",
     ),
     MethodEntry(
         "finetune",
@@ -116,3 +127,8 @@ for _entry in (
     ),
 ):
     METHODS.add(_entry.name, _entry)
+
+
+def settings_of(methods: Iterable[str]) -> set[str]:
+    """Names of the settings that any of `methods` takes."""
+    return {setting for name in methods for setting in METHODS[name].settings}

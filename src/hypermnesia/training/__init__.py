@@ -1,7 +1,7 @@
 """Training: the one loop, its checkpoints, and those who watch it."""
 
 from hypermnesia.training.checkpoint import Checkpoint, CheckpointStore
-from hypermnesia.training.evaluate import Evaluation, evaluate
+from hypermnesia.training.evaluate import Evaluation, Rows, evaluate
 from hypermnesia.training.loop import train
 from hypermnesia.training.metrics_log import MetricsLog
 from hypermnesia.training.observer import Observer, ObserverGroup
@@ -16,6 +16,7 @@ __all__ = [
     "Observer",
     "ObserverGroup",
     "Phase",
+    "Rows",
     "TrainResult",
     "TrainSettings",
     "evaluate",

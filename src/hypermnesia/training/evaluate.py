@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,10 +21,17 @@ class Evaluation:
         accuracy: percent of samples answered rightly.
         inference: percent of samples answered with their own task, where the method had to
             infer it; None where the task was given or the method knows no tasks.
+        inferred: number of samples answered with each task begun so far; empty where
+            `inference` is None.
     """
 
     accuracy: float
     inference: float | None
+    inferred: tuple[int, ...] = ()
+
+
+Rows = Mapping[ScenarioName, Sequence[Evaluation]]
+"""scenario -> evaluations of all tasks seen, in order."""
 
 
 @torch.no_grad()
@@ -32,7 +40,7 @@ def evaluate(
 ) -> Evaluation:
     """Accuracy of `method` on all samples of `part`; the task is given in the task scenario only.
 
-    Counts stay on the samples' device, so that the host waits for it once, at the end.
+    Counts stay on the samples' device, so that the host waits for it only at the end.
 
     Args:
         method: has begun the task `part.task`; it is not changed.
@@ -42,16 +50,19 @@ def evaluate(
     """
     layout = method.scenario.named(scenario)
     given = part.task if scenario == "task" else None
+    tasks = torch.arange(len(layout.heads), device=part.y.device)
     first: int = layout.candidates(part.task).start
-    counts = torch.zeros(2, dtype=torch.int64, device=part.y.device)
-    infers = False
+    right = torch.zeros((), dtype=torch.int64, device=part.y.device)
+    inferred = torch.zeros(len(layout.heads), dtype=torch.int64, device=part.y.device)
     for batch in each_once([part], batch_size):
         prediction = method.predict(batch.x, given, scenario)
         # Scores begin at the first candidate.
         answers = layout.labels(batch.y, batch.task) - first
-        counts[0] += (prediction.scores.argmax(dim=-1) == answers).sum()
+        right += (prediction.scores.argmax(dim=-1) == answers).sum()
         if given is None and prediction.tasks is not None:
-            infers = True
-            counts[1] += (prediction.tasks == batch.task).sum()
-    right, inferred = (100.0 * count / len(part) for count in counts.tolist())
-    return Evaluation(right, inferred if infers else None)
+            inferred += (prediction.tasks[:, None] == tasks).sum(dim=0)
+    accuracy = 100.0 * int(right) / len(part)
+    counts = tuple(inferred.tolist())
+    if not any(counts):
+        return Evaluation(accuracy, None)
+    return Evaluation(accuracy, 100.0 * counts[part.task] / len(part), counts)

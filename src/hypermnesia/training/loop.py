@@ -34,6 +34,8 @@ def train(
 ) -> TrainResult:
     """Teach `method` the `tasks` in order, and measure it on all seen after each.
 
+    It is measured in every scenario that it answers in.
+
     With `checkpoints` that hold one, the run goes on from there, and ends with the weights and
     the figures (times aside) that it would have had without the interruption, bit for bit.
 
@@ -55,7 +57,7 @@ def train(
     tasks = place(tasks, device)
     phases = make_phases(tasks, settings, method.trains_on)
     augment = None if settings.augment is None else AUGMENTATIONS[settings.augment]
-    progress = Progress(len(tasks), device)
+    progress = Progress(len(tasks), method.answers, device)
     every = settings.checkpoint_seconds
     saver = Saver(checkpoints, every, method, generators, observer, progress)
 
@@ -86,10 +88,10 @@ def train(
         _check_finite(phase, progress.iteration, metrics["loss"])
 
         method.end_task(each_once(parts, settings.batch_size))
-        own = method.scenario.name
-        row = [evaluate(method, evaluation_part(task, settings), own) for task in phase.seen]
-        progress.close(phase, row)
-        observer.on_task_end(phase, row)
+        seen = [evaluation_part(task, settings) for task in phase.seen]
+        rows = {name: [evaluate(method, part, name) for part in seen] for name in method.answers}
+        progress.close(phase, rows)
+        observer.on_task_end(phase, rows)
         saver.save(stream=None)
     return progress.result(method.compression())
 

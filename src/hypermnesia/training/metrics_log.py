@@ -15,7 +15,7 @@ from torch import Tensor
 from hypermnesia.data.types import Task
 from hypermnesia.durable import told_as_run_error
 from hypermnesia.methods.base import State
-from hypermnesia.training.evaluate import Evaluation
+from hypermnesia.training.evaluate import Rows
 from hypermnesia.training.observer import Observer
 from hypermnesia.training.phases import Phase
 
@@ -60,12 +60,14 @@ class MetricsLog(Observer):
         values = {name: _finite(float(value)) for name, value in metrics.items()}
         self._write({"kind": "update", "task": phase.row, "iteration": iteration, **values})
 
-    def on_task_end(self, phase: Phase, row: Sequence[Evaluation]) -> None:
-        """Log a row of the accuracy matrix."""
-        accuracy = [evaluation.accuracy for evaluation in row]
-        inference = [evaluation.inference for evaluation in row]
-        line = {"kind": "evaluation", "task": phase.row, "accuracy": accuracy}
-        self._write({**line, "inference": None if None in inference else inference})
+    def on_task_end(self, phase: Phase, rows: Rows) -> None:
+        """Log a row of each scenario's accuracy matrix."""
+        for scenario, row in rows.items():
+            accuracy = [evaluation.accuracy for evaluation in row]
+            inference = [evaluation.inference for evaluation in row]
+            line = {"kind": "evaluation", "task": phase.row, "scenario": scenario}
+            known = None if None in inference else inference
+            self._write({**line, "accuracy": accuracy, "inference": known})
 
     def state_dict(self) -> State:
         """The size in bytes of what is on the disk by now (fsync)."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hypermnesia.data.types import Task
 from hypermnesia.methods.base import State
-from hypermnesia.training.evaluate import Evaluation
+from hypermnesia.training.evaluate import Rows
 from hypermnesia.training.phases import Phase
 
 
@@ -38,8 +38,8 @@ class Observer:
         one (`float(...)`) waits for it.
         """
 
-    def on_task_end(self, phase: Phase, row: Sequence[Evaluation]) -> None:
-        """A phase is learned and every task seen was evaluated: row `phase.row` of R."""
+    def on_task_end(self, phase: Phase, rows: Rows) -> None:
+        """A phase is learned, every task seen evaluated: row `phase.row` of each scenario's R."""
 
     def state_dict(self) -> State:
         """What to remember of the past; it goes into the checkpoint being made."""
@@ -74,10 +74,10 @@ class ObserverGroup(Observer):
         for observer in self.observers:
             observer.on_update(phase, iteration, metrics)
 
-    def on_task_end(self, phase: Phase, row: Sequence[Evaluation]) -> None:
+    def on_task_end(self, phase: Phase, rows: Rows) -> None:
         """Tell each."""
         for observer in self.observers:
-            observer.on_task_end(phase, row)
+            observer.on_task_end(phase, rows)
 
     def state_dict(self) -> State:
         """Each one's memory, by class name: one of a kind, the same after a resume."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from hypermnesia.data.scenarios import ScenarioName, scenario_name
 from hypermnesia.methods.base import State
-from hypermnesia.metrics import Matrix
-from hypermnesia.training.evaluate import Evaluation
+from hypermnesia.metrics import Counts, Matrix
+from hypermnesia.training.evaluate import Rows
 from hypermnesia.training.phases import Phase
 from hypermnesia.training.resources import Stopwatch, peak_memory_mb
 
@@ -20,9 +23,11 @@ class TrainResult:
     """What a run measured. Seconds are wall time and leave out the time between processes.
 
     Attributes:
-        accuracy: R, (T, T) percent; NaN where not evaluated.
+        accuracy: by scenario R, (T, T) percent; NaN where not evaluated.
         inference: (T, T) percent of samples whose task was inferred rightly, NaN where not
-            evaluated; None if the method never had to infer one.
+            evaluated; for the scenarios in which the method had to infer it.
+        confusion: for the same scenarios (T, T): [j, k] is how many samples of task j were
+            answered with task k at the end.
         seconds: everything, evaluation and checkpoints too. Work that a crash undid is not in.
         seconds_per_iteration: of training an update, for each phase: drawing its batch and telling
             observers are in, evaluation and checkpoints are not.
@@ -30,8 +35,9 @@ class TrainResult:
         compression: learned values kept for all tasks over weights of one target network.
     """
 
-    accuracy: Matrix
-    inference: Matrix | None
+    accuracy: Mapping[ScenarioName, Matrix]
+    inference: Mapping[ScenarioName, Matrix]
+    confusion: Mapping[ScenarioName, Counts]
     seconds: float
     seconds_per_iteration: tuple[float, ...]
     peak_memory_mb: float
@@ -48,12 +54,14 @@ class Progress:
         training: seconds of training in this phase, evaluation and checkpoints apart.
     """
 
-    def __init__(self, tasks: int, device: torch.device) -> None:
+    def __init__(self, tasks: int, scenarios: Sequence[ScenarioName], device: torch.device) -> None:
         self.phase, self.iteration, self.done = 0, 0, 0
         self.training = Stopwatch(device)
         self._device = device
-        self._accuracy = np.full((tasks, tasks), np.nan)
-        self._inference = np.full((tasks, tasks), np.nan)
+        shape = tasks, tasks
+        self._accuracy = {name: np.full(shape, np.nan) for name in scenarios}
+        self._inference = {name: np.full(shape, np.nan) for name in scenarios}
+        self._confusion = {name: np.zeros(shape, dtype=np.int64) for name in scenarios}
         self._total = Stopwatch(device)
         self._total.start()
         self._seconds_per_iteration: list[float] = []
@@ -63,21 +71,25 @@ class Progress:
         """One more update is done."""
         self.iteration, self.done = self.iteration + 1, self.done + 1
 
-    def close(self, phase: Phase, row: Sequence[Evaluation]) -> None:
+    def close(self, phase: Phase, rows: Rows) -> None:
         """Enter the evaluations after a phase and move on to the next one."""
-        for column, evaluation in enumerate(row):
-            self._accuracy[phase.row, column] = evaluation.accuracy
-            if evaluation.inference is not None:
-                self._inference[phase.row, column] = evaluation.inference
+        for name, row in rows.items():
+            for column, evaluation in enumerate(row):
+                self._accuracy[name][phase.row, column] = evaluation.accuracy
+                if evaluation.inference is not None:
+                    self._inference[name][phase.row, column] = evaluation.inference
+                    self._confusion[name][column, : len(row)] = evaluation.inferred
         self._seconds_per_iteration.append(self.training.seconds / phase.iterations)
         self.training = Stopwatch(self._device)
         self.phase, self.iteration = phase.index + 1, 0
 
     def result(self, compression: float) -> TrainResult:
         """The figures so far; at the end, those of the run."""
+        inferred = [name for name, r in self._inference.items() if not np.isnan(r).all()]
         return TrainResult(
-            accuracy=self._accuracy.copy(),
-            inference=None if np.isnan(self._inference).all() else self._inference.copy(),
+            accuracy={name: r.copy() for name, r in self._accuracy.items()},
+            inference={name: self._inference[name].copy() for name in inferred},
+            confusion={name: self._confusion[name].copy() for name in inferred},
             seconds=self._total.seconds,
             seconds_per_iteration=tuple(self._seconds_per_iteration),
             peak_memory_mb=self._peak(),
@@ -91,8 +103,9 @@ class Progress:
             "iteration": self.iteration,
             "done": self.done,
             "training_seconds": self.training.seconds,
-            "accuracy": torch.from_numpy(self._accuracy.copy()),
-            "inference": torch.from_numpy(self._inference.copy()),
+            "accuracy": _tensors(self._accuracy),
+            "inference": _tensors(self._inference),
+            "confusion": _tensors(self._confusion),
             "total_seconds": self._total.seconds,
             "seconds_per_iteration": list(self._seconds_per_iteration),
             "peak_memory_mb": self._peak(),
@@ -103,8 +116,9 @@ class Progress:
         self.phase, self.iteration = state["phase"], state["iteration"]
         self.done = state["done"]
         self.training = Stopwatch(self._device, state["training_seconds"])
-        self._accuracy = state["accuracy"].numpy().copy()
-        self._inference = state["inference"].numpy().copy()
+        self._accuracy = _arrays(state["accuracy"])
+        self._inference = _arrays(state["inference"])
+        self._confusion = _arrays(state["confusion"])
         self._total = Stopwatch(self._device, state["total_seconds"])
         self._total.start()
         self._seconds_per_iteration = list(state["seconds_per_iteration"])
@@ -113,3 +127,11 @@ class Progress:
     def _peak(self) -> float:
         self._peak_mb = max(self._peak_mb, peak_memory_mb(self._device))
         return self._peak_mb
+
+
+def _tensors(arrays: Mapping[ScenarioName, NDArray[Any]]) -> State:
+    return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+
+
+def _arrays(tensors: State) -> dict[ScenarioName, NDArray[Any]]:
+    return {scenario_name(name): tensor.numpy().copy() for name, tensor in tensors.items()}

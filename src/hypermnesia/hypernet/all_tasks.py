@@ -1,0 +1,167 @@
+"""The networks of all tasks, asked at once about the same samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hypermnesia.hypernet.memory import WeightMemory
+from hypermnesia.hypernet.target import Buffers, Layout
+
+BUDGET = 1 << 28
+"""Bytes that kept weights, and activations of a call, may each take (256 MiB)."""
+
+_ALIVE = 4
+"""Activations of the largest layer's size that are alive at once: in, out and work space."""
+
+
+@dataclass(frozen=True)
+class TaskGroup:
+    """Tasks whose networks have the same shapes.
+
+    Attributes:
+        tasks: their numbers.
+        layout: which they share.
+        weights: (tasks, N), a row for each.
+        buffers: of each.
+    """
+
+    tasks: list[int]
+    layout: Layout
+    weights: Float[Tensor, "tasks N"]
+    buffers: list[Buffers]
+
+
+Ask = Callable[[TaskGroup, Tensor], Tensor]
+"""(group, some of the inputs) -> (tasks, batch, *rest) of the group's tasks on these inputs."""
+
+
+class AllTasks:
+    """Asks every task's network of a memory, in batched calls; no gradients.
+
+    The weights of all tasks are made once and kept until θ, an embedding or the tasks change. Where
+    they would take more than `budget`, they are made a few tasks at a time and not kept. Inputs
+    go through in slices whose activations stay within `budget`, but for a single sample.
+
+    Args:
+        memory: the tasks; may go on learning.
+        budget: bytes.
+    """
+
+    def __init__(self, memory: WeightMemory, budget: int = BUDGET) -> None:
+        self.memory, self.budget = memory, budget
+        self._kept: list[TaskGroup] = []
+        self._made_of: list[Tensor] = []
+        self._activations: dict[torch.Size, int] = {}
+
+    def forget(self) -> None:
+        """Drop kept weights, to give their room to training."""
+        self._kept, self._made_of = [], []
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor) -> Float[Tensor, "tasks batch *rest"]:
+        """What every task's network gives for (batch, *sample) inputs.
+
+        Where tasks have different numbers of outputs, -inf stands beyond a task's own.
+        """
+        return self.ask(x, self._each)
+
+    def _each(self, group: TaskGroup, x: Tensor) -> Tensor:
+        target, layout, buffers = self.memory.target, group.layout, group.buffers
+        outputs: Tensor = target.each(group.weights, x, layout=layout, buffers=buffers)
+        return outputs
+
+    @torch.no_grad()
+    def ask(self, x: Tensor, question: Ask) -> Float[Tensor, "tasks batch *rest"]:
+        """The answers of all tasks to `question`, group by group and slice by slice."""
+        parts = []
+        for group in self.groups():
+            slices = torch.split(x, self._slice(x, len(group.tasks)))
+            answers = torch.cat([question(group, some) for some in slices], dim=1)
+            parts.append((group.tasks, answers))
+        return _padded(parts)
+
+    def groups(self) -> Iterator[TaskGroup]:
+        """All tasks, those of the same shapes together, as many at a time as the budget allows."""
+        memory = self.memory
+        size = sum(layout.total for layout in memory.layouts) * _bytes(memory)
+        if size > self.budget:
+            yield from self._made()
+            return
+        # By value: a fused optimiser leaves no trace in a tensor's version.
+        now = [p.detach() for p in (*memory.hypernet.parameters(), *memory.embeddings)]
+        if not _equal(now, self._made_of):
+            self._made_of = [p.clone() for p in now]
+            self._kept = list(self._made())
+        yield from map(self._now, self._kept)
+
+    def _made(self) -> Iterator[TaskGroup]:
+        memory = self.memory
+        of_layout: dict[int, list[int]] = {}
+        for task, layout in enumerate(memory.layouts):
+            of_layout.setdefault(layout.outputs, []).append(task)
+        for tasks in of_layout.values():
+            layout = memory.layouts[tasks[0]]
+            at_once = max(1, self.budget // (layout.total * _bytes(memory)))
+            for start in range(0, len(tasks), at_once):
+                yield self._make(tasks[start : start + at_once])
+
+    @torch.no_grad()
+    def _make(self, tasks: list[int]) -> TaskGroup:
+        memory = self.memory
+        conditions = torch.stack([memory.embeddings[task] for task in tasks])
+        weights = memory.hypernet(conditions, memory.plans[tasks[0]])
+        return self._now(TaskGroup(tasks, memory.layouts[tasks[0]], weights, []))
+
+    def _now(self, group: TaskGroup) -> TaskGroup:
+        # Buffers are small, and training replaces them: never kept.
+        buffers = [self.memory.buffers[task] for task in group.tasks]
+        return TaskGroup(group.tasks, group.layout, group.weights, buffers)
+
+    def _slice(self, x: Tensor, tasks: int) -> int:
+        shape = x.shape[1:]
+        if shape not in self._activations:
+            self._activations[shape] = _largest_activation(self.memory, x[:1])
+        row = _ALIVE * tasks * self._activations[shape] * x.element_size()
+        return max(1, self.budget // row)
+
+
+def _bytes(memory: WeightMemory) -> int:
+    return memory.hypernet.head.weight.element_size()
+
+
+def _equal(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> bool:
+    return len(ours) == len(theirs) and all(map(torch.equal, ours, theirs))
+
+
+def _largest_activation(memory: WeightMemory, sample: Tensor) -> int:
+    """Entries of the largest layer's output for one sample, found by running it."""
+    largest = sample.numel()
+
+    def look(_module: nn.Module, _inputs: object, output: object) -> None:
+        nonlocal largest
+        if isinstance(output, Tensor):
+            largest = max(largest, output.numel())
+
+    layers = [module for module in memory.target.module.modules() if not list(module.children())]
+    hooks = [layer.register_forward_hook(look) for layer in layers]
+    try:
+        memory.run(0, sample, training=False)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return largest
+
+
+def _padded(parts: list[tuple[list[int], Tensor]]) -> Tensor:
+    """(tasks, batch, *rest) in the order of the tasks, -inf where a part's last axis is short."""
+    widest = max((answers for _, answers in parts), key=lambda answers: answers.shape[-1])
+    tasks = sum(len(numbers) for numbers, _ in parts)
+    everything = widest.new_full((tasks, *widest.shape[1:]), -torch.inf)
+    for numbers, answers in parts:
+        everything[numbers, ..., : answers.shape[-1]] = answers
+    return everything

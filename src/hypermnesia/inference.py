@@ -1,0 +1,84 @@
+"""Which task's network is to answer a sample, when nobody says: by how sure each network is.
+
+Entropy: von Oswald et al. 2020 (arXiv 1906.00695), section 2, "task inference through predictive
+uncertainty". Its gradient: Wortsman et al. 2020, "Supermasks in superposition" (arXiv 2006.14769),
+section 3.2; there on masks, here on generated weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.func import jvp, vmap
+
+
+@dataclass(frozen=True)
+class EntropySettings:
+    """How the surest network is found.
+
+    Attributes:
+        criterion: `entropy`, that of each task's network; or `entropy-gradient`, how fast the
+            entropy of the mixture of all of them falls as a task's share in it grows.
+        temperature: divides the scores; above 1 it tells apart networks that are all but certain.
+    """
+
+    criterion: Literal["entropy", "entropy-gradient"] = "entropy"
+    temperature: float = 1.0
+
+
+def entropy(scores: Float[Tensor, "*batch outputs"]) -> Float[Tensor, "*batch"]:
+    """Entropy, in nats, of the softmax of `scores`; a column of -inf counts for nothing.
+
+    From the log-softmax, so that certainty (p = 0 elsewhere) gives 0 and finite gradients.
+    """
+    log_p = scores.log_softmax(dim=-1)
+    p = log_p.exp()
+    return -(p * log_p.masked_fill(p == 0, 0.0)).sum(dim=-1)
+
+
+def least_entropy(
+    scores: Float[Tensor, "tasks batch outputs"], temperature: float = 1.0
+) -> Int[Tensor, " batch"]:
+    """The task whose network is surest of each sample.
+
+    Args:
+        scores: of every task's network; -inf beyond a task's own outputs.
+        temperature: divides the scores.
+    """
+    return entropy(scores / temperature).argmin(dim=0)
+
+
+def entropy_slopes(
+    network: Callable[[Tensor], Tensor],
+    mixture: Float[Tensor, " N"],
+    weights: Float[Tensor, "tasks N"],
+    temperature: float = 1.0,
+) -> Float[Tensor, "tasks batch"]:
+    """dH/dα_t of every sample, for the network whose weights are Σ α_t W_t.
+
+    The derivative along W_t is a forward-mode product. A row of products gives it for all samples
+    and tasks at once, where a gradient would have to be taken for each sample.
+
+    Args:
+        network: (N,) weights -> (batch, outputs) scores of the samples in question.
+        mixture: Σ α_t W_t at the α where the derivative is wanted.
+        weights: W_t of each of the tasks in question.
+        temperature: divides the scores.
+
+    Returns:
+        The lowest belongs to the task whose greater share would make the network surest.
+    """
+
+    def uncertainty(mixed: Tensor) -> Tensor:
+        return entropy(network(mixed) / temperature)
+
+    def slope(direction: Tensor) -> Tensor:
+        derivative: Tensor = jvp(uncertainty, (mixture,), (direction,))[1]
+        return derivative
+
+    slopes: Tensor = vmap(slope)(weights)
+    return slopes

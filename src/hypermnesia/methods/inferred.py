@@ -1,0 +1,141 @@
+"""A network for each task where the task may be unknown: trained once, answers in every scenario.
+
+`hnet-ent`: the network that is surest of a sample answers it (von Oswald et al. 2020, arXiv
+1906.00695, section 2).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hypermnesia.data.scenarios import ScenarioName
+from hypermnesia.errors import ConfigError
+from hypermnesia.hypernet.all_tasks import AllTasks, TaskGroup
+from hypermnesia.hypernet.target import Buffers, Layout, Target
+from hypermnesia.inference import EntropySettings, entropy_slopes, least_entropy
+from hypermnesia.methods.base import Prediction, TaskSpec, answered
+from hypermnesia.methods.hnet import HypernetMethod
+
+
+class InferredTaskMethod(HypernetMethod):
+    """A hypernetwork with a head for each task, which is inferred where it is not given.
+
+    A subclass says how, in `infer`; what it learns for that is its own.
+
+    Args:
+        network: template of the target networks, left unchanged.
+        scenario: `task`, the scenario of its training whatever it answers in.
+        settings: the keyword arguments of `HypernetMethod`.
+    """
+
+    answers: tuple[ScenarioName, ...] = ("task", "domain", "class")
+
+    def __init__(self, network: nn.Module, scenario: ScenarioName, **settings: Any) -> None:
+        super().__init__(network, scenario, **settings)
+        self.all_tasks = AllTasks(self.memory)
+
+    def begin_task(self, spec: TaskSpec) -> None:
+        """Give the task an embedding and a head, and protect the earlier ones."""
+        self.all_tasks.forget()
+        super().begin_task(spec)
+
+    @abstractmethod
+    def infer(self, x: Tensor, scores: Tensor) -> Tensor:
+        """The task of each sample.
+
+        Args:
+            x: (batch, *sample) inputs.
+            scores: (tasks, batch, widest head) of every task's network, -inf beyond its outputs.
+
+        Returns:
+            (batch,) int64.
+        """
+
+    @torch.no_grad()
+    def predict(
+        self, x: Tensor, task: int | None = None, scenario: ScenarioName | None = None
+    ) -> Prediction:
+        """Scores of the network of the given task or, but in the task scenario, the inferred one.
+
+        Raises:
+            ConfigError: another scenario, or the task was not given in the task scenario.
+        """
+        asked = answered(self, scenario)
+        if asked.name == "task":
+            return super().predict(x, task)
+        scores = self.all_tasks(x)
+        rows = torch.arange(len(x), device=x.device)
+        tasks = self.infer(x, scores) if task is None else torch.full_like(rows, task)
+        return Prediction(asked.place(scores[tasks, rows], tasks), tasks)
+
+
+class HypernetEntropy(InferredTaskMethod):
+    """The network that is surest of a sample answers it: `hnet-ent`.
+
+    Args:
+        network: template of the target networks, left unchanged.
+        scenario: `task`, the scenario of its training whatever it answers in.
+        inference: what counts as sure.
+        settings: the keyword arguments of `HypernetMethod`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        scenario: ScenarioName,
+        *,
+        inference: EntropySettings,
+        **settings: Any,
+    ) -> None:
+        super().__init__(network, scenario, **settings)
+        self.inference = inference
+
+    def begin_task(self, spec: TaskSpec) -> None:
+        """Give the task an embedding and a head, and protect the earlier ones.
+
+        Raises:
+            ConfigError: a head of another width, where networks are mixed.
+        """
+        mixed, heads = self.inference.criterion == "entropy-gradient", self.scenario.heads
+        if mixed and heads and spec.outputs != heads[0]:
+            raise ConfigError(
+                "inference.criterion=entropy-gradient mixes networks whose heads are of one width",
+                got=f"{heads[0]} and {spec.outputs} outputs",
+                cure="use inference.criterion=entropy",
+            )
+        super().begin_task(spec)
+
+    def infer(self, x: Tensor, scores: Tensor) -> Tensor:
+        """The task of the lowest entropy, or of its steepest descent."""
+        if self.inference.criterion == "entropy":
+            return least_entropy(scores, self.inference.temperature)
+        return self._slopes(x).argmin(dim=0)
+
+    def _slopes(self, x: Tensor) -> Tensor:
+        """(tasks, batch) dH/dα_t where every task has the same share α_t."""
+        target, groups = self.memory.target, self.all_tasks.groups
+        mixture = torch.stack([g.weights.sum(dim=0) for g in groups()]).sum(dim=0)
+        mixture /= self.memory.tasks
+        buffers = _mean(self.memory.buffers)
+
+        def slopes(group: TaskGroup, some: Tensor) -> Tensor:
+            network = partial(_scores, target, group.layout, buffers, some)
+            return entropy_slopes(network, mixture, group.weights, self.inference.temperature)
+
+        return self.all_tasks.ask(x, slopes)
+
+
+def _scores(target: Target, layout: Layout, buffers: Buffers, x: Tensor, weights: Tensor) -> Tensor:
+    scores: Tensor = target(weights, x, layout=layout, buffers=buffers, training=False)
+    return scores
+
+
+def _mean(buffers: list[Buffers]) -> Buffers:
+    """The mean of all tasks' buffers, which the mixed network uses; each keeps its type."""
+    stacked = {name: torch.stack([each[name] for each in buffers]) for name in buffers[0]}
+    return {name: s.double().mean(dim=0).to(s.dtype) for name, s in stacked.items()}

@@ -1,0 +1,76 @@
+"""Methods that infer the task: predictions against the slow, obvious way."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from hypermnesia.errors import ConfigError
+from hypermnesia.inference import EntropySettings, entropy
+from hypermnesia.methods import TaskSpec
+from hypermnesia.methods.inferred import HypernetEntropy
+from problems import blobs, build, learn
+
+
+def trained(*outputs: int, **inference: object) -> HypernetEntropy:
+    method = build("hnet-ent", inference=EntropySettings(**inference))
+    for task, n in enumerate(outputs):
+        learn(method, blobs(task, n), 30, n)
+    return method
+
+
+def own_scores(method: HypernetEntropy, x: Tensor, task: int) -> Tensor:
+    return method.predict(x, task).scores
+
+
+@pytest.mark.parametrize("temperature", [1.0, 10.0])
+def test_the_surest_head_answers_sample_by_sample(temperature: float) -> None:
+    method = trained(2, 3, 2, temperature=temperature)
+    x = torch.cat([blobs(task).x[:20] for task in range(3)])
+    domain, classes = (method.predict(x, scenario=name) for name in ("domain", "class"))
+    for row, sample in enumerate(x):
+        scores = [own_scores(method, sample[None], task)[0] for task in range(3)]
+        task = min(range(3), key=lambda t: entropy(scores[t] / temperature).item())
+        assert domain.tasks[row] == classes.tasks[row] == task
+        answer = scores[task].argmax().item()
+        assert domain.scores[row].argmax() == answer
+        assert classes.scores[row].argmax() == answer + [0, 2, 5][task]
+    assert len(set(domain.tasks.tolist())) > 1
+
+
+def test_a_given_task_is_not_inferred() -> None:
+    method, x = trained(2, 3), blobs(0).x
+    prediction = method.predict(x, 1, "class")
+    assert prediction.tasks.tolist() == [1] * len(x)
+    assert torch.allclose(prediction.scores[:, 2:], own_scores(method, x, 1), atol=1e-6)
+    assert (prediction.scores[:, :2] == -torch.inf).all()
+    with pytest.raises(ConfigError, match="told the task"):
+        method.predict(x)
+
+
+def test_slopes_are_those_of_the_mixture_by_reverse_mode() -> None:
+    method = trained(2, 2, 2, criterion="entropy-gradient", temperature=2.0)
+    memory, x = method.memory, blobs(1).x[:6]
+    module = memory.target.module.eval()
+    weights = torch.stack([memory.weights(task).detach() for task in range(3)])
+    buffers = {
+        name: torch.stack([b[name].double() for b in memory.buffers]).mean(0).to(value.dtype)
+        for name, value in memory.buffers[0].items()
+    }
+    inferred = method.predict(x, scenario="domain").tasks
+    for row, sample in enumerate(x):
+        alpha = torch.full((3,), 1 / 3, requires_grad=True)
+        named = memory.layouts[0].split(alpha @ weights)
+        scores = functional_call(module, named | buffers, (sample[None],))
+        (slopes,) = torch.autograd.grad(entropy(scores / 2.0).sum(), alpha)
+        assert torch.allclose(method._slopes(x)[:, row], slopes, atol=1e-5)
+        assert inferred[row] == slopes.argmin()
+
+
+def test_networks_of_different_widths_cannot_be_mixed() -> None:
+    method = trained(2, criterion="entropy-gradient")
+    with pytest.raises(ConfigError, match=r"criterion=entropy$"):
+        method.begin_task(TaskSpec(3, 1))
+    assert method.memory.tasks == 1
