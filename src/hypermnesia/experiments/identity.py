@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from hypermnesia.experiments.config import ExperimentConfig
-from hypermnesia.methods import METHODS
+from hypermnesia.methods import METHODS, settings_of
 
 _NEUTRAL: dict[str, Any] = {
     "recipe": True,
@@ -15,11 +15,6 @@ _NEUTRAL: dict[str, Any] = {
     "machine": True,
     "train": {"checkpoint_seconds"},
 }
-_OF_SOME_METHODS = (
-    *("hypernet", "regularizer", "embedding_optimizer", "inference", "penalty"),
-    *("distillation", "replay", "bound", "vae", "vae_hypernet", "vae_regularizer"),
-    *("vae_optimizer", "vae_embedding_optimizer"),
-)
 
 
 def identity(config: ExperimentConfig) -> str:
@@ -55,14 +50,14 @@ def _fields(config: ExperimentConfig, *, exclude_defaults: bool = False) -> dict
     fields: dict[str, Any] = config.model_dump(
         mode="json", exclude=_NEUTRAL, exclude_defaults=exclude_defaults
     )
-    entry = METHODS[config.method]
+    entry, of_some = METHODS[config.method], settings_of(METHODS)
     for path in entry.ignores:
         section, field = path.split(".")
         fields.get(section, {}).pop(field, None)
     return {
         name: value
         for name, value in fields.items()
-        if value != {} and (name not in _OF_SOME_METHODS or name in entry.settings)
+        if value != {} and (name not in of_some or name in entry.settings)
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,7 +19,7 @@ from hypermnesia.methods.replay import hnet_r
 from hypermnesia.methods.tir import HypernetTir
 from hypermnesia.registry import Registry
 
-__all__ = ["METHODS", "Method", "MethodEntry", "Prediction", "State", "TaskSpec"]
+__all__ = ["METHODS", "Method", "MethodEntry", "Prediction", "State", "TaskSpec", "settings_of"]
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,11 @@ class MethodEntry:
 
 METHODS: Registry[MethodEntry] = Registry("method")
 
-_PLAIN = ("optimizer", "generators", "device", "head")
-_HNET = (*_PLAIN, "hypernet", "regularizer", "embedding_optimizer", "generated", "train_shared")
+_PLAIN = ("optimizer", "generators", "device", "head", "precision")
+_HNET = (
+    *_PLAIN,
+    *("hypernet", "regularizer", "embedding_optimizer", "generated", "train_shared", "compile"),
+)
 _EVERY: tuple[ScenarioName, ...] = ("task", "domain", "class")
 _MEMORY = ("vae", "vae_hypernet", "vae_regularizer", "vae_optimizer", "vae_embedding_optimizer")
 _DGR = (*_PLAIN, "vae", "vae_optimizer", "replay")
@@ -173,3 +176,8 @@ for _entry in (
     ),
 ):
     METHODS.add(_entry.name, _entry)
+
+
+def settings_of(methods: Iterable[str]) -> set[str]:
+    """Names of the settings that any of `methods` takes."""
+    return {setting for name in methods for setting in METHODS[name].settings}
