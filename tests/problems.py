@@ -14,10 +14,14 @@ from hypermnesia.inference import EntropySettings
 from hypermnesia.methods import METHODS, Method, Prediction, TaskSpec
 from hypermnesia.methods.base import answered
 from hypermnesia.methods.baselines import Separate
+from hypermnesia.methods.penalty import PenaltySettings
+from hypermnesia.methods.replay import ReplaySettings
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularizers import RegularizerSettings
 from hypermnesia.seeding import Generators
+from hypermnesia.vae import BoundSettings, VaeSettings, build_vae
 
+SMALL_VAE = VaeSettings((16,), (16,), latent=3, likelihood="gaussian")
 CPU = torch.device("cpu")
 
 
@@ -49,9 +53,17 @@ def build(name: str, scenario: str = "task", **changes: object) -> Method:
     settings: dict[str, object] = {
         "hypernet": HypernetSettings((8,), 4, 4, chunk=40),
         "regularizer": RegularizerSettings(beta=0.1),
+        "penalty": PenaltySettings(),
         "distillation": DistillationSettings(),
         "optimizer": OptimizerSettings(lr=0.01),
         "embedding_optimizer": OptimizerSettings(lr=0.01),
+        "replay": ReplaySettings(),
+        "bound": BoundSettings(samples=2),
+        "vae": build_vae(SMALL_VAE, (6,), Generators(0)),
+        "vae_hypernet": HypernetSettings((16,), 8, 8, chunk=60),
+        "vae_regularizer": RegularizerSettings(beta=1.0),
+        "vae_optimizer": OptimizerSettings(lr=0.01),
+        "vae_embedding_optimizer": OptimizerSettings(lr=0.01),
         "generators": Generators(0),
         "device": CPU,
         "head": None,

@@ -58,6 +58,21 @@ def test_streams_restore_and_stand_in_for_the_global_generator() -> None:
         assert torch.equal(second, torch.rand(3))
 
 
+def test_streams_under_a_name_are_others_and_saved_with_the_whole() -> None:
+    whole = Generators(5)
+    part = whole.under("part")
+    drawn = torch.rand(3, generator=part["a"])
+    assert not torch.equal(drawn, torch.rand(3, generator=Generators(5)["a"]))
+    assert torch.equal(drawn, torch.rand(3, generator=Generators(5)["part/a"]))
+    state = whole.state_dict()
+    following = torch.rand(3, generator=part["a"])
+    restored = Generators(5)
+    restored.load_state_dict(state)
+    assert torch.equal(following, torch.rand(3, generator=restored.under("part")["a"]))
+    part.load_state_dict(state)
+    assert torch.equal(following, torch.rand(3, generator=whole["part/a"]))
+
+
 def test_a_schedule_follows_the_share_of_the_task_done() -> None:
     settings = OptimizerSettings(lr=1.0, schedule={0.4: 0.1, 0.6: 0.01})
     optimizer = settings.build([nn.Parameter(torch.zeros(1))])

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from hypermnesia.errors import ConfigError
 from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods.trainer import HypernetTrainer
@@ -15,10 +16,12 @@ from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularizers import RegularizerSettings
 from hypermnesia.seeding import Generators
 from hypermnesia.vae import (
+    BoundSettings,
     Vae,
     VaeOutput,
     VaeSettings,
     bernoulli_log_likelihood,
+    bound,
     build_vae,
     draw_noise,
     elbo,
@@ -131,6 +134,21 @@ def test_more_draws_bring_the_weighted_bound_from_the_elbo_to_the_evidence() -> 
     assert gaps[0] > 0.1
     assert gaps[0] > 1.5 * gaps[1] > 0
     assert abs(gaps[2]) < 0.01
+
+
+def test_the_divergence_can_weigh_more() -> None:
+    """One pixel x = 0 at the mean 0: log N = -log(2π) / 2; a divergence of 1/2 at mean 1."""
+    output = VaeOutput(torch.zeros(1, 1, 1), torch.ones(1, 1), torch.zeros(1, 1))
+    x, noise = torch.zeros(1, 1), torch.zeros(1, 1, 1)
+    fit = -0.5 * math.log(2 * math.pi)
+    for weight in (1.0, 3.0):
+        settings = BoundSettings("elbo", samples=1, divergence=weight)
+        got = bound(x, noise, output, "gaussian", settings)
+        assert got.tolist() == pytest.approx([fit - 0.5 * weight])
+    got = bound(x, noise, output, "gaussian", BoundSettings("importance", samples=1))
+    assert torch.equal(got, importance_weighted_bound(x, noise, output, "gaussian"))
+    with pytest.raises(ConfigError, match=r"bound\.divergence=1"):
+        BoundSettings("importance", divergence=2.0)
 
 
 def test_the_bounds_take_all_tasks_at_once() -> None:

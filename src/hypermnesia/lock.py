@@ -1,35 +1,56 @@
-"""One process a run folder: a lock that a dead process does not keep."""
+"""One process at a time: locks that a dead process does not keep."""
 
 from __future__ import annotations
 
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from hypermnesia.durable import make_folder, told_as_run_error
 from hypermnesia.errors import RunError
 
-LOCK = ".lock"
+_POLL_SECONDS = 0.02
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, creating the folder if need be.
+def locked(
+    folder: Path, name: str = ".lock", what: str = "a run folder", wait: float = 0.0
+) -> Iterator[None]:
+    """Hold the lock called `name` in `folder`, creating the folder if need be.
+
+    Args:
+        folder: where the lock's file is.
+        name: name of the file.
+        what: that which one process has at a time, for the message.
+        wait: seconds to wait for a process that holds it.
 
     Raises:
         RunError: another process holds it, or the folder cannot be written.
     """
     with told_as_run_error(folder, "the run folder must be writable"):
         make_folder(folder)
-        file = (folder / LOCK).open("ab")
+        file = (folder / name).open("ab")
     with file:
+        if not _taken(file, time.monotonic() + wait):
+            raise RunError(
+                f"{what} serves one process at a time",
+                got=f"{folder} in use by another one",
+                cure="wait for it, or choose another folder with --name or --out",
+            )
+        yield
+
+
+def _taken(file: BinaryIO, deadline: float) -> bool:
+    """Whether the lock could be taken in time."""
+    while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise RunError(
-                "a run folder serves one process at a time",
-                got=f"{folder} in use by another one",
-                cure="wait for it, or choose another folder with --name or --out",
-            ) from None
-        yield
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_POLL_SECONDS)
+        else:
+            return True

@@ -25,11 +25,25 @@ class Generators:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self._streams: dict[str, torch.Generator] = {}
+        self._prefix = ""
 
     def __getitem__(self, name: str) -> torch.Generator:
+        return self._stream(self._prefix + name)
+
+    def _stream(self, name: str) -> torch.Generator:
         if name not in self._streams:
             self._streams[name] = torch.Generator().manual_seed(derive_seed(self.seed, name))
         return self._streams[name]
+
+    def under(self, prefix: str) -> Generators:
+        """The streams called `prefix/...`, by the rest of their names.
+
+        For a second thing of a kind, which must not draw from the streams of the first. They
+        are streams of these generators, saved and restored with the others.
+        """
+        part = Generators(self.seed)
+        part._streams, part._prefix = self._streams, f"{self._prefix}{prefix}/"
+        return part
 
     @contextmanager
     def as_global(self, name: str) -> Iterator[None]:
@@ -61,4 +75,4 @@ class Generators:
         for name in self._streams.keys() - state.keys():
             self._streams[name].manual_seed(derive_seed(self.seed, name))
         for name, saved in state.items():
-            self[name].set_state(saved)
+            self._stream(name).set_state(saved)

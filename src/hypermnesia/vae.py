@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hypermnesia.errors import ConfigError
 from hypermnesia.hypernet.network import ACTIVATIONS
 from hypermnesia.seeding import Generators
 
@@ -42,6 +43,33 @@ class VaeSettings:
     latent: int = 100
     activation: str = "relu"
     likelihood: Likelihood = "bernoulli"
+
+
+@dataclass(frozen=True)
+class BoundSettings:
+    """Which lower bound on log p(x).
+
+    Attributes:
+        kind: `elbo`, or the importance-weighted bound, which more draws tighten.
+        samples: draws of the latents for each input.
+        divergence: weight of the elbo's divergence from the prior. At 1 or more it is still a
+            bound; above 1 it trusts less what needs unlikely latents.
+
+    Raises:
+        ConfigError: a weight for the bound that has no divergence.
+    """
+
+    kind: Literal["elbo", "importance"] = "elbo"
+    samples: int = 10
+    divergence: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.kind == "importance" and self.divergence != 1:
+            raise ConfigError(
+                "bound.divergence weighs a term that bound.kind=importance does not have",
+                got=self.divergence,
+                cure="set bound.divergence=1, or bound.kind=elbo",
+            )
 
 
 class VaeOutput(NamedTuple):
@@ -139,16 +167,19 @@ def kl_to_prior(
     return 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(dim=-1)
 
 
-def elbo(x: Tensor, output: VaeOutput, likelihood: Likelihood) -> Float[Tensor, "*tasks batch"]:
+def elbo(
+    x: Tensor, output: VaeOutput, likelihood: Likelihood, divergence: float = 1.0
+) -> Float[Tensor, "*tasks batch"]:
     """The evidence lower bound on log p(x) of each sample, averaged over the draws.
 
     Args:
         x: the (batch, *sample) inputs that gave `output`.
         output: of a `Vae`.
         likelihood: of its settings.
+        divergence: weight of KL(q(z | x) || p(z)).
     """
     fit = _LOG_LIKELIHOODS[likelihood](x.flatten(1), output.decoded)
-    return fit.mean(dim=-2) - kl_to_prior(output.mean, output.log_variance)
+    return fit.mean(dim=-2) - divergence * kl_to_prior(output.mean, output.log_variance)
 
 
 def importance_weighted_bound(
@@ -171,6 +202,19 @@ def importance_weighted_bound(
     ratio = 0.5 * (noise.square() + log_variance - latents.square()).sum(dim=-1)
     weights = _LOG_LIKELIHOODS[likelihood](x.flatten(1), output.decoded) + ratio
     return weights.logsumexp(dim=-2) - math.log(len(noise))
+
+
+def bound(
+    x: Tensor,
+    noise: Float[Tensor, "samples batch latent"],
+    output: VaeOutput,
+    likelihood: Likelihood,
+    settings: BoundSettings,
+) -> Float[Tensor, "*tasks batch"]:
+    """The bound that `settings` name; arguments as in `importance_weighted_bound`."""
+    if settings.kind == "importance":
+        return importance_weighted_bound(x, noise, output, likelihood)
+    return elbo(x, output, likelihood, settings.divergence)
 
 
 def vae_loss(x: Tensor, output: VaeOutput, likelihood: Likelihood) -> Float[Tensor, "*tasks"]:

@@ -45,6 +45,7 @@ BAD = {
     "split-digits --set regularizer.kind=sampled": "set regularizer.subset",
     "split-digits --set regularizer.lookahead=sgdd": "did you mean 'sgd'",
     "split-digits --method finetune --set regularizer.beta=5": "does nothing for finetune",
+    "split-digits --method ewc,finetune --set penalty.xi=1": "penalty.xi does nothing for ewc",
     "split-digits --method finetune,joint --set target.generated=[x]": "does nothing for finetune",
     "split-digits --set hypernet.plan=evn": "hypernet.plan",
     "split-digits --set regularizer.beta=-1": "regularizer.beta",

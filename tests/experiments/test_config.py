@@ -11,10 +11,13 @@ from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.config import ExperimentConfig, validated
 from hypermnesia.experiments.config_errors import field_paths
 from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.methods.penalty import PenaltySettings
+from hypermnesia.methods.replay import ReplaySettings
 from hypermnesia.nets import NetSettings
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularizers import RegularizerSettings
 from hypermnesia.training.phases import TrainSettings
+from hypermnesia.vae import VaeSettings
 
 
 def raw(**changes):
@@ -41,7 +44,10 @@ def test_a_whole_number_may_be_written_as_a_float(value):
         ("target", NetSettings),
         ("hypernet", HypernetSettings),
         ("regularizer", RegularizerSettings),
+        ("penalty", PenaltySettings),
         ("distillation", DistillationSettings),
+        ("replay", ReplaySettings),
+        ("vae", VaeSettings),
         ("optimizer", OptimizerSettings),
         ("train", TrainSettings),
     ],
@@ -52,6 +58,21 @@ def test_a_default_that_the_library_has_too_is_the_same(section, settings):
     for name, field in model.model_fields.items():
         if name in theirs and not field.is_required():
             assert field.default == theirs[name], name
+
+
+def test_sections_start_from_the_one_that_they_are_like():
+    config = small("optimizer.lr=0.5", "vae_optimizer.eps=1e-5", method="hnet-r")
+    assert (config.vae_optimizer.lr, config.vae_optimizer.eps) == (0.5, 1e-5)
+    assert config.vae_embedding_optimizer == config.vae_optimizer
+    assert config.optimizer.eps is None
+    assert config.vae_regularizer == config.regularizer
+
+
+def test_an_error_names_the_section_that_it_is_in():
+    with pytest.raises(ConfigError) as caught:
+        small("vae_hypernet.chunk=null", method="hnet-r")
+    assert "vae_hypernet.plan=even needs" in str(caught.value)
+    assert "got vae_hypernet.chunk=null" in str(caught.value)
 
 
 def test_it_is_frozen():

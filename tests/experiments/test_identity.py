@@ -1,3 +1,5 @@
+import warnings
+
 import pytest
 from small_config import small
 
@@ -44,6 +46,36 @@ def test_settings_that_a_method_has_no_use_for_do_not_count():
     plain, plain_other = (c.model_copy(update={"method": "finetune"}) for c in (hnet, other))
     assert identity(plain) == identity(plain_other)
     assert first_difference(plain, plain_other) is None
+
+
+def test_a_memory_counts_for_those_who_have_one():
+    changes = (
+        "vae.latent=3",
+        "vae_hypernet.chunk=999",
+        "vae_optimizer.lr=0.5",
+        "replay.share=tasks",
+    )
+    for method, changed in (("hnet-tir", False), ("hnet", True), ("finetune", True)):
+        ours = small(method=method)
+        theirs = small(*changes, method="hnet-r").model_copy(update={"method": method})
+        theirs = theirs.model_copy(update={"scenario": ours.scenario})
+        assert (identity(ours) == identity(theirs)) is changed
+
+
+@pytest.mark.parametrize(
+    ("method", "read", "ignored"),
+    [("ewc", "samples", "xi"), ("si", "xi", "samples"), ("ewc-online", "decay", "xi")],
+)
+def test_a_field_that_a_method_ignores_does_not_count(method, read, ignored):
+    def with_changed(*fields):
+        config = small(method=method)
+        penalty = config.penalty.model_copy(update=dict.fromkeys(fields, 1 / 2))
+        return config.model_copy(update={"penalty": penalty})
+
+    old, same, other = with_changed(), with_changed(ignored), with_changed(read)
+    with warnings.catch_warnings(action="ignore"):  # half a sample
+        assert identity(same) == identity(old) != identity(other)
+        assert first_difference(same, old) is None
 
 
 def test_a_field_added_later_with_a_default_changes_no_identity():

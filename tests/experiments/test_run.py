@@ -110,6 +110,19 @@ def test_resume_finishes_every_seed_with_the_same_numbers(tmp_path):
         assert ours.weights.read_bytes() == theirs.weights.read_bytes()
 
 
+def test_some_seeds_of_a_run_can_be_resumed_by_themselves(tmp_path):
+    with opened(tmp_path / "run", small(seeds=(0, 1, 2)), overwrite=False):
+        pass
+    watch = Counter()
+    for seeds in ((1,), (0, 1)):
+        summary = resume(tmp_path / "run", watch, seeds=seeds)
+    assert watch.trained == [("finetune", 1), ("finetune", 0)]
+    assert set(summary.scenarios["task"]["acc"]["values"]) == {"0", "1"}
+    assert summary.folder.read_config().seeds == (0, 1, 2)
+    with pytest.raises(ConfigError, match=r"seeds must be of the run; got 7; it has 0, 1, 2"):
+        resume(tmp_path / "run", watch, seeds=(1, 7))
+
+
 def test_a_checkpoint_of_another_configuration_is_refused(tmp_path):
     for name, change in (("a", "optimizer.lr=0.5"), ("b", "optimizer.lr=0.25")):
         with pytest.raises(KeyboardInterrupt):

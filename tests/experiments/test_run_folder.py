@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import threading
 
 import pytest
 import yaml
@@ -128,13 +129,55 @@ def _hold_and_die(path, ready):
         os.kill(os.getpid(), 9)
 
 
-def test_a_second_process_is_refused(tmp_path):
+@pytest.mark.parametrize("assignments", [(), ("optimizer.lr=0.5",)])
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_second_process_at_a_seed_is_refused(tmp_path, overwrite, assignments):
     with (
-        opened(tmp_path, small(), overwrite=False),
-        pytest.raises(RunError, match="one process at a time"),
-        opened(tmp_path, small(), overwrite=False),
+        opened(tmp_path, small(seeds=(1, 2)), overwrite=False),
+        pytest.raises(RunError, match=r"training of seed [12] serves one process at a time"),
+        opened(tmp_path, small(*assignments, seeds=(0, 2)), overwrite=overwrite),
     ):
         pass
+
+
+def test_processes_train_the_seeds_of_a_run_side_by_side(tmp_path):
+    with (
+        opened(tmp_path, small(seeds=(0,)), overwrite=False) as folder,
+        opened(tmp_path, small(seeds=(1,)), overwrite=False),
+        opened(tmp_path, small(seeds=(2,)), overwrite=True),
+    ):
+        assert folder.read_config().seeds == (0, 1, 2)
+
+
+def test_a_run_of_which_another_process_trains_a_seed_is_not_replaced(tmp_path):
+    with (
+        opened(tmp_path, small(seeds=(3,)), overwrite=False) as folder,
+        pytest.raises(RunError, match="training of seed 3"),
+        opened(tmp_path, small("optimizer.lr=0.5"), overwrite=True),
+    ):
+        pass
+    assert folder.read_config() == small(seeds=(3,))
+
+
+def test_a_finished_seed_is_nobodys(tmp_path):
+    with opened(tmp_path, small(seeds=(0, 1)), overwrite=False) as folder:
+        folder.seed(0).path.mkdir()
+        folder.seed(0).result.write_text("{}")
+        with opened(tmp_path, small(seeds=(0,)), overwrite=False):
+            pass
+
+
+def test_what_is_written_for_the_whole_run_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("hypermnesia.experiments.run_folder._PATIENCE", 0.1)
+    with opened(tmp_path, small(seeds=(0,)), overwrite=False) as folder:
+        hold = folder.locked()
+        hold.__enter__()
+        release = threading.Timer(0.05, hold.__exit__, (None, None, None))
+        release.start()
+        with folder.locked():
+            release.join()
+            with pytest.raises(RunError, match="a run folder serves one"), folder.locked():
+                pass
 
 
 def test_a_dead_process_keeps_no_lock(tmp_path):

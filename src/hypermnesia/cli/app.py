@@ -10,7 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from hypermnesia import __version__
+from hypermnesia.cli.compare import compare_command
 from hypermnesia.cli.list import list_command
+from hypermnesia.cli.reproduce import reproduce_command
 from hypermnesia.cli.resume import resume_command
 from hypermnesia.cli.run import run_command
 from hypermnesia.errors import HypermnesiaError
@@ -27,6 +29,8 @@ app = typer.Typer(
 )
 app.command("run")(run_command)
 app.command("resume")(resume_command)
+app.command("compare")(compare_command)
+app.command("reproduce")(reproduce_command)
 app.command("list")(list_command)
 
 # Newer versions of typer carry their own copy of click: the same class has two homes.

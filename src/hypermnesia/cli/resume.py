@@ -7,9 +7,14 @@ from typing import Annotated
 
 import typer
 
+from hypermnesia.cli.seeds import parse_seeds
+
 
 def resume_command(
     run: Annotated[Path, typer.Argument(help="The run folder, for example runs/NAME.")],
+    seeds: Annotated[
+        str | None, typer.Option(help="Of the run's seeds these only, for example 0-2.")
+    ] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder of data files, where it has moved.")
     ] = None,
@@ -26,4 +31,5 @@ def resume_command(
     folder = None if data_dir is None else str(data_dir.expanduser().resolve())
     given = {"data_dir": folder, "device": device, "threads": threads}
     changes = {name: value for name, value in given.items() if value is not None}
-    train_and_show([run], lambda watch: [resume(run, watch, changes)])
+    chosen = None if seeds is None else parse_seeds(seeds)
+    train_and_show([run], lambda watch: [resume(run, watch, changes, chosen)])

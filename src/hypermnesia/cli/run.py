@@ -56,28 +56,23 @@ def run_command(
     Example: hypermnesia run split-digits --method hnet,finetune --seeds 0-2 --set
     regularizer.beta=0.1
     """
-    from hypermnesia.cli.session import train_and_show  # torch is slow to import
-    from hypermnesia.data.files import given_folder
+    # torch is slow to import
+    from hypermnesia.cli.session import machine_options, split, train_and_show
     from hypermnesia.data.scenarios import scenario_name
     from hypermnesia.experiments.resolve import Request, resolve
     from hypermnesia.experiments.run import Place, run_all
 
-    folder = given_folder(data_dir)
     asked = None if scenario is None else scenario_name(scenario)
     request = Request(
         benchmark,
-        methods=[part.strip() for text in method for part in text.split(",")],
+        methods=split(method),
         scenario=asked or "task",
         seeds=parse_seeds(seeds),
         recipe=recipe,
         assignments=[*(assignments or ()), *_compute(precision, compiled)],
         options={
             "data": {"tasks": tasks, "class_order": class_order},
-            "machine": {
-                "device": device,
-                "threads": threads,
-                "data_dir": None if folder is None else str(folder.resolve()),
-            },
+            "machine": machine_options(data_dir, device, threads),
         },
     )
     configs = resolve(request)

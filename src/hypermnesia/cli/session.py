@@ -1,4 +1,4 @@
-"""What `run` and `resume` share: progress while they train, tables at the end, Ctrl-C."""
+"""What the commands share: progress while they train, tables at the end, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from pathlib import Path
 import typer
 
 from hypermnesia.cli.progress import watching
-from hypermnesia.cli.tables import show
+from hypermnesia.cli.tables import show, show_report
+from hypermnesia.data.files import given_folder
 from hypermnesia.data.scenarios import ScenarioName
+from hypermnesia.experiments.compare import Cell, carry_out, filled
+from hypermnesia.experiments.comparison import Report, write_report
+from hypermnesia.experiments.jobs import cores
 from hypermnesia.experiments.results import RunSummary
-from hypermnesia.experiments.run import Watch
+from hypermnesia.experiments.run import Watch, check_file_name
 from hypermnesia.experiments.run_folder import RunFolder
 from hypermnesia.training.resources import keep_freed_memory
 
@@ -31,6 +35,57 @@ def train_and_show(
         typer.echo(_how_to_go_on(folders), err=True)
         raise typer.Exit(130) from None
     show(summaries, scenario)
+
+
+def compare_and_show(
+    cells: Sequence[Cell],
+    make: Callable[[Sequence[Cell]], Report],
+    out: Path,
+    name: str,
+    jobs: int | None,
+    *,
+    train: bool,
+) -> None:
+    """Train what the `cells` need, then show and write the report that `make` makes of them.
+
+    Args:
+        cells: the plan.
+        make: filled cells -> report.
+        out: where run folders and the report go.
+        name: of the report's files.
+        jobs: processes at a time; None for one on each core.
+        train: or only show what is finished.
+    """
+    check_file_name(name)
+    try:
+        failed = carry_out(cells, out, jobs or cores(), _say) if train else {}
+    except KeyboardInterrupt:
+        typer.echo("interrupted; the same command goes on from here", err=True)
+        raise typer.Exit(130) from None
+    report = make(filled(cells, out))
+    show_report(report, write_report(report, out, name))
+    for job, reason in failed.items():
+        typer.echo(f"failed: {job}: {reason}", err=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def split(texts: Sequence[str]) -> list[str]:
+    """Names that were typed with commas, in options that were repeated, or both."""
+    return [part.strip() for text in texts for part in text.split(",")]
+
+
+def machine_options(
+    data_dir: Path | None, device: str | None, threads: int | None = None
+) -> dict[str, object]:
+    """The machine section that options describe."""
+    folder = given_folder(data_dir)
+    where = None if folder is None else str(folder.resolve())
+    return {"device": device, "threads": threads, "data_dir": where}
 
 
 def _how_to_go_on(folders: Sequence[Path]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hypermnesia.data.scenarios import ScenarioName
+from hypermnesia.experiments.comparison import Report
 from hypermnesia.experiments.config import ExperimentConfig
 from hypermnesia.experiments.results import RunSummary
 
@@ -60,6 +62,23 @@ def show(summaries: Sequence[RunSummary], scenario: ScenarioName | None = None) 
     out.print("\n" + _FORMULAS, style="dim")
     for summary in summaries:
         out.print(f"{summary.config.method}: {summary.folder.path}", soft_wrap=True)
+
+
+def show_report(report: Report, files: Sequence[Path]) -> None:
+    """The tables of a comparison, and where its files are."""
+    out = console()
+    for each in report.tables:
+        out.print(each.title, style="italic", soft_wrap=True)
+        table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+        for position, heading in enumerate(each.headings):
+            table.add_column(heading, justify="right" if position else "left", no_wrap=not position)
+        for row in each.rows:
+            table.add_row(*row)
+        out.print(table)
+        out.print()
+    for note in report.notes:
+        out.print(note, style="dim")
+    out.print(", ".join(map(str, files)), soft_wrap=True)
 
 
 def cell(figure: dict[str, Any], digits: int) -> str:

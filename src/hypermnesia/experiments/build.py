@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel
 from torch import nn
 
 from hypermnesia.data.settings import BenchmarkSettings
@@ -19,12 +20,15 @@ from hypermnesia.experiments.scenarios import trained
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.inference import EntropySettings
 from hypermnesia.methods import METHODS, Method
+from hypermnesia.methods.penalty import PenaltySettings
+from hypermnesia.methods.replay import ReplaySettings
 from hypermnesia.nets import NetSettings, build_net
 from hypermnesia.optimizers import OPTIMIZERS, OptimizerSettings
 from hypermnesia.registry import unknown_name
 from hypermnesia.regularizers import RegularizerSettings
 from hypermnesia.seeding import Generators
 from hypermnesia.training.phases import TrainSettings
+from hypermnesia.vae import BoundSettings, VaeSettings, build_vae
 
 _OPTIONS = ("betas", "eps", "momentum", "weight_decay")
 
@@ -51,22 +55,20 @@ def build_method(
     network = build_network(config, tasks[0], generators)
     entry = METHODS[config.method]
     settings = {
-        "hypernet": HypernetSettings(**dict(config.hypernet)),
-        "regularizer": RegularizerSettings(**dict(config.regularizer)),
-        "distillation": DistillationSettings(**dict(config.distillation)),
-        "optimizer": optimizer_settings(config.optimizer),
-        "embedding_optimizer": optimizer_settings(config.embedding_optimizer),
-        "inference": EntropySettings(**dict(config.inference)),
-        "generated": config.target.generated,
-        "head": config.target.head,
-        "train_shared": config.target.train_shared,
-        "precision": config.compute.precision,
-        "compile": config.compute.compile,
-        "generators": generators,
-        "device": device,
+        name: _SETTINGS[name](getattr(config, name)) for name in entry.settings if name in _SETTINGS
     }
-    taken = {name: value for name, value in settings.items() if name in entry.settings}
-    return entry.build(network, trained(config), **taken)
+    for section, fields in _FIELDS.items():
+        taken = fields & set(entry.settings)
+        settings |= {name: getattr(getattr(config, section), name) for name in taken}
+    if "vae" in entry.settings:
+        settings["vae"] = build_vae(settings["vae"], sample_shape(tasks[0]), generators)
+    own = {"generators": generators, "device": device}
+    return entry.build(network, trained(config), **own, **settings)
+
+
+def sample_shape(task: Task) -> torch.Size:
+    """The shape of a sample of `task`."""
+    return task.train.batch(torch.zeros(1, dtype=torch.int64)).x.shape[1:]
 
 
 def build_network(config: ExperimentConfig, task: Task, generators: Generators) -> nn.Module:
@@ -75,7 +77,7 @@ def build_network(config: ExperimentConfig, task: Task, generators: Generators) 
     Raises:
         ConfigError: it does not exist, or cannot take samples of this shape.
     """
-    shape = task.train.batch(torch.zeros(1, dtype=torch.int64)).x.shape[1:]
+    shape = sample_shape(task)
     net = NetSettings(config.target.net, config.target.hidden, config.target.dropout)
     try:
         return build_net(net, shape, task.outputs, generators)
@@ -104,6 +106,33 @@ def optimizer_settings(config: OptimizerConfig) -> OptimizerSettings:
         if name not in known:
             raise unknown_name(f"option of {config.name}", name, known)
     return OptimizerSettings(config.name, config.lr, options, config.schedule)
+
+
+def _same_fields(settings: Callable[..., Any]) -> Callable[[BaseModel], Any]:
+    return lambda section: settings(**dict(section))
+
+
+_SETTINGS: dict[str, Callable[[Any], Any]] = {
+    "hypernet": _same_fields(HypernetSettings),
+    "regularizer": _same_fields(RegularizerSettings),
+    "inference": _same_fields(EntropySettings),
+    "penalty": _same_fields(PenaltySettings),
+    "distillation": _same_fields(DistillationSettings),
+    "optimizer": optimizer_settings,
+    "embedding_optimizer": optimizer_settings,
+    "replay": _same_fields(ReplaySettings),
+    "bound": _same_fields(BoundSettings),
+    "vae": _same_fields(VaeSettings),
+    "vae_hypernet": _same_fields(HypernetSettings),
+    "vae_regularizer": _same_fields(RegularizerSettings),
+    "vae_optimizer": optimizer_settings,
+    "vae_embedding_optimizer": optimizer_settings,
+}
+"""Sections of the configuration that methods read -> the library's settings."""
+
+
+_FIELDS = {"target": {"generated", "head", "train_shared"}, "compute": {"precision", "compile"}}
+"""Fields of other sections that methods read."""
 
 
 def train_settings(config: ExperimentConfig) -> TrainSettings:

@@ -6,6 +6,7 @@ which runs are as before: only fields that differ from their default enter a run
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -25,11 +26,14 @@ from hypermnesia.experiments.config_errors import as_config_error
 from hypermnesia.hypernet.chunks import PlanName
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.inference import EntropySettings
+from hypermnesia.methods.penalty import PenaltySettings
+from hypermnesia.methods.replay import ReplaySettings
 from hypermnesia.nets import NetSettings
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.precision import Precision
 from hypermnesia.regularizers import RegularizerSettings
 from hypermnesia.training.phases import TrainSettings
+from hypermnesia.vae import BoundSettings, VaeSettings
 
 
 def _number(value: object) -> object:
@@ -52,6 +56,7 @@ Number = Annotated[float, Field(strict=True), BeforeValidator(_number)]
 Integer = Annotated[int, Field(strict=True), BeforeValidator(_integer)]
 Positive = Annotated[Number, Field(gt=0, le=1e9)]
 NonNegative = Annotated[Number, Field(ge=0, le=1e9)]
+Strength = Annotated[Number, Field(ge=0, le=1e18)]  # EWC is at its best at 1e10 and above
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
 Width = Annotated[Integer, Field(ge=1, le=10_000_000)]
 Seed = Annotated[Integer, Field(ge=0, le=2**63 - 1)]
@@ -136,6 +141,7 @@ class HypernetConfig(_Section):
     )
     activation: Name = HypernetSettings.activation
     init: Literal["xavier", "hyperfan"] = HypernetSettings.init
+    embedding_start: Literal["normal", "mean"] = HypernetSettings.embedding_start
 
     @model_validator(mode="after")
     def _chunk_fits_plan(self) -> HypernetConfig:
@@ -192,11 +198,43 @@ class RegularizerConfig(_Section):
         return self
 
 
+class PenaltyConfig(_Section):
+    """How strongly the parameters of a plain network are held.
+
+    Attributes:
+        strength: λ of EWC, c of SI.
+        decay: γ of online EWC.
+        xi: ξ of SI.
+        samples: training samples of a task for its Fisher information; None for all.
+    """
+
+    strength: Strength = PenaltySettings.strength
+    decay: Annotated[Number, Field(ge=0, le=1)] = PenaltySettings.decay
+    xi: Positive = PenaltySettings.xi
+    samples: Annotated[Integer, Field(ge=1, le=10**9)] | None = PenaltySettings.samples
+
+
 class DistillationConfig(_Section):
     """How softly, and how strongly, a former network's answers are taught."""
 
     temperature: Positive = DistillationSettings.temperature
     strength: NonNegative = DistillationSettings.strength
+
+
+class ReplayConfig(_Section):
+    """How generated samples of earlier tasks enter a loss."""
+
+    share: Literal["half", "tasks"] = ReplaySettings.share
+
+
+class VaeConfig(_Section):
+    """Sizes of a variational autoencoder: a generative memory, or one a task."""
+
+    encoder: tuple[Width, ...] = VaeSettings.encoder
+    decoder: tuple[Width, ...] = VaeSettings.decoder
+    latent: Width = VaeSettings.latent
+    activation: Name = VaeSettings.activation
+    likelihood: Literal["bernoulli", "gaussian"] = VaeSettings.likelihood
 
 
 class InferenceConfig(_Section):
@@ -209,6 +247,25 @@ class InferenceConfig(_Section):
 
     criterion: Literal["entropy", "entropy-gradient"] = EntropySettings.criterion
     temperature: Positive = EntropySettings.temperature
+
+
+class BoundConfig(_Section):
+    """Which bound on the likelihood of a sample `hnet-lik` compares.
+
+    Attributes:
+        kind: the evidence lower bound, or the importance-weighted one.
+        samples: draws of the latents for each sample.
+        divergence: weight of the divergence in the first.
+    """
+
+    kind: Literal["elbo", "importance"] = BoundSettings.kind
+    samples: Annotated[Integer, Field(ge=1, le=10**6)] = BoundSettings.samples
+    divergence: Annotated[Number, Field(ge=1, le=1e9)] = BoundSettings.divergence
+
+    @model_validator(mode="after")
+    def _weighs_what_it_has(self) -> BoundConfig:
+        BoundSettings(**dict(self))
+        return self
 
 
 class OptimizerConfig(_Section):
@@ -267,6 +324,16 @@ class MachineConfig(_Section):
     data_dir: str | None = None
 
 
+LIKE = {
+    "embedding_optimizer": "optimizer",
+    "vae_hypernet": "hypernet",
+    "vae_regularizer": "regularizer",
+    "vae_optimizer": "optimizer",
+    "vae_embedding_optimizer": "vae_optimizer",
+}
+"""Sections that start from another one."""
+
+
 class ExperimentConfig(_Section):
     """One benchmark, one method, one scenario and all their settings.
 
@@ -288,8 +355,27 @@ class ExperimentConfig(_Section):
     inference: InferenceConfig = InferenceConfig()
     train: TrainConfig
     compute: ComputeConfig = ComputeConfig()
+    penalty: PenaltyConfig = PenaltyConfig()
     distillation: DistillationConfig = DistillationConfig()
+    replay: ReplayConfig = ReplayConfig()
+    vae: VaeConfig = VaeConfig()
+    bound: BoundConfig = BoundConfig()
+    vae_hypernet: HypernetConfig
+    vae_regularizer: RegularizerConfig
+    vae_optimizer: OptimizerConfig
+    vae_embedding_optimizer: OptimizerConfig
     machine: MachineConfig = MachineConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _like_others(cls, raw: dict[str, Any]) -> dict[str, Any]:
+        """Fields that a section leaves out are those of the section that it is like."""
+        filled = dict(raw)
+        for name, like in LIKE.items():
+            own, other = filled.get(name, {}), filled.get(like)
+            if isinstance(own, Mapping) and isinstance(other, Mapping):
+                filled[name] = {**other, **own}
+        return filled
 
 
 def validated(raw: dict[str, Any]) -> ExperimentConfig:

@@ -30,6 +30,17 @@ def field_paths(model: type[BaseModel]) -> list[str]:
     ]
 
 
+def _about(cause: ConfigError, section: str) -> ConfigError:
+    """`cause`, which names fields of the section that `section` is like, in its own name."""
+    like = section.removeprefix("vae_")
+    if like == section:
+        return cause
+    rule, got, cure = (
+        str(text).replace(f"{like}.", f"{section}.") for text in (cause.rule, cause.got, cause.cure)
+    )
+    return ConfigError(rule, got=got, cure=cure)
+
+
 def as_config_error(error: ValidationError, model: type[BaseModel]) -> ConfigError:
     """The first problem in `error` as a `ConfigError`."""
     # A name that was mistyped is missing too, and that is not what to say.
@@ -42,7 +53,7 @@ def as_config_error(error: ValidationError, model: type[BaseModel]) -> ConfigErr
         return unknown_name("field", path, known)
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, ConfigError):
-        return cause
+        return _about(cause, path)
     rule = first["msg"].replace("Input should be", "must be").replace("Value error, ", "")
     if first["type"] == "missing":
         return ConfigError(f"{path} must be set", cure=f"add it: --set {path}=VALUE")

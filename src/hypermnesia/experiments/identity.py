@@ -50,8 +50,15 @@ def _fields(config: ExperimentConfig, *, exclude_defaults: bool = False) -> dict
     fields: dict[str, Any] = config.model_dump(
         mode="json", exclude=_NEUTRAL, exclude_defaults=exclude_defaults
     )
-    used, of_some = METHODS[config.method].settings, settings_of(METHODS)
-    return {name: v for name, v in fields.items() if name not in of_some or name in used}
+    entry, of_some = METHODS[config.method], settings_of(METHODS)
+    for path in entry.ignores:
+        section, field = path.split(".")
+        fields.get(section, {}).pop(field, None)
+    return {
+        name: value
+        for name, value in fields.items()
+        if value != {} and (name not in of_some or name in entry.settings)
+    }
 
 
 def _flat(fields: dict[str, Any]) -> dict[str, Any]:

@@ -58,10 +58,11 @@ def resolve(request: Request) -> list[ExperimentConfig]:
         raise ConfigError("a method can be named once", got=", ".join(request.methods))
     assigned = parsed(request.assignments)
     refuse_unused(assigned, request.methods)
-    return [_resolve_one(request, method, assigned) for method in request.methods]
+    return [resolve_one(request, method, assigned) for method in request.methods]
 
 
-def _resolve_one(request: Request, method: str, assigned: Raw) -> ExperimentConfig:
+def resolve_one(request: Request, method: str, assigned: Raw) -> ExperimentConfig:
+    """The configuration for one method, with the `assigned` fields of its assignments."""
     scenario = run_scenario(method, scenario_name(request.scenario))
     recipe = load_recipe(request.benchmark, request.recipe)
     options = {
@@ -71,18 +72,14 @@ def _resolve_one(request: Request, method: str, assigned: Raw) -> ExperimentConf
     names: Raw = {"benchmark": request.benchmark, "method": method, "scenario": scenario}
     names["recipe"] = {"name": recipe.name, "source": recipe.source}
     names["seeds"] = tuple(request.seeds)
-    unchanged = _complete(recipe.for_method(method), names)
-    config = _complete(merged(merged(recipe.for_method(method), options), assigned), names)
+    fields = recipe.for_method(method)
+    unchanged = validated({**fields, **names})
+    config = validated({**merged(merged(fields, options), assigned), **names})
     check(config)
     changed = first_difference(config, unchanged) is not None
     return config.model_copy(
         update={"recipe": config.recipe.model_copy(update={"changed": changed})}
     )
-
-
-def _complete(raw: Raw, names: Raw) -> ExperimentConfig:
-    optimizer = {**raw["optimizer"], **raw.get("embedding_optimizer", {})}
-    return validated({**raw, **names, "embedding_optimizer": optimizer})
 
 
 def check(config: ExperimentConfig) -> None:
@@ -93,11 +90,14 @@ def check(config: ExperimentConfig) -> None:
     """
     BENCHMARKS[config.benchmark].count(benchmark_settings(config))
     device_of(config.machine)
-    optimizer_settings(config.optimizer)
-    optimizer_settings(config.embedding_optimizer)
-    REGULARIZERS[config.regularizer.kind]
-    LOOKAHEADS[config.regularizer.lookahead]
-    ACTIVATIONS[config.hypernet.activation]
+    optimizers = (config.optimizer, config.embedding_optimizer)
+    for optimizer in (*optimizers, config.vae_optimizer, config.vae_embedding_optimizer):
+        optimizer_settings(optimizer)
+    for regularizer in (config.regularizer, config.vae_regularizer):
+        REGULARIZERS[regularizer.kind]
+        LOOKAHEADS[regularizer.lookahead]
+    for network in (config.hypernet, config.vae_hypernet, config.vae):
+        ACTIVATIONS[network.activation]
     NETS[config.target.net]
     if config.train.augment is not None:
         AUGMENTATIONS[config.train.augment]

@@ -36,7 +36,7 @@ from hypermnesia.training.metrics_log import MetricsLog
 from hypermnesia.training.observer import Observer, ObserverGroup
 from hypermnesia.training.pack import pack
 
-_LONGEST_NAME = 255  # bytes, on nearly every file system
+_LONGEST_NAME = 240  # bytes: nearly every file system takes 255, some are for an ending
 
 Watch = Callable[[ExperimentConfig, int], Observer]
 """(configuration, seed) -> who shows the progress of that training."""
@@ -82,21 +82,40 @@ def run_all(configs: Sequence[ExperimentConfig], place: Place, watch: Watch) -> 
         return [_run_seeds(folder, config, config.seeds, watch) for folder, config in runs]
 
 
-def resume(path: Path, watch: Watch, changes: Mapping[str, object] | None = None) -> RunSummary:
-    """Finish every seed of the run in the folder at `path`.
+def resume(
+    path: Path,
+    watch: Watch,
+    changes: Mapping[str, object] | None = None,
+    seeds: Sequence[int] | None = None,
+) -> RunSummary:
+    """Finish the run in the folder at `path`.
 
     Args:
         path: the run folder.
         watch: shows the progress.
         changes: fields of the machine section to change.
+        seeds: those of the run to finish; None for all.
+
+    Raises:
+        ConfigError: a seed that is none of the run's.
     """
     config = RunFolder(path).read_config()
+    if seeds is not None:
+        config = _with_seeds(config, seeds)
     if changes:
         machine = config.machine.model_dump() | dict(changes)
         config = validated({**config.model_dump(), "machine": machine})
     rehearse(config)
     with opened(path, config, overwrite=False) as folder:
         return _run_seeds(folder, config, config.seeds, watch)
+
+
+def _with_seeds(config: ExperimentConfig, seeds: Sequence[int]) -> ExperimentConfig:
+    others = sorted({*seeds} - {*config.seeds})
+    if others:
+        known = ", ".join(map(str, config.seeds))
+        raise ConfigError("seeds must be of the run", got=others[0], cure=f"it has {known}")
+    return config.model_copy(update={"seeds": tuple(seeds)})
 
 
 def _run_seeds(
@@ -106,11 +125,12 @@ def _run_seeds(
         torch.set_num_threads(config.machine.threads)
     unfinished = [seed for seed in seeds if not folder.seed(seed).finished]
     if unfinished:
-        write_json(folder.environment, environment(device_of(config.machine)))
+        with folder.locked():
+            write_json(folder.environment, environment(device_of(config.machine)))
     for seed in unfinished:
         _run_seed(folder.seed(seed), config, seed, watch(config, seed))
-    everyone = sorted({*seeds, *folder.finished_seeds()})
-    return summarize(folder, config, everyone)
+    with folder.locked():
+        return summarize(folder, config, sorted({*seeds, *folder.finished_seeds()}))
 
 
 def _run_seed(folder: SeedFolder, config: ExperimentConfig, seed: int, observer: Observer) -> None:
@@ -149,7 +169,11 @@ def _check_name(configs: Sequence[ExperimentConfig], place: Place) -> None:
             got=f"{len(configs)} methods",
             cure="leave it out, or run one method at a time",
         )
-    a_name = place.name not in ("", "..") and Path(place.name).name == place.name
-    if not a_name or len(place.name.encode()) > _LONGEST_NAME:
-        got = reprlib.repr(place.name)
-        raise ConfigError("--name must be the name of a folder inside --out", got=got)
+    check_file_name(place.name)
+
+
+def check_file_name(name: str) -> None:
+    """Raise `ConfigError` unless something inside a folder can be called `name`."""
+    a_name = name not in ("", "..") and Path(name).name == name
+    if not a_name or len(name.encode()) > _LONGEST_NAME:
+        raise ConfigError("--name must be a plain name inside --out", got=reprlib.repr(name))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,6 +21,8 @@ from hypermnesia.lock import locked
 CONFIG = "config.yaml"
 MATRIX = "accuracy_matrix_{}.csv"
 _SEED = re.compile(r"seed-(0|[1-9][0-9]*)")
+_CLAIM = re.compile(r"\.lock-seed-(0|[1-9][0-9]*)")
+_PATIENCE = 60.0  # seconds that another process may take to write the files of a run
 _HEADER = "# The resolved configuration; a run whose file was edited is refused.\n"
 
 
@@ -48,6 +50,20 @@ class RunFolder:
             for path in self.path.glob("seed-*")
             if (name := _SEED.fullmatch(path.name)) and path.is_dir()
         }
+
+    def known_seeds(self) -> list[int]:
+        """Seeds that a process has begun, or has claimed to begin."""
+        claims = (_CLAIM.fullmatch(path.name) for path in self.path.glob(".lock-seed-*"))
+        return sorted({*self.seed_folders(), *(int(claim[1]) for claim in claims if claim)})
+
+    def locked(self) -> AbstractContextManager[None]:
+        """This process alone writes the files of the run as a whole, which takes a moment."""
+        return locked(self.path, wait=_PATIENCE)
+
+    def claimed(self, seed: int) -> AbstractContextManager[None]:
+        """This process alone trains `seed`."""
+        # Not inside the seed's folder, which a process may have to remove.
+        return locked(self.path, f".lock-seed-{seed}", f"the training of seed {seed}")
 
     def finished_seeds(self) -> list[int]:
         """Seeds whose training ended."""
@@ -82,6 +98,22 @@ class RunFolder:
                 cure="continue the run with the version that began it, or start another one",
             ) from None
 
+    def read_config_of(self, config: ExperimentConfig) -> ExperimentConfig:
+        """The stored configuration, which must be that of the same run as `config`.
+
+        Raises:
+            RunError: it is another one, or cannot be read.
+        """
+        there = self.read_config()
+        difference = first_difference(config, there)
+        if difference is not None:
+            raise RunError(
+                f"{self.path} holds a run with another configuration",
+                got=difference,
+                cure="choose another folder with --name or --out, or replace it with --overwrite",
+            )
+        return there
+
 
 class SeedFolder:
     """Paths of one seed's training."""
@@ -106,52 +138,56 @@ class SeedFolder:
 
 @contextmanager
 def opened(path: Path, config: ExperimentConfig, *, overwrite: bool) -> Iterator[RunFolder]:
-    """The run folder at `path`, locked and ready for `config`.
+    """The run folder at `path`, ready for `config`, whose unfinished seeds are this process's.
 
     A run of the same identity is continued: its seeds are added to those of `config`. To
     `overwrite` it is to begin the seeds of `config` anew; another run in its place is removed.
+    Other processes may train other seeds of the same run meanwhile.
 
     Raises:
-        RunError: the folder cannot be written, is in use, holds another run and `overwrite` is
-            not set, or holds something that is no run.
+        RunError: the folder cannot be written, a seed is in use, the folder holds another run
+            and `overwrite` is not set, or something that is no run.
     """
-    with locked(path):
-        folder = RunFolder(path)
-        if not folder.config.is_file():
-            _check_empty(path)
-        elif overwrite:
-            config = _cleared(config, folder)
-        else:
-            config = _joined(config, folder)
-        folder.write_config(config)
+    folder = RunFolder(path)
+    with ExitStack() as claims:
+        with folder.locked():
+            if not folder.config.is_file():
+                _check_empty(path)
+            for seed in _to_claim(config, folder, overwrite=overwrite):
+                claims.enter_context(folder.claimed(seed))
+            if folder.config.is_file():
+                config = (_cleared if overwrite else _joined)(config, folder)
+            folder.write_config(config)
         yield folder
 
 
+def _to_claim(config: ExperimentConfig, folder: RunFolder, *, overwrite: bool) -> list[int]:
+    """The seeds that no other process may be at: those to train, and those to remove."""
+    if not overwrite:
+        return sorted({*config.seeds} - {*folder.finished_seeds()})
+    return sorted({*config.seeds, *(() if _is_same(config, folder) else folder.known_seeds())})
+
+
 def _joined(config: ExperimentConfig, folder: RunFolder) -> ExperimentConfig:
-    there = folder.read_config()
-    difference = first_difference(config, there)
-    if difference is not None:
-        raise RunError(
-            f"{folder.path} holds a run with another configuration",
-            got=difference,
-            cure="choose another folder with --name or --out, or replace it with --overwrite",
-        )
+    there = folder.read_config_of(config)
     seeds = tuple(sorted({*there.seeds, *config.seeds}))
     return config.model_copy(update={"seeds": seeds})
 
 
 def _cleared(config: ExperimentConfig, folder: RunFolder) -> ExperimentConfig:
     """Remove what `config` is to replace; returns it with the seeds that stay."""
-    try:
-        there = folder.read_config()
-        same = first_difference(config, there) is None
-    except RunError:  # edited or damaged: nothing of it can be kept
-        same = False
-    if not same:
+    if not _is_same(config, folder):
         _clear(folder, list(folder.seed_folders()))
         return config
     _clear(folder, config.seeds)
     return _joined(config, folder)
+
+
+def _is_same(config: ExperimentConfig, folder: RunFolder) -> bool:
+    try:
+        return first_difference(config, folder.read_config()) is None
+    except RunError:  # none, or edited or damaged: nothing of it can be kept
+        return False
 
 
 def _clear(folder: RunFolder, seeds: Sequence[int]) -> None:

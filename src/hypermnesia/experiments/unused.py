@@ -16,13 +16,19 @@ def refuse_unused(assigned: Mapping[str, Mapping[str, Any]], methods: Sequence[s
 
     A recipe may say more than a method reads, and so may a setting for several methods.
     """
-    read = settings_of(methods)
     for section, fields in assigned.items():
         for field in fields:
-            setting = field if field in _FIELDS.get(section, ()) else section
-            if setting in settings_of(METHODS) and setting not in read:
+            if not any(_reads(method, section, field) for method in methods):
                 raise ConfigError(
                     f"{section}.{field} does nothing for {', '.join(methods)}",
                     got=f"{section}.{field}={fields[field]}",
                     cure="leave it out",
                 )
+
+
+def _reads(method: str, section: str, field: str) -> bool:
+    entry = METHODS[method]
+    setting = field if field in _FIELDS.get(section, ()) else section
+    if setting not in settings_of(METHODS):
+        return True
+    return setting in entry.settings and f"{section}.{field}" not in entry.ignores

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -80,7 +81,7 @@ class AllTasks:
         """The answers of all tasks to `question`, group by group and slice by slice."""
         parts = []
         for group in self.groups():
-            slices = torch.split(x, self._slice(x, len(group.tasks)))
+            slices = torch.split(x, self._slice(x, group, question))
             answers = torch.cat([question(group, some) for some in slices], dim=1)
             parts.append((group.tasks, answers))
         return _padded(parts)
@@ -122,11 +123,13 @@ class AllTasks:
         buffers = [self.memory.buffers[task] for task in group.tasks]
         return TaskGroup(group.tasks, group.layout, group.weights, buffers)
 
-    def _slice(self, x: Tensor, tasks: int) -> int:
+    def _slice(self, x: Tensor, group: TaskGroup, question: Ask) -> int:
         shape = x.shape[1:]
         if shape not in self._activations:
-            self._activations[shape] = _largest_activation(self.memory, x[:1])
-        row = _ALIVE * tasks * self._activations[shape] * x.element_size()
+            with _layer_outputs(self.memory.target.module) as entries:
+                question(group, x[:1])
+            self._activations[shape] = max(entries)
+        row = _ALIVE * len(group.tasks) * self._activations[shape] * x.element_size()
         return max(1, self.budget // row)
 
 
@@ -138,23 +141,22 @@ def _equal(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> bool:
     return len(ours) == len(theirs) and all(map(torch.equal, ours, theirs))
 
 
-def _largest_activation(memory: WeightMemory, sample: Tensor) -> int:
-    """Entries of the largest layer's output for one sample, found by running it."""
-    largest = sample.numel()
+@contextmanager
+def _layer_outputs(module: nn.Module) -> Iterator[list[int]]:
+    """Collects the number of entries of what each layer gives, tasks not counted."""
+    entries = [1]
 
     def look(_module: nn.Module, _inputs: object, output: object) -> None:
-        nonlocal largest
         if isinstance(output, Tensor):
-            largest = max(largest, output.numel())
+            entries.append(output.numel())
 
-    layers = [module for module in memory.target.module.modules() if not list(module.children())]
+    layers = [part for part in module.modules() if not list(part.children())]
     hooks = [layer.register_forward_hook(look) for layer in layers]
     try:
-        memory.run(0, sample, training=False)
+        yield entries
     finally:
         for hook in hooks:
             hook.remove()
-    return largest
 
 
 def _padded(parts: list[tuple[list[int], Tensor]]) -> Tensor:

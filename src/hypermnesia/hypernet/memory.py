@@ -59,7 +59,7 @@ class WeightMemory:
         return len(self.embeddings)
 
     def add_task(self, outputs: int, generators: Generators) -> None:
-        """Make room for a task with `outputs` outputs; its embedding starts at N(0, 1).
+        """Make room for a task with `outputs` outputs; its embedding starts as settings say.
 
         Raises:
             ConfigError: an even chunk plan without the size of a chunk.
@@ -73,11 +73,16 @@ class WeightMemory:
             self.hypernet.to(self.device)
         else:
             self.hypernet.grow(plan, layout.variances(), generator)
-        start = torch.randn(self.settings.task_embedding, generator=generators["embedding"])
-        self.embeddings.append(nn.Parameter(start.to(self.device)))
+        self.embeddings.append(nn.Parameter(self._start(generators["embedding"])))
         self.layouts.append(layout)
         self.plans.append(plan)
         self.buffers.append(self.target.new_buffers())
+
+    def _start(self, generator: torch.Generator) -> Tensor:
+        if self.tasks and self.settings.embedding_start == "mean":
+            return torch.stack([e.detach() for e in self.embeddings]).mean(dim=0)
+        start = torch.randn(self.settings.task_embedding, generator=generator)
+        return start.to(self.device)
 
     def weights(self, task: int) -> Tensor:
         """(N,) flat weights of a task's target network; differentiable."""
@@ -95,11 +100,21 @@ class WeightMemory:
                 training=training,
             )
 
+    @property
+    def kept(self) -> int:
+        """Number of learned values: |θ| + embeddings + shared parameters."""
+        shared = self.target.shared.parameters()
+        return sum(p.numel() for p in (*self.hypernet.parameters(), *self.embeddings, *shared))
+
+    @property
+    def largest(self) -> int:
+        """|W|, number of parameters of the largest target network."""
+        shared = sum(p.numel() for p in self.target.shared.parameters())
+        return max(layout.total for layout in self.layouts) + shared
+
     def compression(self) -> float:
         """(|θ| + embeddings + shared parameters) / |W| of the largest target network."""
-        shared = sum(p.numel() for p in self.target.shared.parameters())
-        kept = sum(p.numel() for p in (*self.hypernet.parameters(), *self.embeddings)) + shared
-        return kept / (max(layout.total for layout in self.layouts) + shared)
+        return self.kept / self.largest
 
     def state_dict(self) -> dict[str, Any]:
         """Parameters, embeddings and buffers, with the heads needed to rebuild their shapes."""

@@ -39,6 +39,8 @@ class HypernetSettings:
         init: a name in `INITS`.
         plan: how weights are cut into chunks.
         chunk: D of an even plan.
+        embedding_start: where the embedding of a new task starts: `normal`, drawn from N(0, 1); or
+            `mean`, that of the earlier ones, so that its network starts like theirs.
     """
 
     hidden: tuple[int, ...] = (10, 10)
@@ -48,6 +50,7 @@ class HypernetSettings:
     init: Literal["xavier", "hyperfan"] = "xavier"
     plan: PlanName = "even"
     chunk: int | None = None
+    embedding_start: Literal["normal", "mean"] = "normal"
 
 
 class Hypernetwork(nn.Module):

@@ -9,8 +9,14 @@ from typing import Literal
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.methods.base import Method, Prediction, State, TaskSpec
 from hypermnesia.methods.baselines import Finetune, Joint, Separate
+from hypermnesia.methods.dgr import dgr
 from hypermnesia.methods.hnet import HypernetMethod
 from hypermnesia.methods.inferred import HypernetEntropy
+from hypermnesia.methods.likelihood import HypernetLikelihood
+from hypermnesia.methods.lwf import Lwf
+from hypermnesia.methods.penalty import Ewc, EwcOnline, Si
+from hypermnesia.methods.replay import hnet_r
+from hypermnesia.methods.tir import HypernetTir
 from hypermnesia.registry import Registry
 
 __all__ = ["METHODS", "Method", "MethodEntry", "Prediction", "State", "TaskSpec", "settings_of"]
@@ -27,6 +33,7 @@ class MethodEntry:
         scenarios: those in which it can answer.
         build: (network, scenario, **settings) -> method.
         settings: names of the keyword arguments that `build` takes.
+        ignores: fields of these settings (`section.field`) that it does not read.
         trained: `each` for a training of its own in each scenario; `once` if one training, with
             heads for each task, is evaluated in all of them.
     """
@@ -38,6 +45,7 @@ class MethodEntry:
     build: Callable[..., Method]
     settings: tuple[str, ...]
     trained: Literal["once", "each"] = "each"
+    ignores: tuple[str, ...] = ()
 
 
 METHODS: Registry[MethodEntry] = Registry("method")
@@ -48,7 +56,10 @@ _HNET = (
     *("hypernet", "regularizer", "embedding_optimizer", "generated", "train_shared", "compile"),
 )
 _EVERY: tuple[ScenarioName, ...] = ("task", "domain", "class")
+_MEMORY = ("vae", "vae_hypernet", "vae_regularizer", "vae_optimizer", "vae_embedding_optimizer")
+_DGR = (*_PLAIN, "vae", "vae_optimizer", "replay")
 _OSWALD = "von Oswald et al. 2020, arXiv 1906.00695"
+_SHIN = "Shin et al. 2017, arXiv 1705.08690"
 _VEN = "van de Ven et al. 2022, Nat. Mach. Intell."
 
 for _entry in (
@@ -70,6 +81,24 @@ for _entry in (
         "once",
     ),
     MethodEntry(
+        "hnet-lik",
+        "hnet; where the task is not given, that under whose autoencoder the sample is likeliest",
+        "ours",
+        _EVERY,
+        HypernetLikelihood,
+        (*_HNET, *_MEMORY, "bound"),
+        "once",
+    ),
+    MethodEntry(
+        "hnet-tir",
+        "hnet; where the task is not given, a classifier taught with generated samples tells it",
+        _OSWALD,
+        _EVERY,
+        HypernetTir,
+        (*_HNET, *_MEMORY, "replay"),
+        "once",
+    ),
+    MethodEntry(
         "finetune",
         "a plain network trained on each task in turn (lower bound)",
         _VEN,
@@ -85,6 +114,65 @@ for _entry in (
         ("task", "domain", "class"),
         Joint,
         _PLAIN,
+    ),
+    MethodEntry(
+        "ewc",
+        "a plain network; parameters are held by their Fisher information, a term a task",
+        "Kirkpatrick et al. 2017, arXiv 1612.00796",
+        ("task", "domain", "class"),
+        Ewc,
+        (*_PLAIN, "penalty"),
+        ignores=("penalty.decay", "penalty.xi"),
+    ),
+    MethodEntry(
+        "ewc-online",
+        "a plain network; parameters are held by a running Fisher information that decays",
+        "Schwarz et al. 2018, arXiv 1805.06370",
+        ("task", "domain", "class"),
+        EwcOnline,
+        (*_PLAIN, "penalty"),
+        ignores=("penalty.xi",),
+    ),
+    MethodEntry(
+        "si",
+        "a plain network; parameters are held by how much they lowered earlier tasks' losses",
+        "Zenke et al. 2017, arXiv 1703.04200",
+        ("task", "domain", "class"),
+        Si,
+        (*_PLAIN, "penalty"),
+        ignores=("penalty.decay", "penalty.samples"),
+    ),
+    MethodEntry(
+        "lwf",
+        "a plain network that goes on answering new inputs as it did before the task",
+        "Li and Hoiem 2016, arXiv 1606.09282",
+        ("task", "domain", "class"),
+        Lwf,
+        (*_PLAIN, "distillation"),
+    ),
+    MethodEntry(
+        "hnet-r",
+        "a plain network replays samples that a hypernetwork's decoders remember, softly labelled",
+        _OSWALD,
+        _EVERY,
+        hnet_r,
+        (*_PLAIN, *_MEMORY, "replay", "distillation"),
+    ),
+    MethodEntry(
+        "dgr",
+        "a plain network and a plain generator, retrained on samples of their former selves",
+        _SHIN,
+        _EVERY,
+        dgr,
+        _DGR,
+    ),
+    MethodEntry(
+        "dgr-distill",
+        "the same with soft labels",
+        _VEN,
+        _EVERY,
+        dgr,
+        (*_DGR, "distillation"),
     ),
 ):
     METHODS.add(_entry.name, _entry)

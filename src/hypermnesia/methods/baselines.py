@@ -88,19 +88,45 @@ class Finetune:
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """A step of the optimiser on the loss of a mini-batch."""
-        optimizer = cast(Optimizer, self.optimizer)
-        self.settings.schedule_step(optimizer, self.iteration, self.iterations)
+        scores = self._scores(batch.x)
+        candidates = self._masked(scores, batch.task)
+        labels = self.scenario.labels(batch.y, batch.task)
+        loss = self._loss(self.criterion(candidates, labels), scores, batch)
+        added = self._optimize(loss)
+        return {"loss": loss.detach(), "accuracy": accuracy(candidates.detach(), labels), **added}
+
+    def _scores(self, x: Tensor) -> Tensor:
+        """(batch, columns) in training, of all columns."""
         self.network.train()
         with self.generators.as_global("dropout"), autocast(self.precision, self.device):
-            scores = self.network(batch.x).float()
-        scores = scores.masked_fill(~self.scenario.active(batch.task), -torch.inf)
-        labels = self.scenario.labels(batch.y, batch.task)
-        loss = self.criterion(scores, labels)
+            scores: Tensor = self.network(x).float()
+        return scores
+
+    def _masked(self, scores: Tensor, task: Tensor) -> Tensor:
+        """Scores without those that are no candidates of each sample's task."""
+        return scores.masked_fill(~self.scenario.active(task), -torch.inf)
+
+    def _optimize(self, loss: Tensor) -> dict[str, Tensor]:
+        """A step down the loss; returns what is to be reported of it."""
+        optimizer = cast(Optimizer, self.optimizer)
+        self.settings.schedule_step(optimizer, self.iteration, self.iterations)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        added = self._step(optimizer)
         self.iteration += 1
-        return {"loss": loss.detach(), "accuracy": accuracy(scores.detach(), labels)}
+        return added
+
+    def _loss(self, own: Tensor, scores: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002
+        """What is differentiated: the task's `own` loss, and what a method adds to it.
+
+        `scores` are (batch, columns), of all columns.
+        """
+        return own
+
+    def _step(self, optimizer: Optimizer) -> dict[str, Tensor]:
+        """Step by the gradients of the loss; returns what is to be reported of it."""
+        optimizer.step()
+        return {}
 
     def end_task(self, batches: Iterable[Batch]) -> None:  # noqa: ARG002 (nothing is protected)
         """Drop what only the task's training needed; nothing is protected."""

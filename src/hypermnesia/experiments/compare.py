@@ -1,0 +1,173 @@
+"""Comparisons: a run for every benchmark, scenario and method, and what came out, cell by cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from hypermnesia import metrics
+from hypermnesia.data.scenarios import ScenarioName, scenario_name
+from hypermnesia.errors import ConfigError
+from hypermnesia.experiments.config import ExperimentConfig
+from hypermnesia.experiments.jobs import Job, Say, run_jobs
+from hypermnesia.experiments.overrides import parsed
+from hypermnesia.experiments.rehearse import rehearse
+from hypermnesia.experiments.resolve import Request, resolve_one
+from hypermnesia.experiments.run import Place
+from hypermnesia.experiments.run_folder import RunFolder, opened
+from hypermnesia.experiments.scenarios import run_scenario
+from hypermnesia.experiments.seed_result import read_result, scenario_figures
+from hypermnesia.experiments.unused import refuse_unused
+from hypermnesia.methods import METHODS
+from hypermnesia.metrics import Summary
+
+
+@dataclass(frozen=True)
+class Question:
+    """What to compare, as a user says it.
+
+    Attributes:
+        benchmarks: names of benchmarks.
+        scenarios: names or aliases of scenarios.
+        methods: names of methods; each must do one of the scenarios or more.
+        seeds: one training for each.
+        recipe: name of the recipe; None for each benchmark's default.
+        assignments: `section.field=value` texts.
+        options: fields that an option of their own sets, by section; None says nothing.
+    """
+
+    benchmarks: Sequence[str]
+    scenarios: Sequence[str]
+    methods: Sequence[str]
+    seeds: Sequence[int]
+    recipe: str | None = None
+    assignments: Sequence[str] = ()
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a method reached in a scenario of a benchmark.
+
+    Attributes:
+        benchmark: name of the benchmark.
+        scenario: name of the scenario.
+        method: name of the method.
+        config: of the run that answers for it; None if the method cannot do the scenario.
+        figures: by finished seed, of those asked for, the figures by name.
+    """
+
+    benchmark: str
+    scenario: ScenarioName
+    method: str
+    config: ExperimentConfig | None
+    figures: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+
+    @property
+    def wanted(self) -> int:
+        """Number of seeds asked for."""
+        return 0 if self.config is None else len(self.config.seeds)
+
+    def over_seeds(self, figure: str = "acc") -> Summary:
+        """Mean and standard error of a figure over the finished seeds; NaN without any."""
+        return metrics.over_seeds([values[figure] for values in self.figures.values()])
+
+
+def plan(question: Question) -> list[Cell]:
+    """Every cell, still empty.
+
+    Raises:
+        ConfigError: an unknown name, an impossible value, or a method that can do none of the
+            scenarios.
+    """
+    scenarios = [scenario_name(name) for name in question.scenarios]
+    named = {"benchmark": question.benchmarks, "scenario": scenarios, "method": question.methods}
+    for kind, names in named.items():
+        if len(set(names)) != len(names):
+            raise ConfigError(f"a {kind} can be named once", got=", ".join(names))
+    for method in question.methods:
+        if not set(scenarios) & set(METHODS[method].scenarios):
+            run_scenario(method, scenarios[0])  # says what the method can do
+    assigned = parsed(question.assignments)
+    refuse_unused(assigned, question.methods)
+    cells = []
+    for benchmark, method, scenario in product(question.benchmarks, question.methods, scenarios):
+        request = Request(
+            benchmark,
+            (method,),
+            scenario,
+            question.seeds,
+            question.recipe,
+            question.assignments,
+            question.options,
+        )
+        able = scenario in METHODS[method].scenarios
+        config = resolve_one(request, method, assigned) if able else None
+        cells.append(Cell(benchmark, scenario, method, config))
+    return cells
+
+
+def carry_out(cells: Sequence[Cell], out: Path, workers: int, say: Say) -> dict[Job, str]:
+    """Train what the `cells` need and is not finished, each seed in a process of its own.
+
+    Args:
+        cells: the plan.
+        out: folder of the run folders.
+        workers: processes at a time.
+        say: shows a line.
+
+    Returns:
+        The trainings that failed, each with the reason.
+
+    Raises:
+        HypermnesiaError: anything that a user can mend, before the first training begins where
+            it can be known by then.
+    """
+    runs = dict(_runs(cells, out))
+    jobs = [Job(path, seed) for path, config in runs.items() for seed in _unfinished(path, config)]
+    for path in dict.fromkeys(job.folder for job in jobs):
+        rehearse(runs[path])
+    for path, config in runs.items():
+        with opened(path, config, overwrite=False):
+            pass  # it is this very run, and its processes find its configuration there
+    return run_jobs(jobs, workers, say)
+
+
+def filled(cells: Sequence[Cell], out: Path) -> list[Cell]:
+    """The `cells` with the figures of the seeds that are finished by now.
+
+    Raises:
+        RunError: a result is damaged or of another run.
+    """
+    place = Place(out)
+    return [
+        cell if cell.config is None else _filled(cell, cell.config, place.folder(cell.config))
+        for cell in cells
+    ]
+
+
+def _filled(cell: Cell, config: ExperimentConfig, path: Path) -> Cell:
+    folder = RunFolder(path)
+    if folder.config.is_file():
+        folder.read_config_of(config)
+    figures = {
+        seed: scenario_figures(read_result(folder.seed(seed), config, seed), cell.scenario)
+        for seed in folder.finished_seeds()
+        if seed in config.seeds
+    }
+    return Cell(cell.benchmark, cell.scenario, cell.method, config, figures)
+
+
+def _runs(cells: Sequence[Cell], out: Path) -> Iterator[tuple[Path, ExperimentConfig]]:
+    place = Place(out)
+    for cell in cells:
+        if cell.config is not None:
+            yield place.folder(cell.config), cell.config
+
+
+def _unfinished(path: Path, config: ExperimentConfig) -> list[int]:
+    finished = RunFolder(path).finished_seeds()
+    return [seed for seed in config.seeds if seed not in finished]

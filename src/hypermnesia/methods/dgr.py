@@ -1,0 +1,154 @@
+"""Deep generative replay: a plain generator, retrained with samples of its former self.
+
+Shin et al. 2017 (arXiv 1705.08690), with a variational autoencoder as in van de Ven et al. 2022
+(Nat. Mach. Intell.). Nothing says which task a sample is of.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from hypermnesia.data.scenarios import ScenarioName
+from hypermnesia.distillation import DistillationSettings
+from hypermnesia.methods.base import State
+from hypermnesia.methods.generative import Replayed
+from hypermnesia.methods.replay import ReplayClassifier, ReplaySettings
+from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.seeding import Generators
+from hypermnesia.vae import Vae, draw_noise, elbo, pixel_means
+
+
+class RetrainedVae:
+    """One autoencoder for all tasks, trained on current and on replayed samples.
+
+    Args:
+        vae: template, left unchanged; its weights are the initial ones.
+        optimizer: started afresh with every task.
+        replay: how replayed samples enter the loss.
+        generators: streams called `memory/...` are used.
+        device: where everything lives.
+    """
+
+    def __init__(
+        self,
+        vae: Vae,
+        *,
+        optimizer: OptimizerSettings,
+        replay: ReplaySettings,
+        generators: Generators,
+        device: torch.device,
+    ) -> None:
+        self.vae = copy.deepcopy(vae).to(device)
+        self.settings, self.mixing = optimizer, replay
+        self.generators, self.device = generators.under("memory"), device
+        self.former: nn.Module | None = None
+        self.optimizer: Optimizer | None = None
+        self.tasks = self.iteration = self.iterations = 0
+
+    def begin_task(self, iterations: int) -> None:
+        """Keep a copy of the decoder that knows the tasks so far; a fresh optimiser."""
+        self.former = self._copy() if self.tasks else None
+        self.tasks += 1
+        self._start(iterations)
+
+    def _copy(self) -> nn.Module:
+        return copy.deepcopy(self.vae.decoder).requires_grad_(False)
+
+    def _start(self, iterations: int) -> Optimizer:
+        self.iteration, self.iterations = 0, iterations
+        self.optimizer = self.settings.build(self.vae.parameters())
+        return self.optimizer
+
+    @torch.no_grad()
+    def replay(self, n: int) -> Replayed | None:
+        """`n` fresh samples of the earlier tasks, mixed; None if there is none."""
+        if self.former is None:
+            return None
+        settings = self.vae.settings
+        latents = torch.randn(n, settings.latent, generator=self.generators["noise"])
+        decoded = self.former(latents.to(self.device, non_blocking=True))
+        means = pixel_means(decoded, settings.likelihood)
+        return Replayed(means.view(-1, *self.vae.sample_shape), None)
+
+    def update(self, x: Tensor, replayed: Replayed | None) -> dict[str, Tensor]:
+        """One iteration on (batch, *sample) inputs of the current task and on replayed ones."""
+        optimizer, settings = cast(Optimizer, self.optimizer), self.vae.settings
+        self.settings.schedule_step(optimizer, self.iteration, self.iterations)
+        everything = x if replayed is None else torch.cat([x, replayed.x])
+        noise = draw_noise(1, len(everything), settings.latent, self.generators["noise"])
+        output = self.vae(everything, noise.to(self.device, x.dtype, non_blocking=True))
+        losses = -elbo(everything, output, settings.likelihood) / self.vae.pixels
+        loss = losses[: len(x)].mean()
+        if replayed is not None:
+            loss = self.mixing.mix(loss, losses[len(x) :].mean(), self.tasks)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        self.iteration += 1
+        return {"vae_loss": loss.detach()}
+
+    def end_task(self) -> None:
+        """Drop what only the task's training needed."""
+        self.former, self.optimizer = None, None
+        self.iteration = self.iterations = 0
+
+    @property
+    def kept(self) -> int:
+        """Number of learned values."""
+        return sum(p.numel() for p in self.vae.parameters())
+
+    def state_dict(self) -> State:
+        """The autoencoder and, within a task, its former decoder and its optimiser."""
+        return {
+            "tasks": self.tasks,
+            "vae": dict(self.vae.state_dict()),
+            "former": dict(self.former.state_dict()) if self.former else None,
+            "optimizer": self.optimizer.state_dict() if self.optimizer else None,
+            "iteration": self.iteration,
+            "iterations": self.iterations,
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Put a newly built memory where `state_dict` found the other."""
+        self.vae.load_state_dict(state["vae"])
+        self.end_task()
+        self.tasks = state["tasks"]
+        if state["former"] is not None:
+            self.former = self._copy()
+            self.former.load_state_dict(state["former"])
+        if state["optimizer"] is not None:
+            self._start(state["iterations"]).load_state_dict(state["optimizer"])
+            self.iteration = state["iteration"]
+
+
+def dgr(
+    network: nn.Module,
+    scenario: ScenarioName,
+    *,
+    vae: Vae,
+    vae_optimizer: OptimizerSettings,
+    replay: ReplaySettings,
+    generators: Generators,
+    device: torch.device,
+    distillation: DistillationSettings | None = None,
+    **plain: Any,
+) -> ReplayClassifier:
+    """Deep generative replay; without `distillation`, the former answer is the truth."""
+    memory = RetrainedVae(
+        vae, optimizer=vae_optimizer, replay=replay, generators=generators, device=device
+    )
+    return ReplayClassifier(
+        network,
+        scenario,
+        memory=memory,
+        replay=replay,
+        distillation=distillation,
+        generators=generators,
+        device=device,
+        **plain,
+    )

@@ -1,0 +1,147 @@
+"""`hnet-lik`: the task under whose autoencoder a sample is likeliest.
+
+One hypernetwork makes a whole variational autoencoder, encoder and decoder, for every task, beside
+the one that makes the classifiers. Nothing is replayed: an autoencoder knows its own task only.
+With equal priors the task of the largest p(x | task) is Bayes' choice, and bounds on its logarithm
+stand for it. The method is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hypermnesia.data.scenarios import ScenarioName
+from hypermnesia.data.types import Batch
+from hypermnesia.hypernet.all_tasks import AllTasks, TaskGroup
+from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.methods.base import State, TaskSpec
+from hypermnesia.methods.inferred import InferredTaskMethod
+from hypermnesia.methods.vae_memory import VaeMemory
+from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.regularizers import RegularizerSettings
+from hypermnesia.seeding import Generators
+from hypermnesia.vae import BoundSettings, Vae, bound, draw_noise
+
+
+class TaskLikelihoods(VaeMemory):
+    """Bounds on the likelihood of samples under every task.
+
+    Args:
+        vae: template of the autoencoders, left unchanged.
+        bound: which bound.
+        generators: streams called `likelihood/...` are used.
+        settings: the other keyword arguments of `VaeMemory`.
+    """
+
+    def __init__(
+        self, vae: Vae, *, bound: BoundSettings, generators: Generators, **settings: Any
+    ) -> None:
+        own = generators.under("likelihood")
+        super().__init__(vae, generated=("*",), generators=own, **settings)
+        self.bound, self.all_tasks = bound, AllTasks(self.memory)
+        # The same draws for every sample, task and call: bounds are compared, and stay the same.
+        self._noise = draw_noise(
+            bound.samples, 1, vae.settings.latent, torch.Generator().manual_seed(0)
+        ).to(self.device)
+
+    def begin_task(self, iterations: int) -> None:
+        """Make room for one more task, and protect the earlier ones."""
+        self.all_tasks.forget()
+        super().begin_task(iterations)
+
+    def bounds(self, x: Tensor) -> Float[Tensor, "tasks batch"]:
+        """A bound on log p(x | task), in nats, of (batch, *sample) inputs under every task."""
+        target, likelihood = self.memory.target, self.vae.settings.likelihood
+
+        def question(group: TaskGroup, some: Tensor) -> Tensor:
+            noise = self._noise.to(some.dtype).expand(-1, len(some), -1)
+            layout, buffers = group.layout, group.buffers
+            output = target.each(group.weights, some, noise, layout=layout, buffers=buffers)
+            return bound(some, noise, output, likelihood, self.bound)
+
+        return self.all_tasks.ask(x, question)
+
+
+class HypernetLikelihood(InferredTaskMethod):
+    """A hypernetwork's classifiers, of which that of the likeliest task answers.
+
+    Args:
+        network: template of the classifiers, left unchanged.
+        scenario: `task`, the scenario of its training whatever it answers in.
+        vae: template of the autoencoders.
+        vae_hypernet: sizes of the hypernetwork that makes them.
+        vae_regularizer: how its earlier autoencoders are protected.
+        vae_optimizer: for its θ.
+        vae_embedding_optimizer: for its current embedding.
+        bound: which bound on the likelihood.
+        generators: the streams of `HypernetMethod` and of `TaskLikelihoods`.
+        device: where everything lives.
+        settings: the other keyword arguments of `HypernetMethod`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        scenario: ScenarioName,
+        *,
+        vae: Vae,
+        vae_hypernet: HypernetSettings,
+        vae_regularizer: RegularizerSettings,
+        vae_optimizer: OptimizerSettings,
+        vae_embedding_optimizer: OptimizerSettings,
+        bound: BoundSettings,
+        generators: Generators,
+        device: torch.device,
+        **settings: Any,
+    ) -> None:
+        super().__init__(network, scenario, generators=generators, device=device, **settings)
+        self.likelihoods = TaskLikelihoods(
+            vae,
+            bound=bound,
+            hypernet=vae_hypernet,
+            regularizer=vae_regularizer,
+            optimizer=vae_optimizer,
+            embedding_optimizer=vae_embedding_optimizer,
+            generators=generators,
+            device=device,
+        )
+
+    def begin_task(self, spec: TaskSpec) -> None:
+        """Give the task a classifier and an autoencoder, and protect the earlier ones."""
+        super().begin_task(spec)
+        self.likelihoods.begin_task(spec.iterations)
+
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        """A step of the classifier and one of the autoencoder, which draw from own streams."""
+        return super().update(batch) | self.likelihoods.learn(batch.x)
+
+    def end_task(self, batches: Iterable[Batch]) -> None:
+        """Nothing to keep but the hypernetworks and the embeddings."""
+        super().end_task(batches)
+        self.likelihoods.end_task()
+
+    def infer(self, x: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG002 (the classifiers' say)
+        """The task of the highest bound."""
+        return self.likelihoods.bounds(x).argmax(dim=0)
+
+    def compression(self) -> float:
+        """(Both |θ| + embeddings) / (|W| of one classifier + that of one autoencoder).
+
+        Against the classifiers and autoencoders of all tasks, it is this over their number.
+        """
+        likelihoods = self.likelihoods.memory
+        return (self.memory.kept + likelihoods.kept) / (self.memory.largest + likelihoods.largest)
+
+    def state_dict(self) -> State:
+        """Both memories and, within a task, the states of their training."""
+        return super().state_dict() | {"likelihoods": self.likelihoods.state_dict()}
+
+    def load_state_dict(self, state: State) -> None:
+        """Put a newly built method where `state_dict` found the other."""
+        super().load_state_dict(state)
+        self.likelihoods.load_state_dict(state["likelihoods"])

@@ -1,0 +1,98 @@
+"""`lwf`: a plain network that goes on answering new inputs as it did before the task.
+
+Li, Hoiem, "Learning without forgetting", ECCV 2016, arXiv 1606.09282; in three scenarios as in
+van de Ven, Tuytelaars, Tolias 2022 and arXiv 1904.07734.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hypermnesia.data.scenarios import Scenario, ScenarioName
+from hypermnesia.data.types import Batch
+from hypermnesia.distillation import DistillationSettings, distill
+from hypermnesia.heads import with_outputs
+from hypermnesia.methods.base import State, TaskSpec
+from hypermnesia.methods.baselines import Finetune
+
+
+class Lwf(Finetune):
+    """Learning without forgetting: task T has the loss 1/T L + (1 - 1/T) λ D.
+
+    D distils the answers that the network gave to the same inputs before the task began: over
+    each earlier head, mean of the heads (`task`), or over all columns, of which those that are
+    new get no probability (`domain`, `class`).
+
+    Args:
+        network: template, left unchanged.
+        scenario: how the task's samples are answered.
+        distillation: temperature of D, and its strength λ.
+        plain: the other keyword arguments of `Finetune`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        scenario: ScenarioName,
+        *,
+        distillation: DistillationSettings,
+        **plain: Any,
+    ) -> None:
+        super().__init__(network, scenario, **plain)
+        self.distillation = distillation
+        self.former: nn.Module | None = None
+
+    @property
+    def _earlier(self) -> Scenario:
+        """The scenario before the current task."""
+        return Scenario(self.scenario.name, self.scenario.heads[:-1])
+
+    def begin_task(self, spec: TaskSpec) -> None:
+        """Keep the network as it is, to go on with a copy that has room for the task."""
+        former = self.network.eval() if self.scenario.heads else None
+        super().begin_task(spec)
+        self.former = former
+
+    def _loss(self, own: Tensor, scores: Tensor, batch: Batch) -> Tensor:
+        if self.former is None:
+            return own
+        with torch.no_grad():
+            targets = self.former(batch.x)
+        share = 1 / len(self.scenario.heads)
+        taught = self.distillation.strength * self._taught(scores, targets)
+        return share * own + (1 - share) * taught
+
+    def _taught(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """D, for (batch, columns) `scores` and former `targets` over the earlier columns."""
+        earlier, temperature = self._earlier, self.distillation.temperature
+        if earlier.name != "task":
+            new = scores.shape[1] - earlier.columns
+            return distill(scores, F.pad(targets, (0, new), value=-torch.inf), temperature)
+        heads = [earlier.candidates(task) for task in range(len(earlier.heads))]
+        losses = [distill(scores[:, head], targets[:, head], temperature) for head in heads]
+        return torch.stack(losses).mean()
+
+    def end_task(self, batches: Iterable[Batch]) -> None:
+        """Drop the former network."""
+        super().end_task(batches)
+        self.former = None
+
+    def state_dict(self) -> State:
+        """The network, its optimiser and, within a task, the former network."""
+        former = None if self.former is None else dict(self.former.state_dict())
+        return super().state_dict() | {"former": former}
+
+    def load_state_dict(self, state: State) -> None:
+        """Put a newly built method where `state_dict` found the other."""
+        super().load_state_dict(state)
+        self.former = None
+        if state["former"] is not None:
+            anything = torch.Generator()  # drawn values are overwritten below
+            former = with_outputs(self.network, self._earlier.columns, anything, self.head)
+            former.load_state_dict(state["former"])
+            self.former = former.eval()

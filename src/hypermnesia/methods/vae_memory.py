@@ -1,0 +1,95 @@
+"""Autoencoders whose weights, or some of them, one hypernetwork makes for each task.
+
+For the loss: Kingma and Welling 2014 (arXiv 1312.6114). For the step and the regulariser: von
+Oswald et al. 2020 (arXiv 1906.00695).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from hypermnesia.hypernet.memory import WeightMemory
+from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.methods.base import State
+from hypermnesia.methods.trainer import HypernetTrainer
+from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.regularizers import RegularizerSettings
+from hypermnesia.seeding import Generators
+from hypermnesia.vae import Vae, draw_noise, vae_loss
+
+
+class VaeMemory:
+    """An autoencoder for each task, held in one hypernetwork; what it does not make is shared.
+
+    Args:
+        vae: template of the autoencoders, left unchanged.
+        generated: patterns of the names of the parameters to generate.
+        hypernet: sizes of the hypernetwork.
+        regularizer: how earlier autoencoders are protected.
+        optimizer: for θ and what is shared.
+        embedding_optimizer: for the current task's embedding.
+        generators: the streams `hypernet`, `embedding`, `noise` and `subset` are used.
+        device: where everything lives.
+    """
+
+    def __init__(
+        self,
+        vae: Vae,
+        *,
+        generated: Sequence[str],
+        hypernet: HypernetSettings,
+        regularizer: RegularizerSettings,
+        optimizer: OptimizerSettings,
+        embedding_optimizer: OptimizerSettings,
+        generators: Generators,
+        device: torch.device,
+    ) -> None:
+        self.generators, self.device = generators, device
+        self.memory = WeightMemory(vae, hypernet, generated=generated, head=None, device=device)
+        self.vae = cast(Vae, self.memory.target.module)
+        self.trainer = HypernetTrainer(
+            self.memory,
+            regularizer=regularizer,
+            optimizer=optimizer,
+            embedding_optimizer=embedding_optimizer,
+            generators=generators,
+            train_shared=True,
+        )
+
+    def begin_task(self, iterations: int) -> None:
+        """Make room for one more task, and protect the earlier ones."""
+        self.memory.add_task(self.vae.pixels, self.generators)
+        self.trainer.begin_task(iterations)
+
+    def learn(self, x: Tensor) -> dict[str, Tensor]:
+        """One iteration on (batch, *sample) inputs of the current task."""
+        task, settings = self.memory.tasks - 1, self.vae.settings
+        noise = draw_noise(1, len(x), settings.latent, self.generators["noise"])
+        noise = noise.to(self.device, x.dtype, non_blocking=True)
+
+        def loss() -> Tensor:
+            return vae_loss(x, self.memory.run(task, x, noise, training=True), settings.likelihood)
+
+        return {f"vae_{name}": value for name, value in self.trainer.step(loss).items()}
+
+    def end_task(self) -> None:
+        """Drop what only the task's training needed."""
+        self.trainer.end_task()
+
+    @property
+    def kept(self) -> int:
+        """Number of learned values."""
+        return self.memory.kept
+
+    def state_dict(self) -> State:
+        """The memory and, within a task, the state of its training."""
+        return {"memory": self.memory.state_dict(), "trainer": self.trainer.state_dict()}
+
+    def load_state_dict(self, state: State) -> None:
+        """Put a newly built memory where `state_dict` found the other."""
+        self.memory.load_state_dict(state["memory"])
+        self.trainer.load_state_dict(state["trainer"])
