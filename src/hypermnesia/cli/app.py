@@ -13,6 +13,7 @@ from hypermnesia import __version__
 from hypermnesia.cli.list import list_command
 from hypermnesia.cli.resume import resume_command
 from hypermnesia.cli.run import run_command
+from hypermnesia.cli.tune import tune_command
 from hypermnesia.errors import HypermnesiaError
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command("run")(run_command)
 app.command("resume")(resume_command)
+app.command("tune")(tune_command)
 app.command("list")(list_command)
 
 # Newer versions of typer carry their own copy of click: the same class has two homes.

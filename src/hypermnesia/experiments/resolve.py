@@ -71,8 +71,9 @@ def _resolve_one(request: Request, method: str, assigned: Raw) -> ExperimentConf
     names: Raw = {"benchmark": request.benchmark, "method": method, "scenario": scenario}
     names["recipe"] = {"name": recipe.name, "source": recipe.source}
     names["seeds"] = tuple(request.seeds)
-    unchanged = _complete(recipe.for_method(method), names)
-    config = _complete(merged(merged(recipe.for_method(method), options), assigned), names)
+    sections = recipe.sections_for(method, scenario)
+    unchanged = _complete(sections, names)
+    config = _complete(merged(merged(sections, options), assigned), names)
     check(config)
     changed = first_difference(config, unchanged) is not None
     return config.model_copy(
