@@ -18,6 +18,8 @@ BAD = {
     "split-digits --tasks x": "--tasks",
     "split-digits --class-order -1": "data.class_order",
     "split-digits --device gpu": "machine.device",
+    "split-digits --precision fp16": "compute.precision",
+    "split-digits --method finetune --compile": "compute.compile does nothing for finetune",
     "split-digits --threads 0": "machine.threads",
     "split-digits --name a/b": "--name must be",
     "split-digits --name ..": "--name must be",

@@ -36,6 +36,17 @@ def test_a_run_ends_in_tables_and_a_folder(tmp_path, capsys):
     }
 
 
+def test_bf16_is_another_run_with_other_numbers(tmp_path, capsys):
+    assert main(["run", "split-digits", *SHORT]) == 0
+    again = ["run", "split-digits", "--precision", "bf16", *SHORT]
+    assert main(again) == 2
+    assert "compute.precision = bf16 here and float32 there" in capsys.readouterr().err
+    assert main([*again, "--name", "low"]) == 0
+    runs = [tmp_path / "runs" / name / "seed-0" for name in ("split-digits_hnet_task", "low")]
+    losses = [(run / "metrics.jsonl").read_text() for run in runs]
+    assert losses[0] != losses[1]
+
+
 @pytest.mark.usefixtures("confident")
 def test_one_training_is_shown_in_the_scenario_asked_for_or_in_all(capsys):
     command = ["run", "split-digits", "--method", "confident,finetune", *SHORT]
