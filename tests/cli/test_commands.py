@@ -136,6 +136,24 @@ def test_resume_takes_the_options_of_the_machine(capsys):
     assert "machine.device" in capsys.readouterr().err
 
 
+def test_a_grid_ends_in_a_table_with_the_best_first_and_goes_on(tmp_path, capsys):
+    grid = ["--grid", "optimizer.lr=1e-7,1e-2"]
+    settings = ["--validation", "20", "--set", "train.iterations=60", "--set", "data.tasks=2"]
+    command = ["tune", "split-digits", "--method", "finetune", *settings]
+    assert main([*command, *grid]) == 0
+    first = capsys.readouterr()
+    lines = [line.split() for line in first.out.splitlines()]
+    values = [words for words in lines if words and words[0] in ("1e-2", "1e-7")]
+    assert [words[0] for words in values] == ["1e-2", "1e-7"]
+    assert float(values[0][1]) > float(values[1][1])
+    assert lines[-1] == ["best:", "--set", "optimizer.lr=1e-2"]
+    assert main([*command, "--grid", "optimizer.lr=1e-2,1e-7"]) == 0
+    again = capsys.readouterr()
+    assert (again.out, again.err) == (first.out, "")
+    runs = tmp_path / "runs" / "tune" / "split-digits_finetune_task"
+    assert len(list(runs.glob("*/seed-100/result.json"))) == 2
+
+
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [("benchmarks", "split-mnist"), ("methods", "separate"), ("recipes", "paper-100")],
