@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from rich.table import Table
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.experiments.comparison import Report
 from hypermnesia.experiments.config import ExperimentConfig
+from hypermnesia.experiments.explain import Explanation
 from hypermnesia.experiments.results import RunSummary
 
 Row = tuple[RunSummary, ScenarioName]
@@ -79,6 +81,15 @@ def show_report(report: Report, files: Sequence[Path]) -> None:
     for note in report.notes:
         out.print(note, style="dim")
     out.print(", ".join(map(str, files)), soft_wrap=True)
+
+
+def show_explanation(explanation: Explanation) -> None:
+    """Parts under headings, as they were written."""
+    out = console()
+    out.print(explanation.title, style="bold", soft_wrap=True)
+    for heading, text in explanation.parts:
+        out.print(f"\n{heading}", style="italic", soft_wrap=True)
+        out.print(textwrap.indent(text, "  "), soft_wrap=True)
 
 
 def cell(figure: dict[str, Any], digits: int) -> str:
