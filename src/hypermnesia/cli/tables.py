@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from rich.table import Table
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.experiments.comparison import Report
 from hypermnesia.experiments.config import ExperimentConfig
+from hypermnesia.experiments.explain import Explanation
 from hypermnesia.experiments.results import RunSummary
 from hypermnesia.experiments.tune import Trial
 
@@ -101,6 +103,15 @@ def show_trials(
     out.print(table)
     best = " ".join(f"--set {shlex.quote(setting)}" for setting in found[0][0].settings)
     out.print(f"best: {best}", soft_wrap=True)
+
+
+def show_explanation(explanation: Explanation) -> None:
+    """Parts under headings, as they were written."""
+    out = console()
+    out.print(explanation.title, style="bold", soft_wrap=True)
+    for heading, text in explanation.parts:
+        out.print(f"\n{heading}", style="italic", soft_wrap=True)
+        out.print(textwrap.indent(text, "  "), soft_wrap=True)
 
 
 def cell(figure: dict[str, Any], digits: int) -> str:
