@@ -8,7 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from hypermnesia.inference import entropy, entropy_slopes, least_entropy
+from hypermnesia.errors import ConfigError
+from hypermnesia.inference import (
+    EntropySettings,
+    entropy,
+    entropy_slopes,
+    least_entropy,
+    mean_spreads,
+)
 
 INF = float("inf")
 
@@ -54,6 +61,18 @@ def test_the_surest_network_wins_and_the_temperature_can_change_which() -> None:
     scores = torch.tensor([[[4.0, 0.0, 0.0]], [[3.0, 0.0, -INF]]])
     assert least_entropy(scores).tolist() == [0]
     assert least_entropy(scores, temperature=4.0).tolist() == [1]
+
+
+def test_mean_spreads_by_hand() -> None:
+    """Spreads 4 - 2 = 2, 6 - 3 = 3 (class 0) and 9 - 4 = 5 (class 2); 10/3 for class 1."""
+    scores = torch.tensor([[4.0, 1.0, 1.0], [6.0, 3.0, 0.0], [0.0, 3.0, 9.0]])
+    found = mean_spreads(scores, torch.tensor([0, 0, 2]))
+    assert found.tolist() == pytest.approx([2.5, 10 / 3, 5.0])
+
+
+def test_mixed_networks_cannot_be_calibrated() -> None:
+    with pytest.raises(ConfigError, match="calibrated=false"):
+        EntropySettings("entropy-gradient", calibrated=True)
 
 
 def network(weights: Tensor, x: Tensor) -> Tensor:

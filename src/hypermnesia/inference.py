@@ -11,9 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.func import jvp, vmap
+
+from hypermnesia.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,26 @@ class EntropySettings:
         criterion: `entropy`, that of each task's network; or `entropy-gradient`, how fast the
             entropy of the mixture of all of them falls as a task's share in it grows.
         temperature: divides the scores; above 1 it tells apart networks that are all but certain.
+            With two outputs it changes no choice: of two networks the one whose scores are
+            further apart is the surer at every temperature.
+        calibrated: measure each network's scores in terms of the `spread` that they have on
+            training samples of the class that it would answer. For `entropy`.
+
+    Raises:
+        ConfigError: a calibration of mixed networks, which have no samples of their own.
     """
 
     criterion: Literal["entropy", "entropy-gradient"] = "entropy"
     temperature: float = 1.0
+    calibrated: bool = False
+
+    def __post_init__(self) -> None:
+        if self.calibrated and self.criterion != "entropy":
+            raise ConfigError(
+                "inference.calibrated is for inference.criterion=entropy",
+                got=self.criterion,
+                cure="set inference.calibrated=false",
+            )
 
 
 def entropy(scores: Float[Tensor, "*batch outputs"]) -> Float[Tensor, "*batch"]:
@@ -38,6 +57,27 @@ def entropy(scores: Float[Tensor, "*batch outputs"]) -> Float[Tensor, "*batch"]:
     log_p = scores.log_softmax(dim=-1)
     p = log_p.exp()
     return -(p * log_p.masked_fill(p == 0, 0.0)).sum(dim=-1)
+
+
+def spread(scores: Float[Tensor, "*batch outputs"]) -> Float[Tensor, "*batch"]:
+    """How far the largest score is above the mean of all."""
+    return scores.max(dim=-1).values - scores.mean(dim=-1)
+
+
+def mean_spreads(
+    scores: Float[Tensor, "batch outputs"], labels: Int[Tensor, " batch"]
+) -> Float[Tensor, " outputs"]:
+    """The mean `spread` of each class's samples; of all samples, for a class without any.
+
+    Args:
+        scores: of a task's own network on its own samples.
+        labels: their classes.
+    """
+    spreads = spread(scores)
+    of_class = torch.zeros_like(scores[0]).index_add(0, labels, spreads)
+    counts = torch.bincount(labels, minlength=scores.shape[1])
+    means = torch.where(counts > 0, of_class / counts.clamp(min=1), spreads.mean())
+    return means.clamp(min=torch.finfo(means.dtype).tiny)  # who divides by it may
 
 
 def least_entropy(

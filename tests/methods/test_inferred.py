@@ -10,6 +10,7 @@ from torch.func import functional_call
 from hypermnesia.errors import ConfigError
 from hypermnesia.inference import EntropySettings, entropy
 from hypermnesia.methods import TaskSpec
+from hypermnesia.methods.check import check_method
 from hypermnesia.methods.inferred import HypernetEntropy
 from problems import blobs, build, learn
 
@@ -48,6 +49,34 @@ def test_a_given_task_is_not_inferred() -> None:
     assert (prediction.scores[:, :2] == -torch.inf).all()
     with pytest.raises(ConfigError, match="told the task"):
         method.predict(x)
+
+
+def test_calibrated_scores_are_in_terms_of_the_class_s_own_spread() -> None:
+    method = trained(2, 3, calibrated=True)
+    spreads = []
+    for task, n in enumerate((2, 3)):
+        part, of_class = blobs(task, n), []
+        for label in range(n):
+            scores = own_scores(method, part.x[part.y == label], task)
+            of_class.append((scores.max(1).values - scores.mean(1)).mean().item())
+        spreads.append(of_class)
+    # Task 0 has moved a little since its spreads were taken.
+    assert method.spreads[1].tolist() == pytest.approx(spreads[1], rel=1e-4)
+    assert method.spreads[0].tolist() == pytest.approx(spreads[0], rel=0.3)
+    x = torch.cat([blobs(task).x[:20] for task in range(3)])
+    inferred = method.predict(x, scenario="class").tasks
+    for row, sample in enumerate(x):
+        scores = [own_scores(method, sample[None], task)[0] for task in range(2)]
+        own = [each / method.spreads[t][each.argmax()] for t, each in enumerate(scores)]
+        assert inferred[row] == min(range(2), key=lambda t: entropy(own[t]).item())
+    assert not torch.equal(inferred, trained(2, 3).predict(x, scenario="class").tasks)
+    kept = method.memory.kept + 2 + 3
+    assert method.compression() == kept / method.memory.largest
+
+
+def test_it_keeps_the_contract_calibrated() -> None:
+    settings = EntropySettings(calibrated=True)
+    check_method(lambda g: build("hnet-ent", generators=g, inference=settings))
 
 
 def test_slopes_are_those_of_the_mixture_by_reverse_mode() -> None:

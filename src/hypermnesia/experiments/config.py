@@ -243,10 +243,17 @@ class InferenceConfig(_Section):
     Attributes:
         criterion: its entropy, or the gradient of a mixture's entropy.
         temperature: what scores are divided by before.
+        calibrated: measure scores in terms of their spread on the training samples of a class.
     """
 
     criterion: Literal["entropy", "entropy-gradient"] = EntropySettings.criterion
     temperature: Positive = EntropySettings.temperature
+    calibrated: StrictBool = EntropySettings.calibrated
+
+    @model_validator(mode="after")
+    def _calibrates_what_is_not_mixed(self) -> InferenceConfig:
+        EntropySettings(**dict(self))
+        return self
 
 
 class BoundConfig(_Section):

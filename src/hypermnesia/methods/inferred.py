@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -14,11 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from hypermnesia.data.scenarios import ScenarioName
+from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError
 from hypermnesia.hypernet.all_tasks import AllTasks, TaskGroup
 from hypermnesia.hypernet.target import Buffers, Layout, Target
-from hypermnesia.inference import EntropySettings, entropy_slopes, least_entropy
-from hypermnesia.methods.base import Prediction, TaskSpec, answered
+from hypermnesia.inference import EntropySettings, entropy_slopes, least_entropy, mean_spreads
+from hypermnesia.methods.base import Prediction, State, TaskSpec, answered
 from hypermnesia.methods.hnet import HypernetMethod
 
 
@@ -94,6 +96,7 @@ class HypernetEntropy(InferredTaskMethod):
     ) -> None:
         super().__init__(network, scenario, **settings)
         self.inference = inference
+        self.spreads: list[Tensor] = []
 
     def begin_task(self, spec: TaskSpec) -> None:
         """Give the task an embedding and a head, and protect the earlier ones.
@@ -110,11 +113,30 @@ class HypernetEntropy(InferredTaskMethod):
             )
         super().begin_task(spec)
 
+    @torch.no_grad()
+    def end_task(self, batches: Iterable[Batch]) -> None:
+        """Keep the spread of the scores on each class, where they are calibrated by it."""
+        super().end_task(batches)
+        if self.inference.calibrated:
+            task = self.memory.tasks - 1
+            seen = [(self.memory.run(task, b.x, training=False), b.y) for b in batches]
+            scores, labels = (torch.cat(each) for each in zip(*seen, strict=True))
+            self.spreads.append(mean_spreads(scores, labels))
+
     def infer(self, x: Tensor, scores: Tensor) -> Tensor:
         """The task of the lowest entropy, or of its steepest descent."""
-        if self.inference.criterion == "entropy":
-            return least_entropy(scores, self.inference.temperature)
-        return self._slopes(x).argmin(dim=0)
+        if self.inference.criterion == "entropy-gradient":
+            return self._slopes(x).argmin(dim=0)
+        return least_entropy(self._calibrated(scores), self.inference.temperature)
+
+    def _calibrated(self, scores: Tensor) -> Tensor:
+        """Scores over the spread of the class that they answer; a task unended has none yet."""
+        if not self.spreads:
+            return scores
+        of_class = scores.new_ones(len(scores), scores.shape[2])
+        for task, spreads in enumerate(self.spreads):
+            of_class[task, : len(spreads)] = spreads
+        return scores / of_class.gather(1, scores.argmax(dim=2)).unsqueeze(2)
 
     def _slopes(self, x: Tensor) -> Tensor:
         """(tasks, batch) dH/dα_t where every task has the same share α_t."""
@@ -128,6 +150,19 @@ class HypernetEntropy(InferredTaskMethod):
             return entropy_slopes(network, mixture, group.weights, self.inference.temperature)
 
         return self.all_tasks.ask(x, slopes)
+
+    def compression(self) -> float:
+        """(|θ| + embeddings + shared parameters + a spread for each class, if any) / |W|."""
+        return (self.memory.kept + sum(map(len, self.spreads))) / self.memory.largest
+
+    def state_dict(self) -> State:
+        """The memory, the spreads and, within a task, the state of its training."""
+        return super().state_dict() | {"spreads": self.spreads}
+
+    def load_state_dict(self, state: State) -> None:
+        """Put a newly built method where `state_dict` found the other."""
+        super().load_state_dict(state)
+        self.spreads = [spreads.to(self.memory.device) for spreads in state["spreads"]]
 
 
 def _scores(target: Target, layout: Layout, buffers: Buffers, x: Tensor, weights: Tensor) -> Tensor:
