@@ -28,6 +28,7 @@ from hypermnesia.experiments.build import benchmark_settings
 from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.inference import EntropySettings, entropy
 from hypermnesia.methods.inferred import HypernetEntropy
+from hypermnesia.precision import Precision
 from hypermnesia.training.pack import unpack
 from hypermnesia.training.resources import keep_freed_memory
 
@@ -76,10 +77,12 @@ def images(spec: Spec, tasks: int, count: int) -> tuple[Tensor, str]:
     return torch.rand(count, *spec.shape(), generator=generator), "random images"
 
 
-def trained_or_not(spec: Spec, tasks: int, weights: Path | None) -> HypernetEntropy:
+def trained_or_not(
+    spec: Spec, tasks: int, weights: Path | None, precision: Precision = "float32"
+) -> HypernetEntropy:
     """`hnet-ent` with the weights of a finished run of `hnet`, or with untrained ones."""
     build = partial(HypernetEntropy, inference=EntropySettings())
-    method = build_method(spec, "closed", method=build)
+    method = build_method(spec, "closed", precision, build)
     if weights is None:
         add_untrained(method, tasks, spec.outputs)
         return method
@@ -106,6 +109,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--recipe", default="paper", help="of perm-mnist")
     add("--outputs", type=int, default=10)
     add("--threads", type=int, default=1)
+    add("--precision", choices=("float32", "bf16"), default="float32", help="of batched inference")
     return parser.parse_args(arguments)
 
 
@@ -115,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     keep_freed_memory()
     spec = Spec("closed", options.tasks - 1, options.recipe, options.outputs)
-    method = trained_or_not(spec, options.tasks, options.weights)
+    method = trained_or_not(spec, options.tasks, options.weights, options.precision)
     x, what = images(spec, options.tasks, options.samples)
     few = x[torch.linspace(0, len(x) - 1, options.one_by_one).long()]
     print(f"{options.tasks} tasks, {len(x):,} {what}, {options.threads} thread(s)")
@@ -126,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     slow, answers = _timed(lambda: infer_one_by_one(method.memory, few), len(few))
     agree = [a == b for a, b in zip(infer_batched(method, few), answers, strict=True)]
     same = int(torch.stack(agree).all(0).sum())
-    print(f"batched: {fast:,.0f} samples a second")
+    print(f"batched, {options.precision}: {fast:,.0f} samples a second")
     print(f"one by one, our networks: {slow:.2f} samples a second, {fast / slow:.0f} times fewer;")
     print(f"  same task and class for {same} of {len(few)}")
     _print_peer(spec, options.tasks, few, fast)
