@@ -88,7 +88,8 @@ def trained_or_not(
         return method
     with safe_open(weights, framework="pt") as file:  # type: ignore[no-untyped-call]
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        method.load_state_dict(unpack(json.loads(file.metadata()["state"]), tensors))
+        state = unpack(json.loads(file.metadata()["state"]), tensors)
+    method.load_state_dict({**state, "spreads": []})  # hnet has no calibration
     return method
 
 
