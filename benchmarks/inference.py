@@ -1,8 +1,10 @@
 """Unknown-task inference by lowest entropy: samples a second, batched and one by one.
 
 Batched is `hnet-ent`, as `hypermnesia run` evaluates it. One by one is what the paper's code does:
-for every sample, each task's weights are made and its network run; with our networks, whose
-answers must be the same, and with hypnettorch's. Both are timed on a few samples.
+for every sample, each task's weights are made and its network run. That is timed on a few samples,
+with our networks, whose answers must be the same, and with hypnettorch's, in the order of the
+authors' `test` (github.com/chrhenning/hypercl, mnist/train_splitMNIST.py: a pass to learn the
+width of the output, one for each task, one for the answer) and with torch's allocator as it is.
 """
 
 from __future__ import annotations
@@ -59,12 +61,17 @@ def infer_one_by_one(memory: WeightMemory, x: Tensor) -> Answers:
 
 @torch.no_grad()
 def peer_one_by_one(networks: Any, tasks: int, x: Tensor) -> None:
-    """The same with hypnettorch's networks, which have weights of their own."""
+    """The authors' loop with hypnettorch's networks, which have weights of their own."""
     main, hypernet = networks
+
+    def scores(sample: Tensor, task: int) -> Tensor:
+        found: Tensor = main.forward(sample, hypernet.forward(cond_id=task))[0]
+        return found
+
     for sample in torch.split(x.flatten(1), 1):
-        scores = [main.forward(sample, hypernet.forward(cond_id=task)) for task in range(tasks)]
-        best = int(torch.stack([entropy(s[0]) for s in scores]).argmin())
-        int(scores[best].argmax())
+        scores(sample, 0)
+        uncertain = [entropy(scores(sample, task)) for task in range(tasks)]
+        int(scores(sample, int(torch.stack(uncertain).argmin())).argmax())
 
 
 def images(spec: Spec, tasks: int, count: int) -> tuple[Tensor, str]:
@@ -118,13 +125,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Time all ways and compare the answers of ours."""
     options = _arguments(arguments)
     torch.set_num_threads(options.threads)
-    keep_freed_memory()
     spec = Spec("closed", options.tasks - 1, options.recipe, options.outputs)
     method = trained_or_not(spec, options.tasks, options.weights, options.precision)
     x, what = images(spec, options.tasks, options.samples)
     few = x[torch.linspace(0, len(x) - 1, options.one_by_one).long()]
     print(f"{options.tasks} tasks, {len(x):,} {what}, {options.threads} thread(s)")
 
+    peer = _peer_rate(spec, options.tasks, few)
+    keep_freed_memory()  # as our commands do
     infer_batched(method, few)  # what is done once, such as starting threads
     method.all_tasks.forget()
     fast, _ = _timed(lambda: infer_batched(method, x), len(x))
@@ -134,20 +142,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"batched, {options.precision}: {fast:,.0f} samples a second")
     print(f"one by one, our networks: {slow:.2f} samples a second, {fast / slow:.0f} times fewer;")
     print(f"  same task and class for {same} of {len(few)}")
-    _print_peer(spec, options.tasks, few, fast)
+    if peer is not None:
+        print(
+            f"one by one, hypnettorch: {peer:.2f} samples a second, {fast / peer:.0f} times fewer"
+        )
 
 
-def _print_peer(spec: Spec, tasks: int, few: Tensor, fast: float) -> None:
+def _peer_rate(spec: Spec, tasks: int, few: Tensor) -> float | None:
+    """Samples a second of the authors' loop; None where hypnettorch is missing."""
     try:
         networks = build_networks(spec.config(), few[0].numel(), spec.outputs, tasks)
     except CannotMeasure as reason:
-        print(f"one by one, hypnettorch's networks: left out, {reason}")
-        return
-    peer, _ = _timed(lambda: peer_one_by_one(networks, tasks, few), len(few))
-    print(
-        f"one by one, hypnettorch's networks: {peer:.2f} samples a second, "
-        f"{fast / peer:.0f} times fewer"
-    )
+        print(f"one by one, hypnettorch: left out, {reason}")
+        return None
+    return _timed(lambda: peer_one_by_one(networks, tasks, few), len(few))[0]
 
 
 if __name__ == "__main__":
