@@ -1,6 +1,6 @@
 """Unknown-task inference by lowest entropy: samples a second, batched and one by one.
 
-Batched is `hnet-ent`, as `hypermnesia run` evaluates it. One by one is what the paper's code does:
+Batched is one call of `predict` of `hnet-ent`. One by one is what the paper's code does:
 for every sample, each task's weights are made and its network run. That is timed on a few samples,
 with our networks, whose answers must be the same, and with hypnettorch's, in the order of the
 authors' `test` (github.com/chrhenning/hypercl, mnist/train_splitMNIST.py: a pass to learn the
@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import safe_open
@@ -37,14 +37,11 @@ from hypermnesia.training.resources import keep_freed_memory
 Answers = tuple[Tensor, Tensor]
 """(batch,) task and class of each sample, the class counted within its task."""
 
-_AT_ONCE = 1000  # samples a call of `predict`, as in evaluations
-
 
 def infer_batched(method: HypernetEntropy, x: Tensor) -> Answers:
     """Every sample through every task's network, whose weights are made once."""
-    parts = [method.predict(part, scenario="domain") for part in torch.split(x, _AT_ONCE)]
-    tasks = [part.tasks for part in parts if part.tasks is not None]
-    return torch.cat(tasks), torch.cat([part.scores.argmax(-1) for part in parts])
+    prediction = method.predict(x, scenario="domain")
+    return cast(Tensor, prediction.tasks), prediction.scores.argmax(-1)
 
 
 @torch.no_grad()
@@ -143,9 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"one by one, our networks: {slow:.2f} samples a second, {fast / slow:.0f} times fewer;")
     print(f"  same task and class for {same} of {len(few)}")
     if peer is not None:
-        print(
-            f"one by one, hypnettorch: {peer:.2f} samples a second, {fast / peer:.0f} times fewer"
-        )
+        print(f"one by one, hypnettorch: {peer:.2f} a second, {fast / peer:.0f} times fewer")
 
 
 def _peer_rate(spec: Spec, tasks: int, few: Tensor) -> float | None:
