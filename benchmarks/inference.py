@@ -1,48 +1,47 @@
 """Unknown-task inference by lowest entropy: samples a second, batched and one by one.
 
-One by one is what the paper's code does: for every sample, each task's weights are made and its
-network run. It is timed on a few samples; the answers must agree on those.
+Batched is one call of `predict` of `hnet-ent`. One by one is what the paper's code does:
+for every sample, each task's weights are made and its network run. That is timed on a few samples,
+with our networks, whose answers must be the same, and with hypnettorch's, in the order of the
+authors' `test` (github.com/chrhenning/hypercl, mnist/train_splitMNIST.py: a pass to learn the
+width of the output, one for each task, one for the answer) and with torch's allocator as it is.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 from benchmarks.ours import add_untrained, build_method
-from benchmarks.spec import BENCHMARK, Spec
+from benchmarks.peer import build_networks
+from benchmarks.spec import BENCHMARK, CannotMeasure, Spec
 from hypermnesia.data.benchmarks import make_tasks
 from hypermnesia.experiments.build import benchmark_settings
 from hypermnesia.hypernet.memory import WeightMemory
+from hypermnesia.inference import EntropySettings, entropy
+from hypermnesia.methods.inferred import HypernetEntropy
+from hypermnesia.precision import Precision
+from hypermnesia.training.pack import unpack
+from hypermnesia.training.resources import keep_freed_memory
 
 Answers = tuple[Tensor, Tensor]
-"""(batch,) task and class of each sample."""
-
-_SLICE = 1000  # samples at a time: bounds the activations of all tasks' networks
+"""(batch,) task and class of each sample, the class counted within its task."""
 
 
-def entropy(scores: Tensor) -> Tensor:
-    """Entropy of the softmax over the last axis, safe where a probability is 0."""
-    log_p = scores.log_softmax(-1)
-    return -(log_p.exp() * log_p).sum(-1)
-
-
-@torch.no_grad()
-def infer_batched(memory: WeightMemory, x: Tensor) -> Answers:
+def infer_batched(method: HypernetEntropy, x: Tensor) -> Answers:
     """Every sample through every task's network, whose weights are made once."""
-    weights = torch.stack([memory.weights(task) for task in range(memory.tasks)])
-    tasks, classes = [], []
-    for part in torch.split(x, _SLICE):
-        scores = memory.target.each(weights, part, layout=memory.layouts[0], buffers=memory.buffers)
-        best = entropy(scores).argmin(0)
-        tasks.append(best)
-        classes.append(scores[best, torch.arange(len(part))].argmax(-1))
-    return torch.cat(tasks), torch.cat(classes)
+    prediction = method.predict(x, scenario="domain")
+    return cast(Tensor, prediction.tasks), prediction.scores.argmax(-1)
 
 
 @torch.no_grad()
@@ -57,53 +56,101 @@ def infer_one_by_one(memory: WeightMemory, x: Tensor) -> Answers:
     return torch.tensor(tasks), torch.tensor(classes)
 
 
-def images(spec: Spec, count: int) -> tuple[Tensor, str]:
-    """MNIST test images where HYPERMNESIA_DATA names a folder, else random ones."""
+@torch.no_grad()
+def peer_one_by_one(networks: Any, tasks: int, x: Tensor) -> None:
+    """The authors' loop with hypnettorch's networks, which have weights of their own."""
+    main, hypernet = networks
+
+    def scores(sample: Tensor, task: int) -> Tensor:
+        found: Tensor = main.forward(sample, hypernet.forward(cond_id=task))[0]
+        return found
+
+    for sample in torch.split(x.flatten(1), 1):
+        scores(sample, 0)
+        uncertain = [entropy(scores(sample, task)) for task in range(tasks)]
+        int(scores(sample, int(torch.stack(uncertain).argmin())).argmax())
+
+
+def images(spec: Spec, tasks: int, count: int) -> tuple[Tensor, str]:
+    """Test images, as many of each task, where HYPERMNESIA_DATA names a folder; else random."""
     if os.environ.get("HYPERMNESIA_DATA"):
-        part = make_tasks(BENCHMARK, benchmark_settings(spec.config()), seed=0)[0].test
-        return part.batch(torch.arange(min(count, len(part)))).x, "MNIST test images"
+        made = make_tasks(BENCHMARK, benchmark_settings(spec.config()), seed=0)[:tasks]
+        parts = [task.test.batch(torch.arange(count // tasks)).x for task in made]
+        return torch.cat(parts), "MNIST test images"
     generator = torch.Generator().manual_seed(0)
     return torch.rand(count, *spec.shape(), generator=generator), "random images"
 
 
-def _timed(
-    infer: Callable[[WeightMemory, Tensor], Answers], *inputs: object
-) -> tuple[float, Answers]:
+def trained_or_not(
+    spec: Spec, tasks: int, weights: Path | None, precision: Precision = "float32"
+) -> HypernetEntropy:
+    """`hnet-ent` with the weights of a finished run of `hnet`, or with untrained ones."""
+    build = partial(HypernetEntropy, inference=EntropySettings())
+    method = build_method(spec, "closed", precision, build)
+    if weights is None:
+        add_untrained(method, tasks, spec.outputs)
+        return method
+    with safe_open(weights, framework="pt") as file:  # type: ignore[no-untyped-call]
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        state = unpack(json.loads(file.metadata()["state"]), tensors)
+    method.load_state_dict({**state, "spreads": []})  # hnet has no calibration
+    return method
+
+
+def _timed(action: Callable[[], Any], samples: int) -> tuple[float, Any]:
+    """Samples a second, and what came of it."""
     start = time.perf_counter()
-    answers = infer(*inputs)  # type: ignore[arg-type]
-    return time.perf_counter() - start, answers
+    found = action()
+    return samples / (time.perf_counter() - start), found
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks.inference", description=__doc__)
-    parser.add_argument("--tasks", type=int, default=10)
-    parser.add_argument("--samples", type=int, default=10_000)
-    parser.add_argument("--one-by-one", type=int, default=30, help="samples timed one by one")
-    parser.add_argument("--recipe", default="paper", help="of perm-mnist")
-    parser.add_argument("--outputs", type=int, default=10)
-    parser.add_argument("--threads", type=int, default=1)
+    add = parser.add_argument
+    add("--tasks", type=int, default=10)
+    add("--samples", type=int, default=10_000)
+    add("--one-by-one", type=int, default=100, help="samples timed one by one")
+    add("--weights", type=Path, help="weights.safetensors of a run of hnet with the same recipe")
+    add("--recipe", default="paper", help="of perm-mnist")
+    add("--outputs", type=int, default=10)
+    add("--threads", type=int, default=1)
+    add("--precision", choices=("float32", "bf16"), default="float32", help="of batched inference")
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Time both ways and compare their answers."""
+    """Time all ways and compare the answers of ours."""
     options = _arguments(arguments)
     torch.set_num_threads(options.threads)
     spec = Spec("closed", options.tasks - 1, options.recipe, options.outputs)
-    method = build_method(spec, "closed")
-    add_untrained(method, options.tasks, options.outputs)
-    x, what = images(spec, options.samples)
-    few = x[: options.one_by_one]
+    method = trained_or_not(spec, options.tasks, options.weights, options.precision)
+    x, what = images(spec, options.tasks, options.samples)
+    few = x[torch.linspace(0, len(x) - 1, options.one_by_one).long()]
+    print(f"{options.tasks} tasks, {len(x):,} {what}, {options.threads} thread(s)")
 
-    infer_batched(method.memory, few)  # what is done once, such as starting threads
-    seconds, (tasks, classes) = _timed(infer_batched, method.memory, x)
-    slow_seconds, (slow_tasks, slow_classes) = _timed(infer_one_by_one, method.memory, few)
-    fast, slow = len(x) / seconds, len(few) / slow_seconds
-    same = (tasks[: len(few)] == slow_tasks) & (classes[: len(few)] == slow_classes)
-    print(f"{options.tasks} tasks, {what}, {options.threads} thread(s)")
-    print(f"batched: {fast:,.0f} samples a second ({len(x):,} in {seconds:.2f} s)")
-    print(f"one by one: {slow:.2f} samples a second (timed on {len(few)}, so scaled)")
-    print(f"ratio: {fast / slow:.0f}; same task and class for {int(same.sum())} of {len(few)}")
+    peer = _peer_rate(spec, options.tasks, few)
+    keep_freed_memory()  # as our commands do
+    infer_batched(method, few)  # what is done once, such as starting threads
+    method.all_tasks.forget()
+    fast, _ = _timed(lambda: infer_batched(method, x), len(x))
+    slow, answers = _timed(lambda: infer_one_by_one(method.memory, few), len(few))
+    agree = [a == b for a, b in zip(infer_batched(method, few), answers, strict=True)]
+    same = int(torch.stack(agree).all(0).sum())
+    print(f"batched, {options.precision}: {fast:,.0f} samples a second")
+    print(f"one by one, our networks: {slow:.2f} samples a second, {fast / slow:.0f} times fewer;")
+    print(f"  same task and class for {same} of {len(few)}")
+    if peer is not None:
+        print(f"one by one, hypnettorch: {peer:.2f} a second, {fast / peer:.0f} times fewer")
+
+
+def _peer_rate(spec: Spec, tasks: int, few: Tensor) -> float | None:
+    """Samples a second of the authors' loop; None where hypnettorch is missing."""
+    try:
+        networks = build_networks(spec.config(), few[0].numel(), spec.outputs, tasks)
+    except CannotMeasure as reason:
+        print(f"one by one, hypnettorch: left out, {reason}")
+        return None
+    return _timed(lambda: peer_one_by_one(networks, tasks, few), len(few))[0]
 
 
 if __name__ == "__main__":

@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-import inspect
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import torch
 
-from benchmarks.spec import CannotMeasure, Iteration, Spec
+from benchmarks.spec import Iteration, Spec
 from hypermnesia.experiments.build import optimizer_settings
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods import TaskSpec
 from hypermnesia.methods.hnet import HypernetMethod
 from hypermnesia.nets import NetSettings, build_net
+from hypermnesia.precision import Precision
 from hypermnesia.regularizers import RegularizerSettings
 from hypermnesia.seeding import Generators
 
 
-def build_method(spec: Spec, kind: str, precision: str | None = None) -> HypernetMethod:
-    """`hnet` as the recipe says, before its first task.
+def build_method(
+    spec: Spec,
+    kind: str,
+    precision: Precision = "float32",
+    method: Callable[..., HypernetMethod] = HypernetMethod,
+) -> HypernetMethod:
+    """A method as the recipe says, before its first task.
 
     Args:
         spec: sizes and device.
         kind: a name in `hypermnesia.regularizers.REGULARIZERS`.
-        precision: of the target network; None for the default.
-
-    Raises:
-        CannotMeasure: the method knows no precision.
+        precision: of the target network and the head in training.
+        method: `hnet` or one that builds on it.
     """
-    if precision and "precision" not in inspect.signature(HypernetMethod).parameters:
-        raise CannotMeasure("HypernetMethod takes no precision")
-    extra: dict[str, Any] = {"precision": precision} if precision else {}
     config, generators = spec.config(), Generators(0)
     net = NetSettings(config.target.net, config.target.hidden)
-    return HypernetMethod(
+    return method(
         build_net(net, spec.shape(), spec.outputs, generators),
         "task",
         hypernet=HypernetSettings(**dict(config.hypernet)),
@@ -45,7 +45,7 @@ def build_method(spec: Spec, kind: str, precision: str | None = None) -> Hyperne
         embedding_optimizer=optimizer_settings(config.embedding_optimizer),
         generators=generators,
         device=torch.device(spec.device),
-        **extra,
+        precision=precision,
     )
 
 
@@ -59,7 +59,7 @@ def add_untrained(method: HypernetMethod, tasks: int, outputs: int) -> None:
         method.memory.add_task(outputs, method.generators)
 
 
-def our_iteration(spec: Spec, kind: str, precision: str | None = None) -> Iteration:
+def our_iteration(spec: Spec, kind: str, precision: Precision = "float32") -> Iteration:
     """`HypernetMethod.update` of the task after `spec.old_tasks` others."""
     method = build_method(spec, kind, precision)
     add_untrained(method, spec.old_tasks, spec.outputs)

@@ -69,6 +69,8 @@ def build(name: str, scenario: str = "task", **changes: object) -> Method:
         "head": None,
         "generated": ("*",),
         "train_shared": False,
+        "precision": "float32",
+        "compile": False,
         "inference": EntropySettings(),
     }
     assert changes.keys() <= settings.keys(), changes.keys() - settings.keys()

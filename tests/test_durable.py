@@ -7,7 +7,7 @@ import pytest
 
 from hypermnesia.durable import make_folder, read_bounded, read_text, write_bytes, write_folder
 from hypermnesia.errors import RunError
-from hypermnesia.lock import LOCK, locked
+from hypermnesia.lock import locked
 
 
 @pytest.fixture
@@ -67,4 +67,4 @@ def test_a_lock_is_held_once(tmp_path: Path) -> None:
     with locked(folder), pytest.raises(RunError, match="one process at a time"), locked(folder):
         pass
     with locked(folder):
-        assert (folder / LOCK).is_file()
+        assert (folder / ".lock").is_file()

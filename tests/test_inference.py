@@ -13,7 +13,7 @@ from hypermnesia.inference import (
     EntropySettings,
     entropy,
     entropy_slopes,
-    least_entropy,
+    in_doubt,
     mean_spreads,
 )
 
@@ -59,8 +59,19 @@ def test_the_surest_network_wins_and_the_temperature_can_change_which() -> None:
     leave H(1, 0, 0) = 0.9753 where two leave H(0.75, 0) = 0.6276.
     """
     scores = torch.tensor([[[4.0, 0.0, 0.0]], [[3.0, 0.0, -INF]]])
-    assert least_entropy(scores).tolist() == [0]
-    assert least_entropy(scores, temperature=4.0).tolist() == [1]
+    assert entropy(scores).argmin(dim=0).tolist() == [0]
+    assert entropy(scores / 4.0).argmin(dim=0).tolist() == [1]
+
+
+def test_what_is_in_doubt() -> None:
+    """Only the first is sure; then two within half as much again; then no network is sure."""
+    entropies = torch.tensor([[0.1, 0.10, 0.69, 0.0], [0.2, 0.14, 2.0, 0.0], [0.3, 0.16, 3.0, 1.0]])
+    assert in_doubt(entropies).T.tolist() == [
+        [False, False, False],
+        [True, True, False],
+        [True, False, False],
+        [True, True, False],
+    ]
 
 
 def test_mean_spreads_by_hand() -> None:

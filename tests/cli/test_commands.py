@@ -36,6 +36,17 @@ def test_a_run_ends_in_tables_and_a_folder(tmp_path, capsys):
     }
 
 
+def test_bf16_is_another_run_with_other_numbers(tmp_path, capsys):
+    assert main(["run", "split-digits", *SHORT]) == 0
+    again = ["run", "split-digits", "--precision", "bf16", *SHORT]
+    assert main(again) == 2
+    assert "compute.precision = bf16 here and float32 there" in capsys.readouterr().err
+    assert main([*again, "--name", "low"]) == 0
+    runs = [tmp_path / "runs" / name / "seed-0" for name in ("split-digits_hnet_task", "low")]
+    losses = [(run / "metrics.jsonl").read_text() for run in runs]
+    assert losses[0] != losses[1]
+
+
 @pytest.mark.usefixtures("confident")
 def test_one_training_is_shown_in_the_scenario_asked_for_or_in_all(capsys):
     command = ["run", "split-digits", "--method", "confident,finetune", *SHORT]
@@ -123,6 +134,24 @@ def test_resume_takes_the_options_of_the_machine(capsys):
     capsys.readouterr()
     assert main(["resume", "runs/a", "--device", "gpu"]) == 2
     assert "machine.device" in capsys.readouterr().err
+
+
+def test_a_grid_ends_in_a_table_with_the_best_first_and_goes_on(tmp_path, capsys):
+    grid = ["--grid", "optimizer.lr=1e-7,1e-2"]
+    settings = ["--validation", "20", "--set", "train.iterations=60", "--set", "data.tasks=2"]
+    command = ["tune", "split-digits", "--method", "finetune", *settings]
+    assert main([*command, *grid]) == 0
+    first = capsys.readouterr()
+    lines = [line.split() for line in first.out.splitlines()]
+    values = [words for words in lines if words and words[0] in ("1e-2", "1e-7")]
+    assert [words[0] for words in values] == ["1e-2", "1e-7"]
+    assert float(values[0][1]) > float(values[1][1])
+    assert lines[-1] == ["best:", "--set", "optimizer.lr=1e-2"]
+    assert main([*command, "--grid", "optimizer.lr=1e-2,1e-7"]) == 0
+    again = capsys.readouterr()
+    assert (again.out, again.err) == (first.out, "")
+    runs = tmp_path / "runs" / "tune" / "split-digits_finetune_task"
+    assert len(list(runs.glob("*/seed-100/result.json"))) == 2
 
 
 @pytest.mark.parametrize(

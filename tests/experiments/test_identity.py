@@ -1,3 +1,5 @@
+import warnings
+
 import pytest
 from small_config import small
 
@@ -58,6 +60,22 @@ def test_a_memory_counts_for_those_who_have_one():
         theirs = small(*changes, method="hnet-r").model_copy(update={"method": method})
         theirs = theirs.model_copy(update={"scenario": ours.scenario})
         assert (identity(ours) == identity(theirs)) is changed
+
+
+@pytest.mark.parametrize(
+    ("method", "read", "ignored"),
+    [("ewc", "samples", "xi"), ("si", "xi", "samples"), ("ewc-online", "decay", "xi")],
+)
+def test_a_field_that_a_method_ignores_does_not_count(method, read, ignored):
+    def with_changed(*fields):
+        config = small(method=method)
+        penalty = config.penalty.model_copy(update=dict.fromkeys(fields, 1 / 2))
+        return config.model_copy(update={"penalty": penalty})
+
+    old, same, other = with_changed(), with_changed(ignored), with_changed(read)
+    with warnings.catch_warnings(action="ignore"):  # half a sample
+        assert identity(same) == identity(old) != identity(other)
+        assert first_difference(same, old) is None
 
 
 def test_a_field_added_later_with_a_default_changes_no_identity():

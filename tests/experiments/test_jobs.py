@@ -56,6 +56,15 @@ def test_as_many_at_a_time_as_there_are_workers(script, tmp_path):
     assert run_jobs([Job(Path("a"), seed) for seed in (0, 1)], 2, lambda line: None) == {}
 
 
+@pytest.fixture
+def _interruptible():
+    """As in a foreground process: one in the background is deaf to SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_every_process_and_starts_no_other(script, tmp_path, number):
     script["a"] = (

@@ -4,6 +4,7 @@ from hypermnesia.data.benchmarks import BENCHMARKS
 from hypermnesia.experiments.recipes import FOLDER, load_recipe, recipe_names
 from hypermnesia.experiments.resolve import Request, resolve
 from hypermnesia.methods import METHODS
+from hypermnesia.methods.penalty import PenaltySettings
 
 FILES = sorted(FOLDER.glob("*/*.yaml"))
 
@@ -11,8 +12,9 @@ FILES = sorted(FOLDER.glob("*/*.yaml"))
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_recipe_is_valid_for_every_method(path):
     benchmark, recipe = path.parent.name, path.stem
-    for method in METHODS:
-        (config,) = resolve(Request(benchmark, (method,), recipe=recipe))
+    every = [(method, scenario) for method in METHODS for scenario in METHODS[method].scenarios]
+    for method, scenario in every:
+        (config,) = resolve(Request(benchmark, (method,), scenario, recipe=recipe))
         assert config.recipe.name == recipe
         assert config.recipe.source
         assert config.data.tasks <= (BENCHMARKS[benchmark].max_tasks or config.data.tasks)
@@ -71,6 +73,29 @@ def test_the_order_is_recipe_then_method_then_options_then_assignments(monkeypat
     assert joint.train.batch_size == finetune.train.batch_size == 5
     assert joint.data.tasks == 3
     assert joint.optimizer == finetune.optimizer
+
+
+def test_a_recipe_may_differ_by_method_and_scenario(monkeypatch):
+    recipe = load_recipe("split-digits")
+    recipe.methods["ewc"] = {
+        "penalty": {"strength": 5, "samples": 9},
+        "scenarios": {"class": {"penalty": {"strength": 7}, "train": {"iterations": 8}}},
+    }
+    monkeypatch.setattr("hypermnesia.experiments.resolve.load_recipe", lambda *_: recipe)
+    (task,) = resolve(Request("split-digits", ("ewc",), "task"))
+    (in_class,) = resolve(Request("split-digits", ("ewc",), "class"))
+    assert (task.penalty.strength, task.penalty.samples) == (5, 9)
+    assert (in_class.penalty.strength, in_class.penalty.samples) == (7, 9)
+    assert in_class.train.iterations == 8 != task.train.iterations
+    assert not in_class.recipe.changed
+
+
+def test_a_recipe_s_strengths_reach_those_that_are_based_on_it():
+    default = PenaltySettings.strength
+    for scenario in ("task", "domain", "class"):
+        (base,) = resolve(Request("split-mnist", ("si",), scenario, recipe="paper"))
+        (config,) = resolve(Request("split-fashion", ("si",), scenario))
+        assert config.penalty.strength == base.penalty.strength != default
 
 
 def test_the_embedding_optimizer_follows_the_main_one_unless_told():

@@ -54,6 +54,21 @@ def test_all_at_once_is_each_on_its_own(outputs: tuple[int, ...], budget: int) -
     assert torch.allclose(found, one_by_one(memory, x), atol=1e-6)
 
 
+def test_bf16_is_near_and_what_is_doubtful_is_settled_in_float32() -> None:
+    memory, x = memory_of(3, 2, 3), inputs(9)
+    ask, exact = AllTasks(memory), one_by_one(memory, x)
+    rough = ask(x, "bf16")
+    assert rough.dtype == torch.float32
+    known = exact.isfinite()
+    assert torch.allclose(rough[known], exact[known], atol=0.05)
+    assert not torch.allclose(rough[known], exact[known], atol=1e-5)
+    doubtful = torch.arange(27).view(3, 9) % 2 == 0
+    settled = rough.clone()
+    ask.settle(x, settled, doubtful)
+    assert torch.allclose(settled[doubtful], exact[doubtful], atol=1e-6)
+    assert torch.equal(settled[~doubtful], rough[~doubtful])
+
+
 def test_the_budget_bounds_tasks_and_samples_of_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """58 weights a task: 232 bytes. 8 entries in the largest layer: 4 x 4 x 8 bytes a sample."""
     memory, calls = memory_of(*[2] * 7), []

@@ -41,6 +41,20 @@ def test_the_surest_head_answers_sample_by_sample(temperature: float) -> None:
     assert len(set(domain.tasks.tolist())) > 1
 
 
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+def test_bf16_gives_the_answers_of_float32(temperature: float) -> None:
+    exact = trained(2, 3, 2, temperature=temperature)
+    settings = EntropySettings(temperature=temperature)
+    low = build("hnet-ent", inference=settings, precision="bf16")
+    low.load_state_dict(exact.state_dict())
+    x = 2 * torch.randn(5000, 6, generator=torch.Generator().manual_seed(0))
+    wanted, found = (method.predict(x, scenario="class") for method in (exact, low))
+    assert torch.equal(found.tasks, wanted.tasks)
+    assert torch.equal(found.scores.argmax(1), wanted.scores.argmax(1))
+    unsettled = low.infer(x, low.all_tasks(x, "bf16"))
+    assert not torch.equal(unsettled, wanted.tasks)
+
+
 def test_a_given_task_is_not_inferred() -> None:
     method, x = trained(2, 3), blobs(0).x
     prediction = method.predict(x, 1, "class")

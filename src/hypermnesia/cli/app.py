@@ -11,10 +11,12 @@ import typer
 
 from hypermnesia import __version__
 from hypermnesia.cli.compare import compare_command
+from hypermnesia.cli.explain import explain_command
 from hypermnesia.cli.list import list_command
 from hypermnesia.cli.reproduce import reproduce_command
 from hypermnesia.cli.resume import resume_command
 from hypermnesia.cli.run import run_command
+from hypermnesia.cli.tune import tune_command
 from hypermnesia.errors import HypermnesiaError
 
 app = typer.Typer(
@@ -31,6 +33,8 @@ app.command("run")(run_command)
 app.command("resume")(resume_command)
 app.command("compare")(compare_command)
 app.command("reproduce")(reproduce_command)
+app.command("tune")(tune_command)
+app.command("explain")(explain_command)
 app.command("list")(list_command)
 
 # Newer versions of typer carry their own copy of click: the same class has two homes.

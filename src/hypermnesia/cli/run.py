@@ -42,6 +42,12 @@ def run_command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace another run, or redo these seeds.")
     ] = False,
+    precision: Annotated[
+        str | None, typer.Option(help="float32 or bf16, of the network's products in training.")
+    ] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Train through torch.compile; pays for convolutions.")
+    ] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or auto.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of the processor.")] = None,
 ) -> None:
@@ -63,7 +69,7 @@ def run_command(
         scenario=asked or "task",
         seeds=parse_seeds(seeds),
         recipe=recipe,
-        assignments=assignments or (),
+        assignments=[*(assignments or ()), *_compute(precision, compiled)],
         options={
             "data": {"tasks": tasks, "class_order": class_order},
             "machine": machine_options(data_dir, device, threads),
@@ -73,3 +79,9 @@ def run_command(
     place = Place(out, name, overwrite)
     folders = [place.folder(config) for config in configs]
     train_and_show(folders, lambda watch: run_all(configs, place, watch), asked)
+
+
+def _compute(precision: str | None, compiled: bool) -> list[str]:
+    """Settings, so that a method that cannot use them refuses them."""
+    settings = [] if precision is None else [f"compute.precision={precision}"]
+    return [*settings, "compute.compile=true"] if compiled else settings

@@ -27,14 +27,20 @@ def train_and_show(
     scenario: ScenarioName | None = None,
 ) -> None:
     """Do the `work` that fills `folders`, then show what came out, in `scenario` or in all."""
+    show(watched(work, lambda: _how_to_go_on(folders)), scenario)
+
+
+def watched(
+    work: Callable[[Watch], Sequence[RunSummary]], how_to_go_on: Callable[[], str]
+) -> Sequence[RunSummary]:
+    """Do the `work` and show its progress; where it is interrupted, say how to go on."""
     keep_freed_memory()
     try:
         with watching() as watch:
-            summaries = work(watch)
+            return work(watch)
     except KeyboardInterrupt:
-        typer.echo(_how_to_go_on(folders), err=True)
+        typer.echo(how_to_go_on(), err=True)
         raise typer.Exit(130) from None
-    show(summaries, scenario)
 
 
 def compare_and_show(

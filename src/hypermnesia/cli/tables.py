@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shlex
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,9 @@ from rich.table import Table
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.experiments.comparison import Report
 from hypermnesia.experiments.config import ExperimentConfig
+from hypermnesia.experiments.explain import Explanation
 from hypermnesia.experiments.results import RunSummary
+from hypermnesia.experiments.tune import Trial
 
 Row = tuple[RunSummary, ScenarioName]
 
@@ -79,6 +83,35 @@ def show_report(report: Report, files: Sequence[Path]) -> None:
     for note in report.notes:
         out.print(note, style="dim")
     out.print(", ".join(map(str, files)), soft_wrap=True)
+
+
+def show_trials(
+    trials: Sequence[Trial], summaries: Sequence[RunSummary], scenario: ScenarioName
+) -> None:
+    """A table of a grid's points, the best first, and the best one's settings for a command."""
+    found = [(trial, s.scenarios[scenario]) for trial, s in zip(trials, summaries, strict=True)]
+    found.sort(key=lambda pair: pair[1]["acc"]["mean"], reverse=True)
+    table = Table(box=box.SIMPLE_HEAD)
+    fields = [setting.partition("=")[0] for setting in trials[0].settings]
+    for heading in (*fields, "validation ACC %", "during %", "BWT", "n"):
+        table.add_column(heading, justify="right", overflow="fold")
+    for trial, figures in found:
+        values = [setting.partition("=")[2] for setting in trial.settings]
+        cells = [cell(figures[name], 2) for name in ("acc", "during", "bwt")]
+        table.add_row(*values, *cells, str(figures["acc"]["n"]))
+    out = console()
+    out.print(table)
+    best = " ".join(f"--set {shlex.quote(setting)}" for setting in found[0][0].settings)
+    out.print(f"best: {best}", soft_wrap=True)
+
+
+def show_explanation(explanation: Explanation) -> None:
+    """Parts under headings, as they were written."""
+    out = console()
+    out.print(explanation.title, style="bold", soft_wrap=True)
+    for heading, text in explanation.parts:
+        out.print(f"\n{heading}", style="italic", soft_wrap=True)
+        out.print(textwrap.indent(text, "  "), soft_wrap=True)
 
 
 def cell(figure: dict[str, Any], digits: int) -> str:

@@ -57,8 +57,9 @@ def build_method(
     settings = {
         name: _SETTINGS[name](getattr(config, name)) for name in entry.settings if name in _SETTINGS
     }
-    target = {"generated", "head", "train_shared"} & set(entry.settings)
-    settings |= {name: getattr(config.target, name) for name in target}
+    for section, fields in _FIELDS.items():
+        taken = fields & set(entry.settings)
+        settings |= {name: getattr(getattr(config, section), name) for name in taken}
     if "vae" in entry.settings:
         settings["vae"] = build_vae(settings["vae"], sample_shape(tasks[0]), generators)
     own = {"generators": generators, "device": device}
@@ -128,6 +129,10 @@ _SETTINGS: dict[str, Callable[[Any], Any]] = {
     "vae_embedding_optimizer": optimizer_settings,
 }
 """Sections of the configuration that methods read -> the library's settings."""
+
+
+_FIELDS = {"target": {"generated", "head", "train_shared"}, "compute": {"precision", "compile"}}
+"""Fields of other sections that methods read."""
 
 
 def train_settings(config: ExperimentConfig) -> TrainSettings:

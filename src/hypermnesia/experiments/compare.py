@@ -128,7 +128,9 @@ def carry_out(cells: Sequence[Cell], out: Path, workers: int, say: Say) -> dict[
     """
     runs = dict(_runs(cells, out))
     jobs = [Job(path, seed) for path, config in runs.items() for seed in _unfinished(path, config)]
-    for path in dict.fromkeys(job.folder for job in jobs):
+    unfinished = dict.fromkeys(job.folder for job in jobs)
+    say(f"checking {len(unfinished)} runs, then {len(jobs)} trainings")
+    for path in unfinished:
         rehearse(runs[path])
     for path, config in runs.items():
         with opened(path, config, overwrite=False):

@@ -30,6 +30,7 @@ from hypermnesia.methods.penalty import PenaltySettings
 from hypermnesia.methods.replay import ReplaySettings
 from hypermnesia.nets import NetSettings
 from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.precision import Precision
 from hypermnesia.regularizers import RegularizerSettings
 from hypermnesia.training.phases import TrainSettings
 from hypermnesia.vae import BoundSettings, VaeSettings
@@ -310,6 +311,18 @@ class TrainConfig(_Section):
         return self
 
 
+class ComputeConfig(_Section):
+    """How training computes; it changes the last digits of the numbers.
+
+    Attributes:
+        precision: number format of the target network's products.
+        compile: train the target network through `torch.compile`.
+    """
+
+    precision: Precision = "float32"
+    compile: StrictBool = False
+
+
 class MachineConfig(_Section):
     """Where a run happens; no part of its identity."""
 
@@ -348,6 +361,7 @@ class ExperimentConfig(_Section):
     embedding_optimizer: OptimizerConfig
     inference: InferenceConfig = InferenceConfig()
     train: TrainConfig
+    compute: ComputeConfig = ComputeConfig()
     penalty: PenaltyConfig = PenaltyConfig()
     distillation: DistillationConfig = DistillationConfig()
     replay: ReplayConfig = ReplayConfig()

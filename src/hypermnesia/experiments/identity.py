@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from hypermnesia.experiments.config import ExperimentConfig
-from hypermnesia.methods import METHODS
+from hypermnesia.methods import METHODS, settings_of
 
 _NEUTRAL: dict[str, Any] = {
     "recipe": True,
@@ -15,11 +15,6 @@ _NEUTRAL: dict[str, Any] = {
     "machine": True,
     "train": {"checkpoint_seconds"},
 }
-_OF_SOME_METHODS = (
-    *("hypernet", "regularizer", "embedding_optimizer", "inference", "penalty"),
-    *("distillation", "replay", "bound", "vae", "vae_hypernet", "vae_regularizer"),
-    *("vae_optimizer", "vae_embedding_optimizer"),
-)
 
 
 def identity(config: ExperimentConfig) -> str:
@@ -27,7 +22,7 @@ def identity(config: ExperimentConfig) -> str:
 
     Fields at their default are left out, so that one added later changes no run's identity.
     """
-    return checksum(_fields(config, exclude_defaults=True))
+    return checksum(fields_read(config, exclude_defaults=True))
 
 
 def owner(config: ExperimentConfig, seed: int) -> str:
@@ -43,26 +38,26 @@ def checksum(fields: dict[str, Any]) -> str:
 
 def first_difference(ours: ExperimentConfig, theirs: ExperimentConfig) -> str | None:
     """`field: our value, their value` of the first field in which the identities differ."""
-    mine, other = _flat(_fields(ours)), _flat(_fields(theirs))
+    mine, other = _flat(fields_read(ours)), _flat(fields_read(theirs))
     for path in {**mine, **other}:
         if mine.get(path) != other.get(path):
             return f"{path} = {mine.get(path)} here and {other.get(path)} there"
     return None
 
 
-def _fields(config: ExperimentConfig, *, exclude_defaults: bool = False) -> dict[str, Any]:
+def fields_read(config: ExperimentConfig, *, exclude_defaults: bool = False) -> dict[str, Any]:
     """Every field that changes a seed's numbers, as plain values."""
     fields: dict[str, Any] = config.model_dump(
         mode="json", exclude=_NEUTRAL, exclude_defaults=exclude_defaults
     )
-    entry = METHODS[config.method]
+    entry, of_some = METHODS[config.method], settings_of(METHODS)
     for path in entry.ignores:
         section, field = path.split(".")
         fields.get(section, {}).pop(field, None)
     return {
         name: value
         for name, value in fields.items()
-        if value != {} and (name not in _OF_SOME_METHODS or name in entry.settings)
+        if value != {} and (name not in of_some or name in entry.settings)
     }
 
 

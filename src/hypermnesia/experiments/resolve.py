@@ -72,7 +72,7 @@ def resolve_one(request: Request, method: str, assigned: Raw) -> ExperimentConfi
     names: Raw = {"benchmark": request.benchmark, "method": method, "scenario": scenario}
     names["recipe"] = {"name": recipe.name, "source": recipe.source}
     names["seeds"] = tuple(request.seeds)
-    fields = recipe.for_method(method)
+    fields = recipe.sections_for(method, scenario)
     unchanged = validated({**fields, **names})
     config = validated({**merged(merged(fields, options), assigned), **names})
     check(config)

@@ -6,14 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hypermnesia.errors import ConfigError
-from hypermnesia.methods import METHODS
+from hypermnesia.methods import METHODS, settings_of
 
-_SECTIONS = (
-    *("hypernet", "regularizer", "optimizer", "embedding_optimizer", "inference", "penalty"),
-    *("distillation", "replay", "bound", "vae", "vae_hypernet", "vae_regularizer"),
-    *("vae_optimizer", "vae_embedding_optimizer"),
-)
-_TARGET_FIELDS = ("generated", "head", "train_shared")
+_FIELDS = {"target": ("generated", "head", "train_shared"), "compute": ("precision", "compile")}
 
 
 def refuse_unused(assigned: Mapping[str, Mapping[str, Any]], methods: Sequence[str]) -> None:
@@ -33,7 +28,7 @@ def refuse_unused(assigned: Mapping[str, Mapping[str, Any]], methods: Sequence[s
 
 def _reads(method: str, section: str, field: str) -> bool:
     entry = METHODS[method]
-    if section in _SECTIONS:
-        return section in entry.settings and f"{section}.{field}" not in entry.ignores
-    of_some_methods = section == "target" and field in _TARGET_FIELDS
-    return not of_some_methods or field in entry.settings
+    setting = field if field in _FIELDS.get(section, ()) else section
+    if setting not in settings_of(METHODS):
+        return True
+    return setting in entry.settings and f"{section}.{field}" not in entry.ignores

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.hypernet.target import Buffers, Layout
+from hypermnesia.precision import Precision, autocast
 
 BUDGET = 1 << 28
 """Bytes that kept weights, and activations of a call, may each take (256 MiB)."""
@@ -64,17 +66,44 @@ class AllTasks:
         self._kept, self._made_of = [], []
 
     @torch.no_grad()
-    def __call__(self, x: Tensor) -> Float[Tensor, "tasks batch *rest"]:
+    def __call__(
+        self, x: Tensor, precision: Precision = "float32"
+    ) -> Float[Tensor, "tasks batch *rest"]:
         """What every task's network gives for (batch, *sample) inputs.
 
         Where tasks have different numbers of outputs, -inf stands beyond a task's own.
-        """
-        return self.ask(x, self._each)
 
-    def _each(self, group: TaskGroup, x: Tensor) -> Tensor:
+        Args:
+            x: inputs.
+            precision: of the products; what comes out is float32 either way.
+        """
+        return self.ask(x, partial(self._each, precision=precision))
+
+    def _each(self, group: TaskGroup, x: Tensor, precision: Precision) -> Tensor:
         target, layout, buffers = self.memory.target, group.layout, group.buffers
-        outputs: Tensor = target.each(group.weights, x, layout=layout, buffers=buffers)
-        return outputs
+        with autocast(precision, x.device):
+            outputs: Tensor = target.each(group.weights, x, layout=layout, buffers=buffers)
+        return outputs.to(x.dtype)
+
+    @torch.no_grad()
+    def settle(
+        self,
+        x: Tensor,
+        scores: Float[Tensor, "tasks batch outputs"],
+        doubtful: Bool[Tensor, "tasks batch"],
+    ) -> None:
+        """Put the scores of float32 where a network's answer to a sample is doubtful."""
+        target = self.memory.target
+        for group in self.groups():
+            for task, weights, buffers in zip(
+                group.tasks, group.weights, group.buffers, strict=True
+            ):
+                some = doubtful[task].nonzero().squeeze(1)
+                if len(some):
+                    exact = target(
+                        weights, x[some], layout=group.layout, buffers=buffers, training=False
+                    )
+                    scores[task, some, : exact.shape[1]] = exact
 
     @torch.no_grad()
     def ask(self, x: Tensor, question: Ask) -> Float[Tensor, "tasks batch *rest"]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from hypermnesia.hypernet.chunks import ChunkPlan, make_plan
 from hypermnesia.hypernet.network import HypernetSettings, Hypernetwork
 from hypermnesia.hypernet.target import Buffers, Layout, Target
+from hypermnesia.precision import Precision, autocast
 from hypermnesia.seeding import Generators
 
 
@@ -26,6 +27,8 @@ class WeightMemory:
         generated: patterns of the parameters to generate.
         head: name of the output layer; the last linear layer by default.
         device: where everything lives.
+        precision: of what training makes and runs; answers are always in float32.
+        compile: run the target network in training through `torch.compile`.
     """
 
     hypernet: Hypernetwork
@@ -38,8 +41,11 @@ class WeightMemory:
         generated: Sequence[str],
         head: str | None,
         device: torch.device,
+        precision: Precision = "float32",
+        compile: bool = False,
     ) -> None:
-        self.target = Target(module, generated, head)
+        self.target = Target(module, generated, head, compile=compile)
+        self.precision = precision
         self.target.module.to(device)
         self.settings, self.device = settings, device
         self.embeddings: list[nn.Parameter] = []
@@ -85,13 +91,14 @@ class WeightMemory:
 
     def run(self, task: int, *inputs: Tensor, training: bool) -> Any:
         """A task's target network on the inputs that its module takes."""
-        return self.target(
-            self.weights(task),
-            *inputs,
-            layout=self.layouts[task],
-            buffers=self.buffers[task],
-            training=training,
-        )
+        with autocast(self.precision if training else "float32", self.device):
+            return self.target(
+                self.weights(task),
+                *inputs,
+                layout=self.layouts[task],
+                buffers=self.buffers[task],
+                training=training,
+            )
 
     @property
     def kept(self) -> int:

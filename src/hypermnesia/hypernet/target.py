@@ -58,15 +58,19 @@ class Layout:
         return torch.cat([_variance(s).expand(s.numel()) for s in self.shapes.values()])
 
     def split(self, flat: Float[Tensor, " N"]) -> dict[str, Tensor]:
-        """Named parameters from a flat weight vector."""
+        """Named parameters from a flat weight vector.
+
+        Of a vector in bf16, biases and scales are made float32: normalisation wants them so.
+        """
         sizes = [shape.numel() for shape in self.shapes.values()]
         named = dict(zip(self.shapes, torch.split(flat, sizes), strict=True))
-        return {
-            name: part.view(self.shapes[name]) + 1.0
-            if name in self.scales
-            else part.view(self.shapes[name])
-            for name, part in named.items()
-        }
+        return {name: self._shaped(name, part) for name, part in named.items()}
+
+    def _shaped(self, name: str, part: Tensor) -> Tensor:
+        shape = self.shapes[name]
+        if len(shape) < 2:
+            part = part.to(torch.promote_types(part.dtype, torch.float32))
+        return part.view(shape) + 1.0 if name in self.scales else part.view(shape)
 
 
 class Target:
@@ -80,16 +84,23 @@ class Target:
         generated: patterns (as of shells) of the names of the parameters to generate.
         head: name of the output layer, whose width follows each task; the last `nn.Linear` by
             default.
+        compile: train through `torch.compile`.
 
     Raises:
         TargetError: no parameter matches, or the module has none.
     """
 
     def __init__(
-        self, module: nn.Module, generated: Sequence[str] = ("*",), head: str | None = None
+        self,
+        module: nn.Module,
+        generated: Sequence[str] = ("*",),
+        head: str | None = None,
+        *,
+        compile: bool = False,
     ) -> None:
         self.module = copy.deepcopy(module)
         self.head = head
+        self._train = torch.compile(self._run) if compile else self._run
         names = [name for name, _ in self.module.named_parameters()]
         self.generated = [n for n in names if any(fnmatch(n, pattern) for pattern in generated)]
         if not self.generated:
@@ -164,10 +175,14 @@ class Target:
         """
         self.module.train(training)
         everything = self._parameters(layout, weights) | buffers
-        output = functional_call(self.module, everything, inputs)
-        if training:
-            buffers.update({name: everything[name].detach() for name in buffers})
+        if not training:
+            return self._run(everything, inputs)
+        output = self._train(everything, inputs)
+        buffers.update({name: everything[name].detach() for name in buffers})
         return output
+
+    def _run(self, everything: dict[str, Tensor], inputs: tuple[Tensor, ...]) -> Any:
+        return functional_call(self.module, everything, inputs)
 
     def each(
         self,

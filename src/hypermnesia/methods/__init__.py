@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,7 +19,7 @@ from hypermnesia.methods.replay import hnet_r
 from hypermnesia.methods.tir import HypernetTir
 from hypermnesia.registry import Registry
 
-__all__ = ["METHODS", "Method", "MethodEntry", "Prediction", "State", "TaskSpec"]
+__all__ = ["METHODS", "Method", "MethodEntry", "Prediction", "State", "TaskSpec", "settings_of"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class MethodEntry:
         build: (network, scenario, **settings) -> method.
         settings: names of the keyword arguments that `build` takes.
         ignores: fields of these settings (`section.field`) that it does not read.
+        equation: what it minimises and how it infers the task; plain text, a line or two.
+        needs: what it must be told, and what it keeps of earlier tasks.
         trained: `each` for a training of its own in each scenario; `once` if one training, with
             heads for each task, is evaluated in all of them.
     """
@@ -46,12 +48,17 @@ class MethodEntry:
     settings: tuple[str, ...]
     trained: Literal["once", "each"] = "each"
     ignores: tuple[str, ...] = ()
+    equation: str = ""
+    needs: str = ""
 
 
 METHODS: Registry[MethodEntry] = Registry("method")
 
-_PLAIN = ("optimizer", "generators", "device", "head")
-_HNET = (*_PLAIN, "hypernet", "regularizer", "embedding_optimizer", "generated", "train_shared")
+_PLAIN = ("optimizer", "generators", "device", "head", "precision")
+_HNET = (
+    *_PLAIN,
+    *("hypernet", "regularizer", "embedding_optimizer", "generated", "train_shared", "compile"),
+)
 _EVERY: tuple[ScenarioName, ...] = ("task", "domain", "class")
 _MEMORY = ("vae", "vae_hypernet", "vae_regularizer", "vae_optimizer", "vae_embedding_optimizer")
 _DGR = (*_PLAIN, "vae", "vae_optimizer", "replay")
@@ -67,6 +74,11 @@ for _entry in (
         ("task",),
         HypernetMethod,
         _HNET,
+        equation=(
+            "L(θ, e_T) + β/(T-1) Σ_{t<T} ‖h(e_t; θ*) - h(e_t; θ + Δθ)‖²\n"
+            "f(x; h(e_t; θ)) for a sample of task t"
+        ),
+        needs="the task of every sample; keeps θ and an embedding a task, no data",
     ),
     MethodEntry(
         "hnet-ent",
@@ -76,6 +88,8 @@ for _entry in (
         HypernetEntropy,
         (*_HNET, "inference"),
         "once",
+        equation="hnet's loss\ntask = argmin_t H(softmax f(x; h(e_t; θ)))",
+        needs="no task to answer; keeps θ and an embedding a task, no data",
     ),
     MethodEntry(
         "hnet-lik",
@@ -85,6 +99,11 @@ for _entry in (
         HypernetLikelihood,
         (*_HNET, *_MEMORY, "bound"),
         "once",
+        equation=(
+            "hnet's loss, and for the autoencoders -ELBO_t(x) with the same regulariser\n"
+            "task = argmax_t log p(x | t), by a bound on it"
+        ),
+        needs="no task to answer; keeps two θ and two embeddings a task, no data",
     ),
     MethodEntry(
         "hnet-tir",
@@ -94,6 +113,11 @@ for _entry in (
         HypernetTir,
         (*_HNET, *_MEMORY, "replay"),
         "once",
+        equation=(
+            "hnet's loss, for classifiers and for the decoders of a generative memory\n"
+            "task = argmax_t of a classifier trained on current against generated samples"
+        ),
+        needs="no task to answer; keeps two θ, two embeddings a task and a classifier, no data",
     ),
     MethodEntry(
         "finetune",
@@ -102,8 +126,19 @@ for _entry in (
         ("task", "domain", "class"),
         Finetune,
         _PLAIN,
+        equation="L(θ) on the current task",
+        needs="the task in the task scenario; keeps one network, no data",
     ),
-    MethodEntry("separate", "a plain network for each task", _VEN, ("task",), Separate, _PLAIN),
+    MethodEntry(
+        "separate",
+        "a plain network for each task",
+        _VEN,
+        ("task",),
+        Separate,
+        _PLAIN,
+        equation="L(θ_T), a network of its own for each task",
+        needs="the task of every sample; keeps a network a task",
+    ),
     MethodEntry(
         "joint",
         "a plain network trained on all tasks at once (upper bound)",
@@ -111,6 +146,8 @@ for _entry in (
         ("task", "domain", "class"),
         Joint,
         _PLAIN,
+        equation="Σ_t L_t(θ) on the data of all tasks",
+        needs="the data of all tasks at once",
     ),
     MethodEntry(
         "ewc",
@@ -120,6 +157,8 @@ for _entry in (
         Ewc,
         (*_PLAIN, "penalty"),
         ignores=("penalty.decay", "penalty.xi"),
+        equation="L(θ) + λ/2 Σ_{t<T} Σ_i F_ti (θ_i - θ*_ti)²",
+        needs="the task in the task scenario; keeps one network, its Fisher information and θ*",
     ),
     MethodEntry(
         "ewc-online",
@@ -129,6 +168,8 @@ for _entry in (
         EwcOnline,
         (*_PLAIN, "penalty"),
         ignores=("penalty.xi",),
+        equation=("L(θ) + λ/2 Σ_i F_i (θ_i - θ*_i)²\nF ← γ F + F_T when task T ends"),
+        needs="the task in the task scenario; keeps one network, its Fisher information and θ*",
     ),
     MethodEntry(
         "si",
@@ -138,6 +179,11 @@ for _entry in (
         Si,
         (*_PLAIN, "penalty"),
         ignores=("penalty.decay", "penalty.samples"),
+        equation=(
+            "L(θ) + c Σ_i Ω_i (θ_i - θ̃_i)²\n"
+            "ω_i = -Σ g_i Δθ_i along the task; Ω_i ← max(0, Ω_i + ω_i / (Δ_i² + ξ)) when it ends"
+        ),
+        needs="the task in the task scenario; keeps one network, Ω and θ̃, no data",
     ),
     MethodEntry(
         "lwf",
@@ -146,6 +192,8 @@ for _entry in (
         ("task", "domain", "class"),
         Lwf,
         (*_PLAIN, "distillation"),
+        equation="1/T L(θ) + (1 - 1/T) λ D(answers before the task, answers now)",
+        needs="the task in the task scenario; keeps one network, no data",
     ),
     MethodEntry(
         "hnet-r",
@@ -154,6 +202,11 @@ for _entry in (
         _EVERY,
         hnet_r,
         (*_PLAIN, *_MEMORY, "replay", "distillation"),
+        equation=(
+            "half L on the task's data, half distillation on samples of generated decoders\n"
+            "decoders: hnet's loss with -ELBO_T(x)"
+        ),
+        needs="the task in the task scenario; keeps one network, θ and an embedding a task",
     ),
     MethodEntry(
         "dgr",
@@ -162,6 +215,8 @@ for _entry in (
         _EVERY,
         dgr,
         _DGR,
+        equation="1/T L on the task's data + (1 - 1/T) L on samples that the former self made",
+        needs="the task in the task scenario; keeps one network and one generator, no data",
     ),
     MethodEntry(
         "dgr-distill",
@@ -170,6 +225,13 @@ for _entry in (
         _EVERY,
         dgr,
         (*_DGR, "distillation"),
+        equation="1/T L on the task's data + (1 - 1/T) distillation on generated samples",
+        needs="the task in the task scenario; keeps one network and one generator, no data",
     ),
 ):
     METHODS.add(_entry.name, _entry)
+
+
+def settings_of(methods: Iterable[str]) -> set[str]:
+    """Names of the settings that any of `methods` takes."""
+    return {setting for name in methods for setting in METHODS[name].settings}

@@ -25,6 +25,7 @@ from hypermnesia.methods.base import (
     task_needed,
 )
 from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.precision import Precision, autocast
 from hypermnesia.seeding import Generators
 
 
@@ -41,6 +42,7 @@ class Finetune:
         generators: the streams `head` and `dropout` are used.
         device: where everything lives.
         head: name of the output layer; the last linear layer by default.
+        precision: of the network in training.
         criterion: (scores, columns of the answers) -> scalar loss.
     """
 
@@ -55,6 +57,7 @@ class Finetune:
         generators: Generators,
         device: torch.device,
         head: str | None = None,
+        precision: Precision = "float32",
         criterion: Loss = F.cross_entropy,
     ) -> None:
         self.scenario = Scenario(scenario)
@@ -62,6 +65,7 @@ class Finetune:
         self.network = copy.deepcopy(network).to(device)
         self.settings, self.generators = optimizer, generators
         self.head, self.criterion = head, criterion
+        self.device, self.precision = device, precision
         self.optimizer: Optimizer | None = None
         self.iteration = self.iterations = 0
 
@@ -94,8 +98,8 @@ class Finetune:
     def _scores(self, x: Tensor) -> Tensor:
         """(batch, columns) in training, of all columns."""
         self.network.train()
-        with self.generators.as_global("dropout"):
-            scores: Tensor = self.network(x)
+        with self.generators.as_global("dropout"), autocast(self.precision, self.device):
+            scores: Tensor = self.network(x).float()
         return scores
 
     def _masked(self, scores: Tensor, task: Tensor) -> Tensor:

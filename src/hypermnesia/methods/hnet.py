@@ -28,6 +28,7 @@ from hypermnesia.methods.base import (
 )
 from hypermnesia.methods.trainer import HypernetTrainer
 from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.precision import Precision
 from hypermnesia.regularizers import RegularizerSettings
 from hypermnesia.seeding import Generators
 
@@ -48,6 +49,8 @@ class HypernetMethod:
             is shared by all tasks.
         head: name of the output layer; the last linear layer by default.
         train_shared: go on training shared parameters after the first task.
+        precision: of the target network and the hypernetwork's head in training.
+        compile: train through `torch.compile`, which pays for convolutions.
         criterion: (scores, targets) -> scalar loss.
     """
 
@@ -68,11 +71,21 @@ class HypernetMethod:
         generated: Sequence[str] = ("*",),
         head: str | None = None,
         train_shared: bool = False,
+        precision: Precision = "float32",
+        compile: bool = False,
         criterion: Loss = F.cross_entropy,
     ) -> None:
         self.scenario = Scenario(scenario)
         self.generators, self.criterion = generators, criterion
-        self.memory = WeightMemory(network, hypernet, generated=generated, head=head, device=device)
+        self.memory = WeightMemory(
+            network,
+            hypernet,
+            generated=generated,
+            head=head,
+            device=device,
+            precision=precision,
+            compile=compile,
+        )
         self.trainer = HypernetTrainer(
             self.memory,
             regularizer=regularizer,
@@ -110,7 +123,7 @@ class HypernetMethod:
     def _scores(self, x: Tensor) -> Tensor:
         task, outputs = self.memory.tasks - 1, self.scenario.heads[-1]
         with self.generators.as_global("dropout"):
-            scores: Tensor = self.memory.run(task, x, training=True)
+            scores: Tensor = self.memory.run(task, x, training=True).float()
         if scores.shape[1:] != (outputs,):
             raise TargetError(
                 f"the network must give (batch, {outputs}) for a task with {outputs} outputs",

@@ -19,7 +19,7 @@ from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError
 from hypermnesia.hypernet.all_tasks import AllTasks, TaskGroup
 from hypermnesia.hypernet.target import Buffers, Layout, Target
-from hypermnesia.inference import EntropySettings, entropy_slopes, least_entropy, mean_spreads
+from hypermnesia.inference import EntropySettings, entropy, entropy_slopes, in_doubt, mean_spreads
 from hypermnesia.methods.base import Prediction, State, TaskSpec, answered
 from hypermnesia.methods.hnet import HypernetMethod
 
@@ -46,6 +46,10 @@ class InferredTaskMethod(HypernetMethod):
         self.all_tasks.forget()
         super().begin_task(spec)
 
+    def scores_of_all(self, x: Tensor) -> Tensor:
+        """(tasks, batch, widest head) of every task's network, -inf beyond its outputs."""
+        return self.all_tasks(x)
+
     @abstractmethod
     def infer(self, x: Tensor, scores: Tensor) -> Tensor:
         """The task of each sample.
@@ -70,7 +74,7 @@ class InferredTaskMethod(HypernetMethod):
         asked = answered(self, scenario)
         if asked.name == "task":
             return super().predict(x, task)
-        scores = self.all_tasks(x)
+        scores = self.scores_of_all(x)
         rows = torch.arange(len(x), device=x.device)
         tasks = self.infer(x, scores) if task is None else torch.full_like(rows, task)
         return Prediction(asked.place(scores[tasks, rows], tasks), tasks)
@@ -127,7 +131,19 @@ class HypernetEntropy(InferredTaskMethod):
         """The task of the lowest entropy, or of its steepest descent."""
         if self.inference.criterion == "entropy-gradient":
             return self._slopes(x).argmin(dim=0)
-        return least_entropy(self._calibrated(scores), self.inference.temperature)
+        return self._entropies(scores).argmin(dim=0)
+
+    def scores_of_all(self, x: Tensor) -> Tensor:
+        """Scores by which the surest is found; in bf16, where that leaves no doubt which it is."""
+        if self.memory.precision == "float32" or self.inference.criterion == "entropy-gradient":
+            return super().scores_of_all(x)
+        scores = self.all_tasks(x, self.memory.precision)
+        self.all_tasks.settle(x, scores, in_doubt(self._entropies(scores)))
+        return scores
+
+    def _entropies(self, scores: Tensor) -> Tensor:
+        """(tasks, batch), of the calibrated scores."""
+        return entropy(self._calibrated(scores) / self.inference.temperature)
 
     def _calibrated(self, scores: Tensor) -> Tensor:
         """Scores over the spread of the class that they answer; a task unended has none yet."""

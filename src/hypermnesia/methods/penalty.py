@@ -97,8 +97,7 @@ class _Penalized(Finetune):
     def load_state_dict(self, state: State) -> None:
         """Put a newly built method where `state_dict` found the other."""
         super().load_state_dict(state)
-        device = next(self.network.parameters()).device
-        self.penalty.load_state_dict(state["penalty"], device)
+        self.penalty.load_state_dict(state["penalty"], self.device)
 
 
 class Ewc(_Penalized):

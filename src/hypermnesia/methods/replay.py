@@ -86,7 +86,7 @@ class ReplayClassifier(Finetune):
         replay: how they enter the loss.
         distillation: of soft answers; None takes the former answer for the truth.
         unseen: former score of classes that are new: -inf gives them no probability.
-        plain: the other keyword arguments of `Finetune`.
+        plain: the other keyword arguments of `Finetune`; their precision is the classifier's.
     """
 
     def __init__(

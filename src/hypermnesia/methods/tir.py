@@ -23,6 +23,7 @@ from hypermnesia.methods.generative import GenerativeMemory, Replayed
 from hypermnesia.methods.inferred import InferredTaskMethod
 from hypermnesia.methods.replay import ReplaySettings
 from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.precision import Precision
 from hypermnesia.regularizers import RegularizerSettings
 from hypermnesia.seeding import Generators
 from hypermnesia.vae import Vae
@@ -75,6 +76,7 @@ class HypernetTir(InferredTaskMethod):
         generators: the streams of `HypernetMethod`, of `Finetune` and of `GenerativeMemory`.
         device: where everything lives.
         head: name of the output layer; the last linear layer by default.
+        precision: of classifiers and recogniser in training; the memory learns in float32.
         settings: the other keyword arguments of `HypernetMethod`.
     """
 
@@ -93,10 +95,11 @@ class HypernetTir(InferredTaskMethod):
         generators: Generators,
         device: torch.device,
         head: str | None = None,
+        precision: Precision = "float32",
         **settings: Any,
     ) -> None:
         plain: dict[str, Any] = {"optimizer": optimizer, "generators": generators}
-        plain |= {"device": device, "head": head}
+        plain |= {"device": device, "head": head, "precision": precision}
         super().__init__(network, scenario, **plain, **settings)
         self.recognizer = TaskRecognizer(network, replay=replay, **plain)
         self.generative = GenerativeMemory(

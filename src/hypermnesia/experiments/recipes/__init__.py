@@ -1,9 +1,10 @@
 """Recipes: the settings that a benchmark starts from, as YAML files with their source.
 
 A file `<benchmark>/<recipe>.yaml` holds `source`, sections of the configuration, optionally
-`base` (a recipe that it changes, `<benchmark>/<recipe>`) and `methods` (fields that differ for
-a method). `best` is ours, `paper` is as published for this very benchmark, `derived` is what
-was published for a similar one; the first of them that a benchmark has is its default.
+`base` (a recipe that it changes, `<benchmark>/<recipe>`) and `methods` (sections that differ for
+a method and, under its `scenarios`, for a scenario too). `best` is ours, `paper` is as published
+for this very benchmark, `derived` is what was published for a similar one; the first of them
+that a benchmark has is its default.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Recipe:
         name: its name within the benchmark.
         source: where its values come from.
         sections: the fields for every method.
-        methods: the fields that differ, by method.
+        methods: the sections that differ, by method.
     """
 
     name: str
@@ -37,9 +38,11 @@ class Recipe:
     sections: dict[str, Any]
     methods: dict[str, dict[str, Any]]
 
-    def for_method(self, method: str) -> dict[str, Any]:
-        """The sections of the configuration for `method`."""
-        return merged(self.sections, self.methods.get(method, {}))
+    def sections_for(self, method: str, scenario: str) -> dict[str, Any]:
+        """The sections of the configuration for `method` in `scenario`."""
+        own = dict(self.methods.get(method, {}))
+        in_scenario = own.pop("scenarios", {}).get(scenario, {})
+        return merged(merged(self.sections, own), in_scenario)
 
 
 def recipe_names(benchmark: str) -> list[str]:

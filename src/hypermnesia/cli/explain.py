@@ -1,0 +1,26 @@
+"""`hypermnesia explain`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def explain_command(
+    method: Annotated[str, typer.Argument(help="See `hypermnesia list methods`.")],
+    benchmark: Annotated[
+        str, typer.Option(help="Whose settings to show; see `list benchmarks`.")
+    ] = "split-mnist",
+    recipe: Annotated[
+        str | None, typer.Option(help="See `list recipes`; the benchmark's default otherwise.")
+    ] = None,
+) -> None:
+    """Show a method's equations, source, needs and settings.
+
+    Example: hypermnesia explain hnet --benchmark split-mnist
+    """
+    from hypermnesia.cli.tables import show_explanation
+    from hypermnesia.experiments.explain import explain
+
+    show_explanation(explain(method, benchmark, recipe))

@@ -1,0 +1,74 @@
+"""`hypermnesia tune`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hypermnesia.cli.seeds import parse_seeds
+
+
+def tune_command(
+    benchmark: Annotated[str, typer.Argument(help="See `hypermnesia list benchmarks`.")],
+    grid: Annotated[
+        list[str],
+        typer.Option(
+            metavar="SECTION.FIELD=VALUE,VALUE,...",
+            help="Values to try; several of these options are all combined.",
+        ),
+    ],
+    validation: Annotated[
+        int, typer.Option(help="Samples of each task held out of the training data to judge by.")
+    ],
+    method: Annotated[str, typer.Option(help="See `list methods`.")] = "hnet",
+    scenario: Annotated[str, typer.Option(help="task, domain or class.")] = "task",
+    seeds: Annotated[
+        str, typer.Option(help="For example 100-102; other ones than those that are reported.")
+    ] = "100",
+    recipe: Annotated[
+        str | None, typer.Option(help="See `list recipes`; the benchmark's default otherwise.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.FIELD=VALUE", help="Override a field; repeatable."),
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder of data files; or set HYPERMNESIA_DATA.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs/tune"),
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or auto.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of the processor.")] = None,
+) -> None:
+    """Try a grid of settings on validation samples; what was tried before is kept.
+
+    Example: hypermnesia tune split-digits --method ewc --scenario class --validation 60 --grid
+    penalty.strength=1e4,1e6,1e8
+    """
+    from hypermnesia.cli.session import watched  # torch is slow to import
+    from hypermnesia.cli.tables import show_trials
+    from hypermnesia.data.files import given_folder
+    from hypermnesia.data.scenarios import scenario_name
+    from hypermnesia.experiments.resolve import Request
+    from hypermnesia.experiments.run import run_all
+    from hypermnesia.experiments.tune import TrialPlace, trials
+
+    folder, asked = given_folder(data_dir), scenario_name(scenario)
+    data = None if folder is None else str(folder.resolve())
+    request = Request(
+        benchmark,
+        methods=[method],
+        scenario=asked,
+        seeds=parse_seeds(seeds),
+        recipe=recipe,
+        assignments=assignments or (),
+        options={"machine": {"device": device, "threads": threads, "data_dir": data}},
+    )
+    chosen, place = trials(request, grid, validation), TrialPlace(out)
+    configs = [trial.config for trial in chosen]
+    summaries = watched(
+        lambda watch: run_all(configs, place, watch),
+        lambda: "interrupted; the same command goes on",
+    )
+    show_trials(chosen, summaries, asked)

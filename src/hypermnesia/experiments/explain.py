@@ -1,0 +1,86 @@
+"""What a method does, in its own words, and the settings that a benchmark's recipe gives it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import yaml
+
+from hypermnesia.data.benchmarks import BENCHMARKS
+from hypermnesia.experiments.identity import fields_read
+from hypermnesia.experiments.recipes import load_recipe
+from hypermnesia.experiments.resolve import Request, resolve
+from hypermnesia.methods import METHODS, MethodEntry
+
+_NAMES = ("format", "benchmark", "method", "scenario")
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A method for readers.
+
+    Attributes:
+        title: name and what it is, one line.
+        parts: (heading, text of one or more lines).
+    """
+
+    title: str
+    parts: Sequence[tuple[str, str]]
+
+
+def explain(method: str, benchmark: str, recipe: str | None = None) -> Explanation:
+    """The method called `method`, and its settings on `benchmark`.
+
+    Args:
+        method: its name.
+        benchmark: name of the benchmark.
+        recipe: name of the recipe; None for the benchmark's default.
+
+    Raises:
+        ConfigError: a name that is not known.
+    """
+    entry = METHODS[method]
+    BENCHMARKS[benchmark]
+    chosen = load_recipe(benchmark, recipe)
+    parts = [
+        ("Equations", entry.equation),
+        ("What it does", _described(entry)),
+        ("Needs", entry.needs),
+        ("Answers in", _answers(entry)),
+        ("Source", entry.source),
+        (f"Settings on {benchmark}, recipe {chosen.name}", _settings(method, benchmark, recipe)),
+        (f"Source of recipe {chosen.name}", chosen.source),
+    ]
+    return Explanation(f"{method}: {entry.summary}", parts)
+
+
+def _described(entry: MethodEntry) -> str:
+    """The docstrings of its class or function, before the arguments, and of its module."""
+    own = (inspect.getdoc(entry.build) or "").partition("\nArgs:")[0]
+    module = inspect.getdoc(inspect.getmodule(entry.build)) or ""
+    return f"{own.strip()}\n\n{module.strip()}"
+
+
+def _answers(entry: MethodEntry) -> str:
+    how = "one training for all of them" if entry.trained == "once" else "a training for each"
+    if len(entry.scenarios) == 1:
+        return f"the {entry.scenarios[0]} scenario"
+    return f"{', '.join(entry.scenarios)}: {how}"
+
+
+def _settings(method: str, benchmark: str, recipe: str | None) -> str:
+    """The sections that the method reads, as YAML, without what is left unset."""
+    request = Request(benchmark, (method,), METHODS[method].scenarios[0], recipe=recipe)
+    (config,) = resolve(request)
+    read = {name: value for name, value in fields_read(config).items() if name not in _NAMES}
+    lines = (f"{name}: {_in_one_line(fields)}" for name, fields in read.items())
+    return "\n".join(lines)
+
+
+def _in_one_line(fields: dict[str, object]) -> str:
+    """What is set of a section."""
+    fields = {name: value for name, value in fields.items() if value not in (None, {}, [])}
+    text = yaml.safe_dump(fields, default_flow_style=True, sort_keys=False, width=10**6)
+    return text.strip()

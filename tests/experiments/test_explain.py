@@ -1,0 +1,37 @@
+import pytest
+import yaml
+
+from hypermnesia.cli import main
+from hypermnesia.experiments.explain import explain
+from hypermnesia.methods import METHODS
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_every_method_is_explained(name):
+    parts = dict(explain(name, "split-digits").parts)
+    assert all(text.strip() for text in parts.values())
+    assert "Args:" not in parts["What it does"]
+    settings = yaml.safe_load(parts["Settings on split-digits, recipe best"])
+    assert settings["data"]["tasks"] == 5
+    assert ("hypernet" in settings) is ("hypernet" in METHODS[name].settings)
+    assert None not in [value for section in settings.values() for value in section.values()]
+
+
+@pytest.mark.usefixtures("confident")
+def test_one_training_for_all_is_said():
+    parts = dict(explain("separate", "split-mnist", "paper").parts)
+    assert parts["Answers in"] == "the task scenario"
+    assert "optimizer" in parts["Settings on split-mnist, recipe paper"]
+    answers = dict(explain("confident", "split-digits").parts)["Answers in"]
+    assert answers == "task, domain, class: one training for all of them"
+
+
+def test_the_command(capsys):
+    assert main(["explain", "hnet", "--benchmark", "split-mnist", "--recipe", "paper"]) == 0
+    shown = capsys.readouterr().out
+    assert "‖h(e_t; θ*) - h(e_t; θ + Δθ)‖²" in shown
+    assert "chunk: 42000" in shown
+    assert main(["explain", "hnt"]) == 2
+    assert "did you mean 'hnet'" in capsys.readouterr().err
+    assert main(["explain", "hnet", "--benchmark", "split-mnst"]) == 2
+    assert "did you mean 'split-mnist'" in capsys.readouterr().err
