@@ -16,6 +16,7 @@ from hypermnesia.methods.base import answered
 from hypermnesia.methods.baselines import Separate
 from hypermnesia.methods.penalty import PenaltySettings
 from hypermnesia.methods.replay import ReplaySettings
+from hypermnesia.methods.vae_memory import Autoencoders
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularizers import RegularizerSettings
 from hypermnesia.seeding import Generators
@@ -75,7 +76,8 @@ def build(name: str, scenario: str = "task", **changes: object) -> Method:
     }
     assert changes.keys() <= settings.keys(), changes.keys() - settings.keys()
     settings |= changes
-    return entry.build(small_net(), scenario, **{key: settings[key] for key in entry.settings})
+    taken = {key: settings[key] for key in entry.settings}
+    return entry.build(small_net(), scenario, **Autoencoders.gathered(taken))
 
 
 class Confident(Separate):

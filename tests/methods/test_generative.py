@@ -10,6 +10,7 @@ import torch
 from hypermnesia.data.types import Part
 from hypermnesia.hypernet.network import HypernetSettings, Hypernetwork
 from hypermnesia.methods.generative import GenerativeMemory
+from hypermnesia.methods.vae_memory import Autoencoders
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularizers import RegularizerSettings
 from hypermnesia.seeding import Generators
@@ -20,11 +21,13 @@ from problems import CPU, SMALL_VAE, batches, blobs
 def memory_of(settings: VaeSettings = SMALL_VAE, beta: float = 1.0) -> GenerativeMemory:
     adam = OptimizerSettings(lr=0.01)
     return GenerativeMemory(
-        build_vae(settings, (6,), Generators(0)),
-        hypernet=HypernetSettings((16,), 8, 8, chunk=60),
-        regularizer=RegularizerSettings(beta=beta),
-        optimizer=adam,
-        embedding_optimizer=adam,
+        Autoencoders(
+            build_vae(settings, (6,), Generators(0)),
+            HypernetSettings((16,), 8, 8, chunk=60),
+            RegularizerSettings(beta=beta),
+            adam,
+            adam,
+        ),
         generators=Generators(0),
         device=CPU,
     )

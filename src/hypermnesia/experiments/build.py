@@ -22,6 +22,7 @@ from hypermnesia.inference import EntropySettings
 from hypermnesia.methods import METHODS, Method
 from hypermnesia.methods.penalty import PenaltySettings
 from hypermnesia.methods.replay import ReplaySettings
+from hypermnesia.methods.vae_memory import Autoencoders
 from hypermnesia.nets import NetSettings, build_net
 from hypermnesia.optimizers import OPTIMIZERS, OptimizerSettings
 from hypermnesia.registry import unknown_name
@@ -63,7 +64,7 @@ def build_method(
     if "vae" in entry.settings:
         settings["vae"] = build_vae(settings["vae"], sample_shape(tasks[0]), generators)
     own = {"generators": generators, "device": device}
-    return entry.build(network, trained(config), **own, **settings)
+    return entry.build(network, trained(config), **own, **Autoencoders.gathered(settings))
 
 
 def sample_shape(task: Task) -> torch.Size:

@@ -9,7 +9,7 @@ the task's own.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 
 from hypermnesia.methods.base import State
-from hypermnesia.methods.vae_memory import VaeMemory
+from hypermnesia.methods.vae_memory import Autoencoders, VaeMemory
 from hypermnesia.regularizers import Parameters
 from hypermnesia.seeding import Generators
-from hypermnesia.vae import Vae, pixel_means
+from hypermnesia.vae import pixel_means
 
 
 class Replayed(NamedTuple):
@@ -39,14 +39,16 @@ class GenerativeMemory(VaeMemory):
     """Samples of every task, from decoders that one hypernetwork makes.
 
     Args:
-        vae: template of the autoencoders, left unchanged.
+        autoencoders: whose decoders remember, and how they are learned.
         generators: streams called `memory/...` are used.
-        settings: the other keyword arguments of `VaeMemory`.
+        device: where everything lives.
     """
 
-    def __init__(self, vae: Vae, *, generators: Generators, **settings: Any) -> None:
+    def __init__(
+        self, autoencoders: Autoencoders, *, generators: Generators, device: torch.device
+    ) -> None:
         own = generators.under("memory")
-        super().__init__(vae, generated=("decoder.*",), generators=own, **settings)
+        super().__init__(autoencoders, generated=("decoder.*",), generators=own, device=device)
         self._former: Parameters | None = None
         self._decoders: Tensor | None = None
 

@@ -18,35 +18,37 @@ from torch import Tensor, nn
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.hypernet.all_tasks import AllTasks, TaskGroup
-from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods.base import State, TaskSpec
 from hypermnesia.methods.inferred import InferredTaskMethod
-from hypermnesia.methods.vae_memory import VaeMemory
-from hypermnesia.optimizers import OptimizerSettings
-from hypermnesia.regularizers import RegularizerSettings
+from hypermnesia.methods.vae_memory import Autoencoders, VaeMemory
 from hypermnesia.seeding import Generators
-from hypermnesia.vae import BoundSettings, Vae, bound, draw_noise
+from hypermnesia.vae import BoundSettings, bound, draw_noise
 
 
 class TaskLikelihoods(VaeMemory):
     """Bounds on the likelihood of samples under every task.
 
     Args:
-        vae: template of the autoencoders, left unchanged.
+        autoencoders: what they are, and how they are learned.
         bound: which bound.
         generators: streams called `likelihood/...` are used.
-        settings: the other keyword arguments of `VaeMemory`.
+        device: where everything lives.
     """
 
     def __init__(
-        self, vae: Vae, *, bound: BoundSettings, generators: Generators, **settings: Any
+        self,
+        autoencoders: Autoencoders,
+        *,
+        bound: BoundSettings,
+        generators: Generators,
+        device: torch.device,
     ) -> None:
         own = generators.under("likelihood")
-        super().__init__(vae, generated=("*",), generators=own, **settings)
+        super().__init__(autoencoders, generated=("*",), generators=own, device=device)
         self.bound, self.all_tasks = bound, AllTasks(self.memory)
         # The same draws for every sample, task and call: bounds are compared, and stay the same.
         self._noise = draw_noise(
-            bound.samples, 1, vae.settings.latent, torch.Generator().manual_seed(0)
+            bound.samples, 1, self.vae.settings.latent, torch.Generator().manual_seed(0)
         ).to(self.device)
 
     def begin_task(self, iterations: int) -> None:
@@ -73,11 +75,7 @@ class HypernetLikelihood(InferredTaskMethod):
     Args:
         network: template of the classifiers, left unchanged.
         scenario: `task`, the scenario of its training whatever it answers in.
-        vae: template of the autoencoders.
-        vae_hypernet: sizes of the hypernetwork that makes them.
-        vae_regularizer: how its earlier autoencoders are protected.
-        vae_optimizer: for its θ.
-        vae_embedding_optimizer: for its current embedding.
+        autoencoders: one a task, and how they are learned.
         bound: which bound on the likelihood.
         generators: the streams of `HypernetMethod` and of `TaskLikelihoods`.
         device: where everything lives.
@@ -89,11 +87,7 @@ class HypernetLikelihood(InferredTaskMethod):
         network: nn.Module,
         scenario: ScenarioName,
         *,
-        vae: Vae,
-        vae_hypernet: HypernetSettings,
-        vae_regularizer: RegularizerSettings,
-        vae_optimizer: OptimizerSettings,
-        vae_embedding_optimizer: OptimizerSettings,
+        autoencoders: Autoencoders,
         bound: BoundSettings,
         generators: Generators,
         device: torch.device,
@@ -101,14 +95,7 @@ class HypernetLikelihood(InferredTaskMethod):
     ) -> None:
         super().__init__(network, scenario, generators=generators, device=device, **settings)
         self.likelihoods = TaskLikelihoods(
-            vae,
-            bound=bound,
-            hypernet=vae_hypernet,
-            regularizer=vae_regularizer,
-            optimizer=vae_optimizer,
-            embedding_optimizer=vae_embedding_optimizer,
-            generators=generators,
-            device=device,
+            autoencoders, bound=bound, generators=generators, device=device
         )
 
     def begin_task(self, spec: TaskSpec) -> None:

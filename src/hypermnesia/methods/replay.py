@@ -18,14 +18,11 @@ from torch import Tensor, nn
 from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.distillation import DistillationSettings, distill
-from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods.base import State, TaskSpec, accuracy
 from hypermnesia.methods.baselines import Finetune
 from hypermnesia.methods.generative import GenerativeMemory, Replayed
-from hypermnesia.optimizers import OptimizerSettings
-from hypermnesia.regularizers import RegularizerSettings
+from hypermnesia.methods.vae_memory import Autoencoders
 from hypermnesia.seeding import Generators
-from hypermnesia.vae import Vae
 
 
 @dataclass(frozen=True)
@@ -181,26 +178,14 @@ def hnet_r(
     network: nn.Module,
     scenario: ScenarioName,
     *,
-    vae: Vae,
-    vae_hypernet: HypernetSettings,
-    vae_regularizer: RegularizerSettings,
-    vae_optimizer: OptimizerSettings,
-    vae_embedding_optimizer: OptimizerSettings,
+    autoencoders: Autoencoders,
     distillation: DistillationSettings,
     generators: Generators,
     device: torch.device,
     **settings: Any,
 ) -> ReplayClassifier:
     """HNET+R: samples from a `GenerativeMemory`, soft answers; new classes had the score 0."""
-    memory = GenerativeMemory(
-        vae,
-        hypernet=vae_hypernet,
-        regularizer=vae_regularizer,
-        optimizer=vae_optimizer,
-        embedding_optimizer=vae_embedding_optimizer,
-        generators=generators,
-        device=device,
-    )
+    memory = GenerativeMemory(autoencoders, generators=generators, device=device)
     return ReplayClassifier(
         network,
         scenario,

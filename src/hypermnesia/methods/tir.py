@@ -16,17 +16,15 @@ from torch import Tensor, nn
 
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.data.types import Batch
-from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods.base import State, TaskSpec, accuracy
 from hypermnesia.methods.baselines import Finetune
 from hypermnesia.methods.generative import GenerativeMemory, Replayed
 from hypermnesia.methods.inferred import InferredTaskMethod
 from hypermnesia.methods.replay import ReplaySettings
+from hypermnesia.methods.vae_memory import Autoencoders
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.precision import Precision
-from hypermnesia.regularizers import RegularizerSettings
 from hypermnesia.seeding import Generators
-from hypermnesia.vae import Vae
 
 
 class TaskRecognizer(Finetune):
@@ -66,11 +64,7 @@ class HypernetTir(InferredTaskMethod):
     Args:
         network: template of the classifiers and of the recogniser, left unchanged.
         scenario: `task`, the scenario of its training whatever it answers in.
-        vae: template of the generative memory's autoencoders.
-        vae_hypernet: sizes of the memory's hypernetwork.
-        vae_regularizer: how its earlier decoders are protected.
-        vae_optimizer: for its θ and its encoder.
-        vae_embedding_optimizer: for its current embedding.
+        autoencoders: those of the generative memory.
         replay: how replayed samples enter the recogniser's loss.
         optimizer: for θ of the classifiers, and for the recogniser.
         generators: the streams of `HypernetMethod`, of `Finetune` and of `GenerativeMemory`.
@@ -85,11 +79,7 @@ class HypernetTir(InferredTaskMethod):
         network: nn.Module,
         scenario: ScenarioName,
         *,
-        vae: Vae,
-        vae_hypernet: HypernetSettings,
-        vae_regularizer: RegularizerSettings,
-        vae_optimizer: OptimizerSettings,
-        vae_embedding_optimizer: OptimizerSettings,
+        autoencoders: Autoencoders,
         replay: ReplaySettings,
         optimizer: OptimizerSettings,
         generators: Generators,
@@ -102,15 +92,7 @@ class HypernetTir(InferredTaskMethod):
         plain |= {"device": device, "head": head, "precision": precision}
         super().__init__(network, scenario, **plain, **settings)
         self.recognizer = TaskRecognizer(network, replay=replay, **plain)
-        self.generative = GenerativeMemory(
-            vae,
-            hypernet=vae_hypernet,
-            regularizer=vae_regularizer,
-            optimizer=vae_optimizer,
-            embedding_optimizer=vae_embedding_optimizer,
-            generators=generators,
-            device=device,
-        )
+        self.generative = GenerativeMemory(autoencoders, generators=generators, device=device)
 
     def begin_task(self, spec: TaskSpec) -> None:
         """Give the task an embedding, a head, a decoder and an output of the recogniser."""

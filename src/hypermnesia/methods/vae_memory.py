@@ -6,8 +6,9 @@ Oswald et al. 2020 (arXiv 1906.00695).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -22,40 +23,69 @@ from hypermnesia.seeding import Generators
 from hypermnesia.vae import Vae, draw_noise, vae_loss
 
 
+@dataclass(frozen=True)
+class Autoencoders:
+    """What the autoencoders of all tasks are, and how they are learned.
+
+    Attributes:
+        vae: their template, left unchanged.
+        vae_hypernet: sizes of the hypernetwork.
+        vae_regularizer: how earlier autoencoders are protected.
+        vae_optimizer: for θ and what is shared.
+        vae_embedding_optimizer: for the current task's embedding.
+    """
+
+    vae: Vae
+    vae_hypernet: HypernetSettings
+    vae_regularizer: RegularizerSettings
+    vae_optimizer: OptimizerSettings
+    vae_embedding_optimizer: OptimizerSettings
+
+    @classmethod
+    def gathered(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Keyword arguments of a method, in which all that describe this one become this one.
+
+        They are left as they are where some of them are missing.
+        """
+        own = [field.name for field in fields(cls)]
+        if not set(own) <= settings.keys():
+            return dict(settings)
+        rest = {name: value for name, value in settings.items() if name not in own}
+        return {**rest, "autoencoders": cls(**{name: settings[name] for name in own})}
+
+
 class VaeMemory:
     """An autoencoder for each task, held in one hypernetwork; what it does not make is shared.
 
     Args:
-        vae: template of the autoencoders, left unchanged.
+        autoencoders: what they are, and how they are learned.
         generated: patterns of the names of the parameters to generate.
-        hypernet: sizes of the hypernetwork.
-        regularizer: how earlier autoencoders are protected.
-        optimizer: for θ and what is shared.
-        embedding_optimizer: for the current task's embedding.
         generators: the streams `hypernet`, `embedding`, `noise` and `subset` are used.
         device: where everything lives.
     """
 
     def __init__(
         self,
-        vae: Vae,
+        autoencoders: Autoencoders,
         *,
         generated: Sequence[str],
-        hypernet: HypernetSettings,
-        regularizer: RegularizerSettings,
-        optimizer: OptimizerSettings,
-        embedding_optimizer: OptimizerSettings,
         generators: Generators,
         device: torch.device,
     ) -> None:
         self.generators, self.device = generators, device
-        self.memory = WeightMemory(vae, hypernet, generated=generated, head=None, device=device)
+        self.memory = WeightMemory(
+            autoencoders.vae,
+            autoencoders.vae_hypernet,
+            generated=generated,
+            head=None,
+            device=device,
+        )
         self.vae = cast(Vae, self.memory.target.module)
         self.trainer = HypernetTrainer(
             self.memory,
-            regularizer=regularizer,
-            optimizer=optimizer,
-            embedding_optimizer=embedding_optimizer,
+            regularizer=autoencoders.vae_regularizer,
+            optimizer=autoencoders.vae_optimizer,
+            embedding_optimizer=autoencoders.vae_embedding_optimizer,
             generators=generators,
             train_shared=True,
         )
