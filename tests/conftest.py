@@ -39,8 +39,9 @@ def confident(monkeypatch: pytest.MonkeyPatch) -> None:
     """A method that is trained once, `confident`, among those there are."""
     scenarios = Confident.answers
     settings = METHODS["separate"].settings
+    texts = {"equation": "-", "needs": "-", "trained": "once"}
     entry = MethodEntry(
-        "confident", "the surest network", "-", scenarios, Confident, settings, "once"
+        "confident", "the surest network", "-", scenarios, Confident, settings, **texts
     )
     monkeypatch.setitem(METHODS._entries, "confident", entry)
 

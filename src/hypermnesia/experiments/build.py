@@ -58,7 +58,7 @@ def build_method(
     settings = {
         name: _SETTINGS[name](getattr(config, name)) for name in entry.settings if name in _SETTINGS
     }
-    for section, fields in _FIELDS.items():
+    for section, fields in FIELDS.items():
         taken = fields & set(entry.settings)
         settings |= {name: getattr(getattr(config, section), name) for name in taken}
     if "vae" in entry.settings:
@@ -132,7 +132,7 @@ _SETTINGS: dict[str, Callable[[Any], Any]] = {
 """Sections of the configuration that methods read -> the library's settings."""
 
 
-_FIELDS = {"target": {"generated", "head", "train_shared"}, "compute": {"precision", "compile"}}
+FIELDS = {"target": {"generated", "head", "train_shared"}, "compute": {"precision", "compile"}}
 """Fields of other sections that methods read."""
 
 

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hypermnesia.errors import ConfigError
+from hypermnesia.experiments.build import FIELDS
 from hypermnesia.methods import METHODS, settings_of
-
-_FIELDS = {"target": ("generated", "head", "train_shared"), "compute": ("precision", "compile")}
 
 
 def refuse_unused(assigned: Mapping[str, Mapping[str, Any]], methods: Sequence[str]) -> None:
@@ -28,7 +27,7 @@ def refuse_unused(assigned: Mapping[str, Mapping[str, Any]], methods: Sequence[s
 
 def _reads(method: str, section: str, field: str) -> bool:
     entry = METHODS[method]
-    setting = field if field in _FIELDS.get(section, ()) else section
+    setting = field if field in FIELDS.get(section, ()) else section
     if setting not in settings_of(METHODS):
         return True
     return setting in entry.settings and f"{section}.{field}" not in entry.ignores

@@ -33,11 +33,11 @@ class MethodEntry:
         scenarios: those in which it can answer.
         build: (network, scenario, **settings) -> method.
         settings: names of the keyword arguments that `build` takes.
-        ignores: fields of these settings (`section.field`) that it does not read.
         equation: what it minimises and how it infers the task; plain text, a line or two.
         needs: what it must be told, and what it keeps of earlier tasks.
         trained: `each` for a training of its own in each scenario; `once` if one training, with
             heads for each task, is evaluated in all of them.
+        ignores: fields of these settings (`section.field`) that it does not read.
     """
 
     name: str
@@ -46,10 +46,10 @@ class MethodEntry:
     scenarios: tuple[ScenarioName, ...]
     build: Callable[..., Method]
     settings: tuple[str, ...]
+    equation: str
+    needs: str
     trained: Literal["once", "each"] = "each"
     ignores: tuple[str, ...] = ()
-    equation: str = ""
-    needs: str = ""
 
 
 METHODS: Registry[MethodEntry] = Registry("method")
@@ -87,7 +87,7 @@ for _entry in (
         _EVERY,
         HypernetEntropy,
         (*_HNET, "inference"),
-        "once",
+        trained="once",
         equation="hnet's loss\ntask = argmin_t H(softmax f(x; h(e_t; θ)))",
         needs="no task to answer; keeps θ and an embedding a task, no data",
     ),
@@ -98,7 +98,7 @@ for _entry in (
         _EVERY,
         HypernetLikelihood,
         (*_HNET, *_MEMORY, "bound"),
-        "once",
+        trained="once",
         equation=(
             "hnet's loss, and for the autoencoders -ELBO_t(x) with the same regulariser\n"
             "task = argmax_t log p(x | t), by a bound on it"
@@ -112,7 +112,7 @@ for _entry in (
         _EVERY,
         HypernetTir,
         (*_HNET, *_MEMORY, "replay"),
-        "once",
+        trained="once",
         equation=(
             "hnet's loss, for classifiers and for the decoders of a generative memory\n"
             "task = argmax_t of a classifier trained on current against generated samples"
@@ -123,7 +123,7 @@ for _entry in (
         "finetune",
         "a plain network trained on each task in turn (lower bound)",
         _VEN,
-        ("task", "domain", "class"),
+        _EVERY,
         Finetune,
         _PLAIN,
         equation="L(θ) on the current task",
@@ -143,7 +143,7 @@ for _entry in (
         "joint",
         "a plain network trained on all tasks at once (upper bound)",
         _VEN,
-        ("task", "domain", "class"),
+        _EVERY,
         Joint,
         _PLAIN,
         equation="Σ_t L_t(θ) on the data of all tasks",
@@ -153,7 +153,7 @@ for _entry in (
         "ewc",
         "a plain network; parameters are held by their Fisher information, a term a task",
         "Kirkpatrick et al. 2017, arXiv 1612.00796",
-        ("task", "domain", "class"),
+        _EVERY,
         Ewc,
         (*_PLAIN, "penalty"),
         ignores=("penalty.decay", "penalty.xi"),
@@ -164,18 +164,18 @@ for _entry in (
         "ewc-online",
         "a plain network; parameters are held by a running Fisher information that decays",
         "Schwarz et al. 2018, arXiv 1805.06370",
-        ("task", "domain", "class"),
+        _EVERY,
         EwcOnline,
         (*_PLAIN, "penalty"),
         ignores=("penalty.xi",),
-        equation=("L(θ) + λ/2 Σ_i F_i (θ_i - θ*_i)²\nF ← γ F + F_T when task T ends"),
+        equation="L(θ) + λ/2 Σ_i F_i (θ_i - θ*_i)²\nF ← γ F + F_T when task T ends",
         needs="the task in the task scenario; keeps one network, its Fisher information and θ*",
     ),
     MethodEntry(
         "si",
         "a plain network; parameters are held by how much they lowered earlier tasks' losses",
         "Zenke et al. 2017, arXiv 1703.04200",
-        ("task", "domain", "class"),
+        _EVERY,
         Si,
         (*_PLAIN, "penalty"),
         ignores=("penalty.decay", "penalty.samples"),
@@ -189,7 +189,7 @@ for _entry in (
         "lwf",
         "a plain network that goes on answering new inputs as it did before the task",
         "Li and Hoiem 2016, arXiv 1606.09282",
-        ("task", "domain", "class"),
+        _EVERY,
         Lwf,
         (*_PLAIN, "distillation"),
         equation="1/T L(θ) + (1 - 1/T) λ D(answers before the task, answers now)",
@@ -220,7 +220,7 @@ for _entry in (
     ),
     MethodEntry(
         "dgr-distill",
-        "the same with soft labels",
+        "dgr with soft labels",
         _VEN,
         _EVERY,
         dgr,
