@@ -11,6 +11,7 @@ from typing import Any
 from hypermnesia.durable import make_folder, told_as_run_error, write_bytes, write_json, write_text
 from hypermnesia.experiments.compare import Cell
 from hypermnesia.experiments.plots import Bar, Panel, bar_plot
+from hypermnesia.experiments.results import plain
 from hypermnesia.experiments.texts import TextTable, csv_text, latex, markdown
 
 NOT_FOR_IT = "-"
@@ -88,11 +89,11 @@ def record(cell: Cell) -> dict[str, Any]:
         "scenario": cell.scenario,
         "method": cell.method,
         "recipe": None if cell.config is None else recipe_name([cell]),
-        "mean": _plain(accuracy.mean),
-        "sem": _plain(accuracy.sem),
+        "mean": plain(accuracy.mean),
+        "sem": plain(accuracy.sem),
         "n": accuracy.n,
         "wanted": cell.wanted,
-        "task_inference": _plain(inference.mean),
+        "task_inference": plain(inference.mean),
         "evaluated_on": None if cell.config is None else cell.config.data.evaluate_on,
         "values": {str(seed): figures["acc"] for seed, figures in cell.figures.items()},
     }
@@ -119,7 +120,3 @@ def _table(benchmark: str, cells: Sequence[Cell]) -> TextTable:
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     values = " ".join(f"{seed}:{value!r}" for seed, value in row["values"].items())
     return {**row, "values": values}
-
-
-def _plain(value: float) -> float | None:
-    return value if math.isfinite(value) else None

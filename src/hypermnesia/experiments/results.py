@@ -85,12 +85,13 @@ def _each_over_seeds(by_seed: Mapping[int, Mapping[str, float]]) -> dict[str, An
 def _over_seeds(values: Mapping[int, float]) -> dict[str, Any]:
     summary = metrics.over_seeds(list(values.values()))
     return {
-        "mean": _plain(summary.mean),
-        "sem": _plain(summary.sem),
+        "mean": plain(summary.mean),
+        "sem": plain(summary.sem),
         "n": summary.n,
-        "values": {str(seed): _plain(value) for seed, value in values.items()},
+        "values": {str(seed): plain(value) for seed, value in values.items()},
     }
 
 
-def _plain(value: float) -> float | None:
+def plain(value: float) -> float | None:
+    """A figure as JSON can hold it: None where there is none."""
     return float(value) if math.isfinite(value) else None

@@ -14,6 +14,7 @@ from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.experiments.compare import Cell, Question
 from hypermnesia.experiments.comparison import Report, cell_text, recipe_name, record
 from hypermnesia.experiments.plots import Bar, Panel, bar_plot
+from hypermnesia.experiments.results import plain
 from hypermnesia.experiments.texts import TextTable
 from hypermnesia.methods import METHODS
 
@@ -125,11 +126,7 @@ def _row(
 def _record(cell: Cell, others: Published) -> dict[str, Any]:
     theirs = others.of(cell.benchmark, cell.method, cell.scenario)
     difference = cell.over_seeds().mean - theirs
-    return {
-        **record(cell),
-        "published": None if math.isnan(theirs) else theirs,
-        "difference": None if math.isnan(difference) else difference,
-    }
+    return {**record(cell), "published": plain(theirs), "difference": plain(difference)}
 
 
 def _bar(cell: Cell, others: Published) -> Bar:
