@@ -6,15 +6,15 @@ from typing import Annotated
 
 import typer
 
+from hypermnesia.cli.options import Recipe
+
 
 def explain_command(
     method: Annotated[str, typer.Argument(help="See `hypermnesia list methods`.")],
     benchmark: Annotated[
         str, typer.Option(help="Whose settings to show; see `list benchmarks`.")
     ] = "split-mnist",
-    recipe: Annotated[
-        str | None, typer.Option(help="See `list recipes`; the benchmark's default otherwise.")
-    ] = None,
+    recipe: Recipe = None,
 ) -> None:
     """Show a method's equations, source, needs and settings.
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hypermnesia.cli.options import DataDir, Device, Jobs, Out, Train
 from hypermnesia.cli.seeds import parse_seeds
 from hypermnesia.registry import unknown_name
 
@@ -24,17 +25,11 @@ def reproduce_command(
     recipe: Annotated[
         str | None, typer.Option(help="paper or best; each benchmark's default otherwise.")
     ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Folder of data files; or set HYPERMNESIA_DATA.")
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for runs and the report.")] = Path("runs"),
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Processes at a time; as many as cores otherwise.")
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or auto.")] = None,
-    train: Annotated[
-        bool, typer.Option("--train/--no-train", help="Train, or show what is finished.")
-    ] = True,
+    data_dir: DataDir = None,
+    out: Out = Path("runs"),
+    jobs: Jobs = None,
+    device: Device = None,
+    train: Train = True,
 ) -> None:
     """Print a table of the paper with the published value, ours and the difference.
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hypermnesia.cli.options import Device, Threads
 from hypermnesia.cli.seeds import parse_seeds
 
 
@@ -18,8 +19,8 @@ def resume_command(
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder of data files, where it has moved.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or auto.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of the processor.")] = None,
+    device: Device = None,
+    threads: Threads = None,
 ) -> None:
     """Finish a run that was interrupted, with the numbers it would have had.
 

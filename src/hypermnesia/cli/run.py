@@ -7,14 +7,24 @@ from typing import Annotated
 
 import typer
 
+from hypermnesia.cli.options import (
+    Assignments,
+    Benchmark,
+    DataDir,
+    Device,
+    Methods,
+    Out,
+    Recipe,
+    Seeds,
+    Tasks,
+    Threads,
+)
 from hypermnesia.cli.seeds import parse_seeds
 
 
 def run_command(
-    benchmark: Annotated[str, typer.Argument(help="See `hypermnesia list benchmarks`.")],
-    method: Annotated[
-        list[str], typer.Option(help="One, or several with commas; see `list methods`.")
-    ] = ["hnet"],  # noqa: B006 (typer reads the default, nothing changes it)
+    benchmark: Benchmark,
+    method: Methods = ["hnet"],  # noqa: B006 (typer reads the default, nothing changes it)
     scenario: Annotated[
         str | None,
         typer.Option(
@@ -22,22 +32,15 @@ def run_command(
             "that is trained once for all of them shows the one asked for, or all if none was."
         ),
     ] = None,
-    seeds: Annotated[str, typer.Option(help="For example 0-2 or 0,3,5-7.")] = "0",
-    recipe: Annotated[
-        str | None, typer.Option(help="See `list recipes`; the benchmark's default otherwise.")
-    ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="SECTION.FIELD=VALUE", help="Override a field; repeatable."),
-    ] = None,
-    tasks: Annotated[int | None, typer.Option(help="Number of tasks.")] = None,
+    seeds: Seeds = "0",
+    recipe: Recipe = None,
+    assignments: Assignments = None,
+    tasks: Tasks = None,
     class_order: Annotated[
         int | None, typer.Option(help="Seed of a random order of the classes.", metavar="SEED")
     ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Folder of data files; or set HYPERMNESIA_DATA.")
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs"),
+    data_dir: DataDir = None,
+    out: Out = Path("runs"),
     name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace another run, or redo these seeds.")
@@ -48,8 +51,8 @@ def run_command(
     compiled: Annotated[
         bool, typer.Option("--compile", help="Train through torch.compile; pays for convolutions.")
     ] = False,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or auto.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of the processor.")] = None,
+    device: Device = None,
+    threads: Threads = None,
 ) -> None:
     """Train methods on a benchmark and compare them; a run that exists is continued.
 

@@ -7,11 +7,20 @@ from typing import Annotated
 
 import typer
 
+from hypermnesia.cli.options import (
+    Assignments,
+    Benchmark,
+    DataDir,
+    Device,
+    Out,
+    Recipe,
+    Threads,
+)
 from hypermnesia.cli.seeds import parse_seeds
 
 
 def tune_command(
-    benchmark: Annotated[str, typer.Argument(help="See `hypermnesia list benchmarks`.")],
+    benchmark: Benchmark,
     grid: Annotated[
         list[str],
         typer.Option(
@@ -27,35 +36,26 @@ def tune_command(
     seeds: Annotated[
         str, typer.Option(help="For example 100-102; other ones than those that are reported.")
     ] = "100",
-    recipe: Annotated[
-        str | None, typer.Option(help="See `list recipes`; the benchmark's default otherwise.")
-    ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="SECTION.FIELD=VALUE", help="Override a field; repeatable."),
-    ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Folder of data files; or set HYPERMNESIA_DATA.")
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for run folders.")] = Path("runs/tune"),
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or auto.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of the processor.")] = None,
+    recipe: Recipe = None,
+    assignments: Assignments = None,
+    data_dir: DataDir = None,
+    out: Out = Path("runs/tune"),
+    device: Device = None,
+    threads: Threads = None,
 ) -> None:
     """Try a grid of settings on validation samples; what was tried before is kept.
 
     Example: hypermnesia tune split-digits --method ewc --scenario class --validation 60 --grid
     penalty.strength=1e4,1e6,1e8
     """
-    from hypermnesia.cli.session import watched  # torch is slow to import
+    from hypermnesia.cli.session import machine_options, watched  # torch is slow to import
     from hypermnesia.cli.tables import show_trials
-    from hypermnesia.data.files import given_folder
     from hypermnesia.data.scenarios import scenario_name
     from hypermnesia.experiments.resolve import Request
     from hypermnesia.experiments.run import run_all
     from hypermnesia.experiments.tune import TrialPlace, trials
 
-    folder, asked = given_folder(data_dir), scenario_name(scenario)
-    data = None if folder is None else str(folder.resolve())
+    asked = scenario_name(scenario)
     request = Request(
         benchmark,
         methods=[method],
@@ -63,7 +63,7 @@ def tune_command(
         seeds=parse_seeds(seeds),
         recipe=recipe,
         assignments=assignments or (),
-        options={"machine": {"device": device, "threads": threads, "data_dir": data}},
+        options={"machine": machine_options(data_dir, device, threads)},
     )
     chosen, place = trials(request, grid, validation), TrialPlace(out)
     configs = [trial.config for trial in chosen]
