@@ -15,7 +15,8 @@ from hypermnesia.data.settings import BenchmarkSettings
 from hypermnesia.data.types import Task
 from hypermnesia.distillation import DistillationSettings
 from hypermnesia.errors import ConfigError, HypermnesiaError
-from hypermnesia.experiments.config import ExperimentConfig, MachineConfig, OptimizerConfig
+from hypermnesia.experiments.config import ExperimentConfig, MachineConfig
+from hypermnesia.experiments.config_sections import OptimizerConfig
 from hypermnesia.experiments.scenarios import trained
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.inference import EntropySettings
