@@ -20,6 +20,8 @@ from benchmarks.report import Row, ratio_lines, table_lines
 from benchmarks.spec import CannotMeasure, Spec
 from hypermnesia.experiments.environment import environment
 
+# Compiling takes up to a minute, and is for networks with convolutions.
+_DEFAULT_VARIANTS = tuple(name for name in VARIANTS if name != "closed-compiled")
 PLOT = Path(__file__).with_name("iteration_cost.svg")
 
 Seen = dict[tuple[str, int], list[Measurement]]
@@ -84,8 +86,9 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks.iteration_cost", description=__doc__)
     add = parser.add_argument
     add("--old-tasks", type=_numbers, default=(0, 1, 4, 9, 24, 49, 99), metavar="N,N,...")
-    add("--variants", type=_variants, default=tuple(VARIANTS), help=",".join(VARIANTS))
-    add("--recipe", default="paper", help="of perm-mnist: paper, paper-100, ...")
+    add("--variants", type=_variants, default=_DEFAULT_VARIANTS, help=",".join(VARIANTS))
+    add("--benchmark", default="perm-mnist")
+    add("--recipe", default="paper", help="of the benchmark: paper, paper-100, ...")
     add("--outputs", type=int, default=100, help="width of every head")
     add("--subset", type=int, default=32, help="old tasks that 'sampled' draws")
     add("--threads", type=int, default=1)
@@ -111,7 +114,8 @@ def _variants(text: str) -> tuple[str, ...]:
 
 
 def _specs(options: argparse.Namespace) -> list[Spec]:
-    taken = ("recipe", "outputs", "subset", "threads", "device", "iterations", "seconds")
+    taken = ("benchmark", "recipe", "outputs", "subset")
+    taken += ("threads", "device", "iterations", "seconds")
     common = {name: getattr(options, name) for name in taken}
     return [
         Spec(variant, old_tasks, **common, assignments=tuple(options.assignments))
@@ -130,7 +134,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     rows = run(_specs(options), options.rounds, measure_apart, save)
     print("\n".join([*table_lines(rows), "", *ratio_lines(rows), ""]))
-    print(json.dumps(environment() | {"threads": options.threads, "recipe": options.recipe}))
+    asked = {name: getattr(options, name) for name in ("threads", "benchmark", "recipe")}
+    print(json.dumps(environment() | asked))
     if options.plot:
         from benchmarks.plot import draw  # matplotlib comes with the extra 'bench'
 

@@ -22,6 +22,7 @@ def build_method(
     spec: Spec,
     kind: str,
     precision: Precision = "float32",
+    compile: bool = False,
     method: Callable[..., HypernetMethod] = HypernetMethod,
 ) -> HypernetMethod:
     """A method as the recipe says, before its first task.
@@ -30,6 +31,7 @@ def build_method(
         spec: sizes and device.
         kind: a name in `hypermnesia.regularizers.REGULARIZERS`.
         precision: of the target network and the head in training.
+        compile: train through torch.compile.
         method: `hnet` or one that builds on it.
     """
     config, generators = spec.config(), Generators(0)
@@ -46,6 +48,7 @@ def build_method(
         generators=generators,
         device=torch.device(spec.device),
         precision=precision,
+        compile=compile,
     )
 
 
@@ -59,9 +62,11 @@ def add_untrained(method: HypernetMethod, tasks: int, outputs: int) -> None:
         method.memory.add_task(outputs, method.generators)
 
 
-def our_iteration(spec: Spec, kind: str, precision: Precision = "float32") -> Iteration:
+def our_iteration(
+    spec: Spec, kind: str, precision: Precision = "float32", compile: bool = False
+) -> Iteration:
     """`HypernetMethod.update` of the task after `spec.old_tasks` others."""
-    method = build_method(spec, kind, precision)
+    method = build_method(spec, kind, precision, compile)
     add_untrained(method, spec.old_tasks, spec.outputs)
     method.begin_task(TaskSpec(spec.outputs, spec.warmup + spec.iterations))
     return method.update

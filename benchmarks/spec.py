@@ -12,8 +12,6 @@ from hypermnesia.data.types import Batch
 from hypermnesia.experiments.config import ExperimentConfig
 from hypermnesia.experiments.resolve import Request, resolve
 
-BENCHMARK = "perm-mnist"
-
 Iteration = Callable[[Batch], object]
 """One training iteration of the newest task on a mini-batch."""
 
@@ -29,7 +27,8 @@ class Spec:
     Attributes:
         variant: a name in `benchmarks.measure.VARIANTS`.
         old_tasks: number of tasks that the regulariser protects.
-        recipe: recipe of perm-mnist that sizes, batch and optimisers come from.
+        benchmark: name of the benchmark whose samples and recipes these are.
+        recipe: its recipe, which sizes, batch and optimisers come from.
         outputs: width of every task's head.
         subset: number of old tasks that the variant `sampled` draws.
         threads: threads of the processor.
@@ -42,6 +41,7 @@ class Spec:
 
     variant: str
     old_tasks: int
+    benchmark: str = "perm-mnist"
     recipe: str = "paper"
     outputs: int = 100
     subset: int = 32
@@ -54,12 +54,12 @@ class Spec:
 
     def config(self) -> ExperimentConfig:
         """The recipe, resolved as `hypermnesia run` does it."""
-        request = Request(BENCHMARK, recipe=self.recipe, assignments=self.assignments)
+        request = Request(self.benchmark, recipe=self.recipe, assignments=self.assignments)
         return resolve(request)[0]
 
     def shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of a sample."""
-        return BENCHMARKS[BENCHMARK].sample_shape(self.config().data.padding)
+        return BENCHMARKS[self.benchmark].sample_shape(self.config().data.padding)
 
     def batches(self, count: int = 4) -> list[Batch]:
         """Random mini-batches, made beforehand: reading data is not what is measured."""
