@@ -17,8 +17,8 @@ SHORT = ("train.iterations=3", "data.tasks=2")
 
 
 def question(methods=("finetune", "hnet"), scenarios=("task", "CIL"), seeds=(0, 1), **changes):
-    asked = {"assignments": SHORT} | changes
-    return Question(("split-digits",), scenarios, methods, seeds, **asked)
+    asked = {"benchmarks": ("split-digits",), "assignments": SHORT} | changes
+    return Question(scenarios=scenarios, methods=methods, seeds=seeds, **asked)
 
 
 @pytest.fixture
@@ -54,6 +54,8 @@ def test_every_cell_is_planned_and_the_impossible_one_is_empty():
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
+        ({"benchmarks": ("split-digit",)}, "did you mean 'split-digits'"),
+        ({"benchmarks": ("split-digits",) * 2}, "a benchmark can be named once"),
         ({"methods": ("hnt",)}, "did you mean 'hnet'"),
         ({"methods": ("hnet",), "scenarios": ("class", "domain")}, "hnet works in the scenarios"),
         ({"scenarios": ("task", "CL1")}, "a scenario can be named once"),

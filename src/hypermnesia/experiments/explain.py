@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import yaml
 
-from hypermnesia.data.benchmarks import BENCHMARKS
 from hypermnesia.experiments.identity import fields_read
 from hypermnesia.experiments.recipes import load_recipe
 from hypermnesia.experiments.resolve import Request, resolve
@@ -42,7 +41,6 @@ def explain(method: str, benchmark: str, recipe: str | None = None) -> Explanati
         ConfigError: a name that is not known.
     """
     entry = METHODS[method]
-    BENCHMARKS[benchmark]
     chosen = load_recipe(benchmark, recipe)
     parts = [
         ("Equations", entry.equation),

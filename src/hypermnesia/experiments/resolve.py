@@ -53,7 +53,6 @@ def resolve(request: Request) -> list[ExperimentConfig]:
         ConfigError: an unknown name, an impossible value, or a method that cannot do the
             scenario.
     """
-    BENCHMARKS[request.benchmark]
     if len(set(request.methods)) != len(request.methods):
         raise ConfigError("a method can be named once", got=", ".join(request.methods))
     assigned = parsed(request.assignments)

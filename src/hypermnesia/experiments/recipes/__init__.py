@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from hypermnesia.data.benchmarks import BENCHMARKS
 from hypermnesia.experiments.overrides import merged
 from hypermnesia.registry import unknown_name
 
@@ -53,8 +54,12 @@ def recipe_names(benchmark: str) -> list[str]:
 
 
 def load_recipe(benchmark: str, name: str | None = None) -> Recipe:
-    """The recipe called `name` of `benchmark`; its default one for None."""
-    names = recipe_names(benchmark)
+    """The recipe called `name` of `benchmark`; its default one for None.
+
+    Raises:
+        ConfigError: there is no such benchmark or no such recipe.
+    """
+    names = recipe_names(BENCHMARKS[benchmark].name)
     if name is None:
         name = names[0]
     if name not in names:
