@@ -26,6 +26,12 @@ def real_data() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(autouse=True)
+def _same_draws() -> None:
+    """What a test draws from torch's global generator is the same every time."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def double() -> None:
     """Double precision by default within a test."""
