@@ -77,7 +77,8 @@ class BatchStream:
         batch = self._gather(drawn)
         if self._augment is None:
             return batch
-        return Batch(self._augment(batch.x, self._generator), batch.y, batch.task)
+        augmented = self._augment(batch.x, self._generator)
+        return Batch(augmented, batch.y, batch.task, unaugmented=batch.x)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The position, as tensors: the shuffle's seed, samples drawn since, the generator."""

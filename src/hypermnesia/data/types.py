@@ -19,11 +19,18 @@ class Batch:
         x: (batch, *sample) float inputs.
         y: (batch,) int64 class of each sample, among its own task's classes.
         task: (batch,) int64 index of the task that each sample comes from.
+        unaugmented: (batch, *sample) inputs as they were; None where `x` is.
     """
 
     x: Tensor
     y: Tensor
     task: Tensor
+    unaugmented: Tensor | None = None
+
+    @property
+    def original(self) -> Tensor:
+        """(batch, *sample) inputs before augmentation: what a generative memory learns."""
+        return self.x if self.unaugmented is None else self.unaugmented
 
     def __len__(self) -> int:
         return len(self.y)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, cast
 
@@ -214,7 +215,7 @@ class Separate:
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """A step of the newest network, which knows no other task."""
-        own = Batch(batch.x, batch.y, torch.zeros_like(batch.task))
+        own = replace(batch, task=torch.zeros_like(batch.task))
         return self.learners[-1].update(own)
 
     def end_task(self, batches: Iterable[Batch]) -> None:

@@ -104,8 +104,8 @@ class HypernetLikelihood(InferredTaskMethod):
         self.likelihoods.begin_task(spec.iterations)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
-        """A step of the classifier and one of the autoencoder, which draw from own streams."""
-        return super().update(batch) | self.likelihoods.learn(batch.x)
+        """A step of the classifier and, on images as they are, one of the autoencoder."""
+        return super().update(batch) | self.likelihoods.learn(batch.original)
 
     def end_task(self, batches: Iterable[Batch]) -> None:
         """Nothing to keep but the hypernetworks and the embeddings."""

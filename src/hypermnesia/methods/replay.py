@@ -115,7 +115,7 @@ class ReplayClassifier(Finetune):
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """A step of the classifier and one of the memory."""
         replayed = self.memory.replay(len(batch))
-        remembered = self.memory.update(batch.x, replayed)
+        remembered = self.memory.update(batch.original, replayed)
         if replayed is None:
             return super().update(batch) | remembered
         # One pass over both, so that statistics of a batch are those of all tasks.

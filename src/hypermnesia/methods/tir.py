@@ -105,8 +105,8 @@ class HypernetTir(InferredTaskMethod):
         replayed = self.generative.replay(len(batch))
         return {
             **super().update(batch),
-            **self.generative.update(batch.x),
-            **self.recognizer.learn(batch.x, replayed),
+            **self.generative.update(batch.original),
+            **self.recognizer.learn(batch.original, replayed),
         }
 
     def end_task(self, batches: Iterable[Batch]) -> None:
