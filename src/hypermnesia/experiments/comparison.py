@@ -10,7 +10,7 @@ from typing import Any
 
 from hypermnesia.durable import make_folder, told_as_run_error, write_bytes, write_json, write_text
 from hypermnesia.experiments.compare import Cell
-from hypermnesia.experiments.plots import Bar, Panel, bar_plot
+from hypermnesia.experiments.figures.bars import Bar, Panel, bar_plot
 from hypermnesia.experiments.results import plain
 from hypermnesia.experiments.texts import TextTable, csv_text, latex, markdown
 

@@ -13,7 +13,7 @@ import yaml
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.experiments.compare import Cell, Question
 from hypermnesia.experiments.comparison import Report, cell_text, recipe_name, record
-from hypermnesia.experiments.plots import Bar, Panel, bar_plot
+from hypermnesia.experiments.figures.bars import Bar, Panel, bar_plot
 from hypermnesia.experiments.results import plain
 from hypermnesia.experiments.texts import TextTable
 from hypermnesia.methods import METHODS

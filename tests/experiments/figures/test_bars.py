@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from hypermnesia.experiments.plots import Bar, Panel, bar_plot
+from hypermnesia.experiments.figures.bars import Bar, Panel, bar_plot
 from hypermnesia.metrics import Summary
 
 NONE = Summary(math.nan, math.nan, 0)
