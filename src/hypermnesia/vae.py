@@ -112,10 +112,14 @@ class Vae(nn.Module):
         Args:
             x: (batch, *sample) inputs.
             noise: of N(0, 1), which the posterior's mean and spread turn into latents.
+
+        Returns:
+            In the number format of `noise`, whatever that of the products is.
         """
-        mean, log_variance = self.encoder(x.flatten(1)).chunk(2, dim=-1)
+        mean, log_variance = self.encoder(x.flatten(1)).to(noise.dtype).chunk(2, dim=-1)
         latents = mean + (log_variance / 2).exp() * noise
-        decoded = self.decoder(latents.flatten(0, 1)).unflatten(0, noise.shape[:2])
+        decoded = self.decoder(latents.flatten(0, 1)).to(noise.dtype)
+        decoded = decoded.unflatten(0, noise.shape[:2])
         return VaeOutput(decoded, mean, log_variance)
 
 

@@ -30,6 +30,7 @@ def memory_of(settings: VaeSettings = SMALL_VAE, beta: float = 1.0) -> Generativ
         ),
         generators=Generators(0),
         device=CPU,
+        precision="float32",
     )
 
 

@@ -19,6 +19,7 @@ from hypermnesia.methods.base import State
 from hypermnesia.methods.generative import Replayed
 from hypermnesia.methods.replay import ReplayClassifier, ReplaySettings
 from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.precision import Precision, autocast
 from hypermnesia.seeding import Generators
 from hypermnesia.vae import Vae, draw_noise, elbo, pixel_means
 
@@ -32,6 +33,7 @@ class RetrainedVae:
         replay: how replayed samples enter the loss.
         generators: streams called `memory/...` are used.
         device: where everything lives.
+        precision: of what training runs, and of what is replayed.
     """
 
     def __init__(
@@ -42,10 +44,12 @@ class RetrainedVae:
         replay: ReplaySettings,
         generators: Generators,
         device: torch.device,
+        precision: Precision,
     ) -> None:
         self.vae = copy.deepcopy(vae).to(device)
         self.settings, self.mixing = optimizer, replay
-        self.generators, self.device = generators.under("memory"), device
+        self.generators = generators.under("memory")
+        self.device, self.precision = device, precision
         self.former: nn.Module | None = None
         self.optimizer: Optimizer | None = None
         self.tasks = self.iteration = self.iterations = 0
@@ -71,8 +75,10 @@ class RetrainedVae:
             return None
         settings = self.vae.settings
         latents = torch.randn(n, settings.latent, generator=self.generators["noise"])
-        decoded = self.former(latents.to(self.device, non_blocking=True))
-        means = pixel_means(decoded, settings.likelihood)
+        latents = latents.to(self.device, non_blocking=True)
+        with autocast(self.precision, self.device):
+            decoded = self.former(latents)
+        means = pixel_means(decoded.to(latents.dtype), settings.likelihood)
         return Replayed(means.view(-1, *self.vae.sample_shape), None)
 
     def update(self, x: Tensor, replayed: Replayed | None) -> dict[str, Tensor]:
@@ -81,7 +87,8 @@ class RetrainedVae:
         self.settings.schedule_step(optimizer, self.iteration, self.iterations)
         everything = x if replayed is None else torch.cat([x, replayed.x])
         noise = draw_noise(1, len(everything), settings.latent, self.generators["noise"])
-        output = self.vae(everything, noise.to(self.device, x.dtype, non_blocking=True))
+        with autocast(self.precision, self.device):
+            output = self.vae(everything, noise.to(self.device, x.dtype, non_blocking=True))
         losses = -elbo(everything, output, settings.likelihood) / self.vae.pixels
         loss = losses[: len(x)].mean()
         if replayed is not None:
@@ -135,20 +142,19 @@ def dgr(
     replay: ReplaySettings,
     generators: Generators,
     device: torch.device,
+    precision: Precision = "float32",
     distillation: DistillationSettings | None = None,
     **plain: Any,
 ) -> ReplayClassifier:
     """Deep generative replay; without `distillation`, the former answer is the truth."""
-    memory = RetrainedVae(
-        vae, optimizer=vae_optimizer, replay=replay, generators=generators, device=device
-    )
+    own: dict[str, Any] = {"generators": generators, "device": device, "precision": precision}
+    memory = RetrainedVae(vae, optimizer=vae_optimizer, replay=replay, **own)
     return ReplayClassifier(
         network,
         scenario,
         memory=memory,
         replay=replay,
         distillation=distillation,
-        generators=generators,
-        device=device,
+        **own,
         **plain,
     )

@@ -9,7 +9,7 @@ the task's own.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,7 @@ from torch.func import functional_call, vmap
 
 from hypermnesia.methods.base import State
 from hypermnesia.methods.vae_memory import Autoencoders, VaeMemory
+from hypermnesia.precision import Precision, autocast
 from hypermnesia.regularizers import Parameters
 from hypermnesia.seeding import Generators
 from hypermnesia.vae import pixel_means
@@ -42,13 +43,19 @@ class GenerativeMemory(VaeMemory):
         autoencoders: whose decoders remember, and how they are learned.
         generators: streams called `memory/...` are used.
         device: where everything lives.
+        precision: of what training makes and runs, and of what is replayed.
     """
 
     def __init__(
-        self, autoencoders: Autoencoders, *, generators: Generators, device: torch.device
+        self,
+        autoencoders: Autoencoders,
+        *,
+        generators: Generators,
+        device: torch.device,
+        precision: Precision,
     ) -> None:
-        own = generators.under("memory")
-        super().__init__(autoencoders, generated=("decoder.*",), generators=own, device=device)
+        own: dict[str, Any] = {"generators": generators.under("memory"), "device": device}
+        super().__init__(autoencoders, generated=("decoder.*",), precision=precision, **own)
         self._former: Parameters | None = None
         self._decoders: Tensor | None = None
 
@@ -106,8 +113,9 @@ class GenerativeMemory(VaeMemory):
             decoded: Tensor = functional_call(self.vae.decoder, named, (own,))
             return decoded
 
-        decoded = vmap(one)(weights, latents.to(weights, non_blocking=True))
-        means = pixel_means(decoded, settings.likelihood)
+        with autocast(self.memory.precision, self.device):
+            decoded = vmap(one)(weights, latents.to(weights, non_blocking=True))
+        means = pixel_means(decoded.to(weights.dtype), settings.likelihood)
         return means.view(-1, *self.vae.sample_shape)
 
     def state_dict(self) -> State:

@@ -21,6 +21,7 @@ from hypermnesia.hypernet.all_tasks import AllTasks, TaskGroup
 from hypermnesia.methods.base import State, TaskSpec
 from hypermnesia.methods.inferred import InferredTaskMethod
 from hypermnesia.methods.vae_memory import Autoencoders, VaeMemory
+from hypermnesia.precision import Precision
 from hypermnesia.seeding import Generators
 from hypermnesia.vae import BoundSettings, bound, draw_noise
 
@@ -33,6 +34,7 @@ class TaskLikelihoods(VaeMemory):
         bound: which bound.
         generators: streams called `likelihood/...` are used.
         device: where everything lives.
+        precision: of what training makes and runs; bounds are in float32.
     """
 
     def __init__(
@@ -42,9 +44,11 @@ class TaskLikelihoods(VaeMemory):
         bound: BoundSettings,
         generators: Generators,
         device: torch.device,
+        precision: Precision,
     ) -> None:
         own = generators.under("likelihood")
-        super().__init__(autoencoders, generated=("*",), generators=own, device=device)
+        everything: dict[str, Any] = {"generators": own, "device": device, "precision": precision}
+        super().__init__(autoencoders, generated=("*",), **everything)
         self.bound, self.all_tasks = bound, AllTasks(self.memory)
         # The same draws for every sample, task and call: bounds are compared, and stay the same.
         self._noise = draw_noise(
@@ -79,6 +83,7 @@ class HypernetLikelihood(InferredTaskMethod):
         bound: which bound on the likelihood.
         generators: the streams of `HypernetMethod` and of `TaskLikelihoods`.
         device: where everything lives.
+        precision: of what training makes and runs; answers are in float32.
         settings: the other keyword arguments of `HypernetMethod`.
     """
 
@@ -91,12 +96,12 @@ class HypernetLikelihood(InferredTaskMethod):
         bound: BoundSettings,
         generators: Generators,
         device: torch.device,
+        precision: Precision = "float32",
         **settings: Any,
     ) -> None:
-        super().__init__(network, scenario, generators=generators, device=device, **settings)
-        self.likelihoods = TaskLikelihoods(
-            autoencoders, bound=bound, generators=generators, device=device
-        )
+        own: dict[str, Any] = {"generators": generators, "device": device, "precision": precision}
+        super().__init__(network, scenario, **own, **settings)
+        self.likelihoods = TaskLikelihoods(autoencoders, bound=bound, **own)
 
     def begin_task(self, spec: TaskSpec) -> None:
         """Give the task a classifier and an autoencoder, and protect the earlier ones."""

@@ -22,6 +22,7 @@ from hypermnesia.methods.base import State, TaskSpec, accuracy
 from hypermnesia.methods.baselines import Finetune
 from hypermnesia.methods.generative import GenerativeMemory, Replayed
 from hypermnesia.methods.vae_memory import Autoencoders
+from hypermnesia.precision import Precision, autocast
 from hypermnesia.seeding import Generators
 
 
@@ -83,7 +84,7 @@ class ReplayClassifier(Finetune):
         replay: how they enter the loss.
         distillation: of soft answers; None takes the former answer for the truth.
         unseen: former score of classes that are new: -inf gives them no probability.
-        plain: the other keyword arguments of `Finetune`; their precision is the classifier's.
+        plain: the other keyword arguments of `Finetune`.
     """
 
     def __init__(
@@ -146,7 +147,8 @@ class ReplayClassifier(Finetune):
     @torch.no_grad()
     def _former_scores(self, x: Tensor) -> Tensor:
         assert self.former is not None  # noqa: S101 - samples are replayed from task 2 on
-        scores: Tensor = self.former(x)
+        with autocast(self.precision, self.device):
+            scores: Tensor = self.former(x).float()
         known = Scenario(self.scenario.name, self.scenario.heads[:-1]).columns
         return torch.cat([scores[:, :known], torch.full_like(scores[:, known:], self.unseen)], 1)
 
@@ -182,17 +184,18 @@ def hnet_r(
     distillation: DistillationSettings,
     generators: Generators,
     device: torch.device,
+    precision: Precision = "float32",
     **settings: Any,
 ) -> ReplayClassifier:
     """HNET+R: samples from a `GenerativeMemory`, soft answers; new classes had the score 0."""
-    memory = GenerativeMemory(autoencoders, generators=generators, device=device)
+    own: dict[str, Any] = {"generators": generators, "device": device, "precision": precision}
+    memory = GenerativeMemory(autoencoders, **own)
     return ReplayClassifier(
         network,
         scenario,
         memory=memory,
         distillation=distillation,
         unseen=0.0,
-        generators=generators,
-        device=device,
+        **own,
         **settings,
     )

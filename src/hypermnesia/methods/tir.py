@@ -70,7 +70,7 @@ class HypernetTir(InferredTaskMethod):
         generators: the streams of `HypernetMethod`, of `Finetune` and of `GenerativeMemory`.
         device: where everything lives.
         head: name of the output layer; the last linear layer by default.
-        precision: of classifiers and recogniser in training; the memory learns in float32.
+        precision: of what training makes and runs.
         settings: the other keyword arguments of `HypernetMethod`.
     """
 
@@ -92,7 +92,9 @@ class HypernetTir(InferredTaskMethod):
         plain |= {"device": device, "head": head, "precision": precision}
         super().__init__(network, scenario, **plain, **settings)
         self.recognizer = TaskRecognizer(network, replay=replay, **plain)
-        self.generative = GenerativeMemory(autoencoders, generators=generators, device=device)
+        self.generative = GenerativeMemory(
+            autoencoders, generators=generators, device=device, precision=precision
+        )
 
     def begin_task(self, spec: TaskSpec) -> None:
         """Give the task an embedding, a head, a decoder and an output of the recogniser."""

@@ -18,6 +18,7 @@ from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods.base import State
 from hypermnesia.methods.trainer import HypernetTrainer
 from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.precision import Precision
 from hypermnesia.regularizers import RegularizerSettings
 from hypermnesia.seeding import Generators
 from hypermnesia.vae import Vae, draw_noise, vae_loss
@@ -62,6 +63,7 @@ class VaeMemory:
         generated: patterns of the names of the parameters to generate.
         generators: the streams `hypernet`, `embedding`, `noise` and `subset` are used.
         device: where everything lives.
+        precision: of what training makes and runs.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class VaeMemory:
         generated: Sequence[str],
         generators: Generators,
         device: torch.device,
+        precision: Precision,
     ) -> None:
         self.generators, self.device = generators, device
         self.memory = WeightMemory(
@@ -79,6 +82,7 @@ class VaeMemory:
             generated=generated,
             head=None,
             device=device,
+            precision=precision,
         )
         self.vae = cast(Vae, self.memory.target.module)
         self.trainer = HypernetTrainer(
