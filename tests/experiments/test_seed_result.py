@@ -24,6 +24,8 @@ GONE = object()
         ({"compression": "1"}, "'1' for a number"),
         ({"peak_memory_mb": None}, "None for a number"),
         ({"seconds_per_iteration": 3}, "not iterable"),
+        ({"seconds_per_iteration": [0.1, 0.1, 0.1]}, "3 phases of training for 2 tasks"),
+        ({"seconds": 10**400}, "too large"),
         ({"accuracy": {"task": [[1.0, None]]}}, "not 2 x 2"),
         ({"accuracy": {"task": [[1.0], [1.0]]}}, "not 2 x 2"),
         ({"accuracy": {"task": [[1.0, None], [1.0, None]]}}, "no accuracy"),

@@ -57,14 +57,17 @@ def read_result(folder: SeedFolder, config: ExperimentConfig, seed: int) -> Trai
         confusion = _by_scenario(fields["confusion"], accuracy, tasks, _counts)
         if inference.keys() != confusion.keys():
             raise ValueError("confusions that are not those of the inferences")
+        iterations = tuple(map(_number, fields["seconds_per_iteration"]))
+        if len(iterations) not in (1, tasks):
+            raise ValueError(f"{len(iterations)} phases of training for {tasks} tasks")
         return TrainResult(
             accuracy=accuracy,
             inference=inference,
             confusion=confusion,
-            seconds_per_iteration=tuple(map(_number, fields["seconds_per_iteration"])),
+            seconds_per_iteration=iterations,
             **{name: _number(fields[name]) for name in _NUMBERS},
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         got = f"no field {error}" if isinstance(error, KeyError) else str(error)
         raise RunError(
             f"{folder.result} must hold the figures of seed {seed} of this run",
