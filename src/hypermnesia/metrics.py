@@ -9,6 +9,7 @@ episodic memory", NeurIPS 2017 (backward transfer).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,6 +34,11 @@ class Summary:
     mean: float
     sem: float
     n: int
+
+    def text(self, digits: int = 2) -> str:
+        """`mean ± sem`, or `mean` where there is no standard error."""
+        spread = "" if math.isnan(self.sem) else f" ± {self.sem:.{digits}f}"
+        return f"{self.mean:.{digits}f}{spread}"
 
 
 def acc(matrix: Matrix) -> float:
