@@ -26,7 +26,9 @@ def test_colours_stand_out_on_light_and_dark(colour, page):
 
 
 def test_lines_are_told_apart_by_colour_and_marker():
-    styles = [line_style(index) for index in range(len(COLOURS))]
+    styles = [line_style(index, 5) for index in range(len(COLOURS))]
+    assert all(style["markevery"] == [0, 1, 2, 3, 4] for style in styles)
+    assert line_style(3, 120)["markevery"] == [*range(3, 120, 10), 119]
     assert len({style["color"] for style in styles}) == len(styles)
     assert len({style["marker"] for style in styles}) == len(styles)
 

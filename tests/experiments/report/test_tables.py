@@ -45,6 +45,19 @@ def test_tasks_trained_all_at_once_only(tmp_path):
     assert cost_table(runs(tmp_path, "joint")).rows == [["all at once", "3 (9 s)"]]
 
 
+def test_runs_may_have_learned_different_numbers_of_tasks(tmp_path):
+    for method, tasks in (("ewc", 1), ("si", 2), ("hnet", 4)):
+        made(tmp_path / method, method, "train.iterations=1000", tasks=tasks, seeds=(0,))
+    table = cost_table(collect([tmp_path / name for name in ("ewc", "si", "hnet")]))
+    assert table.rows == [
+        ["1", "-", "2 (2 s)", "2 (2 s)"],
+        ["2", "-", "4 (4 s)", "4 (4 s)"],
+        ["3", "-", "-", "6 (6 s)"],
+        ["4", "-", "-", "8 (8 s)"],
+        ["all at once", "2 (2 s)", "-", "-"],
+    ]
+
+
 def test_epochs_have_no_known_seconds(tmp_path):
     made(tmp_path / "a", "ewc", "train.iterations=null", "train.epochs=2", seeds=(0,))
     assert [row[1] for row in cost_table(collect([tmp_path / "a"])).rows] == ["2", "4", "6"]

@@ -37,7 +37,9 @@ def accuracy_over_time(scenario: ScenarioName, matrix: Matrix, seeds: int) -> Dr
     figure, axes = canvas()
     learned, shown = np.arange(1, len(matrix) + 1), spread_out(len(matrix), _MOST_LINES)
     for index, task in enumerate(shown):
-        axes.plot(learned, matrix[:, task], **line_style(index), label=f"task {task + 1}")
+        axes.plot(
+            learned, matrix[:, task], **line_style(index, len(matrix)), label=f"task {task + 1}"
+        )
     mean = [row[: i + 1].mean() for i, row in enumerate(matrix)]
     axes.plot(learned, mean, "--", color="black", linewidth=1.4, label="mean of all seen")
     lowest = 10 * min(9, math.floor(np.nanmin(matrix) / 10))

@@ -27,6 +27,7 @@ COLOURS = (
 """For lines and bars: each has a contrast of 3.5 or more to white and to a dark page."""
 
 _MARKERS = "osD^vPX*<>"
+_MOST_MARKERS = 12
 _WIDTH = 4.4  # inches: at this width a phone shows ten-point text as such
 
 
@@ -40,10 +41,16 @@ def canvas(height: float = 3.2) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def line_style(index: int) -> dict[str, Any]:
-    """Colour and marker of the line number `index`; those who see no colours tell markers apart."""
+def line_style(index: int, points: int) -> dict[str, Any]:
+    """Colour and marker of the line number `index`; those who see no colours tell markers apart.
+
+    Of many `points` some have a marker, not the same ones in all lines, and the last one has.
+    """
     colour, marker = COLOURS[index % len(COLOURS)], _MARKERS[index % len(_MARKERS)]
-    return {"color": colour, "marker": marker, "markersize": 4.5, "linewidth": 1.6}
+    step = max(1, points // _MOST_MARKERS)
+    marked = sorted({*range(index % step, points, step), points - 1})
+    style = {"color": colour, "marker": marker, "markersize": 4.5, "linewidth": 1.6}
+    return {**style, "markevery": marked}
 
 
 def count_tasks(axis: Axis, label: str) -> None:

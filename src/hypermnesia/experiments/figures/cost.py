@@ -33,8 +33,8 @@ def cost(seconds: Mapping[str, Sequence[Sequence[float]]]) -> Drawn:
             axes.axhline(means[0], linestyle="--", color=colour, label=f"{label}, all at once")
             told.append(f"{label} {means[0]:.3g} for all tasks at once")
             continue
-        tasks = np.arange(1, len(means) + 1)
-        axes.errorbar(tasks, means, errors, **line_style(index), capsize=2, label=label)
+        tasks, style = np.arange(1, len(means) + 1), line_style(index, len(means))
+        axes.errorbar(tasks, means, errors, **style, capsize=2, label=label)
         told.append(f"{label} {means[0]:.3g} on task 1, {means[-1]:.3g} on task {len(means)}")
     axes.set_ylabel("milliseconds an iteration")
     axes.set_ylim(bottom=0)

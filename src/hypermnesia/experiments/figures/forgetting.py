@@ -42,8 +42,8 @@ def forgetting(scenario: ScenarioName, matrices: Mapping[str, Sequence[Matrix]])
     for index, label in enumerate(matrices):  # its colour does not depend on what others measured
         if label in measured:
             means, errors = mean_and_error(measured[label])
-            tasks = np.arange(1, len(means) + 1)
-            axes.errorbar(tasks, means, errors, **line_style(index), capsize=2, label=label)
+            tasks, style = np.arange(1, len(means) + 1), line_style(index, len(means))
+            axes.errorbar(tasks, means, errors, **style, capsize=2, label=label)
     axes.set_ylabel("points that it fell")
     axes.set_ylim(bottom=min(-0.5, axes.get_ylim()[0]))
     count_tasks(axes.xaxis, "task")

@@ -30,7 +30,7 @@ def cost_table(runs: Sequence[CollectedRun]) -> TextTable:
     costs = [_costs(run) for run in runs]
     tasks = max(map(len, costs))
     rows = [
-        [str(task + 1), *(_NONE if len(own) in (1, task) else own[task] for own in costs)]
+        [str(task + 1), *(own[task] if 1 < len(own) > task else _NONE for own in costs)]
         for task in (spread_out(tasks, _MOST_TASKS) if tasks > 1 else ())
     ]
     if any(len(own) == 1 for own in costs):
