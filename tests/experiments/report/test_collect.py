@@ -118,6 +118,16 @@ def test_names_that_this_version_does_not_know_are_an_error(tmp_path, field):
         collect([tmp_path / "a"])
 
 
+def test_a_seed_that_was_trained_unlike_the_others_is_left_out(tmp_path):
+    folder = made(tmp_path / "a", seeds=(0, 1, 2))
+    fields = json.loads(folder.seed(1).result.read_text())
+    fields["seconds_per_iteration"] = [0.1]
+    folder.seed(1).result.write_text(json.dumps(fields))
+    (run,) = collect([tmp_path / "a"])
+    assert list(run.results) == [0, 2]
+    assert run.missing == ["seed 1: 1 phases of training where another seed has 3"]
+
+
 def test_results_of_a_stranger_are_bounded(tmp_path):
     folder = made(tmp_path / "a", seeds=(0,))
     fields = json.loads(folder.seed(0).result.read_text())

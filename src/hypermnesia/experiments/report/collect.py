@@ -99,11 +99,12 @@ def _labels(methods: Sequence[str], names: Sequence[str]) -> list[str]:
 def _read(label: str, folder: RunFolder, config: ExperimentConfig) -> CollectedRun:
     finished = [seed for seed in config.seeds if folder.seed(seed).finished]
     unfinished = sorted({*config.seeds} - {*finished})
-    results, problems = _each(
+    found, problems = _each(
         finished, lambda seed: read_result(_inside(folder.seed(seed)), config, seed)
     )
+    results, odd = _trained_alike(found)
     environments, more = _each(list(results), lambda seed: read_json(folder.seed(seed).environment))
-    missing = _bounded([*problems, *more])
+    missing = _bounded([*problems, *odd, *more])
     if unfinished:
         command = f"hypermnesia resume {shlex.quote(str(folder.path))}"
         line = f"{seeds_listed(unfinished)}: not finished; go on with: {command}"
@@ -120,6 +121,19 @@ def _each(seeds: Sequence[int], read: Callable[[int], T]) -> tuple[dict[int, T],
         except RunError as error:
             problems.append(shown(f"seed {seed}: {error}", _LONGEST_PROBLEM))
     return found, problems
+
+
+def _trained_alike(results: dict[int, TrainResult]) -> tuple[dict[int, TrainResult], list[str]]:
+    """The seeds whose training had as many phases as the first one's, and what others had."""
+    phases = {seed: len(result.seconds_per_iteration) for seed, result in results.items()}
+    usual = next(iter(phases.values()), 0)
+    alike = {seed: result for seed, result in results.items() if phases[seed] == usual}
+    odd = [
+        f"seed {seed}: {count} phases of training where another seed has {usual}"
+        for seed, count in phases.items()
+        if count != usual
+    ]
+    return alike, odd
 
 
 def _inside(folder: SeedFolder) -> SeedFolder:
