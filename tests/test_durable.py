@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from hypermnesia.durable import make_folder, read_bounded, read_text, write_bytes, write_folder
+from hypermnesia.durable import (
+    make_folder,
+    read_bounded,
+    read_json,
+    read_text,
+    write_bytes,
+    write_folder,
+)
 from hypermnesia.errors import RunError
 from hypermnesia.lock import locked
 
@@ -60,6 +67,13 @@ def test_what_is_no_text_is_one_line(tmp_path: Path) -> None:
         with pytest.raises(RunError, match=rf"{name}.*; got") as caught:
             read_text(tmp_path / name)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", '{"a": ' + "1" * 5000 + "}", "[" * 10**6])
+def test_what_is_no_json_object_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "file").write_text(text)
+    with pytest.raises(RunError, match="must hold a JSON object"):
+        read_json(tmp_path / "file")
 
 
 def test_a_lock_is_held_once(tmp_path: Path) -> None:

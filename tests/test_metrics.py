@@ -23,6 +23,7 @@ def test_hand_computed() -> None:
     assert metrics.during(R) == pytest.approx((90 + 80 + 60) / 3)
     assert metrics.bwt(R) == pytest.approx(((70 - 90) + (85 - 80)) / 2)
     assert metrics.forgetting(R) == pytest.approx(((95 - 70) + (85 - 85)) / 2)
+    assert metrics.forgetting_by_task(R).tolist() == [95 - 70, 85 - 85]
     assert metrics.task_inference(R) == metrics.acc(R)
 
 

@@ -109,15 +109,15 @@ def read_bounded(path: Path, limit: int) -> bytes:
     return path.read_bytes()
 
 
-def read_text(path: Path) -> str:
-    """The text of a regular file of reasonable size.
+def read_text(path: Path, limit: int = _TEXT_LIMIT) -> str:
+    """The text of a regular file of at most `limit` bytes.
 
     Raises:
         RunError: it cannot be read, or is none.
     """
     with told_as_run_error(path, "the file must be readable"):
         try:
-            return read_bounded(path, _TEXT_LIMIT).decode()
+            return read_bounded(path, limit).decode()
         except UnicodeDecodeError:
             raise RunError(f"{path} must be UTF-8 text", got="other bytes") from None
         except ValueError as error:
@@ -132,7 +132,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         value = json.loads(read_text(path))
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # a number of 5,000 digits is a ValueError as such
         value = None
     if not isinstance(value, dict):
         raise RunError(

@@ -9,6 +9,7 @@ episodic memory", NeurIPS 2017 (backward transfer).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
+Vector = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 
@@ -32,6 +34,11 @@ class Summary:
     mean: float
     sem: float
     n: int
+
+    def text(self, digits: int = 2) -> str:
+        """`mean ± sem`, or `mean` where there is no standard error."""
+        spread = "" if math.isnan(self.sem) else f" ± {self.sem:.{digits}f}"
+        return f"{self.mean:.{digits}f}{spread}"
 
 
 def acc(matrix: Matrix) -> float:
@@ -60,10 +67,15 @@ def forgetting(matrix: Matrix) -> float:
     (some papers leave the last row out, which lets the figure fall below 0). NaN for a single
     task, or where R[T, j] or R[j, j] was not measured.
     """
+    return _mean(forgetting_by_task(matrix))
+
+
+def forgetting_by_task(matrix: Matrix) -> Vector:
+    """The terms of `forgetting`: (T - 1,) points that each task but the last one fell."""
     matrix = _square(matrix)
     best = np.where(np.isnan(matrix), -np.inf, matrix).max(axis=0)
     measured = ~np.isnan(np.diagonal(matrix))
-    return _mean(np.where(measured, best - matrix[-1], np.nan)[:-1])
+    return np.where(measured, best - matrix[-1], np.nan)[:-1]
 
 
 def task_inference(matrix: Matrix) -> float:
@@ -84,7 +96,7 @@ def over_seeds(values: Sequence[float]) -> Summary:
     return Summary(mean, sem, n)
 
 
-def _mean(values: Matrix) -> float:
+def _mean(values: Vector) -> float:
     return float(values.mean()) if values.size else float("nan")
 
 

@@ -190,3 +190,19 @@ def test_a_dead_process_keeps_no_lock(tmp_path):
     assert ready.is_set()
     with opened(tmp_path, small(), overwrite=False) as folder:
         assert folder.read_config() == small()
+
+
+def test_a_configuration_that_unfolds_without_end_is_refused_unread(tmp_path):
+    levels = (f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 10)}]" for i in range(6))
+    bomb = "\n".join(["a0: &a0 x", *levels, "checksum: x"])
+    (tmp_path / "config.yaml").write_text(bomb)
+    with pytest.raises(RunError, match="got a file that is not YAML"):
+        RunFolder(tmp_path).read_config()
+
+
+@pytest.mark.parametrize("text", ["# " + "x" * 2**21, "a: " + "[" * 5000])
+def test_a_configuration_too_long_or_too_deep_is_one_line(tmp_path, text):
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(RunError) as caught:
+        RunFolder(tmp_path).read_config()
+    assert "\n" not in str(caught.value)

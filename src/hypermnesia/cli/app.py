@@ -13,6 +13,7 @@ from hypermnesia import __version__
 from hypermnesia.cli.compare import compare_command
 from hypermnesia.cli.explain import explain_command
 from hypermnesia.cli.list import list_command
+from hypermnesia.cli.report import report_command
 from hypermnesia.cli.reproduce import reproduce_command
 from hypermnesia.cli.resume import resume_command
 from hypermnesia.cli.run import run_command
@@ -33,6 +34,7 @@ app.command("run")(run_command)
 app.command("resume")(resume_command)
 app.command("compare")(compare_command)
 app.command("reproduce")(reproduce_command)
+app.command("report")(report_command)
 app.command("tune")(tune_command)
 app.command("explain")(explain_command)
 app.command("list")(list_command)

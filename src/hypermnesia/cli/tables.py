@@ -7,7 +7,6 @@ import shlex
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -17,28 +16,15 @@ from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.experiments.comparison import Report
 from hypermnesia.experiments.config import ExperimentConfig
 from hypermnesia.experiments.explain import Explanation
+from hypermnesia.experiments.figures_table import LEGEND, NAMES, SPREAD, cell, figures_table
 from hypermnesia.experiments.results import RunSummary
+from hypermnesia.experiments.texts import TextTable
 from hypermnesia.experiments.tune import Trial
 
 Row = tuple[RunSummary, ScenarioName]
 
 _WIDEST = 12  # tasks in a matrix that is shown; a larger one is in its file
-_COLUMNS = (
-    ("ACC %", "acc", 2),
-    ("during %", "during", 2),
-    ("BWT", "bwt", 2),
-    ("forgetting", "forgetting", 2),
-    ("task inf. %", "task_inference", 2),
-    ("compr.", "compression", 3),
-    ("seconds", "seconds", 1),
-    ("MB", "peak_memory_mb", 0),
-)
-_FORMULAS = (
-    "R[i, j]: accuracy on task j after learning task i, T tasks. ACC = mean_j R[T, j]; "
-    "during = mean_j R[j, j]; BWT = mean_(j<T) (R[T, j] - R[j, j]); forgetting = "
-    "mean_(j<T) (max_i R[i, j] - R[T, j]); compr. = compression, learned values / weights of one "
-    "target network; MB: peak memory. Mean±standard error over n seeds."
-)
+_MEANINGS = "; ".join(f"{name} = {meaning}" for name, meaning in LEGEND.items())
 
 
 def console() -> Console:
@@ -60,10 +46,12 @@ def show(summaries: Sequence[RunSummary], scenario: ScenarioName | None = None) 
     rows = [(s, name) for s in summaries for name in s.scenarios if scenario in (None, name)]
     for summary, name in rows:
         _show_matrix(out, summary, name)
+    named = [(summary.config.method, summary, name) for summary, name in rows]
+    content = figures_table(_title(rows), named)
     # A title of the table itself would be folded to the table's width.
-    out.print(_title(rows), style="italic", soft_wrap=True)
-    out.print(_comparison(rows))
-    out.print("\n" + _FORMULAS, style="dim")
+    out.print(content.title, style="italic", soft_wrap=True)
+    out.print(_comparison(content))
+    out.print(f"\n{_MEANINGS}. {SPREAD}", style="dim")
     for summary in summaries:
         out.print(f"{summary.config.method}: {summary.folder.path}", soft_wrap=True)
 
@@ -114,28 +102,15 @@ def show_explanation(explanation: Explanation) -> None:
         out.print(textwrap.indent(text, "  "), soft_wrap=True)
 
 
-def cell(figure: dict[str, Any], digits: int) -> str:
-    """`mean±sem` of a figure, without a sem of zero; a dash where there is no figure."""
-    if figure["mean"] is None:
-        return "-"
-    text = f"{figure['mean']:.{digits}f}"
-    return f"{text}±{figure['sem']:.{digits}f}" if figure["sem"] else text
-
-
-def _comparison(rows: Sequence[Row]) -> Table:
-    figures = [summary.figures | summary.scenarios[name] for summary, name in rows]
-    columns = [c for c in _COLUMNS if any(each[c[1]]["n"] for each in figures)]
-    several = len({name for _, name in rows}) > 1
+def _comparison(content: TextTable) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-    for heading in ("method", *(["scenario"] if several else [])):
-        table.add_column(heading, no_wrap=True)
-    for heading, _, _ in columns:
-        table.add_column(heading, justify="right", overflow="fold")
-    table.add_column("n", justify="right")
-    for (summary, name), each in zip(rows, figures, strict=True):
-        names = [summary.config.method, *([name] if several else [])]
-        cells = [cell(each[key], digits) for _, key, digits in columns]
-        table.add_row(*names, *cells, str(each["acc"]["n"]))
+    for heading in content.headings:
+        if heading in NAMES:
+            table.add_column(heading, no_wrap=True)
+        else:
+            table.add_column(heading, justify="right", overflow="fold")
+    for row in content.rows:
+        table.add_row(*row)
     return table
 
 

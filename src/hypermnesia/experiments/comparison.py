@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,8 +76,7 @@ def cell_text(cell: Cell, digits: int = 2) -> str:
     seeds = f"{found.n} of {cell.wanted}" if found.n < cell.wanted else f"{found.n}"
     if not found.n:
         return f"not finished ({seeds})"
-    spread = "" if math.isnan(found.sem) else f" ± {found.sem:.{digits}f}"
-    return f"{found.mean:.{digits}f}{spread} ({seeds})"
+    return f"{found.text(digits)} ({seeds})"
 
 
 def record(cell: Cell) -> dict[str, Any]:

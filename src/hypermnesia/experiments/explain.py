@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import yaml
 
+from hypermnesia.experiments.config import ExperimentConfig
 from hypermnesia.experiments.identity import fields_read
 from hypermnesia.experiments.recipes import load_recipe
 from hypermnesia.experiments.resolve import Request, resolve
@@ -72,9 +73,13 @@ def _settings(method: str, benchmark: str, recipe: str | None) -> str:
     """The sections that the method reads, as YAML, without what is left unset."""
     request = Request(benchmark, (method,), METHODS[method].scenarios[0], recipe=recipe)
     (config,) = resolve(request)
+    return "\n".join(f"{name}: {fields}" for name, fields in settings_read(config).items())
+
+
+def settings_read(config: ExperimentConfig) -> dict[str, str]:
+    """The sections that the method of `config` reads, each in a line of YAML."""
     read = {name: value for name, value in fields_read(config).items() if name not in _NAMES}
-    lines = (f"{name}: {_in_one_line(fields)}" for name, fields in read.items())
-    return "\n".join(lines)
+    return {name: _in_one_line(fields) for name, fields in read.items()}
 
 
 def _in_one_line(fields: dict[str, object]) -> str:

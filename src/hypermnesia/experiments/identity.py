@@ -38,11 +38,16 @@ def checksum(fields: dict[str, Any]) -> str:
 
 def first_difference(ours: ExperimentConfig, theirs: ExperimentConfig) -> str | None:
     """`field: our value, their value` of the first field in which the identities differ."""
-    mine, other = _flat(fields_read(ours)), _flat(fields_read(theirs))
-    for path in {**mine, **other}:
-        if mine.get(path) != other.get(path):
-            return f"{path} = {mine.get(path)} here and {other.get(path)} there"
+    for path, (mine, other) in differences(ours, theirs).items():
+        return f"{path} = {mine} here and {other} there"
     return None
+
+
+def differences(ours: ExperimentConfig, theirs: ExperimentConfig) -> dict[str, tuple[Any, Any]]:
+    """Our value and their value of the fields in which the identities differ, by path."""
+    mine, other = _flat(fields_read(ours)), _flat(fields_read(theirs))
+    pairs = {path: (mine.get(path), other.get(path)) for path in {**mine, **other}}
+    return {path: (here, there) for path, (here, there) in pairs.items() if here != there}
 
 
 def fields_read(config: ExperimentConfig, *, exclude_defaults: bool = False) -> dict[str, Any]:

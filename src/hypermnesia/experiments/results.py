@@ -19,6 +19,7 @@ from hypermnesia.experiments.run_folder import RunFolder
 from hypermnesia.experiments.scenarios import evaluated
 from hypermnesia.experiments.seed_result import figures, read_result, scenario_figures
 from hypermnesia.metrics import Matrix
+from hypermnesia.training.progress import TrainResult
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,19 @@ def summarize(folder: RunFolder, config: ExperimentConfig, seeds: Sequence[int])
         RunError: a seed's result is damaged or of another run.
     """
     results = {seed: read_result(folder.seed(seed), config, seed) for seed in seeds}
+    summary = summary_of(folder, config, results)
+    for name, matrix in summary.matrices.items():
+        write_text(folder.matrix(name), matrix_csv(matrix))
+    evaluated_on = config.data.evaluate_on
+    stored = {"evaluated_on": evaluated_on, "scenarios": summary.scenarios, **summary.figures}
+    write_json(folder.summary, stored)
+    return summary
+
+
+def summary_of(
+    folder: RunFolder, config: ExperimentConfig, results: Mapping[int, TrainResult]
+) -> RunSummary:
+    """The figures over the seeds of `results`, one or more."""
     over = _each_over_seeds({seed: figures(result) for seed, result in results.items()})
     over["seconds_per_iteration"] = {
         "values": {str(seed): list(r.seconds_per_iteration) for seed, r in results.items()}
@@ -57,10 +71,6 @@ def summarize(folder: RunFolder, config: ExperimentConfig, seeds: Sequence[int])
         in_it = {seed: scenario_figures(result, name) for seed, result in results.items()}
         scenarios[name] = _each_over_seeds(in_it)
         matrices[name] = np.mean([result.accuracy[name] for result in results.values()], axis=0)
-    for name, matrix in matrices.items():
-        write_text(folder.matrix(name), matrix_csv(matrix))
-    stored = {"evaluated_on": config.data.evaluate_on, "scenarios": scenarios, **over}
-    write_json(folder.summary, stored)
     return RunSummary(config, folder, over, scenarios, matrices)
 
 

@@ -16,6 +16,7 @@ from hypermnesia.durable import read_text, told_as_run_error, write_text
 from hypermnesia.errors import ConfigError, RunError
 from hypermnesia.experiments.config import ExperimentConfig, validated
 from hypermnesia.experiments.identity import checksum, first_difference
+from hypermnesia.experiments.plain_yaml import load_plain
 from hypermnesia.lock import locked
 
 CONFIG = "config.yaml"
@@ -23,6 +24,7 @@ MATRIX = "accuracy_matrix_{}.csv"
 _SEED = re.compile(r"seed-(0|[1-9][0-9]*)")
 _CLAIM = re.compile(r"\.lock-seed-(0|[1-9][0-9]*)")
 _PATIENCE = 60.0  # seconds that another process may take to write the files of a run
+_CONFIG_LIMIT = 2 * 2**20  # bytes; the longest list of seeds takes half of it
 _HEADER = "# The resolved configuration; a run whose file was edited is refused.\n"
 
 
@@ -215,7 +217,7 @@ def _check_empty(path: Path) -> None:
 def _fields(path: Path) -> dict[str, Any]:
     """The stored fields as they stand there, which the checksum is of."""
     try:
-        fields = yaml.safe_load(read_text(path))
+        fields = load_plain(read_text(path, _CONFIG_LIMIT))
     except (yaml.YAMLError, ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict):
@@ -225,7 +227,7 @@ def _fields(path: Path) -> dict[str, Any]:
     stored = fields.pop("checksum")
     try:
         found = checksum(fields)
-    except (TypeError, ValueError):  # values that no configuration has, a date for example
+    except (TypeError, ValueError, RecursionError):  # values that no configuration has
         found = ""
     if stored != found:
         raise _edited(path, "fields that do not match their checksum")

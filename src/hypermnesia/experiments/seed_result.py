@@ -21,6 +21,7 @@ from hypermnesia.training.progress import TrainResult
 
 _NUMBERS = ("seconds", "peak_memory_mb", "compression")
 _MOST_SAMPLES = 10**12
+_LARGEST = 1e15
 
 T = TypeVar("T")
 
@@ -57,11 +58,14 @@ def read_result(folder: SeedFolder, config: ExperimentConfig, seed: int) -> Trai
         confusion = _by_scenario(fields["confusion"], accuracy, tasks, _counts)
         if inference.keys() != confusion.keys():
             raise ValueError("confusions that are not those of the inferences")
+        iterations = tuple(map(_number, fields["seconds_per_iteration"]))
+        if len(iterations) not in (1, tasks):
+            raise ValueError(f"{len(iterations)} phases of training for {tasks} tasks")
         return TrainResult(
             accuracy=accuracy,
             inference=inference,
             confusion=confusion,
-            seconds_per_iteration=tuple(map(_number, fields["seconds_per_iteration"])),
+            seconds_per_iteration=iterations,
             **{name: _number(fields[name]) for name in _NUMBERS},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -112,7 +116,7 @@ def _matrix(rows: Any, tasks: int) -> Matrix:
     values = [[math.nan if v is None else _number(v) for v in row] for row in rows]
     matrix = np.array(values, dtype=np.float64)
     known = matrix[~np.isnan(matrix)]
-    if np.isnan(matrix[-1]).any() or (known < 0).any() or (known > 100).any():
+    if np.isnan(matrix[-1]).any() or (known > 100).any():
         raise ValueError("a matrix that is no accuracy in percent")
     return matrix
 
@@ -135,6 +139,7 @@ def _check_square(rows: Any, tasks: int) -> None:
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    """Of accuracies, seconds, megabytes: not negative, and not so large that sums overflow."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST:
         raise ValueError(f"{value!r:.50} for a number")
     return float(value)

@@ -1,4 +1,4 @@
-"""Figures, as PNG files."""
+"""Bars in groups, with whiskers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hypermnesia.experiments.figures.canvas import COLOURS
 from hypermnesia.metrics import Summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _WIDTH = 0.8  # of a group of bars
 
@@ -42,7 +44,14 @@ class Panel:
 
 
 def bar_plot(panels: Sequence[Panel], y_label: str, mark: str | None = None) -> bytes:
-    """The panels beside each other, as the bytes of a PNG file.
+    """`bar_figure`, as the bytes of a PNG file."""
+    content = io.BytesIO()
+    bar_figure(panels, y_label, mark).savefig(content, format="png", dpi=150)
+    return content.getvalue()
+
+
+def bar_figure(panels: Sequence[Panel], y_label: str, mark: str | None = None) -> Figure:
+    """The panels beside each other.
 
     Args:
         panels: one or more, with the same labels.
@@ -61,18 +70,20 @@ def bar_plot(panels: Sequence[Panel], y_label: str, mark: str | None = None) -> 
         axes = figure.add_subplot(1, len(panels), position)
         _draw(axes, panel.bars, labels, mark)
         axes.set(title=panel.title, ylabel=y_label)
+        axes.spines[["top", "right"]].set_visible(False)
     if axes is not None:
         handles, names = axes.get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=min(5, len(names)))
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=150)
-    return content.getvalue()
+        figure.legend(
+            handles, names, loc="outside lower center", ncols=min(5, len(names)), frameon=False
+        )
+    return figure
 
 
 def _draw(axes: Axes, bars: Sequence[Bar], labels: Sequence[str], mark: str | None) -> None:
     groups = _distinct(bar.group for bar in bars)
     width = _WIDTH / len(labels)
     marks: list[tuple[float, float]] = []
+    axes.set_prop_cycle(color=COLOURS)
     for index, label in enumerate(labels):
         own = [bar for bar in bars if bar.label == label]
         left = index * width - _WIDTH / 2
@@ -86,6 +97,7 @@ def _draw(axes: Axes, bars: Sequence[Bar], labels: Sequence[str], mark: str | No
         rights = [left + width for left in lefts]
         axes.hlines(values, lefts, rights, colors="black", label=mark)
     axes.set_xticks(range(len(groups)), groups)
+    axes.set_xlim(-0.5, len(groups) - 0.5)
 
 
 def _distinct(names: Iterable[str]) -> list[str]:
