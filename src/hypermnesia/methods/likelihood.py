@@ -20,6 +20,7 @@ from hypermnesia.data.types import Batch
 from hypermnesia.hypernet.all_tasks import AllTasks, TaskGroup
 from hypermnesia.methods.base import State, TaskSpec
 from hypermnesia.methods.inferred import InferredTaskMethod
+from hypermnesia.methods.sampler import Sampler
 from hypermnesia.methods.vae_memory import Autoencoders, VaeMemory
 from hypermnesia.seeding import Generators
 from hypermnesia.vae import BoundSettings, bound, draw_noise
@@ -97,6 +98,11 @@ class HypernetLikelihood(InferredTaskMethod):
         self.likelihoods = TaskLikelihoods(
             autoencoders, bound=bound, generators=generators, device=device
         )
+
+    @property
+    def sampler(self) -> Sampler:
+        """The autoencoders, whose decoders give samples."""
+        return self.likelihoods
 
     def begin_task(self, spec: TaskSpec) -> None:
         """Give the task a classifier and an autoencoder, and protect the earlier ones."""

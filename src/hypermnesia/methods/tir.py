@@ -21,6 +21,7 @@ from hypermnesia.methods.baselines import Finetune
 from hypermnesia.methods.generative import GenerativeMemory, Replayed
 from hypermnesia.methods.inferred import InferredTaskMethod
 from hypermnesia.methods.replay import ReplaySettings
+from hypermnesia.methods.sampler import Sampler
 from hypermnesia.methods.vae_memory import Autoencoders
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.precision import Precision
@@ -93,6 +94,11 @@ class HypernetTir(InferredTaskMethod):
         super().__init__(network, scenario, **plain, **settings)
         self.recognizer = TaskRecognizer(network, replay=replay, **plain)
         self.generative = GenerativeMemory(autoencoders, generators=generators, device=device)
+
+    @property
+    def sampler(self) -> Sampler:
+        """The memory."""
+        return self.generative
 
     def begin_task(self, spec: TaskSpec) -> None:
         """Give the task an embedding, a head, a decoder and an output of the recogniser."""
