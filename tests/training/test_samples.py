@@ -86,7 +86,7 @@ def test_every_task_known_is_kept_after_each_one(tmp_path: Path) -> None:
 def test_a_tasks_permutation_is_undone(tmp_path: Path) -> None:
     class Fixed(Memory):
         def samples(self, tasks, n, generators):
-            image = torch.tensor([0.0, 0.2, 0.4, 2.0]).view(1, *SHAPE)
+            image = torch.tensor([0.0, 0.2, 0.4, 2.0]).view(1, *SHAPE).expand(n, *SHAPE)
             return {
                 task: image if task == 0 else tasks_[task].train.transform(image) for task in tasks
             }
@@ -94,7 +94,7 @@ def test_a_tasks_permutation_is_undone(tmp_path: Path) -> None:
     tasks_ = image_tasks(2)
     log_all(tmp_path, Fixed(), tasks_)
     for x in read_samples(samples_file(tmp_path, 1), (0, 1)).values():
-        assert x.flatten().tolist() == [0, 51, 102, 255]
+        assert x.flatten(1).tolist() == [[0, 51, 102, 255]] * 8
 
 
 def test_draws_are_the_same_after_every_task_and_others_with_another_seed(tmp_path: Path) -> None:
@@ -132,8 +132,9 @@ def test_nothing_is_kept_of_what_is_no_image(tmp_path: Path, memory: object) -> 
     [
         (b"short", "header"),
         (safetensors.torch.save({"task_2": torch.zeros(1)}), "task_1"),
-        (safetensors.torch.save({"task_1": torch.zeros(1, 1, 2, 2)}), "no images"),
-        (safetensors.torch.save({"mixed": torch.zeros(3, dtype=torch.uint8)}), "no images"),
+        (safetensors.torch.save({"task_1": torch.zeros(8, 1, 2, 2)}), "torch.float32"),
+        (safetensors.torch.save({"task_1": torch.zeros(7, 1, 2, 2).byte()}), "no 8 images"),
+        (safetensors.torch.save({"mixed": torch.zeros(8).byte()}), "no 8 images"),
     ],
 )
 def test_a_damaged_file_is_one_line(tmp_path: Path, content: bytes, got: str) -> None:
@@ -149,7 +150,7 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
 
 
 def test_images_of_two_sizes_are_refused(tmp_path: Path) -> None:
-    sizes = {f"task_{n}": torch.zeros(1, 1, n, n, dtype=torch.uint8) for n in (1, 2)}
+    sizes = {f"task_{n}": torch.zeros(8, 1, n, n, dtype=torch.uint8) for n in (1, 2)}
     (tmp_path / "f").write_bytes(safetensors.torch.save(sizes))
     with pytest.raises(RunError, match="several sizes"):
         read_samples(tmp_path / "f", (0, 1))

@@ -31,7 +31,9 @@ def read_state(path: Path) -> State:
     tensors: dict[str, Tensor] = {}
     try:
         with (
-            told_as_run_error(path, "the weights must be readable", "train the seed anew"),
+            told_as_run_error(
+                path, "the weights must be readable", "train the seed anew with --overwrite"
+            ),
             safetensors.safe_open(path, "pt") as file,
         ):
             tree = json.loads((file.metadata() or {})["state"])
@@ -40,4 +42,6 @@ def read_state(path: Path) -> State:
         return unpack(tree, tensors)
     except (SafetensorError, KeyError, ValueError, RecursionError) as error:
         got = f"a damaged file ({error})"
-        raise RunError(f"{path} must hold weights", got=got, cure="train the seed anew") from None
+        raise RunError(
+            f"{path} must hold weights", got=got, cure="train the seed anew with --overwrite"
+        ) from None

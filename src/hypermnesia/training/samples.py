@@ -90,7 +90,9 @@ def read_samples(path: Path, tasks: Sequence[int]) -> Samples:
     Raises:
         RunError: the file is missing or damaged.
     """
-    told = told_as_run_error(path, "the samples must be readable", "train the seed anew")
+    told = told_as_run_error(
+        path, "the samples must be readable", "train the seed anew with --overwrite"
+    )
     try:
         with told:
             stored = safetensors.torch.load(read_bounded(path, _LIMIT))
@@ -98,8 +100,9 @@ def read_samples(path: Path, tasks: Sequence[int]) -> Samples:
         samples: Samples = {task: stored[_key(task)] for task in keys}
     except (ValueError, KeyError, SafetensorError) as error:
         raise _damaged(path, str(error)) from None
-    if not all(x.dtype == torch.uint8 and _are_images(x) for x in samples.values()):
-        raise _damaged(path, "tensors that are no images")
+    for x in samples.values():
+        if x.dtype != torch.uint8 or not _are_images(x) or len(x) != _EACH:
+            raise _damaged(path, f"no {_EACH} images but {tuple(x.shape)} of {x.dtype}")
     if len({x.shape for x in samples.values()}) != 1:
         raise _damaged(path, "images of several sizes")
     return samples
@@ -118,4 +121,6 @@ def _pixels(x: Tensor) -> Tensor:
 
 
 def _damaged(path: Path, got: str) -> RunError:
-    return RunError(f"{path} must hold samples", got=got, cure="train the seed anew")
+    return RunError(
+        f"{path} must hold samples", got=got, cure="train the seed anew with --overwrite"
+    )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hypermnesia.experiments.figures.canvas import png
 from hypermnesia.metrics import Summary
 
 if TYPE_CHECKING:
@@ -64,9 +64,7 @@ def bar_plot(panels: Sequence[Panel], y_label: str, mark: str | None = None) -> 
     if axes is not None:
         handles, names = axes.get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=min(5, len(names)))
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=150)
-    return content.getvalue()
+    return png(figure)
 
 
 def _draw(axes: Axes, bars: Sequence[Bar], labels: Sequence[str], mark: str | None) -> None:
