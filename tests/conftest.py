@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from figure_runs import runs  # noqa: F401 (a fixture for all)
 from hypermnesia.methods import METHODS, MethodEntry
 from problems import Confident
 

@@ -6,6 +6,7 @@ import torch
 from hypermnesia.data import split
 from hypermnesia.data.benchmarks import BENCHMARKS, make_tasks
 from hypermnesia.data.images import ImageData
+from hypermnesia.data.permuted import Permutation
 from hypermnesia.data.settings import BenchmarkSettings
 from hypermnesia.data.sources import SOURCES, load
 from hypermnesia.data.types import Part, Task
@@ -124,6 +125,13 @@ def test_permutations_of_the_padded_image() -> None:
             assert torch.equal(everything(part).flatten(1), everything(plain).flatten(1)[:, order])
             assert torch.equal(part.y, plain.y)
     assert not torch.equal(tasks[1].train.transform.order, tasks[2].train.transform.order)
+
+
+def test_a_permutation_is_undone_by_its_inverse() -> None:
+    x = torch.arange(24.0).view(2, 3, 2, 2)
+    permutation = Permutation(torch.randperm(12))
+    assert not torch.equal(permutation(x), x)
+    assert torch.equal(permutation.inverse(permutation(x)), x)
 
 
 def test_permutations_do_not_depend_on_how_many_tasks_follow() -> None:

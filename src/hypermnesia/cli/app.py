@@ -12,6 +12,7 @@ import typer
 from hypermnesia import __version__
 from hypermnesia.cli.compare import compare_command
 from hypermnesia.cli.explain import explain_command
+from hypermnesia.cli.figures import figures_command
 from hypermnesia.cli.list import list_command
 from hypermnesia.cli.report import report_command
 from hypermnesia.cli.reproduce import reproduce_command
@@ -36,6 +37,7 @@ app.command("compare")(compare_command)
 app.command("reproduce")(reproduce_command)
 app.command("report")(report_command)
 app.command("tune")(tune_command)
+app.command("figures")(figures_command)
 app.command("explain")(explain_command)
 app.command("list")(list_command)
 

@@ -34,6 +34,11 @@ class Permutation:
         """`x` (batch, *sample) with the entries of each sample in the new order."""
         return x.flatten(1).index_select(1, self.order.to(x.device)).reshape(x.shape)
 
+    @property
+    def inverse(self) -> Permutation:
+        """The permutation that puts every entry back."""
+        return Permutation(self.order.argsort())
+
 
 def permuted_tasks(
     data: ImageData, settings: BenchmarkSettings, tasks: int, seed: int

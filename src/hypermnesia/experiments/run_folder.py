@@ -127,6 +127,7 @@ class SeedFolder:
         self.result = path / "result.json"
         self.checkpoints = path / "checkpoints"
         self.weights = path / "weights.safetensors"
+        self.samples = path / "samples"
 
     def matrix(self, scenario: ScenarioName) -> Path:
         """The file of the accuracies in a scenario."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from hypermnesia.data.scenarios import Scenario
 from hypermnesia.data.types import Batch
 from hypermnesia.methods.base import Method, TaskSpec
+from hypermnesia.methods.sampler import Generative
 from hypermnesia.seeding import Generators
 
 Build = Callable[[Generators], Method]
@@ -138,8 +139,17 @@ def _evaluating_changes_nothing(build: Build) -> None:
     before = copy.deepcopy((method.state_dict(), generators.state_dict()))
     _answers(method)
     method.compression()
+    if isinstance(method, Generative):
+        _gives_samples(method)
     after = (method.state_dict(), generators.state_dict())
     _require(same_state(before, after), "evaluating leaves the state untouched")
+
+
+def _gives_samples(method: Generative) -> None:
+    first, again = (method.sampler.samples([0], 3, Generators(0)) for _ in range(2))
+    _require(same_state(first, again), "the same draws give the same samples")
+    shapes = [x.shape for x in first.values()]
+    _require(shapes == [(3, _INPUTS)], "as many samples as asked for, of the inputs' shape")
 
 
 def _global_generator_is_left_alone(build: Build) -> None:

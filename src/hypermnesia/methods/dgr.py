@@ -7,6 +7,7 @@ Shin et al. 2017 (arXiv 1705.08690), with a variational autoencoder as in van de
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -18,6 +19,7 @@ from hypermnesia.distillation import DistillationSettings
 from hypermnesia.methods.base import State
 from hypermnesia.methods.generative import Replayed
 from hypermnesia.methods.replay import ReplayClassifier, ReplaySettings
+from hypermnesia.methods.sampler import Samples
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.precision import Precision, autocast
 from hypermnesia.seeding import Generators
@@ -68,18 +70,26 @@ class RetrainedVae:
         self.optimizer = self.settings.build(self.vae.parameters())
         return self.optimizer
 
-    @torch.no_grad()
     def replay(self, n: int) -> Replayed | None:
         """`n` fresh samples of the earlier tasks, mixed; None if there is none."""
         if self.former is None:
             return None
+        return Replayed(self._decode(self.former, n, self.generators["noise"]), None)
+
+    def samples(self, tasks: Sequence[int], n: int, generators: Generators) -> Samples:  # noqa: ARG002
+        """`n` samples of all tasks so far, mixed."""
+        return {None: self._decode(self.vae.decoder, n, generators["samples/mixed"])}
+
+    @torch.no_grad()
+    def _decode(self, decoder: nn.Module, n: int, generator: torch.Generator) -> Tensor:
+        """(n, *sample) samples: expected pixels."""
         settings = self.vae.settings
-        latents = torch.randn(n, settings.latent, generator=self.generators["noise"])
+        latents = torch.randn(n, settings.latent, generator=generator)
         latents = latents.to(self.device, non_blocking=True)
         with autocast(self.precision, self.device):
-            decoded = self.former(latents)
+            decoded = decoder(latents)
         means = pixel_means(decoded.to(latents.dtype), settings.likelihood)
-        return Replayed(means.view(-1, *self.vae.sample_shape), None)
+        return means.view(-1, *self.vae.sample_shape)
 
     def update(self, x: Tensor, replayed: Replayed | None) -> dict[str, Tensor]:
         """One iteration on (batch, *sample) inputs of the current task and on replayed ones."""

@@ -12,16 +12,14 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
-from torch.func import functional_call, vmap
+from torch.func import functional_call
 
 from hypermnesia.methods.base import State
 from hypermnesia.methods.vae_memory import Autoencoders, VaeMemory
-from hypermnesia.precision import Precision, autocast
+from hypermnesia.precision import Precision
 from hypermnesia.regularizers import Parameters
 from hypermnesia.seeding import Generators
-from hypermnesia.vae import pixel_means
 
 
 class Replayed(NamedTuple):
@@ -94,29 +92,6 @@ class GenerativeMemory(VaeMemory):
         """Nothing to keep but the hypernetwork, the embeddings and the encoder."""
         super().end_task()
         self._former = self._decoders = None
-
-    @torch.no_grad()
-    def sample(self, task: int, n: int, generator: torch.Generator) -> Tensor:
-        """(n, *sample) samples of a task as it is remembered now: expected pixels."""
-        return self._decode(self.memory.weights(task)[None], n, generator)
-
-    @torch.no_grad()
-    def _decode(
-        self, weights: Float[Tensor, "tasks N"], n: int, generator: torch.Generator
-    ) -> Tensor:
-        """(tasks · n, *sample) samples, `n` from each row of weights, in one batched call."""
-        layout, settings = self.memory.layouts[0], self.vae.settings
-        latents = torch.randn(len(weights), n, settings.latent, generator=generator)
-
-        def one(row: Tensor, own: Tensor) -> Tensor:
-            named = {k.removeprefix("decoder."): p for k, p in layout.split(row).items()}
-            decoded: Tensor = functional_call(self.vae.decoder, named, (own,))
-            return decoded
-
-        with autocast(self.memory.precision, self.device):
-            decoded = vmap(one)(weights, latents.to(weights, non_blocking=True))
-        means = pixel_means(decoded.to(weights.dtype), settings.likelihood)
-        return means.view(-1, *self.vae.sample_shape)
 
     def state_dict(self) -> State:
         """The memory and, within a task, θ at its start and the state of its training."""

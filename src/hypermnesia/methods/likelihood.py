@@ -20,6 +20,7 @@ from hypermnesia.data.types import Batch
 from hypermnesia.hypernet.all_tasks import AllTasks, TaskGroup
 from hypermnesia.methods.base import State, TaskSpec
 from hypermnesia.methods.inferred import InferredTaskMethod
+from hypermnesia.methods.sampler import Sampler
 from hypermnesia.methods.vae_memory import Autoencoders, VaeMemory
 from hypermnesia.precision import Precision
 from hypermnesia.seeding import Generators
@@ -102,6 +103,11 @@ class HypernetLikelihood(InferredTaskMethod):
         own: dict[str, Any] = {"generators": generators, "device": device, "precision": precision}
         super().__init__(network, scenario, **own, **settings)
         self.likelihoods = TaskLikelihoods(autoencoders, bound=bound, **own)
+
+    @property
+    def sampler(self) -> Sampler:
+        """The autoencoders, whose decoders give samples."""
+        return self.likelihoods
 
     def begin_task(self, spec: TaskSpec) -> None:
         """Give the task a classifier and an autoencoder, and protect the earlier ones."""

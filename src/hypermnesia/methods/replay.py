@@ -21,6 +21,7 @@ from hypermnesia.distillation import DistillationSettings, distill
 from hypermnesia.methods.base import State, TaskSpec, accuracy
 from hypermnesia.methods.baselines import Finetune
 from hypermnesia.methods.generative import GenerativeMemory, Replayed
+from hypermnesia.methods.sampler import Sampler
 from hypermnesia.methods.vae_memory import Autoencoders
 from hypermnesia.precision import Precision, autocast
 from hypermnesia.seeding import Generators
@@ -44,7 +45,7 @@ class ReplaySettings:
         return (1 - weight) * current + weight * past
 
 
-class ReplayMemory(Protocol):
+class ReplayMemory(Sampler, Protocol):
     """Where samples of earlier tasks come from; it learns along with who asks for them."""
 
     def begin_task(self, iterations: int) -> None:
@@ -102,6 +103,11 @@ class ReplayClassifier(Finetune):
         self.memory, self.replay = memory, replay
         self.distillation, self.unseen = distillation, unseen
         self.former: nn.Module | None = None
+
+    @property
+    def sampler(self) -> Sampler:
+        """The memory."""
+        return self.memory
 
     def begin_task(self, spec: TaskSpec) -> None:
         """Keep a copy of the network that knows the tasks so far."""

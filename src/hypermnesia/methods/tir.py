@@ -21,6 +21,7 @@ from hypermnesia.methods.baselines import Finetune
 from hypermnesia.methods.generative import GenerativeMemory, Replayed
 from hypermnesia.methods.inferred import InferredTaskMethod
 from hypermnesia.methods.replay import ReplaySettings
+from hypermnesia.methods.sampler import Sampler
 from hypermnesia.methods.vae_memory import Autoencoders
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.precision import Precision
@@ -95,6 +96,11 @@ class HypernetTir(InferredTaskMethod):
         self.generative = GenerativeMemory(
             autoencoders, generators=generators, device=device, precision=precision
         )
+
+    @property
+    def sampler(self) -> Sampler:
+        """The memory."""
+        return self.generative
 
     def begin_task(self, spec: TaskSpec) -> None:
         """Give the task an embedding, a head, a decoder and an output of the recogniser."""

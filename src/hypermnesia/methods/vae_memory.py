@@ -11,17 +11,20 @@ from dataclasses import dataclass, fields
 from typing import Any, cast
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
+from torch.func import functional_call, vmap
 
 from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods.base import State
+from hypermnesia.methods.sampler import Samples
 from hypermnesia.methods.trainer import HypernetTrainer
 from hypermnesia.optimizers import OptimizerSettings
-from hypermnesia.precision import Precision
+from hypermnesia.precision import Precision, autocast
 from hypermnesia.regularizers import RegularizerSettings
 from hypermnesia.seeding import Generators
-from hypermnesia.vae import Vae, draw_noise, vae_loss
+from hypermnesia.vae import Vae, draw_noise, pixel_means, vae_loss
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class VaeMemory:
 
     Args:
         autoencoders: what they are, and how they are learned.
-        generated: patterns of the names of the parameters to generate.
+        generated: patterns of the names of the parameters to generate, the decoder's among them.
         generators: the streams `hypernet`, `embedding`, `noise` and `subset` are used.
         device: where everything lives.
         precision: of what training makes and runs.
@@ -113,6 +116,34 @@ class VaeMemory:
     def end_task(self) -> None:
         """Drop what only the task's training needed."""
         self.trainer.end_task()
+
+    def samples(self, tasks: Sequence[int], n: int, generators: Generators) -> Samples:
+        """`n` samples of each task as it is remembered now."""
+        return {task: self.sample(task, n, generators[f"samples/{task}"]) for task in tasks}
+
+    @torch.no_grad()
+    def sample(self, task: int, n: int, generator: torch.Generator) -> Tensor:
+        """(n, *sample) samples of a task as it is remembered now: expected pixels."""
+        return self._decode(self.memory.weights(task)[None], n, generator)
+
+    @torch.no_grad()
+    def _decode(
+        self, weights: Float[Tensor, "tasks N"], n: int, generator: torch.Generator
+    ) -> Tensor:
+        """(tasks · n, *sample) samples, `n` from each row of weights, in one batched call."""
+        layout, settings = self.memory.layouts[0], self.vae.settings
+        latents = torch.randn(len(weights), n, settings.latent, generator=generator)
+
+        def one(row: Tensor, own: Tensor) -> Tensor:
+            parts = ((name.partition("."), p) for name, p in layout.split(row).items())
+            named = {name: p for (part, _, name), p in parts if part == "decoder"}
+            decoded: Tensor = functional_call(self.vae.decoder, named, (own,))
+            return decoded
+
+        with autocast(self.memory.precision, self.device):
+            decoded = vmap(one)(weights, latents.to(weights, non_blocking=True))
+        means = pixel_means(decoded.to(weights.dtype), settings.likelihood)
+        return means.view(-1, *self.vae.sample_shape)
 
     @property
     def kept(self) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hypermnesia.experiments.figures.canvas import COLOURS
+from hypermnesia.experiments.figures.sheet import png
 from hypermnesia.metrics import Summary
 
 if TYPE_CHECKING:
@@ -45,9 +45,7 @@ class Panel:
 
 def bar_plot(panels: Sequence[Panel], y_label: str, mark: str | None = None) -> bytes:
     """`bar_figure`, as the bytes of a PNG file."""
-    content = io.BytesIO()
-    bar_figure(panels, y_label, mark).savefig(content, format="png", dpi=150)
-    return content.getvalue()
+    return png(bar_figure(panels, y_label, mark))
 
 
 def bar_figure(panels: Sequence[Panel], y_label: str, mark: str | None = None) -> Figure:

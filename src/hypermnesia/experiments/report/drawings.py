@@ -7,12 +7,14 @@ from typing import get_args
 
 from hypermnesia import metrics
 from hypermnesia.data.scenarios import ScenarioName
+from hypermnesia.errors import HypermnesiaError
 from hypermnesia.experiments.figures import Drawn
 from hypermnesia.experiments.figures.accuracy_matrix import accuracy_matrix
 from hypermnesia.experiments.figures.accuracy_over_time import accuracy_over_time
 from hypermnesia.experiments.figures.bars import Bar
 from hypermnesia.experiments.figures.cost import cost
 from hypermnesia.experiments.figures.forgetting import forgetting
+from hypermnesia.experiments.figures.of_run import figures_of
 from hypermnesia.experiments.figures.side_by_side import side_by_side
 from hypermnesia.experiments.report.collect import CollectedRun
 from hypermnesia.experiments.scenarios import evaluated
@@ -44,6 +46,15 @@ def drawn_of(run: CollectedRun) -> Iterator[Drawn]:
         drawn = accuracy_over_time(scenario, matrix, len(run.results))
         if drawn is not None:
             yield drawn
+    yield from _of_first_seed(run)
+
+
+def _of_first_seed(run: CollectedRun) -> list[Drawn]:
+    """What its weights and samples show; nothing where they are missing or damaged."""
+    try:
+        return figures_of(run.folder, next(iter(run.results)))
+    except HypermnesiaError:
+        return []
 
 
 def _scenarios(runs: Sequence[CollectedRun]) -> list[ScenarioName]:

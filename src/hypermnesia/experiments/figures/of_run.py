@@ -1,0 +1,158 @@
+"""All figures that a seed of a run has data for, and why others are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hypermnesia.errors import ConfigError, HypermnesiaError, RunError
+from hypermnesia.experiments.figures import Drawn
+from hypermnesia.experiments.figures.confusion import task_confusion
+from hypermnesia.experiments.figures.embedding_transfer import embedding_transfer
+from hypermnesia.experiments.figures.embeddings import Points, embedding_map
+from hypermnesia.experiments.figures.memory_samples import memory_samples
+from hypermnesia.experiments.finished import FinishedSeed, finished_seed
+from hypermnesia.experiments.transfer import transfer_matrix
+from hypermnesia.hypernet.memory import WeightMemory
+from hypermnesia.methods import Method
+from hypermnesia.methods.hnet import HypernetMethod
+from hypermnesia.methods.sampler import Generative
+from hypermnesia.methods.vae_memory import VaeMemory
+from hypermnesia.training.samples import read_samples, samples_file, spread
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A kind of figure that a run has no data for.
+
+    Attributes:
+        kind: what it would show.
+        reason: one line.
+    """
+
+    kind: str
+    reason: str
+
+
+def figures_of(path: Path, seed: int | None = None, data_dir: Path | None = None) -> list[Drawn]:
+    """The figures of one seed of a finished run, of the kinds that it has data for.
+
+    Task confusion, embedding transfer matrix, maps of the task embeddings, and images of the
+    generative memory after each task. The transfer matrix is computed anew, which takes the time
+    of evaluating every task with every embedding (of 10 tasks at most).
+
+    Args:
+        path: the run folder.
+        seed: which; None for the first one that is finished.
+        data_dir: folder of data files, where it has moved; only the transfer matrix needs them.
+
+    Raises:
+        RunError: there is no such run, or the seed is not finished.
+    """
+    drawn, _ = figures_and_missing(finished_seed(path, seed, data_dir))
+    return drawn
+
+
+def figures_and_missing(of: FinishedSeed) -> tuple[list[Drawn], list[Missing]]:
+    """The figures, and the kinds that there are none of."""
+    drawn: list[Drawn] = []
+    missing: list[Missing] = []
+    for kind, draw in _KINDS.items():
+        try:
+            drawn += draw(of)
+        except HypermnesiaError as error:
+            missing.append(Missing(kind, str(error)))
+    return drawn, missing
+
+
+def _confusions(of: FinishedSeed) -> list[Drawn]:
+    confusion = of.result.confusion
+    if not confusion:
+        raise _without("task confusion is of methods that infer the task", of)
+    # Scenarios in which the same tasks were inferred share a figure.
+    alike: dict[bytes, list[str]] = {}
+    for name, counts in confusion.items():
+        alike.setdefault(counts.tobytes(), []).append(name)
+    samples = of.config.data.evaluate_on
+    return [
+        task_confusion(np.frombuffer(counts, np.int64).reshape(-1, of.tasks), names, samples)
+        for counts, names in alike.items()
+    ]
+
+
+def _transfer(of: FinishedSeed) -> list[Drawn]:
+    _check_several_tasks(of)
+    method = of.method
+    if not isinstance(method, HypernetMethod):
+        raise _without("embeddings are transferred by a hypernetwork that makes classifiers", of)
+    parts, chosen = of.parts(), spread(of.tasks)
+    matrix = transfer_matrix(method, [parts[task] for task in chosen])
+    chance = np.mean([100 / method.scenario.heads[task] for task in chosen])
+    return [embedding_transfer(matrix, chosen, float(chance), of.config.data.evaluate_on)]
+
+
+def _embeddings(of: FinishedSeed) -> list[Drawn]:
+    _check_several_tasks(of)
+    memories = _weight_memories(of.method)
+    if not memories:
+        raise _without("task embeddings are those of hypernetworks", of)
+    return [embedding_map(_points(memory, of), kind) for kind, memory in memories.items()]
+
+
+def _points(memory: WeightMemory, of: FinishedSeed) -> Points:
+    """(T, E) embeddings."""
+    embeddings = torch.stack(list(memory.embeddings)).detach().double()
+    if not embeddings.isfinite().all():
+        raise RunError(f"{of.folder.weights} must hold finite embeddings")
+    points: Points = embeddings.numpy()
+    return points
+
+
+def _weight_memories(method: Method) -> dict[str, WeightMemory]:
+    """The hypernetworks of a method, by what they make."""
+    memories: dict[str, WeightMemory] = {}
+    if isinstance(method, HypernetMethod):
+        memories["classifiers"] = method.memory
+    if isinstance(method, Generative) and isinstance(method.sampler, VaeMemory):
+        memories["autoencoders"] = method.sampler.memory
+    return memories
+
+
+def _memory_samples(of: FinishedSeed) -> list[Drawn]:
+    chosen = spread(of.tasks)
+    files = {row: samples_file(of.folder.samples, row) for row in chosen}
+    there = {row: file for row, file in files.items() if file.is_file()}
+    if not there:
+        raise _without("samples are stored by methods with a generative memory of images", of)
+    samples = {
+        row: read_samples(file, [task for task in chosen if task <= row])
+        for row, file in there.items()
+    }
+    if len({(x.shape, None in each) for each in samples.values() for x in each.values()}) != 1:
+        raise RunError(
+            f"the files in {of.folder.samples} must be of one training",
+            got="images of several kinds",
+            cure="train the seed anew with --overwrite",
+        )
+    return [memory_samples(samples)]
+
+
+_KINDS: dict[str, Callable[[FinishedSeed], list[Drawn]]] = {
+    "task confusion": _confusions,
+    "embedding transfer": _transfer,
+    "task embeddings": _embeddings,
+    "samples of the generative memory": _memory_samples,
+}
+
+
+def _check_several_tasks(of: FinishedSeed) -> None:
+    if of.tasks < 2:
+        raise ConfigError("embeddings are compared between tasks", got="one task")
+
+
+def _without(rule: str, of: FinishedSeed) -> ConfigError:
+    return ConfigError(rule, got=of.config.method)

@@ -1,0 +1,126 @@
+"""What a generative memory remembers after each task: images, a file after each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from hypermnesia.data.permuted import Permutation
+from hypermnesia.data.types import Task
+from hypermnesia.durable import make_folder, read_bounded, told_as_run_error, write_bytes
+from hypermnesia.errors import RunError
+from hypermnesia.methods import Method
+from hypermnesia.methods.sampler import Generative, Samples
+from hypermnesia.seeding import Generators
+from hypermnesia.training.evaluate import Rows
+from hypermnesia.training.observer import Observer
+from hypermnesia.training.phases import Phase
+
+_EACH = 8  # images of a task
+_MOST_TASKS = 10
+_MIXED = "mixed"
+_LIMIT = 256 * 2**20  # bytes of a file
+
+
+def spread(tasks: int, most: int = _MOST_TASKS) -> tuple[int, ...]:
+    """Tasks that stand for all: every one, or `most` evenly spread from the first to the last."""
+    if tasks <= most:
+        return tuple(range(tasks))
+    return tuple(round(i * (tasks - 1) / (most - 1)) for i in range(most))
+
+
+class SampleLog(Observer):
+    """Writes images of every task that a generative memory knows, after each task.
+
+    Of a long sequence only the tasks of `spread` are kept, and only after these. The random draws
+    are the same after every task, so that images differ only by what became of the memory, and
+    are none of the training's: a run is the same with and without this log, and a resumed one
+    writes the same files again. The permutation of a task is undone.
+
+    A method without a generative memory, or of samples that are no images, writes nothing.
+
+    Args:
+        folder: where to; a file is called `after_task_<number, from 1>.safetensors`.
+        method: the one in training.
+        seed: of the run.
+    """
+
+    def __init__(self, folder: Path, method: Method, seed: int) -> None:
+        self.folder, self.method, self.seed = folder, method, seed
+        self._tasks: Sequence[Task] = ()
+
+    def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:  # noqa: ARG002
+        """Learn which tasks there will be."""
+        self._tasks = tasks
+
+    def on_task_end(self, phase: Phase, rows: Rows) -> None:  # noqa: ARG002
+        """Ask for samples of the tasks so far, and keep them."""
+        chosen = spread(len(self._tasks))
+        if not isinstance(self.method, Generative) or phase.row not in chosen:
+            return
+        known = [task for task in chosen if task <= phase.row]
+        samples = self.method.sampler.samples(known, _EACH, Generators(self.seed))
+        if all(_are_images(x) for x in samples.values()):
+            self._write(samples_file(self.folder, phase.row), samples)
+
+    def _write(self, path: Path, samples: Samples) -> None:
+        with told_as_run_error(self.folder, "the folder of samples must be writable"):
+            make_folder(self.folder)
+        named = {_key(task): _pixels(self._unpermuted(task, x)) for task, x in samples.items()}
+        write_bytes(path, safetensors.torch.save(named))
+
+    def _unpermuted(self, task: int | None, x: Tensor) -> Tensor:
+        transform = None if task is None else self._tasks[task].train.transform
+        return transform.inverse(x) if isinstance(transform, Permutation) else x
+
+
+def samples_file(folder: Path, row: int) -> Path:
+    """The file of the samples after the task `row`, counted from 0."""
+    return folder / f"after_task_{row + 1}.safetensors"
+
+
+def read_samples(path: Path, tasks: Sequence[int]) -> Samples:
+    """What `SampleLog` wrote: (n, channels, height, width) uint8 images of `tasks`, or mixed ones.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    told = told_as_run_error(
+        path, "the samples must be readable", "train the seed anew with --overwrite"
+    )
+    try:
+        with told:
+            stored = safetensors.torch.load(read_bounded(path, _LIMIT))
+        keys: list[int | None] = [None] if _MIXED in stored else list(tasks)
+        samples: Samples = {task: stored[_key(task)] for task in keys}
+    except (ValueError, KeyError, SafetensorError) as error:
+        raise _damaged(path, str(error)) from None
+    for x in samples.values():
+        if x.dtype != torch.uint8 or not _are_images(x) or len(x) != _EACH:
+            raise _damaged(path, f"no {_EACH} images but {tuple(x.shape)} of {x.dtype}")
+    if len({x.shape for x in samples.values()}) != 1:
+        raise _damaged(path, "images of several sizes")
+    return samples
+
+
+def _key(task: int | None) -> str:
+    return _MIXED if task is None else f"task_{task + 1}"
+
+
+def _are_images(x: Tensor) -> bool:
+    return x.dim() == 4 and x.shape[1] in (1, 3) and x.numel() > 0
+
+
+def _pixels(x: Tensor) -> Tensor:
+    return x.clamp(0.0, 1.0).mul(255.0).round().to("cpu", torch.uint8).contiguous()
+
+
+def _damaged(path: Path, got: str) -> RunError:
+    return RunError(
+        f"{path} must hold samples", got=got, cure="train the seed anew with --overwrite"
+    )
