@@ -52,7 +52,7 @@ def drawn_of(run: CollectedRun) -> Iterator[Drawn]:
 def _of_first_seed(run: CollectedRun) -> list[Drawn]:
     """What its weights and samples show; nothing where they are missing or damaged."""
     try:
-        return figures_of(run.folder, next(iter(run.results)))
+        return figures_of(run.folder.path, next(iter(run.results)))
     except HypermnesiaError:
         return []
 
