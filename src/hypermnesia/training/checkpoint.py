@@ -6,11 +6,15 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor
 
 from hypermnesia.durable import make_folder, told_as_run_error, write_folder
 from hypermnesia.errors import RunError
 from hypermnesia.methods.base import State
 from hypermnesia.training import manifest
+from hypermnesia.training.pack import Json, pack, unpack
 
 _NAME = re.compile(r"step-(\d{12})")
 _CURE = "make room or give access to the folder, then resume; earlier ones are intact"
@@ -29,6 +33,35 @@ class Checkpoint:
     step: int
     state: State
     skipped: tuple[str, ...]
+
+
+class Store(Protocol):
+    """Where checkpoints go."""
+
+    def save(self, step: int, state: State) -> None:
+        """Keep `state` as it is now; what is there of later steps may go."""
+
+    def load_newest(self) -> Checkpoint | None:
+        """The newest that is good; None if there are none at all."""
+
+
+class MemoryStore:
+    """The newest checkpoint alone, in the memory of the host: gone with the process."""
+
+    def __init__(self) -> None:
+        self._newest: tuple[int, tuple[Json, dict[str, Tensor]]] | None = None
+
+    def save(self, step: int, state: State) -> None:
+        """Keep a copy of `state`."""
+        self._newest = step, pack(state)
+
+    def load_newest(self) -> Checkpoint | None:
+        """A copy of what was saved."""
+        if self._newest is None:
+            return None
+        step, (tree, tensors) = self._newest
+        copies = {name: tensor.clone() for name, tensor in tensors.items()}
+        return Checkpoint(step, unpack(tree, copies), ())
 
 
 class CheckpointStore:
