@@ -40,9 +40,27 @@ class RunSummary:
     scenarios: dict[ScenarioName, dict[str, Any]]
     matrices: dict[ScenarioName, Matrix]
 
+    def stored(self) -> dict[str, Any]:
+        """What `summary.json` holds."""
+        on = {"evaluated_on": self.config.data.evaluate_on}
+        return {**on, "scenarios": self.scenarios, **self.figures}
+
 
 def summarize(folder: RunFolder, config: ExperimentConfig, seeds: Sequence[int]) -> RunSummary:
     """The figures over `seeds`, all finished; also written to the run folder.
+
+    Raises:
+        RunError: a seed's result is damaged or of another run.
+    """
+    summary = summary_of(folder, config, seeds)
+    for name, matrix in summary.matrices.items():
+        write_text(folder.matrix(name), matrix_csv(matrix))
+    write_json(folder.summary, summary.stored())
+    return summary
+
+
+def summary_of(folder: RunFolder, config: ExperimentConfig, seeds: Sequence[int]) -> RunSummary:
+    """The figures over `seeds`, all finished.
 
     Raises:
         RunError: a seed's result is damaged or of another run.
@@ -57,10 +75,6 @@ def summarize(folder: RunFolder, config: ExperimentConfig, seeds: Sequence[int])
         in_it = {seed: scenario_figures(result, name) for seed, result in results.items()}
         scenarios[name] = _each_over_seeds(in_it)
         matrices[name] = np.mean([result.accuracy[name] for result in results.values()], axis=0)
-    for name, matrix in matrices.items():
-        write_text(folder.matrix(name), matrix_csv(matrix))
-    stored = {"evaluated_on": config.data.evaluate_on, "scenarios": scenarios, **over}
-    write_json(folder.summary, stored)
     return RunSummary(config, folder, over, scenarios, matrices)
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors.torch
 import torch
 
 from hypermnesia.data.benchmarks import make_tasks
-from hypermnesia.durable import make_folder, told_as_run_error, write_bytes, write_json, write_text
+from hypermnesia.durable import make_folder, told_as_run_error, write_json, write_text
 from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.build import (
     benchmark_settings,
@@ -28,13 +26,12 @@ from hypermnesia.experiments.rehearse import rehearse
 from hypermnesia.experiments.results import RunSummary, matrix_csv, summarize
 from hypermnesia.experiments.run_folder import RunFolder, SeedFolder, opened
 from hypermnesia.experiments.seed_result import write_result
-from hypermnesia.methods import Method
+from hypermnesia.experiments.weights import write_weights
 from hypermnesia.seeding import Generators
 from hypermnesia.training.checkpoint import CheckpointStore
 from hypermnesia.training.loop import train
 from hypermnesia.training.metrics_log import MetricsLog
 from hypermnesia.training.observer import Observer, ObserverGroup
-from hypermnesia.training.pack import pack
 
 _LONGEST_NAME = 240  # bytes: nearly every file system takes 255, some are for an ending
 
@@ -149,15 +146,10 @@ def _run_seed(folder: SeedFolder, config: ExperimentConfig, seed: int, observer:
         device=device,
         checkpoints=CheckpointStore(folder.checkpoints, owner(config, seed)),
     )
-    _write_weights(folder.weights, method)
+    write_weights(folder.weights, method.state_dict())
     for scenario, matrix in result.accuracy.items():
         write_text(folder.matrix(scenario), matrix_csv(matrix))
     write_result(folder, config, seed, result)
-
-
-def _write_weights(path: Path, method: Method) -> None:
-    tree, tensors = pack(method.state_dict())
-    write_bytes(path, safetensors.torch.save(tensors, metadata={"state": json.dumps(tree)}))
 
 
 def _check_name(configs: Sequence[ExperimentConfig], place: Place) -> None:
