@@ -52,6 +52,7 @@ def build(name: str, scenario: str = "task", **changes: object) -> Method:
     """A small method of any kind."""
     entry = METHODS[name]
     settings: dict[str, object] = {
+        "network": small_net(),
         "hypernet": HypernetSettings((8,), 4, 4, chunk=40),
         "regularizer": RegularizerSettings(beta=0.1),
         "penalty": PenaltySettings(),
@@ -77,7 +78,7 @@ def build(name: str, scenario: str = "task", **changes: object) -> Method:
     assert changes.keys() <= settings.keys(), changes.keys() - settings.keys()
     settings |= changes
     taken = {key: settings[key] for key in entry.settings}
-    return entry.build(small_net(), scenario, **Autoencoders.gathered(taken))
+    return entry.build(settings["network"], scenario, **Autoencoders.gathered(taken))
 
 
 class Confident(Separate):

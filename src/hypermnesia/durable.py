@@ -101,12 +101,23 @@ def read_bounded(path: Path, limit: int) -> bytes:
         OSError: it cannot be read.
         ValueError: it is larger, a link, or no file (a pipe would block).
     """
+    size = check_regular(path)
+    if size > limit:
+        raise ValueError(f"{path.name} has {size} bytes where {limit} are allowed")
+    return path.read_bytes()
+
+
+def check_regular(path: Path) -> int:
+    """The size in bytes of a regular file.
+
+    Raises:
+        OSError: it cannot be found.
+        ValueError: it is a link, or no file (a pipe would block).
+    """
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError(f"{path.name} is not a regular file")
-    if status.st_size > limit:
-        raise ValueError(f"{path.name} has {status.st_size} bytes where {limit} are allowed")
-    return path.read_bytes()
+    return status.st_size
 
 
 def read_text(path: Path, limit: int = _TEXT_LIMIT) -> str:

@@ -30,12 +30,16 @@ class OptimizerSettings:
         options: further keyword arguments of the torch class (betas, momentum, weight_decay).
         schedule: share of the task's iterations done -> factor of `lr` from there on, until the
             next; a published schedule in epochs fits any length of task this way.
+        clip: largest norm of the task's own gradient, before anything else looks at it; None for
+            no bound. What protects earlier tasks is added afterwards and is not held back: a
+            steep task must not buy a step at their expense.
     """
 
     name: str = "adam"
     lr: float = 1e-3
     options: Mapping[str, Any] = field(default_factory=dict)
     schedule: Mapping[float, float] = field(default_factory=dict)
+    clip: float | None = None
 
     def build(self, parameters: Iterable[Tensor]) -> Optimizer:
         """A fresh optimiser over `parameters`; the fused implementation where there is one."""
@@ -52,3 +56,35 @@ class OptimizerSettings:
                 factor = value
         for group in optimizer.param_groups:
             group["lr"] = self.lr * factor
+
+    def clipped(self, gradients: list[Tensor]) -> list[Tensor]:
+        """`gradients`, together scaled down to a norm of `clip` if theirs is larger.
+
+        A norm that is no finite number makes all of them NaN: clipping hides no such gradient.
+        """
+        if self.clip is None or not gradients:
+            return gradients
+        norm = gradient_norm(gradients)
+        factor = (self.clip / norm).clamp(max=1.0)
+        return [*torch._foreach_mul(gradients, factor.where(norm.isfinite(), torch.nan))]
+
+    def clip_gradients(self, optimizer: Optimizer) -> None:
+        """Replace the gradients that the optimiser would step by with `clipped` ones."""
+        if self.clip is None:
+            return
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        stepped = [p for p in parameters if p.grad is not None]
+        for parameter, gradient in zip(
+            stepped, self.clipped([p.grad for p in stepped]), strict=True
+        ):
+            parameter.grad = gradient
+
+
+def gradient_norm(gradients: Iterable[Tensor | None]) -> Tensor:
+    """The Euclidean norm of all `gradients` together, a scalar that no one has waited for.
+
+    Of float32 it is infinite from 1.8e19 on, where Adam's squares are too.
+    """
+    norms = torch._foreach_norm([g for g in gradients if g is not None])
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(norms))
+    return norm

@@ -34,6 +34,14 @@ def test_lines(capsys):
     assert len(lines) == 2 + 6 + 1
 
 
+def test_a_run_that_goes_back_keeps_its_bar():
+    bar = Progress(console=Console(file=io.StringIO()))
+    observer = BarProgress(bar, "hnet seed 0")
+    for _ in range(2):
+        observer.on_start([TASK, TASK], 20)
+    assert len(bar.tasks) == 1
+
+
 def test_metrics_are_read_seldom(capsys):
     class Unreadable:
         def __float__(self):

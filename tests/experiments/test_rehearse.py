@@ -30,11 +30,25 @@ def test_one_task_of_every_head_width_is_tried(monkeypatch):
     assert widths == [2, 2, 5]
 
 
+def test_it_is_tried_on_batches_no_larger_than_those_to_come(monkeypatch):
+    sizes = []
+    update = Finetune.update
+
+    def spy(self, batch):
+        sizes.append(len(batch))
+        return update(self, batch)
+
+    monkeypatch.setattr(Finetune, "update", spy)
+    rehearse(small())
+    rehearse(small("train.batch_size=1"))
+    assert sizes == [2, 1]
+
+
 @pytest.mark.parametrize("name", ["update", "predict"])
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (RuntimeError("shapes differ\nat length"), "two samples; got shapes differ; change"),
+        (RuntimeError("shapes differ\nat length"), "batch of 2; got shapes differ; change"),
         (RuntimeError("out of memory"), "fit into memory"),
         (MemoryError(), "fit into memory; got MemoryError"),
         (ConfigError("its own words"), "^its own words$"),

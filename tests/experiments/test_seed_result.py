@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from small_config import small
 
+from hypermnesia.checksums import note, sealed, unsealed
 from hypermnesia.errors import RunError
 from hypermnesia.experiments.results import summarize
 from hypermnesia.experiments.run_folder import opened
@@ -11,6 +12,14 @@ from hypermnesia.experiments.seed_result import read_result, write_result
 from hypermnesia.training.progress import TrainResult
 
 GONE = object()
+
+
+def rewrite(path, fields):
+    """As a forger would: with a checksum that is right."""
+    try:
+        path.write_text(json.dumps(sealed(fields)))
+    except ValueError:  # what JSON has no word for
+        path.write_text(json.dumps(fields | {"format": 1}))
 
 
 @pytest.mark.parametrize(
@@ -51,13 +60,57 @@ def test_a_result_is_checked_when_it_is_read(tmp_path, fields, expected):
     with opened(tmp_path, config, overwrite=False) as folder:
         seed = folder.seed(0)
         seed.path.mkdir()
+        for path in seed.outcomes(["task"]):
+            path.write_text(path.name)
         counts = np.array([[9, 1], [4, 6]])
         by_name = {"task": matrix}, {"task": matrix}, {"task": counts}
         write_result(seed, config, 0, TrainResult(*by_name, 1.0, (0.1, 0.1), 100.0, 0.5))
         read = read_result(seed, config, 0)
         np.testing.assert_equal((read.accuracy, read.inference, read.confusion), by_name)
-        changed = json.loads(seed.result.read_text()) | fields
-        seed.result.write_text(json.dumps({k: v for k, v in changed.items() if v is not GONE}))
+        changed = unsealed(json.loads(seed.result.read_text())) | fields
+        rewrite(seed.result, {k: v for k, v in changed.items() if v is not GONE})
         with pytest.raises(RunError, match=r"result\.json.*delete it and resume") as caught:
             summarize(folder, config, [0])
     assert expected in str(caught.value)
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """The folder of a seed with a result, and the configuration."""
+    matrix = np.array([[90.0, np.nan], [80.0, 70.0]])
+    with opened(tmp_path, small(), overwrite=False) as folder:
+        seed = folder.seed(0)
+        seed.path.mkdir()
+        for path in seed.outcomes(["task"]):
+            path.write_text(path.name)
+        write_result(seed, small(), 0, TrainResult({"task": matrix}, {}, {}, 1.0, (0.1,), 1.0, 0.5))
+        return seed
+
+
+def test_the_files_of_a_training_are_noted(stored):
+    noted = json.loads(stored.result.read_text())["files"]
+    assert noted == {path.name: note(path) for path in stored.outcomes(["task"])}
+    assert noted["weights.safetensors"]["bytes"] == len("weights.safetensors")
+
+
+def test_a_result_from_before_there_were_checksums_is_read(stored):
+    fields = unsealed(json.loads(stored.result.read_text()))
+    old = {k: v for k, v in fields.items() if k not in ("format", "files")}
+    stored.result.write_text(json.dumps(old))
+    assert read_result(stored, small(), 0).accuracy["task"][1, 0] == 80.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"seconds": 2.0}, "its checksum is wrong; delete it and resume"),
+        ({"format": 3}, "got format 3, of a later version; read it with the version"),
+        ({"format": "1"}, "its checksum is wrong"),
+        ({"format": None}, "its checksum is wrong"),
+        ({"sha256": None}, "its checksum is wrong"),
+    ],
+)
+def test_a_result_that_was_changed_or_is_of_a_later_version_is_refused(stored, changes, expected):
+    stored.result.write_text(json.dumps(json.loads(stored.result.read_text()) | changes))
+    with pytest.raises(RunError, match=expected):
+        read_result(stored, small(), 0)

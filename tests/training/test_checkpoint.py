@@ -174,10 +174,8 @@ def nested(depth: int) -> Any:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"format": 0},
-        {"format": 1},
-        {"format": 3},
         {"format": None},
+        {"format": "2"},
         {"step": "2"},
         {"tensors": None},
         {"tensors": {}},
@@ -196,6 +194,20 @@ def test_a_manifest_that_lies_falls_back(
 ) -> None:
     rewrite(store, **changes)
     assert newest(store) == 1
+
+
+@pytest.mark.parametrize(("version", "age"), [(0, "an earlier"), (1, "an earlier"), (3, "a later")])
+def test_one_of_another_version_is_refused_and_left_alone(
+    store: CheckpointStore, version: int, age: str
+) -> None:
+    before = names(store)
+    rewrite(store, format=version)
+    with pytest.raises(
+        RunError, match=rf"format {version}, of {age} version, where 2 is read"
+    ) as e:
+        store.load_newest()
+    assert "resume with the version of Hypermnesia that wrote it" in str(e.value)
+    assert names(store) == before
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import torch
 from tiny_run import CPU, Linear, Run, make_tasks
 from torch import Tensor
 
-from hypermnesia.data.types import Batch, Task, place
-from hypermnesia.errors import ConfigError, RunError
+from hypermnesia.data.types import Task, place
+from hypermnesia.errors import ConfigError
 from hypermnesia.methods.base import Method, TaskSpec
 from hypermnesia.seeding import Generators
 from hypermnesia.training import Observer, Phase, Rows, TrainSettings, train
@@ -184,27 +184,6 @@ def test_an_unknown_augmentation_is_refused_before_training(tmp_path: Path) -> N
     with pytest.raises(ConfigError, match="did you mean 'flip-crop'"):
         run.go()
     assert not run.method.specs
-
-
-class Diverging(Linear):
-    """Its loss is no number from the third update on."""
-
-    def update(self, batch: Batch) -> dict[str, Tensor]:
-        metrics = super().update(batch)
-        self.updates = getattr(self, "updates", 0) + 1
-        return metrics | ({"loss": torch.tensor(float("nan"))} if self.updates >= 3 else {})
-
-
-@pytest.mark.parametrize(("every", "at", "kept"), [(0.0, 3, 2), (1e9, 5, None)])
-def test_a_run_that_diverges_ends_and_keeps_its_last_good_checkpoint(
-    tmp_path: Path, every: float, at: int, kept: int | None
-) -> None:
-    run = Run(tmp_path, checkpoint_seconds=every)
-    run.method = Diverging(run.generators)
-    with pytest.raises(RunError, match=rf"got nan at iteration {at} of t0; .* smaller step"):
-        run.go()
-    found = run.store.load_newest()
-    assert (None if found is None else found.step) == kept
 
 
 def test_placing_keeps_shared_storage_shared() -> None:

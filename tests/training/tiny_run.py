@@ -176,14 +176,21 @@ class Run:
         self.tasks = make_tasks() if tasks is None else tasks
         self.settings = TrainSettings(**{"batch_size": 4, "iterations": 5} | settings)
 
-    def go(self, crash_at: int | None = None, crash: Callable[[], None] = crash) -> TrainResult:
+    def go(
+        self,
+        crash_at: int | None = None,
+        crash: Callable[[], None] = crash,
+        observer: Observer | None = None,
+    ) -> TrainResult:
         log = MetricsLog(self.folder / "metrics.jsonl", every=1)
         return train(
             self.method,
             self.tasks,
             settings=self.settings,
             generators=self.generators,
-            observer=ObserverGroup(log, Skipped(self.skipped), CrashAt(crash_at, crash)),
+            observer=ObserverGroup(
+                log, Skipped(self.skipped), CrashAt(crash_at, crash), observer or Observer()
+            ),
             device=CPU,
             checkpoints=self.store,
         )

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from hypermnesia import __version__
+from hypermnesia.cli.check import check_command
 from hypermnesia.cli.compare import compare_command
 from hypermnesia.cli.explain import explain_command
 from hypermnesia.cli.figures import figures_command
@@ -38,6 +39,7 @@ app.command("reproduce")(reproduce_command)
 app.command("report")(report_command)
 app.command("tune")(tune_command)
 app.command("figures")(figures_command)
+app.command("check")(check_command)
 app.command("explain")(explain_command)
 app.command("list")(list_command)
 

@@ -115,9 +115,10 @@ class BarProgress(_Reader):
         self._id: TaskID | None = None
 
     def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:
-        """Add the bar."""
+        """Add the bar; a run that goes back starts again, with the same one."""
         super().on_start(tasks, total_iterations)
-        self._id = self.bar.add_task(self.title, total=total_iterations, status="")
+        if self._id is None:
+            self._id = self.bar.add_task(self.title, total=total_iterations, status="")
 
     def report(self, status: str) -> None:
         """Move the bar."""

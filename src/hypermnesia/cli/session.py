@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from hypermnesia.experiments.jobs import cores
 from hypermnesia.experiments.results import RunSummary
 from hypermnesia.experiments.run import Watch, check_file_name
 from hypermnesia.experiments.run_folder import RunFolder
+from hypermnesia.training.observer import ObserverGroup, StopTraining
 from hypermnesia.training.resources import keep_freed_memory
+from hypermnesia.training.termination import Terminated, Termination, terminable
 
 
 def train_and_show(
@@ -35,12 +38,12 @@ def watched(
 ) -> Sequence[RunSummary]:
     """Do the `work` and show its progress; where it is interrupted, say how to go on."""
     keep_freed_memory()
+    termination = Termination()
     try:
-        with watching() as watch:
-            return work(watch)
-    except KeyboardInterrupt:
-        typer.echo(how_to_go_on(), err=True)
-        raise typer.Exit(130) from None
+        with terminable(termination.ask), watching() as watch:
+            return work(lambda config, seed: ObserverGroup(watch(config, seed), termination))
+    except (KeyboardInterrupt, StopTraining) as stopped:
+        raise _exit(stopped, how_to_go_on()) from None
 
 
 def compare_and_show(
@@ -64,16 +67,23 @@ def compare_and_show(
     """
     check_file_name(name)
     try:
-        failed = carry_out(cells, out, jobs or cores(), _say) if train else {}
-    except KeyboardInterrupt:
-        typer.echo("interrupted; the same command goes on from here", err=True)
-        raise typer.Exit(130) from None
+        with terminable():
+            failed = carry_out(cells, out, jobs or cores(), _say) if train else {}
+    except KeyboardInterrupt as stopped:
+        raise _exit(stopped, "interrupted; the same command goes on from here") from None
     report = make(filled(cells, out))
     show_report(report, write_report(report, out, name))
     for job, reason in failed.items():
         typer.echo(f"failed: {job}: {reason}", err=True)
     if failed:
         raise typer.Exit(1)
+
+
+def _exit(stopped: BaseException, how_to_go_on: str) -> typer.Exit:
+    """The end that Ctrl-C, or a request to terminate, asked for; the code is the shell's for it."""
+    typer.echo(how_to_go_on, err=True)
+    number = signal.SIGTERM if isinstance(stopped, Terminated | StopTraining) else signal.SIGINT
+    return typer.Exit(128 + number)
 
 
 def _say(line: str) -> None:

@@ -107,7 +107,7 @@ def optimizer_settings(config: OptimizerConfig) -> OptimizerSettings:
     for name in options:
         if name not in known:
             raise unknown_name(f"option of {config.name}", name, known)
-    return OptimizerSettings(config.name, config.lr, options, config.schedule)
+    return OptimizerSettings(config.name, config.lr, options, config.schedule, config.clip)
 
 
 def _same_fields(settings: Callable[..., Any]) -> Callable[[BaseModel], Any]:

@@ -180,6 +180,7 @@ class OptimizerConfig(Section):
 
     Attributes:
         schedule: share of a task done -> factor of `lr` from there on.
+        clip: largest norm of the task's own gradient; None for no bound.
     """
 
     name: Name = OptimizerSettings.name
@@ -189,3 +190,4 @@ class OptimizerConfig(Section):
     momentum: Fraction | None = None
     weight_decay: NonNegative | None = None
     schedule: dict[Fraction, NonNegative] = Field(default_factory=dict)
+    clip: Positive | None = OptimizerSettings.clip

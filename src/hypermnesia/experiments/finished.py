@@ -15,8 +15,8 @@ from hypermnesia.errors import RunError
 from hypermnesia.experiments.build import benchmark_settings, build_method, train_settings
 from hypermnesia.experiments.config import ExperimentConfig
 from hypermnesia.experiments.run_folder import RunFolder, SeedFolder
-from hypermnesia.experiments.seed_result import read_result
-from hypermnesia.experiments.weights import read_state
+from hypermnesia.experiments.seed_result import read_fields, read_result
+from hypermnesia.experiments.weights import read_weights
 from hypermnesia.methods import Method
 from hypermnesia.seeding import Generators
 from hypermnesia.training.phases import evaluation_part
@@ -56,7 +56,8 @@ class FinishedSeed:
         Raises:
             RunError: the weights are missing, damaged or of another run.
         """
-        state = read_state(self.folder.weights)
+        noted = read_fields(self.folder)["files"].get(self.folder.weights.name)
+        state = read_weights(self.folder.weights, noted)
         method = build_method(self.config, [_blank(self.config)], Generators(self.seed), _CPU)
         try:
             method.load_state_dict(state)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any
 
+from hypermnesia.checksums import canonical, sha256
 from hypermnesia.experiments.config import ExperimentConfig
 from hypermnesia.methods import METHODS, settings_of
 
@@ -31,9 +30,8 @@ def owner(config: ExperimentConfig, seed: int) -> str:
 
 
 def checksum(fields: dict[str, Any]) -> str:
-    """sha256 of plain fields, whatever their order; raises `TypeError` for others."""
-    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    """sha256 of plain fields, whatever their order; others are a `TypeError` or `ValueError`."""
+    return sha256(canonical(fields))
 
 
 def first_difference(ours: ExperimentConfig, theirs: ExperimentConfig) -> str | None:

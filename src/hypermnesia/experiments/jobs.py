@@ -7,16 +7,15 @@ process with one thread on each core. A process that fails does not stop the oth
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+
+from hypermnesia.training.termination import terminable
 
 Say = Callable[[str], None]
 _GRACE_SECONDS = 10.0
@@ -60,7 +59,7 @@ def run_jobs(jobs: Sequence[Job], workers: int, say: Say) -> dict[Job, str]:
     """
     failures: dict[Job, str] = {}
     children = _Children(say)
-    with _terminated_is_interrupted(), ThreadPoolExecutor(max(1, workers)) as pool:
+    with terminable(), ThreadPoolExecutor(max(1, workers)) as pool:
         futures = {pool.submit(children.do, job): job for job in jobs}
         try:
             for done, future in enumerate(as_completed(futures), start=1):
@@ -122,20 +121,3 @@ class _Children:
                 process.wait(_GRACE_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
-
-
-@contextmanager
-def _terminated_is_interrupted() -> Iterator[None]:
-    """Treat a request to terminate this process as Ctrl-C, so that it ends its children first."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():  # who may not set handlers
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

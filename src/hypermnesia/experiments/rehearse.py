@@ -22,28 +22,30 @@ from hypermnesia.training.phases import make_phases
 
 
 def rehearse(config: ExperimentConfig) -> None:
-    """Read the data, build everything and try it on two samples of a task of each width.
+    """Read the data, build everything and try it on a small batch of a task of each width.
 
     Raises:
         HypermnesiaError: data that are missing or damaged, settings that do not fit together.
     """
     seed, device = config.seeds[0], device_of(config.machine)
     tasks = make_tasks(config.benchmark, benchmark_settings(config), seed)
-    make_phases(tasks, train_settings(config), "task")
+    settings = train_settings(config)
+    make_phases(tasks, settings, "task")
+    samples = min(2, settings.batch_size, *(len(task.train) for task in tasks))
     widths = {task.outputs: task for task in reversed(tasks)}
     try:
         method = build_method(config, tasks, Generators(seed), device)
         for position, task in enumerate(sorted(widths.values(), key=lambda task: task.index)):
-            _try(method, task, position, device)
+            _try(method, task, position, samples, device)
     except HypermnesiaError:
         raise
     except (MemoryError, RuntimeError, ValueError) as error:
-        raise _as_config_error(error) from error
+        raise _as_config_error(error, samples) from error
 
 
-def _try(method: Method, task: Task, position: int, device: torch.device) -> None:
+def _try(method: Method, task: Task, position: int, samples: int, device: torch.device) -> None:
     """One update and one answer; `position` is where the task stands in the rehearsal."""
-    batch = task.train.batch(torch.arange(min(2, len(task.train))))
+    batch = task.train.batch(torch.arange(samples))
     x, y = batch.x.to(device), batch.y.to(device)
     method.begin_task(TaskSpec(task.outputs, iterations=1))
     batch = replace(batch, x=x, y=y, task=torch.full_like(y, position))
@@ -53,13 +55,13 @@ def _try(method: Method, task: Task, position: int, device: torch.device) -> Non
         method.predict(x, position if scenario == "task" else None, scenario)
 
 
-def _as_config_error(error: Exception) -> ConfigError:
+def _as_config_error(error: Exception, samples: int) -> ConfigError:
     first = str(error).strip().partition("\n")[0] or type(error).__name__
     if isinstance(error, MemoryError) or "memory" in first.lower():
         cure = "choose smaller values in target.hidden or hypernet"
         return ConfigError("the networks must fit into memory", got=first, cure=cure)
     return ConfigError(
-        "the networks must be able to learn from two samples",
+        f"the networks must be able to learn from a batch of {samples}",
         got=first,
-        cure="change the settings of target or hypernet, target.head among them",
+        cure="change the settings of target (target.head among them), hypernet or train.batch_size",
     )

@@ -41,6 +41,11 @@ class RunSummary:
     scenarios: dict[ScenarioName, dict[str, Any]]
     matrices: dict[ScenarioName, Matrix]
 
+    def stored(self) -> dict[str, Any]:
+        """What `summary.json` holds."""
+        on = {"evaluated_on": self.config.data.evaluate_on}
+        return {**on, "scenarios": self.scenarios, **self.figures}
+
 
 def summarize(folder: RunFolder, config: ExperimentConfig, seeds: Sequence[int]) -> RunSummary:
     """The figures over `seeds`, all finished; also written to the run folder.
@@ -48,14 +53,22 @@ def summarize(folder: RunFolder, config: ExperimentConfig, seeds: Sequence[int])
     Raises:
         RunError: a seed's result is damaged or of another run.
     """
-    results = {seed: read_result(folder.seed(seed), config, seed) for seed in seeds}
-    summary = summary_of(folder, config, results)
+    summary = summary_of(folder, config, results_of(folder, config, seeds))
     for name, matrix in summary.matrices.items():
         write_text(folder.matrix(name), matrix_csv(matrix))
-    evaluated_on = config.data.evaluate_on
-    stored = {"evaluated_on": evaluated_on, "scenarios": summary.scenarios, **summary.figures}
-    write_json(folder.summary, stored)
+    write_json(folder.summary, summary.stored())
     return summary
+
+
+def results_of(
+    folder: RunFolder, config: ExperimentConfig, seeds: Sequence[int]
+) -> dict[int, TrainResult]:
+    """What was measured, by seed.
+
+    Raises:
+        RunError: a seed's result is damaged or of another run.
+    """
+    return {seed: read_result(folder.seed(seed), config, seed) for seed in seeds}
 
 
 def summary_of(

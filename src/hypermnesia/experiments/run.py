@@ -148,7 +148,7 @@ def _run_seed(folder: SeedFolder, config: ExperimentConfig, seed: int, observer:
         device=device,
         checkpoints=CheckpointStore(folder.checkpoints, owner(config, seed)),
     )
-    write_weights(folder.weights, method)
+    write_weights(folder.weights, method.state_dict())
     for scenario, matrix in result.accuracy.items():
         write_text(folder.matrix(scenario), matrix_csv(matrix))
     write_result(folder, config, seed, result)

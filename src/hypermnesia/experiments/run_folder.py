@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, get_args
@@ -132,6 +132,10 @@ class SeedFolder:
     def matrix(self, scenario: ScenarioName) -> Path:
         """The file of the accuracies in a scenario."""
         return self.path / MATRIX.format(scenario)
+
+    def outcomes(self, scenarios: Iterable[ScenarioName]) -> list[Path]:
+        """Files of the training that are there when it ends, besides its result."""
+        return [self.weights, self.metrics, *map(self.matrix, scenarios)]
 
     @property
     def finished(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from hypermnesia import metrics
+from hypermnesia.checksums import note, sealed, unsealed
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.durable import read_json, write_json
 from hypermnesia.errors import RunError
@@ -19,6 +20,7 @@ from hypermnesia.experiments.scenarios import evaluated
 from hypermnesia.metrics import Counts, Matrix
 from hypermnesia.training.progress import TrainResult
 
+FORMAT = 2  # 1 had no checksums
 _NUMBERS = ("seconds", "peak_memory_mb", "compression")
 _MOST_SAMPLES = 10**12
 _LARGEST = 1e15
@@ -29,16 +31,19 @@ T = TypeVar("T")
 def write_result(
     folder: SeedFolder, config: ExperimentConfig, seed: int, result: TrainResult
 ) -> None:
-    """Store what was measured; the file says that the seed is finished."""
+    """Store what was measured, with checksums; the file says that the seed is finished."""
     fields = {
+        "format": FORMAT,
         "seed": seed,
         "owner": owner(config, seed),
         "accuracy": {name: _rows(matrix) for name, matrix in result.accuracy.items()},
         "inference": {name: _rows(matrix) for name, matrix in result.inference.items()},
         "confusion": {name: counts.tolist() for name, counts in result.confusion.items()},
         "seconds_per_iteration": list(result.seconds_per_iteration),
+        "files": {path.name: note(path) for path in folder.outcomes(result.accuracy)},
     }
-    write_json(folder.result, fields | {name: getattr(result, name) for name in _NUMBERS})
+    numbers = {name: getattr(result, name) for name in _NUMBERS}
+    write_json(folder.result, sealed(fields | numbers))
 
 
 def read_result(folder: SeedFolder, config: ExperimentConfig, seed: int) -> TrainResult:
@@ -47,7 +52,7 @@ def read_result(folder: SeedFolder, config: ExperimentConfig, seed: int) -> Trai
     Raises:
         RunError: the file is damaged, or of another seed or configuration.
     """
-    fields, tasks = read_json(folder.result), config.data.tasks
+    fields, tasks = read_fields(folder), config.data.tasks
     try:
         if (fields["seed"], fields["owner"]) != (seed, owner(config, seed)):
             raise ValueError("those of another seed or configuration")
@@ -75,6 +80,29 @@ def read_result(folder: SeedFolder, config: ExperimentConfig, seed: int) -> Trai
             got=got,
             cure="delete it and resume",
         ) from None
+
+
+def read_fields(folder: SeedFolder) -> dict[str, Any]:
+    """What the file holds, whole and of a format that is known; `files` is what it noted.
+
+    Raises:
+        RunError: it is damaged, or of a later version.
+    """
+    fields = read_json(folder.result)
+    version = fields.get("format", 1)
+    if isinstance(version, int) and version > FORMAT:
+        raise RunError(
+            f"{folder.result} must be of format {FORMAT} or earlier",
+            got=f"format {version}, of a later version",
+            cure="read it with the version of Hypermnesia that wrote it",
+        )
+    if version == 1:
+        return fields | {"files": {}}
+    try:
+        return unsealed(fields)
+    except (TypeError, ValueError) as error:
+        got, cure = str(error), "delete it and resume"
+        raise RunError(f"{folder.result} must be as it was written", got=got, cure=cure) from None
 
 
 def figures(result: TrainResult) -> dict[str, float]:

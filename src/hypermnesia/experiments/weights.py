@@ -1,47 +1,52 @@
-"""The final state of a trained method, as a file."""
+"""The final weights of a training: tensors, and the state that they make up."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import safetensors
 import safetensors.torch
-from safetensors import SafetensorError
-from torch import Tensor
+from safetensors import SafetensorError, safe_open
 
-from hypermnesia.durable import told_as_run_error, write_bytes
+from hypermnesia.checksums import compare
+from hypermnesia.durable import write_bytes
 from hypermnesia.errors import RunError
-from hypermnesia.methods import Method, State
+from hypermnesia.methods.base import State
 from hypermnesia.training.pack import pack, unpack
 
 
-def write_weights(path: Path, method: Method) -> None:
-    """Store the state of `method`: its tensors, and their places in it as metadata."""
-    tree, tensors = pack(method.state_dict())
+def write_weights(path: Path, state: State) -> None:
+    """Store the `state` of a method: a safetensors file with the state's tree as metadata.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    tree, tensors = pack(state)
     write_bytes(path, safetensors.torch.save(tensors, metadata={"state": json.dumps(tree)}))
 
 
-def read_state(path: Path) -> State:
-    """What `write_weights` stored.
+def read_weights(path: Path, noted: Mapping[str, Any] | None) -> State:
+    """What `write_weights` stored; `load_state_dict` of a method takes it.
+
+    Args:
+        path: the file.
+        noted: its size and checksum, from the training's result; None where there was no such
+            note yet.
 
     Raises:
-        RunError: the file is missing or damaged.
+        RunError: it is damaged.
     """
-    tensors: dict[str, Tensor] = {}
     try:
-        with (
-            told_as_run_error(
-                path, "the weights must be readable", "train the seed anew with --overwrite"
-            ),
-            safetensors.safe_open(path, "pt") as file,
-        ):
+        if noted is not None:
+            compare(path, noted)
+        with safe_open(path, "pt") as file:
             tree = json.loads((file.metadata() or {})["state"])
-            for name in file.keys():  # noqa: SIM118 (not iterable itself)
-                tensors[name] = file.get_tensor(name)
-        return unpack(tree, tensors)
-    except (SafetensorError, KeyError, ValueError, RecursionError) as error:
-        got = f"a damaged file ({error})"
+            return unpack(tree, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        got = f"no {error}" if isinstance(error, KeyError) else str(error)
+        cure = f"delete {path.parent / 'result.json'} and resume, which makes it anew"
         raise RunError(
-            f"{path} must hold weights", got=got, cure="train the seed anew with --overwrite"
-        ) from None
+            f"{path} must hold weights as they were written", got=got, cure=cure
+        ) from error

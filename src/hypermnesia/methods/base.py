@@ -73,7 +73,11 @@ class Method(Protocol):
         """Make room for one more task; optimisers start afresh."""
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
-        """One iteration; returns detached scalars, among them `loss` and `accuracy`."""
+        """One iteration; returns detached scalars, among them `loss` and `accuracy`.
+
+        If the loss or a gradient is no finite number, one of the scalars is none either, for
+        example the `gradient`'s norm: that is how the loop knows.
+        """
 
     def end_task(self, batches: Iterable[Batch]) -> None:
         """Keep what the next tasks must not change.
@@ -104,7 +108,7 @@ class Method(Protocol):
         """Everything that a later `update` or `predict` depends on, at any iteration."""
 
     def load_state_dict(self, state: State) -> None:
-        """Put a newly built method where `state_dict` found the other."""
+        """Put a method where `state_dict` found the other: newly built, or the same one later."""
 
 
 def answered(method: Method, scenario: ScenarioName | None) -> Scenario:

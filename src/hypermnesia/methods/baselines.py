@@ -25,7 +25,7 @@ from hypermnesia.methods.base import (
     answered,
     task_needed,
 )
-from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.optimizers import OptimizerSettings, gradient_norm
 from hypermnesia.precision import Precision, autocast
 from hypermnesia.seeding import Generators
 
@@ -63,7 +63,7 @@ class Finetune:
     ) -> None:
         self.scenario = Scenario(scenario)
         self.answers: tuple[ScenarioName, ...] = (scenario,)
-        self.network = copy.deepcopy(network).to(device)
+        self.template, self.network = network, copy.deepcopy(network).to(device)
         self.settings, self.generators = optimizer, generators
         self.head, self.criterion = head, criterion
         self.device, self.precision = device, precision
@@ -113,6 +113,7 @@ class Finetune:
         self.settings.schedule_step(optimizer, self.iteration, self.iterations)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        self.settings.clip_gradients(optimizer)
         added = self._step(optimizer)
         self.iteration += 1
         return added
@@ -126,8 +127,9 @@ class Finetune:
 
     def _step(self, optimizer: Optimizer) -> dict[str, Tensor]:
         """Step by the gradients of the loss; returns what is to be reported of it."""
+        norm = gradient_norm(p.grad for p in self.network.parameters())
         optimizer.step()
-        return {}
+        return {"gradient": norm}
 
     def end_task(self, batches: Iterable[Batch]) -> None:  # noqa: ARG002 (nothing is protected)
         """Drop what only the task's training needed; nothing is protected."""
@@ -172,14 +174,19 @@ class Finetune:
     def load_state_dict(self, state: State) -> None:
         """Put a newly built method where `state_dict` found the other."""
         self.scenario = Scenario(self.scenario.name, tuple(state["heads"]))
-        if self.scenario.heads:
-            anything = torch.Generator()  # drawn values are overwritten below
-            self.network = with_outputs(self.network, self.scenario.columns, anything, self.head)
+        self.network = self._of_this_width()
         self.network.load_state_dict(state["network"])
         self._stop()
         if state["optimizer"] is not None:
             self._start(state["iterations"]).load_state_dict(state["optimizer"])
             self.iteration = state["iteration"]
+
+    def _of_this_width(self) -> nn.Module:
+        """A network as wide as the tasks so far want it, its values still to be loaded."""
+        if not self.scenario.heads:
+            return copy.deepcopy(self.template).to(self.device)
+        columns, anything = self.scenario.columns, torch.Generator()
+        return with_outputs(self.template, columns, anything, self.head).to(self.device)
 
 
 class Joint(Finetune):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -25,9 +26,10 @@ def check_method(build: Build) -> None:
     """Hold a method to the protocol.
 
     The same seed gives the same run, bit for bit; another seed another one; saving and loading
-    in the middle of a task changes nothing; evaluating leaves the state untouched; scores are
-    those of the candidates, in every scenario that the method answers in; and torch's global
-    generator is left alone.
+    in the middle of a task changes nothing, nor does going back to what was saved earlier;
+    evaluating leaves the state untouched; an update that went wrong reports it; scores are those
+    of the candidates, in every scenario that the method answers in; and torch's global generator
+    is left alone.
 
     Args:
         build: makes a new method for samples of 6 inputs that draws from the given generators.
@@ -38,6 +40,8 @@ def check_method(build: Build) -> None:
     _same_seed_same_run(build)
     _seed_matters(build)
     _saving_mid_task_changes_nothing(build)
+    _going_back_changes_nothing(build)
+    _a_bad_update_shows(build)
     _evaluating_changes_nothing(build)
     _answers_over_the_candidates(build)
     _global_generator_is_left_alone(build)
@@ -96,6 +100,29 @@ def _saving_mid_task_changes_nothing(build: Build) -> None:
         _require(same_state(*ends), "a loaded run goes on as the saved one")
         answers = [_answers(each) for each in (method, loaded)]
         _require(same_state(*answers), "a loaded method predicts as the saved one")
+
+
+def _going_back_changes_nothing(build: Build) -> None:
+    for stop in (0, 3, _ITERATIONS):
+        generators = Generators(1)
+        method = _run(build(generators), stop=stop)
+        state = copy.deepcopy((method.state_dict(), generators.state_dict()))
+        end = _run(method, start=stop).state_dict()
+        expected = copy.deepcopy((end, _answers(method)))
+        method.load_state_dict(copy.deepcopy(state[0]))
+        generators.load_state_dict(state[1])
+        _require(same_state(method.state_dict(), state[0]), "it can go back to what was saved")
+        again = _run(method, start=stop).state_dict(), _answers(method)
+        _require(same_state(again, expected), "having gone on before changes nothing")
+
+
+def _a_bad_update_shows(build: Build) -> None:
+    method = _run(build(Generators(1)), stop=_ITERATIONS + 3)
+    batch = _batch(1, 3)
+    bad = replace(batch, x=torch.full_like(batch.x, torch.nan))
+    reported = method.update(bad).values()
+    shown = not all(bool(value.isfinite()) for value in reported)
+    _require(shown, "an update that went wrong reports a number that is not finite")
 
 
 def _answers(method: Method) -> dict[str, Tensor]:

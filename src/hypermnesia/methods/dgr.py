@@ -20,7 +20,7 @@ from hypermnesia.methods.base import State
 from hypermnesia.methods.generative import Replayed
 from hypermnesia.methods.replay import ReplayClassifier, ReplaySettings
 from hypermnesia.methods.sampler import Samples
-from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.optimizers import OptimizerSettings, gradient_norm
 from hypermnesia.precision import Precision, autocast
 from hypermnesia.seeding import Generators
 from hypermnesia.vae import Vae, draw_noise, elbo, pixel_means
@@ -105,9 +105,11 @@ class RetrainedVae:
             loss = self.mixing.mix(loss, losses[len(x) :].mean(), self.tasks)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        self.settings.clip_gradients(optimizer)
+        norm = gradient_norm(p.grad for p in self.vae.parameters())
         optimizer.step()
         self.iteration += 1
-        return {"vae_loss": loss.detach()}
+        return {"vae_loss": loss.detach(), "vae_gradient": norm}
 
     def end_task(self) -> None:
         """Drop what only the task's training needed."""

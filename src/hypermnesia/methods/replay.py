@@ -132,9 +132,9 @@ class ReplayClassifier(Finetune):
         past = self._past_loss(scores[len(batch) :], replayed)
         tasks = len(self.scenario.heads)
         loss = self.replay.mix(self.criterion(current, labels), past, tasks)
-        self._optimize(loss)
+        stepped = self._optimize(loss)
         metrics = {"loss": loss.detach(), "accuracy": accuracy(current.detach(), labels)}
-        return metrics | {"replay_loss": past.detach()} | remembered
+        return metrics | {"replay_loss": past.detach()} | stepped | remembered
 
     def _past_loss(self, scores: Tensor, replayed: Replayed) -> Tensor:
         """How far the answers to replayed samples are from the former ones."""

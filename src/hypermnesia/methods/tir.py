@@ -51,8 +51,9 @@ class TaskRecognizer(Finetune):
         scores = self._scores(torch.cat([x, replayed.x]))
         losses = F.cross_entropy(scores, labels, reduction="none")
         loss = self.replay.mix(losses[:current].mean(), losses[current:].mean(), tasks)
-        self._optimize(loss)
-        return {"task_loss": loss.detach(), "task_accuracy": accuracy(scores.detach(), labels)}
+        reported = {f"task_{name}": value for name, value in self._optimize(loss).items()}
+        reported |= {"task_loss": loss.detach()}
+        return reported | {"task_accuracy": accuracy(scores.detach(), labels)}
 
     def tasks(self, x: Tensor) -> Tensor:
         """(batch,) int64 task of each of (batch, *sample) inputs."""

@@ -5,16 +5,17 @@ Everything in Hypermnesia that learns through a hypernetwork takes this step, wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from hypermnesia.hypernet.memory import WeightMemory
-from hypermnesia.lookahead import LOOKAHEADS
+from hypermnesia.lookahead import LOOKAHEADS, parameters_of
 from hypermnesia.methods.base import State
-from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.optimizers import OptimizerSettings, gradient_norm
 from hypermnesia.regularizers import REGULARIZERS, Parameters, RegularizerSettings, Snapshot
 from hypermnesia.seeding import Generators
 
@@ -90,7 +91,8 @@ class HypernetTrainer:
             loss_of: the loss of the newest task on a mini-batch, made through `memory`.
 
         Returns:
-            Detached scalars: `loss`, and from the second task on `penalty`, R(θ + Δθ).
+            Detached scalars: `loss`; from the second task on `penalty`, R(θ + Δθ); `gradient`,
+            the norm of what the optimisers were given.
         """
         named = dict(self.memory.hypernet.named_parameters())
         theta, embedding = list(named.values()), self.memory.embeddings[-1]
@@ -100,7 +102,7 @@ class HypernetTrainer:
 
         # 1. The task's loss and its gradients for θ, e_T and what is shared.
         loss = loss_of()
-        gradients = torch.autograd.grad(loss, leaves, materialize_grads=True)
+        gradients = self._clipped(torch.autograd.grad(loss, leaves, materialize_grads=True))
         of_theta = dict(zip(named, gradients, strict=False))
         metrics = {"loss": loss.detach()}
 
@@ -109,6 +111,7 @@ class HypernetTrainer:
             point = dict(zip(named, self.lookahead(gradients[: len(theta)]), strict=True))
             # 3. How far the weights of earlier tasks would have moved there: g becomes g + β ∇R.
             metrics["penalty"] = self.penalty(point, of_theta, self.regularizer.beta)
+        metrics["gradient"] = gradient_norm(gradients)
 
         # 4. The steps: θ by g + β ∇R, the embedding (and what is shared) by its own gradient.
         for leaf, gradient in zip(leaves, gradients, strict=True):
@@ -117,6 +120,19 @@ class HypernetTrainer:
             optimizer.step()
         self.iteration += 1
         return metrics
+
+    def _clipped(self, gradients: Sequence[Tensor]) -> list[Tensor]:
+        """The task's gradients, each optimiser's held to its `clip`.
+
+        Before the lookahead, so that Δθ is the step that the clipped gradient makes; and without
+        β ∇R, so that a steep loss does not scale down what protects the earlier tasks.
+        """
+        remaining = iter(gradients)
+        return [
+            clipped
+            for settings, optimizer in self.optimizers.values()
+            for clipped in settings.clipped([*islice(remaining, len(parameters_of(optimizer)))])
+        ]
 
     def end_task(self) -> None:
         """Drop what only the task's training needed."""

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from hypermnesia.data.augment import AUGMENTATIONS
+from hypermnesia.data.check import check_samples
 from hypermnesia.data.stream import BatchStream, each_once
 from hypermnesia.data.types import Task, place
-from hypermnesia.errors import RunError
-from hypermnesia.methods.base import Method, TaskSpec
+from hypermnesia.methods.base import Method, State, TaskSpec
 from hypermnesia.seeding import Generators
-from hypermnesia.training.checkpoint import CheckpointStore
+from hypermnesia.training.checkpoint import MemoryStore, Store
 from hypermnesia.training.evaluate import evaluate
-from hypermnesia.training.observer import Observer
+from hypermnesia.training.health import Health, NotFiniteError
+from hypermnesia.training.observer import Observer, StopTraining
 from hypermnesia.training.phases import Phase, TrainSettings, evaluation_part, make_phases
 from hypermnesia.training.progress import Progress, TrainResult
 from hypermnesia.training.resources import reset_peak_memory
@@ -30,7 +31,7 @@ def train(
     generators: Generators,
     observer: Observer,
     device: torch.device,
-    checkpoints: CheckpointStore | None = None,
+    checkpoints: Store | None = None,
 ) -> TrainResult:
     """Teach `method` the `tasks` in order, and measure it on all seen after each.
 
@@ -39,68 +40,136 @@ def train(
     With `checkpoints` that hold one, the run goes on from there, and ends with the weights and
     the figures (times aside) that it would have had without the interruption, bit for bit.
 
+    If an update reports a number that is not finite, the run goes back to the newest checkpoint,
+    repeats the updates from there to the one before, and ends: method and checkpoints are then as
+    that last good update left them.
+
     Args:
         method: newly built, on `device`.
         tasks: counted from 0, in order.
         settings: how long, on what, how often to save.
         generators: those that the method was built with.
-        observer: told of everything; decides when to read the metrics off the device.
+        observer: told of everything; decides when to read the metrics off the device, and may
+            end the training (`StopTraining`).
         device: where to bring the samples.
-        checkpoints: where to save, and to look for a run to go on with; None for neither.
+        checkpoints: where to save, and to look for a run to go on with; None for a copy in memory.
 
     Raises:
         ConfigError: settings that do not fit the tasks.
-        RunError: checkpoints that cannot be written, or of which none is good; a loss that is no
-            number when a phase ends or is to be saved.
+        DataError: samples that nothing can be learned from.
+        RunError: checkpoints that cannot be written, or of which none is good; a loss or a
+            gradient that is no finite number.
     """
     reset_peak_memory(device)
+    check_samples(tasks)
     tasks = place(tasks, device)
     phases = make_phases(tasks, settings, method.trains_on)
-    augment = None if settings.augment is None else AUGMENTATIONS[settings.augment]
     progress = Progress(len(tasks), method.answers, device)
-    every = settings.checkpoint_seconds
-    saver = Saver(checkpoints, every, method, generators, observer, progress)
-
-    resumed = saver.restore()
-    observer.on_start(tasks, sum(phase.iterations for phase in phases))
-    if resumed is not None:
-        observer.on_resume(progress.done, (*resumed.skipped, *observer.lost()))
-
-    for phase in phases[progress.phase :]:
-        parts = [task.train for task in phase.tasks]
-        stream = BatchStream(parts, settings.batch_size, generators["batches"], augment)
-        if resumed is not None and progress.iteration > 0:
-            stream.load_state_dict(resumed.state["stream"])
-        else:
-            for task in phase.tasks:
-                method.begin_task(TaskSpec(task.outputs, phase.iterations))
-
-        while progress.iteration < phase.iterations:
-            progress.training.start()
-            metrics = method.update(stream.next())
-            progress.count_update()
-            observer.on_update(phase, progress.iteration, metrics)
-            if saver.due() and progress.iteration < phase.iterations:
-                progress.training.stop()
-                _check_finite(phase, progress.iteration, metrics["loss"])
-                saver.save(stream.state_dict())
-        progress.training.stop()
-        _check_finite(phase, progress.iteration, metrics["loss"])
-
-        method.end_task(each_once(parts, settings.batch_size))
-        seen = [evaluation_part(task, settings) for task in phase.seen]
-        rows = {name: [evaluate(method, part, name) for part in seen] for name in method.answers}
-        progress.close(phase, rows)
-        observer.on_task_end(phase, rows)
-        saver.save(stream=None)
+    store = MemoryStore() if checkpoints is None else checkpoints
+    saver = Saver(store, settings.checkpoint_seconds, method, generators, observer, progress)
+    run = _Run(method, tasks, phases, settings, generators, observer, progress, saver)
+    try:
+        run.go()
+    except NotFiniteError as error:
+        raise run.go_back(error) from None
     return progress.result(method.compression())
 
 
-def _check_finite(phase: Phase, iteration: int, loss: Tensor) -> None:
-    # Not at every update: reading the loss waits for the device.
-    if not bool(torch.isfinite(loss)):
-        raise RunError(
-            "the loss must stay finite",
-            got=f"{float(loss)} at iteration {iteration} of {phase.name}",
-            cure="start another run with a smaller step (optimizer.lr)",
-        )
+@dataclass(frozen=True)
+class _Run:
+    """What `train` was given; everything that changes is in `method`, `progress` and `saver`."""
+
+    method: Method
+    tasks: Sequence[Task]
+    phases: Sequence[Phase]
+    settings: TrainSettings
+    generators: Generators
+    observer: Observer
+    progress: Progress
+    saver: Saver
+
+    def go(self, note: Sequence[str] = (), until: int | None = None) -> None:
+        """Train from the newest checkpoint on.
+
+        Args:
+            note: what to tell the observers besides.
+            until: number of updates of the run after which to save and raise `StopTraining`.
+        """
+        method, progress, observer = self.method, self.progress, self.observer
+        position = self._begin(note)
+        for phase in self.phases[progress.phase :]:
+            if progress.done == until:
+                raise StopTraining
+            stream = self._stream(phase, position)
+            position = None
+            health = Health(phase, progress.iteration, progress.done)
+
+            while progress.iteration < phase.iterations:
+                progress.training.start()
+                metrics = method.update(stream.next())
+                progress.count_update()
+                health.note(metrics)
+                try:
+                    observer.on_update(phase, progress.iteration, metrics)
+                    if progress.done == until:
+                        raise StopTraining
+                except StopTraining:
+                    self._save(stream, health)
+                    raise
+                if self.saver.due() and progress.iteration < phase.iterations:
+                    self._save(stream, health)
+            progress.training.stop()
+            health.check()
+
+            parts = [task.train for task in phase.tasks]
+            method.end_task(each_once(parts, self.settings.batch_size))
+            seen = [evaluation_part(task, self.settings) for task in phase.seen]
+            answers = method.answers
+            rows = {name: [evaluate(method, part, name) for part in seen] for name in answers}
+            progress.close(phase, rows)
+            observer.on_task_end(phase, rows)
+            self.saver.save(stream=None)
+
+    def go_back(self, error: NotFiniteError) -> NotFiniteError:
+        """Repeat what led to `error`, up to the update before; returns the error to raise."""
+        while True:
+            try:
+                self.go((str(error.fault),), until=error.fault.good)
+            except StopTraining:
+                return error
+            except NotFiniteError as earlier:  # a GPU may repeat not quite what it did
+                error = earlier
+
+    def _begin(self, note: Sequence[str]) -> State | None:
+        """Put everything to the newest checkpoint; the position in a phase's data, if within one.
+
+        Where there is none yet, the beginning becomes one: there is always one to go back to.
+        """
+        found = self.saver.restore()
+        self.observer.on_start(self.tasks, sum(phase.iterations for phase in self.phases))
+        if found is None:
+            self.saver.save(stream=None)
+            return None
+        skipped = (*note, *found.skipped, *self.observer.lost())
+        self.observer.on_resume(self.progress.done, skipped)
+        position: State | None = found.state["stream"]
+        return position
+
+    def _stream(self, phase: Phase, position: State | None) -> BatchStream:
+        """The batches of a phase, from `position` on; without one its tasks begin."""
+        name, parts = self.settings.augment, [task.train for task in phase.tasks]
+        augment = None if name is None else AUGMENTATIONS[name]
+        size, generator = self.settings.batch_size, self.generators["batches"]
+        stream = BatchStream(parts, size, generator, augment)
+        if position is not None:
+            stream.load_state_dict(position)
+            return stream
+        for task in phase.tasks:
+            self.method.begin_task(TaskSpec(task.outputs, phase.iterations))
+        return stream
+
+    def _save(self, stream: BatchStream, health: Health) -> None:
+        """Save within a phase, but nothing that went wrong."""
+        self.progress.training.stop()
+        health.check()
+        self.saver.save(stream.state_dict())

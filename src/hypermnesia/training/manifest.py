@@ -2,20 +2,18 @@
 
 `tensors.safetensors` holds the tensors. `state.json` holds the format version, the owner, the
 step, the SHA-256 of the tensor file, the state's JSON tree, and the SHA-256 of all that as
-canonical JSON. A checksum finds damage; it does not stop one who means to forge a checkpoint,
-who can only change numbers: reading a checkpoint runs nothing.
+canonical JSON. Whoever forges both can change numbers; reading a checkpoint runs nothing.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors.torch
 from safetensors import SafetensorError
 
+from hypermnesia.checksums import canonical, sealed, sha256, unsealed
 from hypermnesia.durable import read_bounded
 from hypermnesia.methods.base import State
 from hypermnesia.training.pack import Json, pack, unpack
@@ -33,23 +31,23 @@ def encode(step: int, state: State, owner: str) -> dict[str, bytes]:
         "format": FORMAT,
         "owner": owner,
         "step": step,
-        "tensors": {"sha256": _sha256(content), "bytes": len(content)},
+        "tensors": {"sha256": sha256(content), "bytes": len(content)},
         "state": tree,
     }
-    manifest = {**body, "sha256": _sha256(_canonical(body))}
-    return {TENSORS: content, MANIFEST: _canonical(manifest)}
+    return {TENSORS: content, MANIFEST: canonical(sealed(body))}
 
 
-def decode(folder: Path, owner: str) -> tuple[int, State]:
-    """The step and the state that `folder` holds.
+def decode(folder: Path, owner: str | None) -> tuple[int, State]:
+    """The step and the state that `folder` holds, of `owner` or, for None, of anyone.
 
     Raises:
-        ValueError: a file is missing, damaged, of another format version or of another owner.
+        OtherFormatError: it is whole, but of a format version that this one does not read.
+        ValueError: a file is missing, damaged or of another owner.
     """
     try:
         body = _read_manifest(folder, owner)
         content = read_bounded(folder / TENSORS, body["tensors"]["bytes"])
-        if _sha256(content) != body["tensors"]["sha256"]:
+        if sha256(content) != body["tensors"]["sha256"]:
             raise ValueError(f"the checksum of {TENSORS} is wrong")
         return body["step"], unpack(body["state"], safetensors.torch.load(content))
     except OSError as error:
@@ -58,25 +56,22 @@ def decode(folder: Path, owner: str) -> tuple[int, State]:
         raise ValueError(f"it is not laid out as a checkpoint ({type(error).__name__})") from error
 
 
-def _read_manifest(folder: Path, owner: str) -> dict[str, Json]:
-    try:
-        body = json.loads(read_bounded(folder / MANIFEST, _MANIFEST_LIMIT))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{MANIFEST} is damaged") from error
+class OtherFormatError(Exception):
+    """A checkpoint that is whole, and of another version of Hypermnesia."""
+
+
+def _read_manifest(folder: Path, owner: str | None) -> dict[str, Json]:
+    body = json.loads(read_bounded(folder / MANIFEST, _MANIFEST_LIMIT))
     if not isinstance(body, dict):
         raise ValueError(f"{MANIFEST} is damaged")
-    if body.pop("sha256", None) != _sha256(_canonical(body)):
-        raise ValueError(f"the checksum of {MANIFEST} is wrong")
-    if body["format"] != FORMAT:
-        raise ValueError(f"its format version is {body['format']} where {FORMAT} is read")
-    if body["owner"] != owner:
+    # Checksum and version stay where they are in every format, so that any of them is known.
+    body = unsealed(body)
+    version = body["format"]
+    if isinstance(version, int) and version != FORMAT:
+        age = "an earlier" if version < FORMAT else "a later"
+        raise OtherFormatError(f"format {version}, of {age} version, where {FORMAT} is read")
+    if version != FORMAT:
+        raise ValueError(f"{MANIFEST} is damaged")
+    if owner not in (None, body["owner"]):
         raise ValueError("it belongs to another run or configuration")
     return body
-
-
-def _canonical(body: Mapping[str, Json]) -> bytes:
-    return json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -12,6 +12,13 @@ from hypermnesia.training.evaluate import Rows
 from hypermnesia.training.phases import Phase
 
 
+class StopTraining(BaseException):
+    """Raised by an observer in `on_update`: the loop saves the run, and lets this through.
+
+    Like `KeyboardInterrupt` it is no `Exception`: nobody takes it for a failure of the training.
+    """
+
+
 class Observer:
     """What the loop tells; this one does nothing about it, others care for some of the calls.
 
@@ -28,7 +35,8 @@ class Observer:
     def on_resume(self, done_iterations: int, skipped: Sequence[str]) -> None:
         """It goes on from a checkpoint, without what `skipped` names: NAME: why it was no good.
 
-        These are newer checkpoints, and what observers `lost`.
+        These are newer checkpoints, what observers `lost`, and an update that went wrong: the
+        loop then goes back, all in one process, to end where the run was still good.
         """
 
     def on_update(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> None:

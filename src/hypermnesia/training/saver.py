@@ -6,7 +6,7 @@ import time
 
 from hypermnesia.methods.base import Method, State
 from hypermnesia.seeding import Generators
-from hypermnesia.training.checkpoint import Checkpoint, CheckpointStore
+from hypermnesia.training.checkpoint import Checkpoint, Store
 from hypermnesia.training.observer import Observer
 from hypermnesia.training.progress import Progress
 
@@ -15,7 +15,7 @@ class Saver:
     """Saves and restores all that the rest of a run depends on.
 
     Args:
-        store: where to; None saves nothing.
+        store: where to.
         every: seconds between two checkpoints inside a phase, by the monotonic clock.
         method: the one in training.
         generators: all random numbers of the run.
@@ -25,7 +25,7 @@ class Saver:
 
     def __init__(
         self,
-        store: CheckpointStore | None,
+        store: Store,
         every: float,
         method: Method,
         generators: Generators,
@@ -39,7 +39,7 @@ class Saver:
 
     def restore(self) -> Checkpoint | None:
         """Put everything back to the newest good checkpoint; None if there are none."""
-        found = None if self._store is None else self._store.load_newest()
+        found = self._store.load_newest()
         if found is not None:
             self._method.load_state_dict(found.state["method"])
             self._generators.load_state_dict(found.state["generators"])
@@ -49,7 +49,7 @@ class Saver:
 
     def due(self) -> bool:
         """Whether it is time for another checkpoint."""
-        return self._store is not None and time.monotonic() - self._last >= self._every
+        return time.monotonic() - self._last >= self._every
 
     def save(self, stream: State | None) -> None:
         """Save everything; `stream` is the position in a phase's data, None between phases.
@@ -57,8 +57,6 @@ class Saver:
         Raises:
             RunError: it cannot be written; earlier checkpoints are intact.
         """
-        if self._store is None:
-            return
         state = {
             "method": self._method.state_dict(),
             "generators": self._generators.state_dict(),
