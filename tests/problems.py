@@ -35,16 +35,16 @@ def blobs(task: int, classes: int = 2, n: int = 64, inputs: int = 6) -> Part:
     return Part(x, y, task)
 
 
-def small_net(inputs: int = 6, outputs: int = 2) -> nn.Sequential:
+def small_net(inputs: int = 6, outputs: int = 2, width: int = 8) -> nn.Sequential:
     """A network with dropout and batch-norm, so that randomness and buffers matter."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return nn.Sequential(
-            nn.Linear(inputs, 8),
-            nn.BatchNorm1d(8),
+            nn.Linear(inputs, width),
+            nn.BatchNorm1d(width),
             nn.ReLU(),
             nn.Dropout(0.2),
-            nn.Linear(8, outputs),
+            nn.Linear(width, outputs),
         )
 
 

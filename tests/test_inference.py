@@ -11,10 +11,11 @@ from torch import Tensor
 from hypermnesia.errors import ConfigError
 from hypermnesia.inference import (
     EntropySettings,
+    calibrated,
     entropy,
     entropy_slopes,
-    in_doubt,
     mean_spreads,
+    spread,
 )
 
 INF = float("inf")
@@ -63,17 +64,6 @@ def test_the_surest_network_wins_and_the_temperature_can_change_which() -> None:
     assert entropy(scores / 4.0).argmin(dim=0).tolist() == [1]
 
 
-def test_what_is_in_doubt() -> None:
-    """Only the first is sure; then two within half as much again; then no network is sure."""
-    entropies = torch.tensor([[0.1, 0.10, 0.69, 0.0], [0.2, 0.14, 2.0, 0.0], [0.3, 0.16, 3.0, 1.0]])
-    assert in_doubt(entropies).T.tolist() == [
-        [False, False, False],
-        [True, True, False],
-        [True, False, False],
-        [True, True, False],
-    ]
-
-
 def test_mean_spreads_by_hand() -> None:
     """Spreads 4 - 2 = 2, 6 - 3 = 3 (class 0) and 9 - 4 = 5 (class 2); 10/3 for class 1."""
     scores = torch.tensor([[4.0, 1.0, 1.0], [6.0, 3.0, 0.0], [0.0, 3.0, 9.0]])
@@ -81,9 +71,23 @@ def test_mean_spreads_by_hand() -> None:
     assert found.tolist() == pytest.approx([2.5, 10 / 3, 5.0])
 
 
-def test_mixed_networks_cannot_be_calibrated() -> None:
+def test_a_spread_counts_for_nothing_what_is_padded() -> None:
+    assert spread(torch.tensor([[4.0, 1.0, 1.0], [4.0, 2.0, -INF]])).tolist() == [2.0, 1.0]
+
+
+def test_scores_in_terms_of_the_spread_of_a_class() -> None:
+    """The second task has spreads for its two outputs, the third has none yet."""
+    scores = torch.tensor([[[6.0, 3.0, 0.0]], [[1.0, 4.0, -INF]], [[1.0, 2.0, 3.0]]])
+    spreads = [torch.tensor([2.0, 3.0, 4.0]), torch.tensor([5.0, 8.0])]
+    found = calibrated(scores, spreads, torch.tensor([[[0]], [[1]], [[2]]]))
+    assert found.squeeze(1).tolist() == [[3.0, 1.5, 0.0], [0.125, 0.5, -INF], [1.0, 2.0, 3.0]]
+
+
+def test_mixed_networks_cannot_be_calibrated_or_screened() -> None:
     with pytest.raises(ConfigError, match="calibrated=false"):
         EntropySettings("entropy-gradient", calibrated=True)
+    with pytest.raises(ConfigError, match=r"inference\.screen=null"):
+        EntropySettings("entropy-gradient", screen="int8")
 
 
 def network(weights: Tensor, x: Tensor) -> Tensor:

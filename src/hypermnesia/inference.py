@@ -7,16 +7,18 @@ section 3.2; there on masks, here on generated weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.func import jvp, vmap
 
 from hypermnesia.errors import ConfigError
+from hypermnesia.precision import Screen
 
 
 @dataclass(frozen=True)
@@ -31,22 +33,28 @@ class EntropySettings:
             further apart is the surer at every temperature.
         calibrated: measure each network's scores in terms of the `spread` that they have on
             training samples of the class that it would answer. For `entropy`.
+        screen: number format in which all networks are asked first, the few that may be the
+            surest once more in float32: faster, with the same answers. The scores beside them are
+            those of the format where there was no doubt. None asks in float32 once. For `entropy`.
 
     Raises:
-        ConfigError: a calibration of mixed networks, which have no samples of their own.
+        ConfigError: a calibration of mixed networks, which have no samples of their own, or a
+            screen of them.
     """
 
     criterion: Literal["entropy", "entropy-gradient"] = "entropy"
     temperature: float = 1.0
     calibrated: bool = False
+    screen: Screen | None = None
 
     def __post_init__(self) -> None:
-        if self.calibrated and self.criterion != "entropy":
-            raise ConfigError(
-                "inference.calibrated is for inference.criterion=entropy",
-                got=self.criterion,
-                cure="set inference.calibrated=false",
-            )
+        for name, unset in (("calibrated", False), ("screen", None)):
+            if getattr(self, name) != unset and self.criterion != "entropy":
+                raise ConfigError(
+                    f"inference.{name} is for inference.criterion=entropy",
+                    got=self.criterion,
+                    cure=f"set inference.{name}={json.dumps(unset)}",
+                )
 
 
 def entropy(scores: Float[Tensor, "*batch outputs"]) -> Float[Tensor, "*batch"]:
@@ -54,14 +62,15 @@ def entropy(scores: Float[Tensor, "*batch outputs"]) -> Float[Tensor, "*batch"]:
 
     From the log-softmax, so that certainty (p = 0 elsewhere) gives 0 and finite gradients.
     """
-    log_p = scores.log_softmax(dim=-1)
+    log_p = scores.movedim(-1, 0).log_softmax(dim=0)  # torch is slow along a short last axis
     p = log_p.exp()
-    return -(p * log_p.masked_fill(p == 0, 0.0)).sum(dim=-1)
+    return -(p * log_p.masked_fill(p == 0, 0.0)).sum(dim=0)
 
 
 def spread(scores: Float[Tensor, "*batch outputs"]) -> Float[Tensor, "*batch"]:
-    """How far the largest score is above the mean of all."""
-    return scores.max(dim=-1).values - scores.mean(dim=-1)
+    """How far the largest score is above the mean of all; a column of -inf counts for nothing."""
+    known = scores.masked_fill(scores == -torch.inf, torch.nan)
+    return scores.amax(dim=-1) - known.nanmean(dim=-1)
 
 
 def mean_spreads(
@@ -80,20 +89,22 @@ def mean_spreads(
     return means.clamp(min=torch.finfo(means.dtype).tiny)  # who divides by it may
 
 
-def in_doubt(entropies: Float[Tensor, "tasks batch"]) -> Bool[Tensor, "tasks batch"]:
-    """Which networks' answers must be exact for the surest, and its class, to be the right one.
+def calibrated(
+    scores: Float[Tensor, "tasks batch outputs"],
+    spreads: Sequence[Float[Tensor, " own_outputs"]],
+    classes: Int[Tensor, "tasks batch 1"],
+) -> Float[Tensor, "tasks batch outputs"]:
+    """Scores over the spread of the class that they answer.
 
-    In bf16 entropies are off by a tenth of their size at most (99.9 % of those of ten networks for
-    permuted MNIST), so one within half as much again of the lowest may be the lowest. And where no
-    network is sure, two of its classes may be as likely.
+    Args:
+        scores: of each task's network.
+        spreads: of each task that has ended, for every class of its own.
+        classes: what each network answers.
     """
-    lowest = entropies.amin(dim=0)
-    near = entropies <= 1.5 * lowest
-    return near & ((near.sum(dim=0) > 1) | (lowest > _TWO_CLASSES))
-
-
-_TWO_CLASSES = 0.6
-"""Nats; a network that finds two classes equally likely has an entropy of 0.69 or more."""
+    of_class = scores.new_ones(len(scores), scores.shape[2])
+    for task, own in enumerate(spreads):
+        of_class[task, : len(own)] = own
+    return scores / of_class.gather(1, classes.squeeze(2)).unsqueeze(2)
 
 
 def entropy_slopes(

@@ -13,6 +13,9 @@ import torch
 
 Precision = Literal["float32", "bf16"]
 
+Screen = Literal["bf16", "int8"]
+"""Formats of a first answer, which float32 settles where it is in doubt."""
+
 
 def autocast(precision: Precision, device: torch.device) -> torch.autocast:
     """A context in which matrix products and convolutions run in `precision`."""

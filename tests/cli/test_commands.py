@@ -47,6 +47,22 @@ def test_bf16_is_another_run_with_other_numbers(tmp_path, capsys):
     assert losses[0] != losses[1]
 
 
+@pytest.mark.usefixtures("int8_products")
+def test_a_screen_changes_no_figure(tmp_path):
+    command = ["run", "split-digits", "--method", "hnet-ent", *SHORT, "--set", "target.hidden=[64]"]
+    for name, screen in (("exact", "null"), ("fast", "int8")):
+        assert main([*command, "--name", name, "--set", f"inference.screen={screen}"]) == 0
+    runs = [
+        json.loads((tmp_path / f"runs/{n}/summary.json").read_text()) for n in ("exact", "fast")
+    ]
+    figures = [
+        [run["scenarios"][scenario][name] for name in ("acc", "task_inference")]
+        for run in runs
+        for scenario in ("domain", "class")
+    ]
+    assert figures[:2] == figures[2:]
+
+
 @pytest.mark.usefixtures("confident")
 def test_one_training_is_shown_in_the_scenario_asked_for_or_in_all(capsys):
     command = ["run", "split-digits", "--method", "confident,finetune", *SHORT]

@@ -11,6 +11,7 @@ from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.config import ExperimentConfig, validated
 from hypermnesia.experiments.config_errors import field_paths
 from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.inference import EntropySettings
 from hypermnesia.methods.penalty import PenaltySettings
 from hypermnesia.methods.replay import ReplaySettings
 from hypermnesia.nets import NetSettings
@@ -48,6 +49,7 @@ def test_a_whole_number_may_be_written_as_a_float(value):
         ("distillation", DistillationSettings),
         ("replay", ReplaySettings),
         ("vae", VaeSettings),
+        ("inference", EntropySettings),
         ("optimizer", OptimizerSettings),
         ("train", TrainSettings),
     ],

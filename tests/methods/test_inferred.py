@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from hypermnesia.errors import ConfigError
@@ -12,11 +14,14 @@ from hypermnesia.inference import EntropySettings, entropy
 from hypermnesia.methods import TaskSpec
 from hypermnesia.methods.check import check_method
 from hypermnesia.methods.inferred import HypernetEntropy
-from problems import blobs, build, learn
+from problems import blobs, build, learn, small_net
 
 
-def trained(*outputs: int, **inference: object) -> HypernetEntropy:
-    method = build("hnet-ent", inference=EntropySettings(**inference))
+def trained(
+    *outputs: int, network: nn.Module | None = None, **inference: object
+) -> HypernetEntropy:
+    settings = EntropySettings(**inference)
+    method = build("hnet-ent", network=network or small_net(), inference=settings)
     for task, n in enumerate(outputs):
         learn(method, blobs(task, n), 30, n)
     return method
@@ -41,18 +46,64 @@ def test_the_surest_head_answers_sample_by_sample(temperature: float) -> None:
     assert len(set(domain.tasks.tolist())) > 1
 
 
+def screened(method: HypernetEntropy, screen: str) -> HypernetEntropy:
+    """The same method with first answers in another format."""
+    settings = replace(method.inference, screen=screen)
+    other = build("hnet-ent", network=WIDE, inference=settings)
+    other.load_state_dict(method.state_dict())
+    return other
+
+
+WIDE = small_net(width=64)
+FAR_AND_NEAR = 2 * torch.randn(5000, 6, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.usefixtures("int8_products")
+@pytest.mark.parametrize("screen", ["bf16", "int8"])
+@pytest.mark.parametrize("calibrated", [False, True])
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
-def test_bf16_gives_the_answers_of_float32(temperature: float) -> None:
-    exact = trained(2, 3, 2, temperature=temperature)
-    settings = EntropySettings(temperature=temperature)
-    low = build("hnet-ent", inference=settings, precision="bf16")
-    low.load_state_dict(exact.state_dict())
-    x = 2 * torch.randn(5000, 6, generator=torch.Generator().manual_seed(0))
-    wanted, found = (method.predict(x, scenario="class") for method in (exact, low))
-    assert torch.equal(found.tasks, wanted.tasks)
-    assert torch.equal(found.scores.argmax(1), wanted.scores.argmax(1))
-    unsettled = low.infer(x, low.all_tasks(x, "bf16"))
+def test_a_screen_gives_the_answers_of_float32(
+    temperature: float, calibrated: bool, screen: str
+) -> None:
+    exact = trained(2, 3, 2, network=WIDE, temperature=temperature, calibrated=calibrated)
+    rough = screened(exact, screen)
+    for scenario in ("domain", "class"):
+        wanted, found = (method.predict(FAR_AND_NEAR, None, scenario) for method in (exact, rough))
+        assert torch.equal(found.tasks, wanted.tasks)
+        assert torch.equal(found.scores.argmax(1), wanted.scores.argmax(1))
+    unsettled = rough.infer(FAR_AND_NEAR, rough.all_tasks.screened(FAR_AND_NEAR))
     assert not torch.equal(unsettled, wanted.tasks)
+
+
+@pytest.mark.usefixtures("int8_products")
+def test_a_screen_settles_some_and_leaves_others_as_first_answered(monkeypatch) -> None:
+    rough, seen = screened(trained(2, 3, 2, network=WIDE), "int8"), []
+    monkeypatch.setattr(
+        rough.all_tasks, "settle", lambda x, scores, doubtful: seen.append(doubtful)
+    )
+    rough.predict(FAR_AND_NEAR, scenario="class")
+    assert 0 < seen[0].any(dim=0).float().mean() < 0.5
+
+
+@pytest.mark.usefixtures("int8_products")
+def test_a_given_task_is_answered_in_float32_whatever_the_screen() -> None:
+    exact = trained(2, 3, network=WIDE)
+    rough = screened(exact, "int8")
+    wanted, found = (method.predict(FAR_AND_NEAR, 1, "class").scores for method in (exact, rough))
+    assert torch.equal(found, wanted)
+
+
+@pytest.mark.usefixtures("int8_products")
+def test_few_samples_and_none_are_answered_with_a_screen() -> None:
+    rough = screened(trained(2, 3, network=WIDE), "int8")
+    assert rough.predict(FAR_AND_NEAR[:1], scenario="class").scores.shape == (1, 5)
+    assert rough.predict(FAR_AND_NEAR[:0], scenario="class").scores.shape == (0, 5)
+
+
+@pytest.mark.usefixtures("int8_products")
+def test_it_keeps_the_contract_screened() -> None:
+    settings = EntropySettings(calibrated=True, screen="int8")
+    check_method(lambda g: build("hnet-ent", network=WIDE, generators=g, inference=settings))
 
 
 def test_a_given_task_is_not_inferred() -> None:

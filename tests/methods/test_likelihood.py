@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from hypermnesia.hypernet.all_tasks import AllTasks
 from hypermnesia.methods.likelihood import HypernetLikelihood
 from hypermnesia.vae import BoundSettings, bound
 from problems import blobs, build, learn
@@ -36,7 +37,8 @@ def test_bounds_at_once_are_those_one_by_one(kind: str) -> None:
     x = torch.cat([blobs(task).x[:5] for task in range(3)])
     expected = one_by_one(method, x)
     assert torch.allclose(method.likelihoods.bounds(x), expected, rtol=1e-4)
-    method.likelihoods.all_tasks.budget = 2000  # some tasks and some samples at a time
+    likelihoods = method.likelihoods  # then some tasks and some samples at a time
+    likelihoods.all_tasks = AllTasks(likelihoods.memory, 2000)
     assert torch.allclose(method.likelihoods.bounds(x), expected, rtol=1e-4)
     assert method.predict(x, scenario="domain").tasks.tolist() == expected.argmax(0).tolist()
 

@@ -25,6 +25,7 @@ from hypermnesia.inference import EntropySettings
 from hypermnesia.methods.penalty import PenaltySettings
 from hypermnesia.methods.replay import ReplaySettings
 from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.precision import Screen
 from hypermnesia.regularizers import RegularizerSettings
 from hypermnesia.vae import BoundSettings, VaeSettings
 
@@ -144,11 +145,13 @@ class InferenceConfig(Section):
         criterion: its entropy, or the gradient of a mixture's entropy.
         temperature: what scores are divided by before.
         calibrated: measure scores in terms of their spread on the training samples of a class.
+        screen: ask all networks in this number format first; null asks in float32 once.
     """
 
     criterion: Literal["entropy", "entropy-gradient"] = EntropySettings.criterion
     temperature: Positive = EntropySettings.temperature
     calibrated: StrictBool = EntropySettings.calibrated
+    screen: Screen | None = EntropySettings.screen
 
     @model_validator(mode="after")
     def _calibrates_what_is_not_mixed(self) -> InferenceConfig:

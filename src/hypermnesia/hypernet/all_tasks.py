@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from hypermnesia.hypernet.groups import TaskGroup, TaskGroups
+from hypermnesia.hypernet.int8 import check_int8
+from hypermnesia.hypernet.int8_layers import each_in_int8
 from hypermnesia.hypernet.memory import WeightMemory
-from hypermnesia.hypernet.target import Buffers, Layout
-from hypermnesia.precision import Precision, autocast
+from hypermnesia.precision import Screen, autocast
 
 BUDGET = 1 << 28
 """Bytes that kept weights, and activations of a call, may each take (256 MiB)."""
 
 _ALIVE = 4
 """Activations of the largest layer's size that are alive at once: in, out and work space."""
-
-
-@dataclass(frozen=True)
-class TaskGroup:
-    """Tasks whose networks have the same shapes.
-
-    Attributes:
-        tasks: their numbers.
-        layout: which they share.
-        weights: (tasks, N), a row for each.
-        buffers: of each.
-    """
-
-    tasks: list[int]
-    layout: Layout
-    weights: Float[Tensor, "tasks N"]
-    buffers: list[Buffers]
-
 
 Ask = Callable[[TaskGroup, Tensor], Tensor]
 """(group, some of the inputs) -> (tasks, batch, *rest) of the group's tasks on these inputs."""
@@ -46,44 +28,57 @@ Ask = Callable[[TaskGroup, Tensor], Tensor]
 class AllTasks:
     """Asks every task's network of a memory, in batched calls; no gradients.
 
-    The weights of all tasks are made once and kept until θ, an embedding or the tasks change. Where
-    they would take more than `budget`, they are made a few tasks at a time and not kept. Inputs
-    go through in slices whose activations stay within `budget`, but for a single sample.
+    Weights of all tasks are made once, as `TaskGroups` says. Inputs go through in slices whose
+    activations stay within `budget`, but for a single sample.
 
     Args:
         memory: the tasks; may go on learning.
         budget: bytes.
+        screen: number format of the products of `screened`.
+
+    Raises:
+        ConfigError: products in this format cannot be made on the memory's device.
     """
 
-    def __init__(self, memory: WeightMemory, budget: int = BUDGET) -> None:
-        self.memory, self.budget = memory, budget
-        self._kept: list[TaskGroup] = []
-        self._made_of: list[Tensor] = []
+    def __init__(
+        self, memory: WeightMemory, budget: int = BUDGET, screen: Screen | None = None
+    ) -> None:
+        if screen == "int8":
+            check_int8(memory.device)
+        self.memory, self.budget, self.screen = memory, budget, screen
+        self.groups = TaskGroups(memory, budget, rounded=screen == "int8")
         self._activations: dict[torch.Size, int] = {}
 
     def forget(self) -> None:
         """Drop kept weights, to give their room to training."""
-        self._kept, self._made_of = [], []
+        self.groups.forget()
 
     @torch.no_grad()
-    def __call__(
-        self, x: Tensor, precision: Precision = "float32"
-    ) -> Float[Tensor, "tasks batch *rest"]:
+    def __call__(self, x: Tensor) -> Float[Tensor, "tasks batch *rest"]:
         """What every task's network gives for (batch, *sample) inputs.
 
         Where tasks have different numbers of outputs, -inf stands beyond a task's own.
-
-        Args:
-            x: inputs.
-            precision: of the products; what comes out is float32 either way.
         """
-        return self.ask(x, partial(self._each, precision=precision))
+        return self.ask(x, self._exact)
 
-    def _each(self, group: TaskGroup, x: Tensor, precision: Precision) -> Tensor:
+    @torch.no_grad()
+    def screened(self, x: Tensor) -> Float[Tensor, "tasks batch *rest"]:
+        """The same, nearly: from products in the format of the screen, which are faster."""
+        if self.screen == "int8":
+            return self.ask(x, self._in_int8)
+        return self.ask(x, self._in_bf16)
+
+    def _exact(self, group: TaskGroup, x: Tensor) -> Tensor:
         target, layout, buffers = self.memory.target, group.layout, group.buffers
-        with autocast(precision, x.device):
-            outputs: Tensor = target.each(group.weights, x, layout=layout, buffers=buffers)
-        return outputs.to(x.dtype)
+        outputs: Tensor = target.each(group.weights, x, layout=layout, buffers=buffers)
+        return outputs
+
+    def _in_bf16(self, group: TaskGroup, x: Tensor) -> Tensor:
+        with autocast("bf16", x.device):
+            return self._exact(group, x).to(group.weights.dtype)
+
+    def _in_int8(self, group: TaskGroup, x: Tensor) -> Tensor:
+        return each_in_int8(self.memory.target, group, x)
 
     @torch.no_grad()
     def settle(
@@ -93,64 +88,23 @@ class AllTasks:
         doubtful: Bool[Tensor, "tasks batch"],
     ) -> None:
         """Put the scores of float32 where a network's answer to a sample is doubtful."""
-        target = self.memory.target
-        for group in self.groups():
-            for task, weights, buffers in zip(
-                group.tasks, group.weights, group.buffers, strict=True
-            ):
+        for group in self.groups:
+            at_once = self._slice(x, group, self._exact)
+            for place, task in enumerate(group.tasks):
                 some = doubtful[task].nonzero().squeeze(1)
-                if len(some):
-                    exact = target(
-                        weights, x[some], layout=group.layout, buffers=buffers, training=False
-                    )
-                    scores[task, some, : exact.shape[1]] = exact
+                for part in torch.split(some, at_once) if len(some) else ():
+                    exact = group.run(self.memory.target, place, x[part])
+                    scores[task, part, : exact.shape[1]] = exact
 
     @torch.no_grad()
     def ask(self, x: Tensor, question: Ask) -> Float[Tensor, "tasks batch *rest"]:
         """The answers of all tasks to `question`, group by group and slice by slice."""
         parts = []
-        for group in self.groups():
+        for group in self.groups:
             slices = torch.split(x, self._slice(x, group, question))
             answers = torch.cat([question(group, some) for some in slices], dim=1)
             parts.append((group.tasks, answers))
         return _padded(parts)
-
-    def groups(self) -> Iterator[TaskGroup]:
-        """All tasks, those of the same shapes together, as many at a time as the budget allows."""
-        memory = self.memory
-        size = sum(layout.total for layout in memory.layouts) * _bytes(memory)
-        if size > self.budget:
-            yield from self._made()
-            return
-        # By value: a fused optimiser leaves no trace in a tensor's version.
-        now = [p.detach() for p in (*memory.hypernet.parameters(), *memory.embeddings)]
-        if not _equal(now, self._made_of):
-            self._made_of = [p.clone() for p in now]
-            self._kept = list(self._made())
-        yield from map(self._now, self._kept)
-
-    def _made(self) -> Iterator[TaskGroup]:
-        memory = self.memory
-        of_layout: dict[int, list[int]] = {}
-        for task, layout in enumerate(memory.layouts):
-            of_layout.setdefault(layout.outputs, []).append(task)
-        for tasks in of_layout.values():
-            layout = memory.layouts[tasks[0]]
-            at_once = max(1, self.budget // (layout.total * _bytes(memory)))
-            for start in range(0, len(tasks), at_once):
-                yield self._make(tasks[start : start + at_once])
-
-    @torch.no_grad()
-    def _make(self, tasks: list[int]) -> TaskGroup:
-        memory = self.memory
-        conditions = torch.stack([memory.embeddings[task] for task in tasks])
-        weights = memory.hypernet(conditions, memory.plans[tasks[0]])
-        return self._now(TaskGroup(tasks, memory.layouts[tasks[0]], weights, []))
-
-    def _now(self, group: TaskGroup) -> TaskGroup:
-        # Buffers are small, and training replaces them: never kept.
-        buffers = [self.memory.buffers[task] for task in group.tasks]
-        return TaskGroup(group.tasks, group.layout, group.weights, buffers)
 
     def _slice(self, x: Tensor, group: TaskGroup, question: Ask) -> int:
         shape = x.shape[1:]
@@ -160,14 +114,6 @@ class AllTasks:
             self._activations[shape] = max(entries)
         row = _ALIVE * len(group.tasks) * self._activations[shape] * x.element_size()
         return max(1, self.budget // row)
-
-
-def _bytes(memory: WeightMemory) -> int:
-    return memory.hypernet.head.weight.element_size()
-
-
-def _equal(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> bool:
-    return len(ours) == len(theirs) and all(map(torch.equal, ours, theirs))
 
 
 @contextmanager

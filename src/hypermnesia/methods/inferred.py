@@ -17,11 +17,19 @@ from torch import Tensor, nn
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError
-from hypermnesia.hypernet.all_tasks import AllTasks, TaskGroup
+from hypermnesia.hypernet.all_tasks import AllTasks
+from hypermnesia.hypernet.groups import TaskGroup
 from hypermnesia.hypernet.target import Buffers, Layout, Target
-from hypermnesia.inference import EntropySettings, entropy, entropy_slopes, in_doubt, mean_spreads
+from hypermnesia.inference import (
+    EntropySettings,
+    calibrated,
+    entropy,
+    entropy_slopes,
+    mean_spreads,
+)
 from hypermnesia.methods.base import Prediction, State, TaskSpec, answered
 from hypermnesia.methods.hnet import HypernetMethod
+from hypermnesia.screening import in_doubt, probes, rough_error
 
 
 class InferredTaskMethod(HypernetMethod):
@@ -74,7 +82,7 @@ class InferredTaskMethod(HypernetMethod):
         asked = answered(self, scenario)
         if asked.name == "task":
             return super().predict(x, task)
-        scores = self.scores_of_all(x)
+        scores = self.scores_of_all(x) if task is None else self.all_tasks(x)
         rows = torch.arange(len(x), device=x.device)
         tasks = self.infer(x, scores) if task is None else torch.full_like(rows, task)
         return Prediction(asked.place(scores[tasks, rows], tasks), tasks)
@@ -100,6 +108,7 @@ class HypernetEntropy(InferredTaskMethod):
     ) -> None:
         super().__init__(network, scenario, **settings)
         self.inference = inference
+        self.all_tasks = AllTasks(self.memory, screen=inference.screen)
         self.spreads: list[Tensor] = []
 
     def begin_task(self, spec: TaskSpec) -> None:
@@ -134,30 +143,33 @@ class HypernetEntropy(InferredTaskMethod):
         return self._entropies(scores).argmin(dim=0)
 
     def scores_of_all(self, x: Tensor) -> Tensor:
-        """Scores by which the surest is found; in bf16, where that leaves no doubt which it is."""
-        if self.memory.precision == "float32" or self.inference.criterion == "entropy-gradient":
+        """Scores by which the surest is found; exact where a screen leaves a doubt which it is."""
+        if self.inference.screen is None:
             return super().scores_of_all(x)
-        scores = self.all_tasks(x, self.memory.precision)
-        self.all_tasks.settle(x, scores, in_doubt(self._entropies(scores)))
+        scores = self.all_tasks.screened(x)
+        some = probes(len(x), x.device)
+        error = rough_error(scores[:, some], self.all_tasks(x[some]))
+        best, others = scores.argmax(dim=2, keepdim=True), None
+        if self.spreads:
+            second = scores.scatter(2, best, -torch.inf).argmax(dim=2, keepdim=True)
+            others = self._compared(scores, second)
+        self.all_tasks.settle(x, scores, in_doubt(self._compared(scores, best), error, others))
         return scores
 
     def _entropies(self, scores: Tensor) -> Tensor:
-        """(tasks, batch), of the calibrated scores."""
-        return entropy(self._calibrated(scores) / self.inference.temperature)
+        """(tasks, batch), of the scores that are compared."""
+        return entropy(self._compared(scores, scores.argmax(dim=2, keepdim=True)))
 
-    def _calibrated(self, scores: Tensor) -> Tensor:
-        """Scores over the spread of the class that they answer; a task unended has none yet."""
-        if not self.spreads:
-            return scores
-        of_class = scores.new_ones(len(scores), scores.shape[2])
-        for task, spreads in enumerate(self.spreads):
-            of_class[task, : len(spreads)] = spreads
-        return scores / of_class.gather(1, scores.argmax(dim=2)).unsqueeze(2)
+    def _compared(self, scores: Tensor, classes: Tensor) -> Tensor:
+        """Scores of which the entropy is taken; a task unended is not calibrated yet."""
+        if self.spreads:
+            scores = calibrated(scores, self.spreads, classes)
+        return scores / self.inference.temperature
 
     def _slopes(self, x: Tensor) -> Tensor:
         """(tasks, batch) dH/dα_t where every task has the same share α_t."""
         target, groups = self.memory.target, self.all_tasks.groups
-        mixture = torch.stack([g.weights.sum(dim=0) for g in groups()]).sum(dim=0)
+        mixture = torch.stack([g.weights.sum(dim=0) for g in groups]).sum(dim=0)
         mixture /= self.memory.tasks
         buffers = _mean(self.memory.buffers)
 

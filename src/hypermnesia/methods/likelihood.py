@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.data.types import Batch
-from hypermnesia.hypernet.all_tasks import AllTasks, TaskGroup
+from hypermnesia.hypernet.all_tasks import AllTasks
+from hypermnesia.hypernet.groups import TaskGroup
 from hypermnesia.methods.base import State, TaskSpec
 from hypermnesia.methods.inferred import InferredTaskMethod
 from hypermnesia.methods.sampler import Sampler

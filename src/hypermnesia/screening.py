@@ -1,0 +1,81 @@
+"""Which networks must be asked exactly, after all gave a first answer in a cheaper number format.
+
+How far first answers are off depends on the format and, as much, on the networks. So it is measured
+in every call, on a few of its samples. No network then counts as less sure than another unless it
+still would with errors several times as large.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from hypermnesia.inference import spread
+
+PROBES = 16
+"""Samples of a call that are answered exactly, too; with ten outputs, 160 scores a network."""
+
+_MARGIN = 4.0
+"""Root mean square errors that a score may be off; to change an answer, two must be off so far."""
+
+
+def probes(samples: int, device: torch.device) -> Int[Tensor, " probes"]:
+    """Numbers of the samples to answer exactly, from the first to the last; all, where few."""
+    return torch.linspace(0, samples - 1, min(PROBES, samples), device=device).long()
+
+
+def rough_error(
+    rough: Float[Tensor, "tasks batch outputs"], exact: Float[Tensor, "tasks batch outputs"]
+) -> Float[Tensor, ""]:
+    """Root mean square error of `rough` scores, as a share of the sample's widest `spread`."""
+    errors = (rough - exact) / _widest(exact)[:, None]
+    return errors.square().nanmean().sqrt()  # no number beyond a network's outputs
+
+
+def in_doubt(
+    scores: Float[Tensor, "tasks batch outputs"],
+    error: Float[Tensor, ""],
+    others: Float[Tensor, "tasks batch outputs"] | None = None,
+) -> Bool[Tensor, "tasks batch"]:
+    """Which networks' answers must be exact for the surest, and its class, to be the right one.
+
+    Scores are taken to be off by up to four times `error`. To first order, an entropy is then off
+    by Σ |∂H/∂s_i| = Σ p_i |ln p_i + H| times as much. Doubtful are the networks that may have the
+    lowest one; a single such network only if its two likeliest classes may change places.
+
+    Args:
+        scores: those whose entropies are compared, from the first answers.
+        error: of these answers, as `rough_error` gives it.
+        others: what `scores` would be with these two classes in each other's place, if that
+            changes more than their order.
+    """
+    off = _MARGIN * error * _widest(scores)
+    tied = _lead(scores) <= 2 * off
+    low, high = _entropy_range(scores, off)
+    if others is not None:
+        other_low, other_high = _entropy_range(others, off)
+        low = torch.where(tied, torch.minimum(low, other_low), low)
+        high = torch.where(tied, torch.maximum(high, other_high), high)
+    near = low <= high.amin(dim=0)
+    return near & ((near.sum(dim=0) > 1) | tied)
+
+
+def _widest(scores: Tensor) -> Tensor:
+    """(batch,) the largest spread that any network's scores have."""
+    return spread(scores).amax(dim=0).clamp(min=torch.finfo(scores.dtype).tiny)
+
+
+def _lead(scores: Tensor) -> Tensor:
+    """(tasks, batch) how far the largest score is above the next one, if any."""
+    best, which = scores.max(dim=2, keepdim=True)
+    return (best - scores.scatter(2, which, -torch.inf).amax(dim=2, keepdim=True)).squeeze(2)
+
+
+def _entropy_range(scores: Tensor, off: Tensor) -> tuple[Tensor, Tensor]:
+    """(tasks, batch) lowest and highest entropy with scores that are `off` by so much."""
+    log_p = scores.movedim(2, 0).log_softmax(dim=0)
+    p, log_p = log_p.exp(), log_p.masked_fill(log_p == -torch.inf, 0.0)
+    uncertain = -(p * log_p).sum(dim=0)
+    moved = off * (p * (log_p + uncertain)).abs().sum(dim=0)
+    return uncertain - moved, uncertain + moved
