@@ -5,7 +5,6 @@ import json
 import pytest
 import torch
 from benchmarks.counts import Sizes, count
-from benchmarks.inference import infer_batched, infer_one_by_one, trained_or_not
 from benchmarks.iteration_cost import main, run
 from benchmarks.measure import VARIANTS, measure
 from benchmarks.ours import add_untrained, build_method
@@ -81,14 +80,6 @@ def test_closed_form_is_counted_once_there_are_old_tasks() -> None:
     grown = {name for name in work[2] if work[2][name] != work[1].get(name)}
     assert set(work[1]) - set(work[0]) >= {"lookahead", "head: gradient"}
     assert grown == {"features of old tasks"}
-
-
-def test_batched_inference_gives_the_answers_of_the_loop() -> None:
-    method = trained_or_not(tiny("closed", 3), tasks=3, weights=None)
-    x = torch.rand(6, *tiny("closed", 3).shape(), generator=torch.Generator().manual_seed(0))
-    single_answers = infer_one_by_one(method.memory, x)
-    for batched, single in zip(infer_batched(method, x), single_answers, strict=True):
-        assert batched.tolist() == single.tolist()
 
 
 @pytest.mark.filterwarnings("ignore")
