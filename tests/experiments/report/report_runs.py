@@ -43,7 +43,10 @@ def end(folder: SeedFolder, config: ExperimentConfig, seed: int, environment: An
     """Write what the training of `seed` leaves."""
     folder.path.mkdir()
     write_json(folder.environment, environment)
-    write_result(folder, config, seed, measured(config, seed))
+    result = measured(config, seed)
+    for path in folder.outcomes(result.accuracy):
+        path.touch()
+    write_result(folder, config, seed, result)
 
 
 def measured(config: ExperimentConfig, seed: int) -> TrainResult:
