@@ -9,6 +9,7 @@ from figure_runs import METHODS
 from hypermnesia.errors import RunError
 from hypermnesia.experiments.finished import finished_seed
 from hypermnesia.training.evaluate import evaluate
+from unsealed import unseal
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -22,5 +23,6 @@ def test_weights_of_another_run_are_refused(runs, tmp_path):
     run, file = tmp_path / "run", "seed-0/weights.safetensors"
     shutil.copytree(runs["hnet-tir"], run)
     (run / file).write_bytes((runs["hnet-r"] / file).read_bytes())
+    unseal(run / "seed-0" / "result.json")
     with pytest.raises(RunError, match="must hold the weights of this run"):
         _ = finished_seed(run).method

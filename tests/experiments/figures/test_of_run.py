@@ -13,6 +13,7 @@ from hypermnesia.data.settings import BenchmarkSettings
 from hypermnesia.experiments.figures.of_run import figures_and_missing, figures_of
 from hypermnesia.experiments.finished import finished_seed
 from hypermnesia.experiments.weights import write_weights
+from unsealed import unseal
 
 
 @pytest.mark.parametrize("method", list(KINDS))
@@ -42,7 +43,7 @@ def test_scenarios_with_other_counts_have_figures_of_their_own(runs, tmp_path):
     fields = json.loads(path.read_text())
     fields["confusion"]["class"][0] = fields["confusion"]["class"][0][::-1]
     path.write_text(json.dumps(fields))
-    forget_checksums(path)
+    unseal(path)
     assert {"task-confusion-domain", "task-confusion-class"} <= drawn_of(run).keys()
 
 
@@ -82,18 +83,12 @@ def test_without_weights_the_other_figures_are_drawn(damaged, content):
     assert drawn == {"task-confusion-domain-class", "memory-samples"}
 
 
-def forget_checksums(result):
-    kept = json.loads(result.read_text())
-    del kept["format"], kept["files"]  # format 1 had none
-    result.write_text(json.dumps(kept))
-
-
 def test_embeddings_that_are_no_numbers_are_refused(damaged):
     of = finished_seed(damaged)
     with torch.no_grad():
         of.method.memory.embeddings[1].fill_(torch.nan)
     write_weights(damaged / WEIGHTS, of.method.state_dict())
-    forget_checksums(damaged / "seed-0" / "result.json")
+    unseal(damaged / "seed-0" / "result.json")
     reasons, _ = missing(damaged)
     assert "must hold finite embeddings" in reasons["task embeddings"]
 

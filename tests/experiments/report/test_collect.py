@@ -6,6 +6,7 @@ from report_runs import made
 
 from hypermnesia.errors import ConfigError, RunError
 from hypermnesia.experiments.report.collect import collect
+from unsealed import unseal
 
 
 def labels(tmp_path, *names, methods=None):
@@ -123,6 +124,7 @@ def test_a_seed_that_was_trained_unlike_the_others_is_left_out(tmp_path):
     fields = json.loads(folder.seed(1).result.read_text())
     fields["seconds_per_iteration"] = [0.1]
     folder.seed(1).result.write_text(json.dumps(fields))
+    unseal(folder.seed(1).result)
     (run,) = collect([tmp_path / "a"])
     assert list(run.results) == [0, 2]
     assert run.missing == ["seed 1: 1 phases of training where another seed has 3"]
@@ -133,5 +135,6 @@ def test_results_of_a_stranger_are_bounded(tmp_path):
     fields = json.loads(folder.seed(0).result.read_text())
     fields["seconds_per_iteration"] = [0.1] * 10**5
     folder.seed(0).result.write_text(json.dumps(fields))
+    unseal(folder.seed(0).result)
     (run,) = collect([tmp_path / "a"])
     assert "100000 phases" in run.missing[0]
