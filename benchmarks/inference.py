@@ -130,7 +130,7 @@ def _print_screen(method: HypernetEntropy, x: Tensor) -> None:
     wanted, unsettled = (_answers(method, x, scores) for scores in (exact, rough))
     some = probes(len(x), x.device)
     seen, error = rough_error(rough[:, some], exact[:, some]), rough_error(rough, exact)
-    doubtful = in_doubt(rough, seen)
+    doubtful = in_doubt(rough, seen, torch.ones(1, 1, 1))
     off = ((rough - exact).abs() / spread(exact).amax(dim=0)[:, None]).flatten()
     most = float(off.kthvalue(round(0.999 * len(off))).values)
     print(

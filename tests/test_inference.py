@@ -11,11 +11,11 @@ from torch import Tensor
 from hypermnesia.errors import ConfigError
 from hypermnesia.inference import (
     EntropySettings,
-    calibrated,
     entropy,
     entropy_slopes,
     mean_spreads,
     spread,
+    spreads_of,
 )
 
 INF = float("inf")
@@ -75,12 +75,11 @@ def test_a_spread_counts_for_nothing_what_is_padded() -> None:
     assert spread(torch.tensor([[4.0, 1.0, 1.0], [4.0, 2.0, -INF]])).tolist() == [2.0, 1.0]
 
 
-def test_scores_in_terms_of_the_spread_of_a_class() -> None:
-    """The second task has spreads for its two outputs, the third has none yet."""
-    scores = torch.tensor([[[6.0, 3.0, 0.0]], [[1.0, 4.0, -INF]], [[1.0, 2.0, 3.0]]])
-    spreads = [torch.tensor([2.0, 3.0, 4.0]), torch.tensor([5.0, 8.0])]
-    found = calibrated(scores, spreads, torch.tensor([[[0]], [[1]], [[2]]]))
-    assert found.squeeze(1).tolist() == [[3.0, 1.5, 0.0], [0.125, 0.5, -INF], [1.0, 2.0, 3.0]]
+def test_the_spread_of_the_class_that_is_answered() -> None:
+    """The third task has none yet, and a wider head."""
+    spreads = [torch.tensor([2.0, 3.0]), torch.tensor([5.0])]
+    found = spreads_of(torch.tensor([[[0], [1]], [[0], [0]], [[2], [1]]]), spreads, outputs=3)
+    assert found.squeeze(2).tolist() == [[2.0, 3.0], [5.0, 5.0], [1.0, 1.0]]
 
 
 def test_mixed_networks_cannot_be_calibrated_or_screened() -> None:

@@ -33,9 +33,10 @@ class EntropySettings:
             further apart is the surer at every temperature.
         calibrated: measure each network's scores in terms of the `spread` that they have on
             training samples of the class that it would answer. For `entropy`.
-        screen: number format in which all networks are asked first, the few that may be the
-            surest once more in float32: faster, with the same answers. The scores beside them are
-            those of the format where there was no doubt. None asks in float32 once. For `entropy`.
+        screen: number format in which all networks are asked first, and the few that may be the
+            surest once more in float32. Faster; `hypermnesia.screening` says why task and class
+            come out as in float32. Scores without a doubt stay those of the first answer. None
+            asks once, in float32. For `entropy`.
 
     Raises:
         ConfigError: a calibration of mixed networks, which have no samples of their own, or a
@@ -89,22 +90,20 @@ def mean_spreads(
     return means.clamp(min=torch.finfo(means.dtype).tiny)  # who divides by it may
 
 
-def calibrated(
-    scores: Float[Tensor, "tasks batch outputs"],
-    spreads: Sequence[Float[Tensor, " own_outputs"]],
-    classes: Int[Tensor, "tasks batch 1"],
-) -> Float[Tensor, "tasks batch outputs"]:
-    """Scores over the spread of the class that they answer.
+def spreads_of(
+    classes: Int[Tensor, "tasks batch 1"], spreads: Sequence[Float[Tensor, " own"]], outputs: int
+) -> Float[Tensor, "tasks batch 1"]:
+    """The mean spread of the class that each network answers.
 
     Args:
-        scores: of each task's network.
-        spreads: of each task that has ended, for every class of its own.
-        classes: what each network answers.
+        classes: the answers.
+        spreads: for each class of a task; of a task that has none yet they are 1.
+        outputs: of the widest head.
     """
-    of_class = scores.new_ones(len(scores), scores.shape[2])
+    table = spreads[0].new_ones(len(classes), outputs)
     for task, own in enumerate(spreads):
-        of_class[task, : len(own)] = own
-    return scores / of_class.gather(1, classes.squeeze(2)).unsqueeze(2)
+        table[task, : len(own)] = own
+    return table.gather(1, classes.squeeze(2)).unsqueeze(2)
 
 
 def entropy_slopes(

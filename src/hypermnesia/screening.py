@@ -1,8 +1,9 @@
 """Which networks must be asked exactly, after all gave a first answer in a cheaper number format.
 
-How far first answers are off depends on the format and, as much, on the networks. So it is measured
-in every call, on a few of its samples. No network then counts as less sure than another unless it
-still would with errors several times as large.
+How far first answers are off depends on the format and, as much, on the networks: so it is measured
+in every call, on a few of its samples. An answer changes only where the errors of two networks, or
+of two scores, are several times as large, and against each other. `python -m benchmarks.inference
+--screen int8` prints the errors and holds all answers against those of float32.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ PROBES = 16
 """Samples of a call that are answered exactly, too; with ten outputs, 160 scores a network."""
 
 _MARGIN = 4.0
-"""Root mean square errors that a score may be off; to change an answer, two must be off so far."""
+"""Root mean square errors that a score may be off."""
 
 
 def probes(samples: int, device: torch.device) -> Int[Tensor, " probes"]:
@@ -36,7 +37,8 @@ def rough_error(
 def in_doubt(
     scores: Float[Tensor, "tasks batch outputs"],
     error: Float[Tensor, ""],
-    others: Float[Tensor, "tasks batch outputs"] | None = None,
+    units: Float[Tensor, "#tasks #batch 1"],
+    other_units: Float[Tensor, "tasks batch 1"] | None = None,
 ) -> Bool[Tensor, "tasks batch"]:
     """Which networks' answers must be exact for the surest, and its class, to be the right one.
 
@@ -45,16 +47,16 @@ def in_doubt(
     lowest one; a single such network only if its two likeliest classes may change places.
 
     Args:
-        scores: those whose entropies are compared, from the first answers.
-        error: of these answers, as `rough_error` gives it.
-        others: what `scores` would be with these two classes in each other's place, if that
-            changes more than their order.
+        scores: first answers.
+        error: of these, as `rough_error` gives it.
+        units: what scores are divided by before their entropy is taken.
+        other_units: the same if these two classes change places; None if that is no matter.
     """
     off = _MARGIN * error * _widest(scores)
     tied = _lead(scores) <= 2 * off
-    low, high = _entropy_range(scores, off)
-    if others is not None:
-        other_low, other_high = _entropy_range(others, off)
+    low, high = _entropy_range(scores, off, units)
+    if other_units is not None:
+        other_low, other_high = _entropy_range(scores, off, other_units)
         low = torch.where(tied, torch.minimum(low, other_low), low)
         high = torch.where(tied, torch.maximum(high, other_high), high)
     near = low <= high.amin(dim=0)
@@ -72,10 +74,10 @@ def _lead(scores: Tensor) -> Tensor:
     return (best - scores.scatter(2, which, -torch.inf).amax(dim=2, keepdim=True)).squeeze(2)
 
 
-def _entropy_range(scores: Tensor, off: Tensor) -> tuple[Tensor, Tensor]:
-    """(tasks, batch) lowest and highest entropy with scores that are `off` by so much."""
-    log_p = scores.movedim(2, 0).log_softmax(dim=0)
+def _entropy_range(scores: Tensor, off: Tensor, units: Tensor) -> tuple[Tensor, Tensor]:
+    """(tasks, batch) lowest and highest entropy of scores / units, each score `off` by so much."""
+    log_p = (scores / units).movedim(2, 0).log_softmax(dim=0)
     p, log_p = log_p.exp(), log_p.masked_fill(log_p == -torch.inf, 0.0)
     uncertain = -(p * log_p).sum(dim=0)
-    moved = off * (p * (log_p + uncertain)).abs().sum(dim=0)
+    moved = off / units.squeeze(2) * (p * (log_p + uncertain)).abs().sum(dim=0)
     return uncertain - moved, uncertain + moved

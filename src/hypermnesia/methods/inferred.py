@@ -22,10 +22,10 @@ from hypermnesia.hypernet.groups import TaskGroup
 from hypermnesia.hypernet.target import Buffers, Layout, Target
 from hypermnesia.inference import (
     EntropySettings,
-    calibrated,
     entropy,
     entropy_slopes,
     mean_spreads,
+    spreads_of,
 )
 from hypermnesia.methods.base import Prediction, State, TaskSpec, answered
 from hypermnesia.methods.hnet import HypernetMethod
@@ -149,22 +149,24 @@ class HypernetEntropy(InferredTaskMethod):
         scores = self.all_tasks.screened(x)
         some = probes(len(x), x.device)
         error = rough_error(scores[:, some], self.all_tasks(x[some]))
-        best, others = scores.argmax(dim=2, keepdim=True), None
+        best, other_units = scores.argmax(dim=2, keepdim=True), None
         if self.spreads:
             second = scores.scatter(2, best, -torch.inf).argmax(dim=2, keepdim=True)
-            others = self._compared(scores, second)
-        self.all_tasks.settle(x, scores, in_doubt(self._compared(scores, best), error, others))
+            other_units = self._units(second, scores)
+        units = self._units(best, scores)
+        self.all_tasks.settle(x, scores, in_doubt(scores, error, units, other_units))
         return scores
 
     def _entropies(self, scores: Tensor) -> Tensor:
-        """(tasks, batch), of the scores that are compared."""
-        return entropy(self._compared(scores, scores.argmax(dim=2, keepdim=True)))
+        """(tasks, batch), of the calibrated scores."""
+        return entropy(scores / self._units(scores.argmax(dim=2, keepdim=True), scores))
 
-    def _compared(self, scores: Tensor, classes: Tensor) -> Tensor:
-        """Scores of which the entropy is taken; a task unended is not calibrated yet."""
-        if self.spreads:
-            scores = calibrated(scores, self.spreads, classes)
-        return scores / self.inference.temperature
+    def _units(self, classes: Tensor, scores: Tensor) -> Tensor:
+        """What is compared is scores over these, for networks that answer `classes`."""
+        temperature = scores.new_full((1, 1, 1), self.inference.temperature)
+        if not self.spreads:
+            return temperature
+        return temperature * spreads_of(classes, self.spreads, scores.shape[2])
 
     def _slopes(self, x: Tensor) -> Tensor:
         """(tasks, batch) dH/dα_t where every task has the same share α_t."""
