@@ -12,6 +12,7 @@ import typer
 from hypermnesia import __version__
 from hypermnesia.cli.check import check_command
 from hypermnesia.cli.compare import compare_command
+from hypermnesia.cli.doctor import doctor_command
 from hypermnesia.cli.explain import explain_command
 from hypermnesia.cli.figures import figures_command
 from hypermnesia.cli.list import list_command
@@ -42,6 +43,7 @@ app.command("figures")(figures_command)
 app.command("check")(check_command)
 app.command("explain")(explain_command)
 app.command("list")(list_command)
+app.command("doctor")(doctor_command)
 
 # Newer versions of typer carry their own copy of click: the same class has two homes.
 _CommandLineError: Any = next(
