@@ -17,6 +17,7 @@ from hypermnesia.cli.options import (
     Recipe,
     Seeds,
     Tasks,
+    Tensorboard,
     Train,
 )
 from hypermnesia.cli.seeds import parse_seeds
@@ -40,6 +41,7 @@ def compare_command(
     name: Annotated[str, typer.Option(help="Name of the report's files.")] = "comparison",
     jobs: Jobs = None,
     device: Device = None,
+    tensorboard: Tensorboard = None,
     train: Train = True,
 ) -> None:
     """Train methods on benchmarks in scenarios, several processes at a time, and compare them.
@@ -60,6 +62,9 @@ def compare_command(
         seeds=parse_seeds(seeds),
         recipe=recipe,
         assignments=assignments or (),
-        options={"data": {"tasks": tasks}, "machine": machine_options(data_dir, device)},
+        options={
+            "data": {"tasks": tasks},
+            "machine": machine_options(data_dir, device, tensorboard=tensorboard),
+        },
     )
     compare_and_show(plan(question), compared, out, name, jobs, train=train)

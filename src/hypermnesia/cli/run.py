@@ -17,6 +17,7 @@ from hypermnesia.cli.options import (
     Recipe,
     Seeds,
     Tasks,
+    Tensorboard,
     Threads,
 )
 from hypermnesia.cli.seeds import parse_seeds
@@ -53,6 +54,7 @@ def run_command(
     ] = False,
     device: Device = None,
     threads: Threads = None,
+    tensorboard: Tensorboard = None,
 ) -> None:
     """Train methods on a benchmark and compare them; a run that exists is continued.
 
@@ -75,7 +77,7 @@ def run_command(
         assignments=[*(assignments or ()), *_compute(precision, compiled)],
         options={
             "data": {"tasks": tasks, "class_order": class_order},
-            "machine": machine_options(data_dir, device, threads),
+            "machine": machine_options(data_dir, device, threads, tensorboard),
         },
     )
     configs = resolve(request)
