@@ -27,7 +27,11 @@ app = typer.Typer(
     name="hypermnesia",
     help="""Continual learning with hypernetworks: one meta-model keeps the weights of every task.
 
-    Example: hypermnesia run split-digits --method hnet,finetune --seeds 0-2
+    For example:
+
+    hypermnesia doctor
+
+    hypermnesia run split-digits --method hnet,finetune --seeds 0-2
     """,
     no_args_is_help=True,
     add_completion=False,

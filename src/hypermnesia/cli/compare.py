@@ -49,7 +49,9 @@ def compare_command(
     What is finished is kept and what was interrupted goes on: the same command again continues.
     Ends with 1 if a training failed.
 
-    Example: hypermnesia compare split-digits --method hnet,finetune,joint --seeds 0-2
+    For example:
+
+    hypermnesia compare split-digits --method hnet,finetune,joint --seeds 0-2
     """
     from hypermnesia.cli.session import compare_and_show, machine_options, split
     from hypermnesia.experiments.compare import Question, plan

@@ -23,7 +23,9 @@ def doctor_command(
 ) -> None:
     """Say what this machine offers: versions, devices, rates, data and optional packages.
 
-    Example: hypermnesia doctor
+    For example:
+
+    hypermnesia doctor
     """
     from dataclasses import asdict
     from json import dumps

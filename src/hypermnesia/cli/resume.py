@@ -25,7 +25,9 @@ def resume_command(
 ) -> None:
     """Finish a run that was interrupted, with the numbers it would have had.
 
-    Example: hypermnesia resume runs/split-digits_hnet_task
+    For example:
+
+    hypermnesia resume runs/split-digits_hnet_task
     """
     from hypermnesia.cli.session import train_and_show  # torch is slow to import
     from hypermnesia.experiments.run import resume

@@ -58,8 +58,13 @@ def run_command(
 ) -> None:
     """Train methods on a benchmark and compare them; a run that exists is continued.
 
-    Example: hypermnesia run split-digits --method hnet,finetune --seeds 0-2 --set
-    regularizer.beta=0.1
+    For example:
+
+    hypermnesia run split-digits --method hnet,finetune --seeds 0-2
+
+    hypermnesia run split-digits --set regularizer.beta=0.1 --name strong
+
+    hypermnesia run split-mnist --method hnet-lik --scenario class --tensorboard
     """
     # torch is slow to import
     from hypermnesia.cli.session import machine_options, split, train_and_show
