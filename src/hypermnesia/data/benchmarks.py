@@ -73,6 +73,7 @@ class Benchmark:
 
 
 BENCHMARKS: Registry[Benchmark] = Registry("benchmark")
+"""Every benchmark, by name."""
 
 
 def make_tasks(name: str, settings: BenchmarkSettings, seed: int) -> tuple[Task, ...]:

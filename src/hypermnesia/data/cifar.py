@@ -21,9 +21,12 @@ from hypermnesia.durable import write_text
 from hypermnesia.errors import DataError
 
 SHAPE = (3, 32, 32)
+"""(channels, height, width) of an image."""
+
 _PIXELS = 3 * 32 * 32
 _CURE = "fetch the official ones again"
 NOTE = "verified.sha256"
+"""Name of the file that holds the digests of a verified archive."""
 
 
 @dataclass(frozen=True)

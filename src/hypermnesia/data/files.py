@@ -12,9 +12,13 @@ import pooch  # type: ignore[import-untyped]
 from hypermnesia.errors import DataError
 
 ENVIRONMENT = "HYPERMNESIA_DATA"
+"""Name of the environment variable that names a folder of data files."""
+
 OFFLINE_CURE = f"put the files into a folder and name it with --data-dir or {ENVIRONMENT}"
+"""What to do where nothing can be downloaded."""
 
 Fetch = Callable[[Path, tuple[str, ...]], None]
+"""(folder, names of files that are missing there) -> None; puts them there."""
 
 
 def given_folder(data_dir: Path | None) -> Path | None:

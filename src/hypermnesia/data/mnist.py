@@ -17,6 +17,7 @@ FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
+"""Names of the files: training images and labels, test images and labels."""
 
 
 @dataclass(frozen=True)
