@@ -165,7 +165,7 @@ def _observers(
     if not config.machine.tensorboard:
         yield ObserverGroup(MetricsLog(folder.metrics), samples, progress)
         return
-    with closing(TensorBoard(folder.tensorboard)) as board:
+    with closing(TensorBoard(folder.tensorboard, folder.samples)) as board:
         log = MetricsLog(folder.metrics, tell=board.add_metrics)
         yield ObserverGroup(log, samples, board, progress)
 
