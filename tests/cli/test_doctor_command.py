@@ -19,12 +19,15 @@ def test_it_says_what_there_is_and_what_is_missing(tmp_path, capsys):
     shown = capsys.readouterr().out
     for text in ("torch", "memory", "float32", "bf16", "int8", "split-cifar10-100", "dev"):
         assert text in shown
-    assert "mnist           none yet: downloaded when they are first needed" in shown
+    cached = f"missing in {tmp_path / 'cache/hypermnesia/cifar100'}: train.bin, test.bin"
+    assert f"{cached}; downloaded when first needed" in shown
+    lines = [line.split() for line in shown.splitlines()]
+    assert ["split-digits", "can", "run"] in lines
     (tmp_path / "data").mkdir()
     assert main(["doctor", "--data-dir", str(tmp_path / "data")]) == 0
     shown = capsys.readouterr().out
     assert f"missing in {tmp_path / 'data'}: train.bin, test.bin" in shown
-    assert "missing: cifar10, cifar100" in shown
+    assert "needs cifar10, cifar100" in shown
 
 
 def test_json_says_the_same_to_programs(capsys):

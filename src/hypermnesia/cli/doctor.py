@@ -58,9 +58,9 @@ def _sections(found: Diagnosis) -> list[tuple[str, Sequence[str], Rows]]:
         ),
         (
             "Benchmarks",
-            ("benchmark", "data"),
+            ("benchmark", ""),
             [
-                (each.name, f"missing: {', '.join(each.missing)}" if each.missing else "complete")
+                (each.name, f"needs {', '.join(each.missing)}" if each.missing else "can run")
                 for each in found.benchmarks
             ],
         ),
@@ -109,7 +109,7 @@ def _files(data: DataFound, *, named: bool) -> str:
         return f"complete in {data.folder}"
     without = f"missing in {data.folder}: {', '.join(data.missing)}"
     if not named:
-        return "none yet: downloaded when they are first needed"
+        return f"{without}; downloaded when first needed"
     return f"{without}; the cache has them all" if data.cached else without
 
 
