@@ -1,31 +1,12 @@
-"""What this machine reaches: rates of matrix products and of memory."""
+"""What the memory of this machine reaches; products are in `hypermnesia.experiments.rates`."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import torch
 
+from hypermnesia.experiments.rates import seconds_of
+
 _BEYOND_CACHE = 1 << 26  # entries of an array: 256 MB in float32
-
-
-def seconds_of(action: Callable[[], object], repeats: int) -> float:
-    """The shortest time of `repeats`, after one that is not counted."""
-    action()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        action()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
-def product_rate(m: int, k: int, n: int, dtype: torch.dtype, repeats: int = 7) -> float:
-    """Operations a second of (m, k) times (k, n)."""
-    a, b = torch.rand(m, k).to(dtype), torch.rand(k, n).to(dtype)
-    out = torch.empty(m, n, dtype=dtype)
-    return 2 * m * k * n / seconds_of(lambda: torch.mm(a, b, out=out), repeats)
 
 
 def copy_rate(entries: int = _BEYOND_CACHE, repeats: int = 5) -> float:

@@ -17,8 +17,9 @@ import torch
 from benchmarks.counts import Line, Sizes, count
 from benchmarks.measure import measure_apart
 from benchmarks.ours import add_untrained, build_method
-from benchmarks.rates import copy_rate, product_rate, triad_rate
+from benchmarks.rates import copy_rate, triad_rate
 from benchmarks.spec import CannotMeasure, Spec
+from hypermnesia.experiments.rates import product_rate
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ Rows must be asked for before the parameters, the gradients or the optimiser cha
 """
 
 LOOKAHEADS: Registry[Callable[[Optimizer], Lookahead]] = Registry("lookahead")
+"""Every lookahead, by name: (optimiser of θ) -> lookahead."""
 
 
 def parameters_of(optimizer: Optimizer) -> list[Tensor]:

@@ -17,8 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
+"""(T, T) percent; NaN where nothing was measured."""
+
 Vector = NDArray[np.float64]
+"""A value for each task, or for some of them."""
+
 Counts = NDArray[np.int64]
+"""(T, T) numbers of samples."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,12 @@ def bwt(matrix: Matrix) -> float:
     """BWT = mean_{j<T} (R[T, j] - R[j, j]), points; negative where tasks were forgotten.
 
     NaN for a single task, or where a term was not measured.
+
+    Example:
+        >>> from hypermnesia.metrics import acc, bwt, during
+        >>> matrix = [[99.0, float("nan")], [95.0, 98.0]]
+        >>> during(matrix), acc(matrix), bwt(matrix)
+        (98.5, 96.5, -4.0)
     """
     matrix = _square(matrix)
     return _mean((matrix[-1] - np.diagonal(matrix))[:-1])

@@ -32,6 +32,7 @@ NetFactory = Callable[[Sequence[int], int, NetSettings], nn.Module]
 """(sample shape, outputs, settings) -> network."""
 
 NETS: Registry[NetFactory] = Registry("network")
+"""Every target network, by name."""
 
 
 def build_net(

@@ -14,6 +14,8 @@ from torch.optim import Optimizer
 from hypermnesia.registry import Registry
 
 OPTIMIZERS: Registry[type[Optimizer]] = Registry("optimizer")
+"""Every optimiser, by name."""
+
 OPTIMIZERS.add("adam", torch.optim.Adam)
 OPTIMIZERS.add("adamw", torch.optim.AdamW)
 OPTIMIZERS.add("sgd", torch.optim.SGD)

@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 
 Precision = Literal["float32", "bf16"]
+"""Number format of a network's products."""
 
 Screen = Literal["bf16", "int8"]
 """Formats of a first answer, which float32 settles where it is in doubt."""

@@ -12,7 +12,13 @@ T = TypeVar("T")
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> ConfigError:
-    """The error for a `name` that is not among the `known` ones, with "did you mean"."""
+    """The error for a `name` that is not among the `known` ones, with "did you mean".
+
+    Example:
+        >>> from hypermnesia.registry import unknown_name
+        >>> print(unknown_name("method", "hnt", ["hnet", "joint"]))
+        the method must be one that exists; got 'hnt'; did you mean 'hnet'?
+    """
     names = sorted(known)
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'?" if close else f"choose one of: {', '.join(names)}"

@@ -20,6 +20,15 @@ class Generators:
 
     A stream's numbers depend only on the seed, its name and how many were drawn from it, so a
     new stream never shifts another one.
+
+    Example:
+        >>> import torch
+        >>> from hypermnesia.seeding import Generators
+        >>> first, again = Generators(0), Generators(0)
+        >>> _ = torch.rand(3, generator=again["dropout"])
+        >>> draws = [torch.rand(1, generator=g["batches"]) for g in (first, again)]
+        >>> bool(draws[0] == draws[1])
+        True
     """
 
     def __init__(self, seed: int) -> None:

@@ -23,6 +23,7 @@ from hypermnesia.hypernet.network import ACTIVATIONS
 from hypermnesia.seeding import Generators
 
 Likelihood = Literal["bernoulli", "gaussian"]
+"""Distribution of a pixel, given the latents."""
 
 
 @dataclass(frozen=True)

@@ -188,7 +188,7 @@ def test_version_and_help_are_fast(capsys):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0
-    assert "Example:" in done.stdout
+    assert "For example:" in done.stdout
 
 
 def test_no_arguments_show_the_help(capsys):

@@ -145,6 +145,13 @@ def test_epochs_become_full_batches(samples: int, batch: int, updates: int) -> N
     assert make_phases(make_tasks(1, samples), settings, "task")[0].iterations == updates
 
 
+def test_a_phase_knows_the_updates_before_it() -> None:
+    settings = TrainSettings(batch_size=4, iterations=3)
+    tasks = make_tasks(3)
+    assert [phase.before for phase in make_phases(tasks, settings, "task")] == [0, 3, 6]
+    assert [phase.before for phase in make_phases(tasks, settings, "all")] == [0]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -26,6 +26,24 @@ def test_the_log_takes_the_first_the_last_and_every_nth(tmp_path: Path) -> None:
     assert [line["iteration"] for line in lines(log.path)] == [1, 4, 8, 10]
 
 
+def test_what_was_read_is_handed_on_and_not_read_again(tmp_path: Path) -> None:
+    class Metric:
+        reads = 0
+
+        def __float__(self) -> float:
+            self.reads += 1
+            return 0.25
+
+    told: list[object] = []
+    log = MetricsLog(tmp_path / "log", every=2, tell=lambda *what: told.append(what))
+    log.on_start(TASKS, 10)
+    metrics = [Metric() for _ in range(4)]
+    for iteration, metric in enumerate(metrics, start=1):
+        log.on_update(PHASE, iteration, {"loss": metric})  # type: ignore[dict-item]
+    assert [metric.reads for metric in metrics] == [1, 1, 0, 1]
+    assert told == [(PHASE, iteration, {"loss": 0.25}) for iteration in (1, 2, 4)]
+
+
 def test_what_is_not_finite_is_null(tmp_path: Path) -> None:
     log = MetricsLog(tmp_path / "log")
     log.on_start(TASKS, 10)

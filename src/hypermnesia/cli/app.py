@@ -12,6 +12,7 @@ import typer
 from hypermnesia import __version__
 from hypermnesia.cli.check import check_command
 from hypermnesia.cli.compare import compare_command
+from hypermnesia.cli.doctor import doctor_command
 from hypermnesia.cli.explain import explain_command
 from hypermnesia.cli.figures import figures_command
 from hypermnesia.cli.list import list_command
@@ -26,7 +27,11 @@ app = typer.Typer(
     name="hypermnesia",
     help="""Continual learning with hypernetworks: one meta-model keeps the weights of every task.
 
-    Example: hypermnesia run split-digits --method hnet,finetune --seeds 0-2
+    For example:
+
+    hypermnesia doctor
+
+    hypermnesia run split-digits --method hnet,finetune --seeds 0-2
     """,
     no_args_is_help=True,
     add_completion=False,
@@ -42,6 +47,7 @@ app.command("figures")(figures_command)
 app.command("check")(check_command)
 app.command("explain")(explain_command)
 app.command("list")(list_command)
+app.command("doctor")(doctor_command)
 
 # Newer versions of typer carry their own copy of click: the same class has two homes.
 _CommandLineError: Any = next(

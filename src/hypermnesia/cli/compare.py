@@ -17,6 +17,7 @@ from hypermnesia.cli.options import (
     Recipe,
     Seeds,
     Tasks,
+    Tensorboard,
     Train,
 )
 from hypermnesia.cli.seeds import parse_seeds
@@ -40,6 +41,7 @@ def compare_command(
     name: Annotated[str, typer.Option(help="Name of the report's files.")] = "comparison",
     jobs: Jobs = None,
     device: Device = None,
+    tensorboard: Tensorboard = None,
     train: Train = True,
 ) -> None:
     """Train methods on benchmarks in scenarios, several processes at a time, and compare them.
@@ -47,7 +49,9 @@ def compare_command(
     What is finished is kept and what was interrupted goes on: the same command again continues.
     Ends with 1 if a training failed.
 
-    Example: hypermnesia compare split-digits --method hnet,finetune,joint --seeds 0-2
+    For example:
+
+    hypermnesia compare split-digits --method hnet,finetune,joint --seeds 0-2
     """
     from hypermnesia.cli.session import compare_and_show, machine_options, split
     from hypermnesia.experiments.compare import Question, plan
@@ -60,6 +64,9 @@ def compare_command(
         seeds=parse_seeds(seeds),
         recipe=recipe,
         assignments=assignments or (),
-        options={"data": {"tasks": tasks}, "machine": machine_options(data_dir, device)},
+        options={
+            "data": {"tasks": tasks},
+            "machine": machine_options(data_dir, device, tensorboard=tensorboard),
+        },
     )
     compare_and_show(plan(question), compared, out, name, jobs, train=train)

@@ -18,7 +18,9 @@ def explain_command(
 ) -> None:
     """Show a method's equations, source, needs and settings.
 
-    Example: hypermnesia explain hnet --benchmark split-mnist
+    For example:
+
+    hypermnesia explain hnet --benchmark split-mnist
     """
     from hypermnesia.cli.tables import show_explanation
     from hypermnesia.experiments.explain import explain

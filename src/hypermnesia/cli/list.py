@@ -17,7 +17,9 @@ def list_command(
 ) -> None:
     """Show what there is to choose from.
 
-    Example: hypermnesia list recipes
+    For example:
+
+    hypermnesia list recipes
     """
     if kind not in _KINDS:
         raise unknown_name("list to show", kind, _KINDS)

@@ -29,4 +29,12 @@ Threads = Annotated[int | None, typer.Option(help="Threads of the processor.")]
 Jobs = Annotated[
     int | None, typer.Option(min=1, help="Processes at a time; as many as cores otherwise.")
 ]
+Tensorboard = Annotated[
+    bool | None,
+    typer.Option(
+        "--tensorboard/--no-tensorboard",
+        help="Write what TensorBoard shows, in the run folder.",
+        show_default=False,
+    ),
+]
 Train = Annotated[bool, typer.Option("--train/--no-train", help="Train, or show what is finished.")]

@@ -36,7 +36,9 @@ def reproduce_command(
     Like `compare`: finished runs in --out are kept, interrupted ones go on. Ends with 1 if a
     training failed.
 
-    Example: hypermnesia reproduce table1 --quick
+    For example:
+
+    hypermnesia reproduce table1 --quick
     """
     if table not in _TABLES:
         raise unknown_name("table to reproduce", table, _TABLES)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hypermnesia.cli.options import Device, Threads
+from hypermnesia.cli.options import Device, Tensorboard, Threads
 from hypermnesia.cli.seeds import parse_seeds
 
 
@@ -21,16 +21,20 @@ def resume_command(
     ] = None,
     device: Device = None,
     threads: Threads = None,
+    tensorboard: Tensorboard = None,
 ) -> None:
     """Finish a run that was interrupted, with the numbers it would have had.
 
-    Example: hypermnesia resume runs/split-digits_hnet_task
+    For example:
+
+    hypermnesia resume runs/split-digits_hnet_task
     """
     from hypermnesia.cli.session import train_and_show  # torch is slow to import
     from hypermnesia.experiments.run import resume
 
     folder = None if data_dir is None else str(data_dir.expanduser().resolve())
-    given = {"data_dir": folder, "device": device, "threads": threads}
+    machine = {"device": device, "threads": threads, "tensorboard": tensorboard}
+    given = {"data_dir": folder, **machine}
     changes = {name: value for name, value in given.items() if value is not None}
     chosen = None if seeds is None else parse_seeds(seeds)
     train_and_show([run], lambda watch: [resume(run, watch, changes, chosen)])

@@ -17,6 +17,7 @@ from hypermnesia.cli.options import (
     Recipe,
     Seeds,
     Tasks,
+    Tensorboard,
     Threads,
 )
 from hypermnesia.cli.seeds import parse_seeds
@@ -53,11 +54,17 @@ def run_command(
     ] = False,
     device: Device = None,
     threads: Threads = None,
+    tensorboard: Tensorboard = None,
 ) -> None:
     """Train methods on a benchmark and compare them; a run that exists is continued.
 
-    Example: hypermnesia run split-digits --method hnet,finetune --seeds 0-2 --set
-    regularizer.beta=0.1
+    For example:
+
+    hypermnesia run split-digits --method hnet,finetune --seeds 0-2
+
+    hypermnesia run split-digits --set regularizer.beta=0.1 --name strong
+
+    hypermnesia run split-mnist --method hnet-lik --scenario class --tensorboard
     """
     # torch is slow to import
     from hypermnesia.cli.session import machine_options, split, train_and_show
@@ -75,7 +82,7 @@ def run_command(
         assignments=[*(assignments or ()), *_compute(precision, compiled)],
         options={
             "data": {"tasks": tasks, "class_order": class_order},
-            "machine": machine_options(data_dir, device, threads),
+            "machine": machine_options(data_dir, device, threads, tensorboard),
         },
     )
     configs = resolve(request)

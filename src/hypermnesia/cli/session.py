@@ -96,12 +96,15 @@ def split(texts: Sequence[str]) -> list[str]:
 
 
 def machine_options(
-    data_dir: Path | None, device: str | None, threads: int | None = None
+    data_dir: Path | None,
+    device: str | None,
+    threads: int | None = None,
+    tensorboard: bool | None = None,
 ) -> dict[str, object]:
     """The machine section that options describe."""
     folder = given_folder(data_dir)
     where = None if folder is None else str(folder.resolve())
-    return {"device": device, "threads": threads, "data_dir": where}
+    return {"device": device, "threads": threads, "data_dir": where, "tensorboard": tensorboard}
 
 
 def _how_to_go_on(folders: Sequence[Path]) -> str:

@@ -45,8 +45,9 @@ def tune_command(
 ) -> None:
     """Try a grid of settings on validation samples; what was tried before is kept.
 
-    Example: hypermnesia tune split-digits --method ewc --scenario class --validation 60 --grid
-    penalty.strength=1e4,1e6,1e8
+    For example:
+
+    hypermnesia tune split-digits --validation 60 --grid optimizer.lr=1e-3,1e-2
     """
     from hypermnesia.cli.session import machine_options, watched  # torch is slow to import
     from hypermnesia.cli.tables import show_trials

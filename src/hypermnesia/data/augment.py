@@ -11,8 +11,10 @@ from torch import Tensor
 from hypermnesia.registry import Registry
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
+"""(batch of (n, channels, height, width) images, generator) -> images of the same shape."""
 
 AUGMENTATIONS: Registry[Augment] = Registry("augmentation")
+"""Every augmentation, by name."""
 
 
 def shift(x: Tensor, generator: torch.Generator, padding: int = 2) -> Tensor:

@@ -26,6 +26,7 @@ class Benchmark:
         name: its name in `BENCHMARKS`.
         description: one line for a list of benchmarks.
         reference: where it was published.
+        sources: names of the data sets that it is made of.
         shape: (channels, height, width) of an image without padding.
         classes: number of classes of each task, if `default_tasks` are made.
         endless: whether there can be more tasks than `default_tasks`.
@@ -36,6 +37,7 @@ class Benchmark:
     name: str
     description: str
     reference: str
+    sources: tuple[str, ...]
     shape: tuple[int, int, int]
     classes: tuple[int, ...]
     endless: bool
@@ -71,6 +73,7 @@ class Benchmark:
 
 
 BENCHMARKS: Registry[Benchmark] = Registry("benchmark")
+"""Every benchmark, by name."""
 
 
 def make_tasks(name: str, settings: BenchmarkSettings, seed: int) -> tuple[Task, ...]:
@@ -99,6 +102,7 @@ def _add_split(name: str, description: str, reference: str, *pieces: Piece) -> N
             name,
             description,
             reference,
+            tuple(piece.source for piece in pieces),
             SOURCES[pieces[0].source].shape,
             tuple(piece.classes for piece in pieces for _ in range(piece.tasks)),
             endless=False,
@@ -118,6 +122,7 @@ def _add_permuted(name: str, description: str, source: str) -> None:
             name,
             description,
             _GOODFELLOW,
+            (source,),
             SOURCES[source].shape,
             (SOURCES[source].classes,) * 10,
             endless=True,

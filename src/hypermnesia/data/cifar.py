@@ -21,9 +21,12 @@ from hypermnesia.durable import write_text
 from hypermnesia.errors import DataError
 
 SHAPE = (3, 32, 32)
+"""(channels, height, width) of an image."""
+
 _PIXELS = 3 * 32 * 32
 _CURE = "fetch the official ones again"
 NOTE = "verified.sha256"
+"""Name of the file that holds the digests of a verified archive."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,14 @@ class Cifar:
     mirrors: tuple[str, ...]
     md5: str
 
+    @property
+    def files(self) -> FileSet:
+        """Its training and its test files."""
+        return FileSet(self.name, (self.folder,), self.train.files + self.test.files)
+
     def load(self, data_dir: Path | None) -> ImageData:
         """The images, from `data_dir`, HYPERMNESIA_DATA or the cache; raises `DataError`."""
-        files = FileSet(self.name, (self.folder,), self.train.files + self.test.files)
-        paths, cure = files.locate(data_dir, self._fetch), files.cure(data_dir)
+        paths, cure = self.files.locate(data_dir, self._fetch), self.files.cure(data_dir)
         cut = len(self.train.files)
         noted = read_note(paths[0].parent / NOTE)
         train_x, train_y, train = read_split(paths[:cut], self.train, self.label_classes, cure)

@@ -11,7 +11,8 @@ import torch
 
 from hypermnesia.data.images import ImageData
 
-TEST_EVERY = 5  # of each class's images, in the order of the file, every fifth is for testing
+TEST_EVERY = 5
+"""Of each class's images, in the order of the file, every fifth is for testing."""
 
 
 def load_digits(data_dir: Path | None = None) -> ImageData:  # noqa: ARG001 - the images are inside scikit-learn

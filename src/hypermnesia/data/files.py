@@ -12,9 +12,13 @@ import pooch  # type: ignore[import-untyped]
 from hypermnesia.errors import DataError
 
 ENVIRONMENT = "HYPERMNESIA_DATA"
+"""Name of the environment variable that names a folder of data files."""
+
 OFFLINE_CURE = f"put the files into a folder and name it with --data-dir or {ENVIRONMENT}"
+"""What to do where nothing can be downloaded."""
 
 Fetch = Callable[[Path, tuple[str, ...]], None]
+"""(folder, names of files that are missing there) -> None; puts them there."""
 
 
 def given_folder(data_dir: Path | None) -> Path | None:
@@ -56,13 +60,11 @@ class FileSet:
         Raises:
             DataError: if a folder was named and a file is missing in it, or if `fetch` fails.
         """
-        folder = given_folder(data_dir)
-        if folder is None:
-            folder = cache_folder() / self.name
-            missing = self._missing(folder)
-            if missing:
-                fetch(folder, missing)
-        missing = self._missing(folder)
+        folder = self.folder(data_dir)
+        missing = self.missing(folder)
+        if missing and given_folder(data_dir) is None:
+            fetch(folder, missing)
+            missing = self.missing(folder)
         if missing:
             places = ", ".join(("it", *(f"{sub}/" for sub in self.folders)))
             raise DataError(
@@ -72,6 +74,14 @@ class FileSet:
             )
         return tuple(path for name in self.files if (path := self._find(folder, name)))
 
+    def folder(self, data_dir: Path | None) -> Path:
+        """Where `locate` looks: the folder that the user named, or else the cache's own."""
+        return given_folder(data_dir) or cache_folder() / self.name
+
+    def missing(self, folder: Path) -> tuple[str, ...]:
+        """Names of the files that are neither in `folder` nor in one of `folders` there."""
+        return tuple(name for name in self.files if self._find(folder, name) is None)
+
     def cure(self, data_dir: Path | None) -> str:
         """What to do about a file that is not as published: it may be another data set's."""
         folder = given_folder(data_dir)
@@ -79,9 +89,6 @@ class FileSet:
             return "delete it: the next run will fetch the official one"
         place = folder / self.folders[0]
         return f"it is no file of {self.name} as published: put the official one into {place}"
-
-    def _missing(self, folder: Path) -> tuple[str, ...]:
-        return tuple(name for name in self.files if self._find(folder, name) is None)
 
     def _find(self, folder: Path, name: str) -> Path | None:
         places = (*(folder / sub for sub in self.folders), folder)

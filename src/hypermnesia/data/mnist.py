@@ -17,6 +17,7 @@ FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
+"""Names of the files: training images and labels, test images and labels."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,15 @@ class MnistLike:
     mirrors: tuple[str, ...]
     md5: tuple[str, str, str, str]
 
+    @property
+    def files(self) -> FileSet:
+        """Its files, compressed or not."""
+        return FileSet(self.name, self.folders, FILES, suffixes=("", ".gz"))
+
     def load(self, data_dir: Path | None) -> ImageData:
         """The images, from `data_dir`, HYPERMNESIA_DATA or the cache; raises `DataError`."""
-        files = FileSet(self.name, self.folders, FILES, suffixes=("", ".gz"))
-        paths = files.locate(data_dir, self._fetch)
-        read = partial(read_idx, cure=files.cure(data_dir))
+        paths = self.files.locate(data_dir, self._fetch)
+        read = partial(read_idx, cure=self.files.cure(data_dir))
         train_x, train_y, test_x, test_y = map(read, paths, self.md5)
         return ImageData(
             train_x.unsqueeze(1), train_y.long(), test_x.unsqueeze(1), test_y.long(), 10, 255.0

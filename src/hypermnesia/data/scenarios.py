@@ -18,6 +18,7 @@ from torch import Tensor
 from hypermnesia.registry import unknown_name
 
 ScenarioName = Literal["task", "domain", "class"]
+"""The three scenarios of van de Ven et al. 2022, by what is known of the task at test time."""
 
 _ALIASES: dict[str, ScenarioName] = {
     **dict.fromkeys(("task", "cl1", "til", "1", "task-il", "task-incremental"), "task"),
@@ -42,6 +43,14 @@ class Scenario:
         name: `task` (own head, task given), `domain` (one head, same labels for every task) or
             `class` (all classes seen so far).
         heads: number of classes of each task, in the order of arrival.
+
+    Example:
+        >>> from hypermnesia.data import Scenario
+        >>> seen = Scenario("class").add(2).add(3)
+        >>> seen.columns, seen.offset(1), seen.candidates(0)
+        (5, 2, slice(0, 5, None))
+        >>> seen.named("task").candidates(1)
+        slice(2, 5, None)
     """
 
     name: ScenarioName

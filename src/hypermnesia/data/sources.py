@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hypermnesia.data.cifar import SHAPE, Cifar, Split
 from hypermnesia.data.digits import load_digits
+from hypermnesia.data.files import FileSet
 from hypermnesia.data.images import ImageData
 from hypermnesia.data.mnist import MnistLike
 from hypermnesia.registry import Registry
@@ -23,6 +24,7 @@ class Source:
         shape: (channels, height, width) of an image.
         classes: number of classes.
         load: reads it from a folder; None for HYPERMNESIA_DATA, else the cache.
+        files: the files that it is read from; None where it comes with a library.
     """
 
     description: str
@@ -30,9 +32,11 @@ class Source:
     shape: tuple[int, int, int]
     classes: int
     load: Callable[[Path | None], ImageData]
+    files: FileSet | None = None
 
 
 SOURCES: Registry[Source] = Registry("data set")
+"""Every data set, by name."""
 
 
 def load(name: str, data_dir: Path | None = None) -> ImageData:
@@ -79,7 +83,12 @@ _MNIST = MnistLike(
 SOURCES.add(
     "mnist",
     Source(
-        "70,000 handwritten digits, 28x28 grey", "LeCun et al. 1998", (1, 28, 28), 10, _MNIST.load
+        "70,000 handwritten digits, 28x28 grey",
+        "LeCun et al. 1998",
+        (1, 28, 28),
+        10,
+        _MNIST.load,
+        _MNIST.files,
     ),
 )
 
@@ -105,6 +114,7 @@ SOURCES.add(
         (1, 28, 28),
         10,
         _FASHION.load,
+        _FASHION.files,
     ),
 )
 
@@ -131,7 +141,14 @@ _CIFAR10 = Cifar(
 )
 SOURCES.add(
     "cifar10",
-    Source("60,000 photographs, 32x32 colour", "Krizhevsky 2009", SHAPE, 10, _CIFAR10.load),
+    Source(
+        "60,000 photographs, 32x32 colour",
+        "Krizhevsky 2009",
+        SHAPE,
+        10,
+        _CIFAR10.load,
+        _CIFAR10.files,
+    ),
 )
 
 # The digests of CIFAR-100's splits are not known yet: a download is checked by the archive's MD5
@@ -157,5 +174,6 @@ SOURCES.add(
         SHAPE,
         100,
         _CIFAR100.load,
+        _CIFAR100.files,
     ),
 )

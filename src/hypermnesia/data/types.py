@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 Transform = Callable[[Tensor], Tensor]
+"""(batch, *sample) -> (batch, *sample)."""
 
 
 @dataclass(frozen=True)

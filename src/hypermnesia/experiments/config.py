@@ -134,11 +134,19 @@ class ComputeConfig(Section):
 
 
 class MachineConfig(Section):
-    """Where a run happens; no part of its identity."""
+    """Where a run happens, and who watches; no part of its identity.
+
+    Attributes:
+        device: what computes; `auto` takes a GPU where there is one.
+        threads: of the processor; None for torch's own number.
+        data_dir: folder of data files; None for HYPERMNESIA_DATA, else the cache.
+        tensorboard: write event files for TensorBoard.
+    """
 
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     threads: Annotated[Integer, Field(ge=1, le=1024)] | None = None
     data_dir: str | None = None
+    tensorboard: StrictBool = False
 
 
 LIKE = {

@@ -16,6 +16,7 @@ from hypermnesia.experiments.build import (
     train_settings,
 )
 from hypermnesia.experiments.config import ExperimentConfig
+from hypermnesia.experiments.tensorboard import check_tensorboard
 from hypermnesia.methods import Method, TaskSpec
 from hypermnesia.seeding import Generators
 from hypermnesia.training.phases import make_phases
@@ -25,8 +26,11 @@ def rehearse(config: ExperimentConfig) -> None:
     """Read the data, build everything and try it on a small batch of a task of each width.
 
     Raises:
-        HypermnesiaError: data that are missing or damaged, settings that do not fit together.
+        HypermnesiaError: data that are missing or damaged, settings that do not fit together, a
+            package that is missing.
     """
+    if config.machine.tensorboard:
+        check_tensorboard()
     seed, device = config.seeds[0], device_of(config.machine)
     tasks = make_tasks(config.benchmark, benchmark_settings(config), seed)
     settings = train_settings(config)

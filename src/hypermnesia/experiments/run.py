@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,9 @@ from hypermnesia.experiments.rehearse import rehearse
 from hypermnesia.experiments.results import RunSummary, matrix_csv, summarize
 from hypermnesia.experiments.run_folder import RunFolder, SeedFolder, opened
 from hypermnesia.experiments.seed_result import write_result
+from hypermnesia.experiments.tensorboard import TensorBoard
 from hypermnesia.experiments.weights import write_weights
+from hypermnesia.methods import Method
 from hypermnesia.seeding import Generators
 from hypermnesia.training.checkpoint import CheckpointStore
 from hypermnesia.training.loop import train
@@ -138,20 +140,34 @@ def _run_seed(folder: SeedFolder, config: ExperimentConfig, seed: int, observer:
     note_environment(folder.environment, environment(device))
     tasks = make_tasks(config.benchmark, benchmark_settings(config), seed)
     method = build_method(config, tasks, generators, device)
-    logs = (MetricsLog(folder.metrics), SampleLog(folder.samples, method, seed))
-    result = train(
-        method,
-        tasks,
-        settings=train_settings(config),
-        generators=generators,
-        observer=ObserverGroup(*logs, observer),
-        device=device,
-        checkpoints=CheckpointStore(folder.checkpoints, owner(config, seed)),
-    )
+    with _observers(folder, config, seed, method, observer) as observers:
+        result = train(
+            method,
+            tasks,
+            settings=train_settings(config),
+            generators=generators,
+            observer=observers,
+            device=device,
+            checkpoints=CheckpointStore(folder.checkpoints, owner(config, seed)),
+        )
     write_weights(folder.weights, method.state_dict())
     for scenario, matrix in result.accuracy.items():
         write_text(folder.matrix(scenario), matrix_csv(matrix))
     write_result(folder, config, seed, result)
+
+
+@contextmanager
+def _observers(
+    folder: SeedFolder, config: ExperimentConfig, seed: int, method: Method, progress: Observer
+) -> Iterator[Observer]:
+    """The logs, the `progress` and, where it is asked for, TensorBoard."""
+    samples = SampleLog(folder.samples, method, seed)
+    if not config.machine.tensorboard:
+        yield ObserverGroup(MetricsLog(folder.metrics), samples, progress)
+        return
+    with closing(TensorBoard(folder.tensorboard, folder.samples)) as board:
+        log = MetricsLog(folder.metrics, tell=board.add_metrics)
+        yield ObserverGroup(log, samples, board, progress)
 
 
 def _check_name(configs: Sequence[ExperimentConfig], place: Place) -> None:

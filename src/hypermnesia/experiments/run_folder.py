@@ -128,6 +128,7 @@ class SeedFolder:
         self.checkpoints = path / "checkpoints"
         self.weights = path / "weights.safetensors"
         self.samples = path / "samples"
+        self.tensorboard = path / "tensorboard"
 
     def matrix(self, scenario: ScenarioName) -> Path:
         """The file of the accuracies in a scenario."""

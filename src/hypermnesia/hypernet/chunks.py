@@ -17,6 +17,7 @@ from torch import Tensor
 from hypermnesia.errors import ConfigError
 
 PlanName = Literal["full", "even", "layer"]
+"""One chunk of everything, chunks of a size, or a chunk a layer."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,13 @@ def make_plan(name: PlanName, layers: Sequence[int], width: int | None = None) -
 
     Raises:
         ConfigError: an even plan without a width of at least 1.
+
+    Example:
+        >>> from hypermnesia.hypernet.chunks import make_plan
+        >>> make_plan("even", layers=(6, 4), width=4)
+        ChunkPlan(used=(4, 4, 2), width=4)
+        >>> make_plan("layer", layers=(6, 4))
+        ChunkPlan(used=(6, 4), width=6)
     """
     total = sum(layers)
     if name == "full":

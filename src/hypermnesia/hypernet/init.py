@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hypermnesia.hypernet.network import Hypernetwork
 
 INITS: Registry[Callable[[Hypernetwork, Tensor, torch.Generator], None]] = Registry("init")
+"""Every initialisation, by name: (hypernetwork, variances, generator) -> None."""
 
 
 @torch.no_grad()

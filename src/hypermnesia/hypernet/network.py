@@ -23,6 +23,8 @@ from hypermnesia.hypernet.init import INITS
 from hypermnesia.registry import Registry
 
 ACTIVATIONS: Registry[type[nn.Module]] = Registry("activation")
+"""Every activation, by name."""
+
 for _kind in (nn.ReLU, nn.ELU, nn.Sigmoid, nn.Tanh):
     ACTIVATIONS.add(_kind.__name__.lower(), _kind)
 

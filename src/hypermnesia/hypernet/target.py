@@ -18,6 +18,7 @@ from hypermnesia.errors import TargetError
 from hypermnesia.heads import find_head
 
 Buffers = dict[str, Tensor]
+"""Buffers of a target network, by name."""
 
 _NORMS = (
     nn.modules.batchnorm._NormBase,

@@ -53,6 +53,7 @@ class MethodEntry:
 
 
 METHODS: Registry[MethodEntry] = Registry("method")
+"""Every method, by name."""
 
 _PLAIN = ("optimizer", "generators", "device", "head", "precision")
 _HNET = (

@@ -17,6 +17,7 @@ from hypermnesia.methods.sampler import Generative
 from hypermnesia.seeding import Generators
 
 Build = Callable[[Generators], Method]
+"""(generators) -> newly built method."""
 
 _ITERATIONS = 6
 _INPUTS = 6

@@ -71,8 +71,10 @@ OutputRegularizer = Callable[[Point, Parameters, float], Tensor]
 RegularizerFactory = Callable[
     [Hypernetwork, Snapshot, RegularizerSettings, Generators], OutputRegularizer
 ]
+"""(hypernetwork, snapshot, settings, generators) -> regulariser of one task's training."""
 
 REGULARIZERS: Registry[RegularizerFactory] = Registry("regularizer")
+"""Every way to compute the output regulariser, by name."""
 
 
 def without_options(

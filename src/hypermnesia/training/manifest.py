@@ -18,7 +18,9 @@ from hypermnesia.durable import read_bounded
 from hypermnesia.methods.base import State
 from hypermnesia.training.pack import Json, pack, unpack
 
-FORMAT = 2  # 1 knew one accuracy matrix, not one for each scenario
+FORMAT = 2
+"""Version of the format; 1 knew one accuracy matrix, not one for each scenario."""
+
 TENSORS, MANIFEST = "tensors.safetensors", "state.json"
 _MANIFEST_LIMIT = 256 * 2**20
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +18,9 @@ from hypermnesia.methods.base import State
 from hypermnesia.training.evaluate import Rows
 from hypermnesia.training.observer import Observer
 from hypermnesia.training.phases import Phase
+
+Tell = Callable[[Phase, int, Mapping[str, float]], None]
+"""(phase, iteration in it from 1, metrics by name) -> None."""
 
 
 class MetricsLog(Observer):
@@ -32,10 +35,11 @@ class MetricsLog(Observer):
         path: the file. The run starts it anew, and a resumed run cuts it back to what its
             checkpoint knows; if that is no longer there, the log begins anew from here.
         every: updates between two lines; reading the metrics waits for the device.
+        tell: handed what was read, so that nobody has to read it again.
     """
 
-    def __init__(self, path: Path, every: int = 50) -> None:
-        self.path, self.every = path, every
+    def __init__(self, path: Path, every: int = 50, tell: Tell | None = None) -> None:
+        self.path, self.every, self._tell = path, every, tell
         self._size = 0
         self._lost: list[str] = []
 
@@ -57,8 +61,11 @@ class MetricsLog(Observer):
         """Log every `every`-th update, the first and the last of a phase."""
         if iteration % self.every and iteration not in (1, phase.iterations):
             return
-        values = {name: _finite(float(value)) for name, value in metrics.items()}
+        read = {name: float(value) for name, value in metrics.items()}
+        values = {name: _finite(value) for name, value in read.items()}
         self._write({"kind": "update", "task": phase.row, "iteration": iteration, **values})
+        if self._tell is not None:
+            self._tell(phase, iteration, read)
 
     def on_task_end(self, phase: Phase, rows: Rows) -> None:
         """Log a row of each scenario's accuracy matrix."""

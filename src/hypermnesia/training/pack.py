@@ -17,6 +17,7 @@ from torch import Tensor
 from hypermnesia.methods.base import State
 
 Json = Any
+"""What JSON can say: values, lists and objects of them."""
 
 
 def pack(state: State) -> tuple[Json, dict[str, Tensor]]:

@@ -70,12 +70,14 @@ class Phase:
         tasks: the tasks that begin here and are trained on.
         iterations: number of updates.
         seen: every task begun so far; they are evaluated at the end.
+        before: number of updates in earlier phases.
     """
 
     index: int
     tasks: tuple[Task, ...]
     iterations: int
     seen: tuple[Task, ...]
+    before: int = 0
 
     @property
     def name(self) -> str:
@@ -102,7 +104,8 @@ def make_phases(
     if trains_on == "all":
         return [Phase(0, seen, sum(updates), seen)]
     return [
-        Phase(index, (task,), updates[index], seen[: index + 1]) for index, task in enumerate(tasks)
+        Phase(index, (task,), updates[index], seen[: index + 1], sum(updates[:index]))
+        for index, task in enumerate(tasks)
     ]
 
 

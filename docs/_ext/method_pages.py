@@ -1,0 +1,117 @@
+"""A page for each method, made of what the registry, the code and the recipes say."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+from written_pages import contents, write_pages
+
+from hypermnesia.data.benchmarks import BENCHMARKS
+from hypermnesia.experiments.explain import explain
+from hypermnesia.methods import METHODS, MethodEntry
+
+_SOURCE = Path(__file__).parents[2]
+_SHARED = ("hypermnesia.methods.base", "hypermnesia.methods.sampler")  # protocols of all methods
+_MADE_OF = ("hypermnesia.methods", "hypermnesia.hypernet", "hypermnesia.vae")
+
+
+@dataclass(frozen=True)
+class Link:
+    """Where something stands.
+
+    Attributes:
+        name: of the class or function.
+        file: its file, from the root of the source.
+        lines: its first and its last line.
+        page: of the highlighted source, from the root of the documents.
+    """
+
+    name: str
+    file: str
+    lines: tuple[int, int]
+    page: str
+
+    def markdown(self) -> str:
+        """A line of a list."""
+        where = f"{self.file}, lines {self.lines[0]} to {self.lines[1]}"
+        return f'- <a href="../{self.page}#{self.name}"><code>{self.name}</code></a>: {where}'
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Write the pages before they are read, and follow their links once all is built."""
+    app.connect("builder-inited", _write)
+    app.connect("build-finished", _follow)
+    return {"parallel_read_safe": True}
+
+
+def _write(app: Sphinx) -> None:
+    pages = {name: _page(METHODS[name]) for name in METHODS}
+    rows = [
+        f"| [`{name}`]({name}.md) | {METHODS[name].summary} | {METHODS[name].source} |"
+        for name in METHODS
+    ]
+    table = "\n".join(["| method | what it is | source |", "|---|---|---|", *rows])
+    index = f"# Methods\n\n{table}\n\n"
+    write_pages(Path(app.srcdir) / "methods", {**pages, "index": index + contents(pages)})
+
+
+def _page(entry: MethodEntry) -> str:
+    first, *others = BENCHMARKS
+    parts = [f"# `{entry.name}`", f"{entry.summary[0].upper()}{entry.summary[1:]}."]
+    parts += [_part(heading, text) for heading, text in explain(entry.name, first).parts]
+    for benchmark in others:
+        of_recipe = explain(entry.name, benchmark).parts[-2:]
+        parts += [_part(heading, text) for heading, text in of_recipe]
+    parts += ["## In the code", "\n".join(link.markdown() for link in links(entry))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _part(heading: str, text: str) -> str:
+    if heading.startswith("Source of"):
+        return f"From: {text}"
+    if heading.startswith("Settings on"):
+        text = f"```yaml\n{_narrow(text)}```"
+    elif heading == "Equations":
+        text = f"```text\n{text}\n```"
+    return f"## {heading}\n\n{text}"
+
+
+def _narrow(settings: str) -> str:
+    """The settings in lines that a page shows as they are."""
+    fields = yaml.safe_load(settings)
+    return str(yaml.safe_dump(fields, default_flow_style=None, sort_keys=False, width=76))
+
+
+def links(entry: MethodEntry) -> Iterator[Link]:
+    """What the method is built by, and what that is made of."""
+    built: Any = entry.build
+    bases = inspect.getmro(built)[1:] if inspect.isclass(built) else ()
+    module = inspect.getmodule(built)
+    used = [v for v in vars(module).values() if inspect.isclass(v) and "forward" not in vars(v)]
+    for found in dict.fromkeys([built, *bases, *used]):
+        ours = found.__module__.startswith(_MADE_OF) and found.__module__ not in _SHARED
+        if ours and not found.__name__.startswith("_") and not found.__name__.endswith("Settings"):
+            yield _link(found)
+
+
+def _link(found: Any) -> Link:
+    file = Path(inspect.getsourcefile(found) or "").relative_to(_SOURCE)
+    lines, first = inspect.getsourcelines(found)
+    page = f"_modules/{found.__module__.replace('.', '/')}.html"
+    return Link(found.__qualname__, str(file), (first, first + len(lines) - 1), page)
+
+
+def _follow(app: Sphinx, exception: Exception | None) -> None:
+    if exception is not None or app.builder.name != "html":
+        return
+    for link in (link for name in METHODS for link in links(METHODS[name])):
+        page = Path(app.outdir) / link.page
+        if not page.is_file() or f'id="{link.name}"' not in page.read_text():
+            raise ExtensionError(f"a page of a method leads nowhere: {link.page}#{link.name}")

@@ -1,0 +1,50 @@
+"""Configuration of the documentation; built by `sphinx-build -W docs build/docs`."""
+
+import sys
+from pathlib import Path
+
+from hypermnesia import __version__
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+project = "Hypermnesia"
+author = "the Hypermnesia authors"
+release = version = __version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.doctest",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "plain_docstrings",
+    "api_pages",
+    "command_help",
+    "floors",
+    "method_pages",
+]
+exclude_patterns = ["_ext"]
+source_suffix = {".md": "markdown"}
+
+html_theme = "furo"
+html_title = f"Hypermnesia {version}"
+
+myst_heading_anchors = 3
+
+default_role = "code"  # a docstring's `name` is code
+autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+
+
+def setup(app):
+    """Let links between files of the repository lead to the pages made of them, or nowhere."""
+    app.connect("source-read", _to_pages)
+
+
+def _to_pages(app, name, source):
+    text = source[0].replace("../benchmarks/README.md", "benchmarks.md")
+    source[0] = text.replace("[results/](results)", "`docs/results/`")

@@ -1,0 +1,44 @@
+"""Commands in README and documents run as they stand, up to where their training would begin."""
+
+from pathlib import Path
+
+import pytest
+
+from commands import dry_run, in_documents, parse
+
+ROOT = Path(__file__).parents[2]
+GUIDES = [
+    ROOT / "README.md",
+    ROOT / "docs/tutorial.md",
+    *sorted((ROOT / "docs/howto").glob("*.md")),
+]
+OTHERS = [ROOT / "CONTRIBUTING.md", ROOT / "docs/results.md", ROOT / "benchmarks/README.md"]
+NEED_NO_RUN = ("run", "resume", "compare", "reproduce", "tune", "explain", "list", "doctor")
+
+
+def commands(paths, names=None):
+    return [
+        pytest.param(arguments, id=f"{path.name}: {' '.join(arguments)}")
+        for path in paths
+        for arguments in in_documents(path.read_text())
+        if names is None or arguments[0] in names
+    ]
+
+
+@pytest.mark.parametrize("arguments", commands([*GUIDES, *OTHERS]))
+def test_every_command_can_be_read(arguments):
+    parse(arguments)
+
+
+@pytest.mark.parametrize("arguments", commands(GUIDES, NEED_NO_RUN))
+def test_a_command_of_a_guide_gets_as_far_as_its_training(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert dry_run(arguments, monkeypatch) == 0, capsys.readouterr().err
+
+
+def test_commands_are_found_and_a_wrong_one_is_told():
+    text = "```bash\nX=1 .venv/bin/hypermnesia run a --seeds 0-2 && cd x  # why\n```\n"
+    (found,) = in_documents(text)
+    assert found == ["run", "a", "--seeds", "0-2"]
+    with pytest.raises(Exception, match="No such option"):
+        parse(["run", "a", "--sedes", "0"])
