@@ -13,6 +13,7 @@ from hypermnesia import __version__
 from hypermnesia.cli.check import check_command
 from hypermnesia.cli.compare import compare_command
 from hypermnesia.cli.explain import explain_command
+from hypermnesia.cli.export import export_command
 from hypermnesia.cli.figures import figures_command
 from hypermnesia.cli.list import list_command
 from hypermnesia.cli.report import report_command
@@ -41,6 +42,7 @@ app.command("tune")(tune_command)
 app.command("figures")(figures_command)
 app.command("check")(check_command)
 app.command("explain")(explain_command)
+app.command("export")(export_command)
 app.command("list")(list_command)
 
 # Newer versions of typer carry their own copy of click: the same class has two homes.
