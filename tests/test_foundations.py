@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from hypermnesia.errors import ConfigError, HypermnesiaError, TargetError
-from hypermnesia.heads import find_head, with_outputs
+from hypermnesia.heads import find_head, with_columns, with_outputs
 from hypermnesia.nets import NETS, NetSettings, build_net
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.registry import Registry
@@ -106,6 +106,15 @@ def test_a_resized_head_keeps_its_rows_and_the_template() -> None:
     assert net[2].out_features == 2
     with pytest.raises(TargetError, match="linear layer"):
         with_outputs(nn.Conv2d(1, 1, 1), 3, torch.Generator())
+
+
+def test_some_columns_of_a_head() -> None:
+    for net in (nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 5)), nn.Linear(3, 5)):
+        narrow, x = with_columns(net, slice(1, 3)), torch.randn(7, 3)
+        assert torch.allclose(narrow(x), net(x)[:, 1:3])
+        assert net(x).shape == (7, 5)
+    with pytest.raises(TargetError, match="linear layer"):
+        with_columns(nn.Conv2d(1, 1, 1), slice(1))
 
 
 def test_a_tied_head_is_not_resized() -> None:

@@ -80,11 +80,7 @@ def with_outputs(
     resized: nn.Module = copy.deepcopy(module)
     found = find_head(resized, head)
     if found is None:
-        raise TargetError(
-            "a network whose number of outputs follows the tasks must end in a linear layer",
-            got=type(module).__name__,
-            cure="name the output layer, or end the network in an nn.Linear",
-        )
+        raise _no_head(module)
     old = found.layer
     if old.out_features == outputs:
         return resized
@@ -99,3 +95,32 @@ def with_outputs(
         return new
     resized.set_submodule(found.name, new)
     return resized
+
+
+@torch.no_grad()
+def with_columns(module: nn.Module, columns: slice, head: str | None = None) -> nn.Module:
+    """A copy of `module` that gives only these of its outputs.
+
+    Raises:
+        TargetError: it has no linear output layer.
+    """
+    narrowed: nn.Module = copy.deepcopy(module)
+    found = find_head(narrowed, head)
+    if found is None:
+        raise _no_head(module)
+    wide, own = found.layer, range(found.layer.out_features)[columns]
+    layer = blank_linear(wide.in_features, len(own), bias=wide.bias is not None).to(wide.weight)
+    for name, parameter in layer.named_parameters():
+        parameter.copy_(getattr(wide, name)[columns])
+    if not found.name:
+        return layer
+    narrowed.set_submodule(found.name, layer)
+    return narrowed
+
+
+def _no_head(module: nn.Module) -> TargetError:
+    return TargetError(
+        "a network whose number of outputs follows the tasks must end in a linear layer",
+        got=type(module).__name__,
+        cure="name the output layer, or end the network in an nn.Linear",
+    )

@@ -189,3 +189,65 @@ def test_a_buffer_that_the_module_replaces_is_kept_for_its_task() -> None:
         )
     assert buffers["seen"] == 10
     assert target.new_buffers()["seen"] == 0
+
+
+class Recurrent(nn.Module):
+    """Token ids to scores through a layer that torch cannot run for several weights at once."""
+
+    def __init__(self, layer: type[nn.Module]) -> None:
+        super().__init__()
+        self.embed, self.layer = nn.Embedding(9, 4), layer(4, 4, batch_first=True)
+        self.out = nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.out(self.layer(self.embed(x))[0][:, -1])
+
+
+class Attention(nn.Module):
+    """A transformer's layer, which has a fast path of its own when evaluated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(9, 4)
+        self.layer = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
+        self.out = nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.out(self.layer(self.embed(x)).mean(1))
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: Recurrent(nn.LSTM), lambda: Recurrent(nn.GRU), Attention], ids=str
+)
+def test_modules_that_cannot_be_batched_go_task_by_task(make) -> None:
+    target = Target(make())
+    layout, x = target.layout(2), torch.randint(9, (5, 6))
+    flat = torch.randn(3, layout.total)
+    buffers = [target.new_buffers() for _ in flat]
+    for _ in range(2):
+        with torch.no_grad():
+            scores = target.each(flat, x, layout=layout, buffers=buffers)
+        for row, weights in zip(scores, flat, strict=True):
+            assert torch.allclose(row, put(target.module, layout, weights)(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("make", MODULES)
+def test_a_plain_module_has_the_weights_and_depends_on_nothing(make) -> None:
+    target = Target(make())
+    layout, buffers = target.layout(2), target.new_buffers()
+    flat, x = torch.randn(layout.total), torch.randn(4, 6)
+    plain = target.plain(flat, layout=layout, buffers=buffers)
+    expected = put(target.module, layout, flat)(x)
+    assert torch.equal(plain(x), expected)
+    with torch.no_grad():
+        flat.zero_()
+        for value in buffers.values():
+            value.zero_()
+    assert torch.equal(plain(x), expected)
+
+
+def test_a_plain_module_has_the_task_s_own_head() -> None:
+    target = Target(batch_norm())
+    layout = target.layout(3)
+    plain = target.plain(torch.randn(layout.total), layout=layout, buffers=target.new_buffers())
+    assert plain(torch.randn(4, 6)).shape == (4, 3)

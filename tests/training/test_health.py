@@ -26,7 +26,6 @@ from hypermnesia.training import (
     train,
 )
 from hypermnesia.training.health import Health
-from hypermnesia.training.phases import make_phases
 
 NEVER = 1e9
 INF, NAN = float("inf"), float("nan")
@@ -159,13 +158,8 @@ def test_a_repetition_that_fails_earlier_ends_before_that(tmp_path: Path) -> Non
     assert run.method.updates == 1
 
 
-def phase(iterations: int = 500) -> Phase:
-    (made,) = make_phases(make_tasks(1), TrainSettings(4, iterations=iterations), "task")
-    return made
-
-
 def test_noting_reads_nothing_off_the_device() -> None:
-    health = Health(phase(), 0, 0)
+    health = Health("t0", 0, 0)
     unreadable = {"loss": torch.zeros((), device="meta")}
     for _ in range(49):
         health.note(unreadable)
@@ -176,7 +170,7 @@ def test_noting_reads_nothing_off_the_device() -> None:
 @pytest.mark.parametrize("bad", [1, 50, 51, 77, 100])
 def test_the_first_bad_update_of_many_is_named(bad: int) -> None:
     def hundred() -> None:
-        health = Health(phase(), 200, 700)
+        health = Health("t0", 200, 700)
         for update in range(1, 101):
             loss = torch.tensor(NAN if update >= bad else float(update))
             some = {"penalty": torch.ones(())} if update > 3 else {}

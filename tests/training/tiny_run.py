@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch, Part, Task
@@ -104,6 +104,12 @@ class Linear:
             return Prediction(logits, tasks)
         own = logits.view(len(x), -1, 2)[torch.arange(len(x)), tasks]
         return Prediction(self.scenario.named("domain").place(own, tasks), tasks)
+
+    def export(self, task: int) -> nn.Module:
+        own = self.weight.detach()[self.scenario.candidates(task)]
+        layer = nn.Linear(own.shape[1] - 1, len(own))
+        layer.weight.data, layer.bias.data = own[:, :-1].clone(), own[:, -1].clone()
+        return layer
 
     def compression(self) -> float:
         return 0.5

@@ -14,6 +14,7 @@ from hypermnesia.cli.check import check_command
 from hypermnesia.cli.compare import compare_command
 from hypermnesia.cli.doctor import doctor_command
 from hypermnesia.cli.explain import explain_command
+from hypermnesia.cli.export import export_command
 from hypermnesia.cli.figures import figures_command
 from hypermnesia.cli.list import list_command
 from hypermnesia.cli.report import report_command
@@ -46,6 +47,7 @@ app.command("tune")(tune_command)
 app.command("figures")(figures_command)
 app.command("check")(check_command)
 app.command("explain")(explain_command)
+app.command("export")(export_command)
 app.command("list")(list_command)
 app.command("doctor")(doctor_command)
 

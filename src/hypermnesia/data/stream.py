@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from hypermnesia.data.augment import Augment
-from hypermnesia.data.types import Batch, Part
+from hypermnesia.data.types import Batch, Samples
 from hypermnesia.errors import ConfigError, DataError
 
 
-def each_once(parts: Sequence[Part], batch_size: int) -> Iterator[Batch]:
+def each_once(parts: Sequence[Samples], batch_size: int) -> Iterator[Batch]:
     """Every sample of `parts` once, in order, in mini-batches that are made when asked for.
 
     A batch holds samples of one part; the last one of a part may be smaller.
@@ -42,7 +42,7 @@ class BatchStream:
 
     def __init__(
         self,
-        parts: Sequence[Part],
+        parts: Sequence[Samples],
         batch_size: int,
         generator: torch.Generator,
         augment: Augment | None = None,

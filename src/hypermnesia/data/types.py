@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,8 +18,9 @@ class Batch:
     """A mini-batch. Labels count from 0 within their task.
 
     Attributes:
-        x: (batch, *sample) float inputs.
-        y: (batch,) int64 class of each sample, among its own task's classes.
+        x: (batch, *sample) inputs: floats, or int64 ids.
+        y: (batch,) int64 class of each sample, among its own task's classes; or (batch, k) float
+            targets.
         task: (batch,) int64 index of the task that each sample comes from.
         unaugmented: (batch, *sample) inputs as they were; None where `x` is.
     """
@@ -35,6 +37,23 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.y)
+
+
+class Samples(Protocol):
+    """Samples of one task, from which mini-batches are made by number.
+
+    Attributes:
+        y: a target for each sample.
+    """
+
+    @property
+    def y(self) -> Tensor:
+        """(n, ...) targets."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: Tensor) -> Batch:
+        """The samples at `indices` ((batch,) int64)."""
 
 
 @dataclass(frozen=True)

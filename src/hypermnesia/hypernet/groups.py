@@ -10,8 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hypermnesia.hypernet.int8 import Int8Weights
+from hypermnesia.hypernet.layout import Layout
 from hypermnesia.hypernet.memory import WeightMemory
-from hypermnesia.hypernet.target import Buffers, Layout, Target
+from hypermnesia.hypernet.target import Buffers, Target
 
 
 @dataclass(frozen=True)

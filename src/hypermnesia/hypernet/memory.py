@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from hypermnesia.hypernet.chunks import ChunkPlan, make_plan
+from hypermnesia.hypernet.layout import Layout
 from hypermnesia.hypernet.network import HypernetSettings, Hypernetwork
-from hypermnesia.hypernet.target import Buffers, Layout, Target
+from hypermnesia.hypernet.target import Buffers, Target
 from hypermnesia.precision import Precision, autocast
 from hypermnesia.seeding import Generators
 
@@ -99,6 +100,11 @@ class WeightMemory:
                 buffers=self.buffers[task],
                 training=training,
             )
+
+    def export(self, task: int) -> nn.Module:
+        """A plain module with a task's weights and buffers, on the CPU, ready to evaluate."""
+        layout, buffers = self.layouts[task], self.buffers[task]
+        return self.target.plain(self.weights(task), layout=layout, buffers=buffers).cpu()
 
     @property
     def kept(self) -> int:

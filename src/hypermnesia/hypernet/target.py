@@ -1,11 +1,10 @@
-"""Any `nn.Module` as a target network: the one place where flat weights get names and shapes."""
+"""Any `nn.Module` as a target network, run with weights from outside."""
 
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Sequence
 from fnmatch import fnmatch
 from typing import Any
 
@@ -13,65 +12,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.utils._pytree import tree_map
 
 from hypermnesia.errors import TargetError
-from hypermnesia.heads import find_head
+from hypermnesia.heads import find_head, with_outputs
+from hypermnesia.hypernet.layout import Layout, layout_of
 
 Buffers = dict[str, Tensor]
 """Buffers of a target network, by name."""
-
-_NORMS = (
-    nn.modules.batchnorm._NormBase,
-    nn.LayerNorm,
-    nn.GroupNorm,
-    nn.RMSNorm,
-)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Names and shapes of the generated parameters, in the order of the flat vector.
-
-    Attributes:
-        outputs: width of the task's head.
-        shapes: shape of each generated parameter by name.
-        layers: number of generated weights of each layer (module), in the same order.
-        scales: names of the parameters that scale a normalised activation. They are generated
-            as deviations from 1, since a scale near 0 would silence its layer.
-    """
-
-    outputs: int
-    shapes: Mapping[str, torch.Size]
-    layers: tuple[int, ...]
-    scales: frozenset[str]
-
-    @property
-    def total(self) -> int:
-        """N, the number of generated weights."""
-        return sum(self.layers)
-
-    def variances(self) -> Float[Tensor, " N"]:
-        """The variance of each weight that keeps a signal's size through its layer.
-
-        He et al. 2015 (arXiv 1502.01852) for matrices and filters; biases and deviations of
-        scales start near 0.
-        """
-        return torch.cat([_variance(s).expand(s.numel()) for s in self.shapes.values()])
-
-    def split(self, flat: Float[Tensor, " N"]) -> dict[str, Tensor]:
-        """Named parameters from a flat weight vector.
-
-        Of a vector in bf16, biases and scales are made float32: normalisation wants them so.
-        """
-        sizes = [shape.numel() for shape in self.shapes.values()]
-        named = dict(zip(self.shapes, torch.split(flat, sizes), strict=True))
-        return {name: self._shaped(name, part) for name, part in named.items()}
-
-    def _shaped(self, name: str, part: Tensor) -> Tensor:
-        shape = self.shapes[name]
-        if len(shape) < 2:
-            part = part.to(torch.promote_types(part.dtype, torch.float32))
-        return part.view(shape) + 1.0 if name in self.scales else part.view(shape)
 
 
 class Target:
@@ -102,6 +50,7 @@ class Target:
         self.module = copy.deepcopy(module)
         self.head = head
         self._train = torch.compile(self._run) if compile else self._run
+        self._batched = True
         names = [name for name, _ in self.module.named_parameters()]
         self.generated = [n for n in names if any(fnmatch(n, pattern) for pattern in generated)]
         if not self.generated:
@@ -132,17 +81,7 @@ class Target:
         if head is not None:
             last = {name: shapes.pop(name) for name in head.names if name in shapes}
             shapes |= last
-        modules = dict(self.module.named_modules())
-        layers: dict[str, int] = {}
-        for name, shape in shapes.items():
-            owner = name.rpartition(".")[0]
-            layers[owner] = layers.get(owner, 0) + shape.numel()
-        scales = frozenset(
-            name
-            for name in shapes
-            if name.endswith("weight") and isinstance(modules[name.rpartition(".")[0]], _NORMS)
-        )
-        return Layout(outputs, shapes, tuple(layers.values()), scales)
+        return layout_of(self.module, shapes, outputs)
 
     def _check_resizable(self, names: Sequence[str]) -> None:
         missing = [name for name in names if name not in self.generated]
@@ -194,6 +133,8 @@ class Target:
     ) -> Any:
         """Every task's network on the same inputs, in one batched call.
 
+        A module that torch cannot run so (LSTM, GRU, a transformer's layers) goes task by task.
+
         Args:
             weights: a row for each task.
             inputs: what every network sees.
@@ -204,14 +145,34 @@ class Target:
             The module's output, each tensor in it with the tasks in front.
         """
         self.module.train(False)
-        stacked = {name: torch.stack([b[name] for b in buffers]) for name in buffers[0]}
 
         def one(w: Tensor, b: Buffers) -> Any:
             return functional_call(self.module, self._parameters(layout, w) | b, inputs)
 
-        return vmap(one)(weights, stacked)
+        if self._batched:
+            stacked = {name: torch.stack([b[name] for b in buffers]) for name in buffers[0]}
+            with warnings.catch_warnings():
+                warnings.filterwarnings("error", message="There is a performance drop")
+                try:
+                    return vmap(one)(weights, stacked)
+                except (RuntimeError, UserWarning):
+                    pass  # either a rule of torch's is missing, or the loop says what is wrong
+        outputs = [one(w, b) for w, b in zip(weights, buffers, strict=True)]
+        self._batched = False
+        return tree_map(lambda *each: torch.stack(each), *outputs)
 
+    @torch.no_grad()
+    def plain(self, weights: Float[Tensor, " N"], *, layout: Layout, buffers: Buffers) -> nn.Module:
+        """A module of its own with the given weights, which it no longer depends on; to evaluate.
 
-def _variance(shape: torch.Size) -> Tensor:
-    fan_in = math.prod(shape[1:])
-    return torch.tensor(2.0 / fan_in if len(shape) > 1 else 1e-4)
+        Raises:
+            TargetError: the head would have to be resized but cannot be.
+        """
+        if find_head(self.module, self.head) is None:
+            module = copy.deepcopy(self.module)
+        else:
+            module = with_outputs(self.module, layout.outputs, torch.Generator(), self.head)
+        values = self._parameters(layout, weights) | buffers
+        for name, own in (*module.named_parameters(), *module.named_buffers()):
+            own.copy_(values[name])
+        return module.eval()

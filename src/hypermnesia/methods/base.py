@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch
@@ -100,6 +100,9 @@ class Method(Protocol):
         Raises:
             ConfigError: another scenario, or the task was needed and not given.
         """
+
+    def export(self, task: int) -> nn.Module:
+        """A plain module that gives the scores of `predict(x, task)`, on the CPU, to evaluate."""
 
     def compression(self) -> float:
         """Number of learned values kept for all tasks over the weights of one target network."""

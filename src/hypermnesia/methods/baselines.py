@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch
-from hypermnesia.heads import with_outputs
+from hypermnesia.heads import with_columns, with_outputs
 from hypermnesia.methods.base import (
     Loss,
     Prediction,
@@ -157,6 +157,10 @@ class Finetune:
             scores if task is None else scores[:, self.scenario.candidates(task)], None
         )
 
+    def export(self, task: int) -> nn.Module:
+        """The network with the outputs among which a task is answered, on the CPU."""
+        return with_columns(self.network, self.scenario.candidates(task), self.head).cpu().eval()
+
     def compression(self) -> float:
         """1: the network itself."""
         return 1.0
@@ -242,6 +246,10 @@ class Separate:
             raise task_needed("separate")
         scores = self.learners[task].predict(x, 0).scores
         return Prediction(scores, torch.full((len(x),), task, device=x.device))
+
+    def export(self, task: int) -> nn.Module:
+        """A task's network, on the CPU."""
+        return self.learners[task].export(0)
 
     def compression(self) -> float:
         """The number of tasks: nothing is shared."""

@@ -29,8 +29,8 @@ def check_method(build: Build) -> None:
     The same seed gives the same run, bit for bit; another seed another one; saving and loading
     in the middle of a task changes nothing, nor does going back to what was saved earlier;
     evaluating leaves the state untouched; an update that went wrong reports it; scores are those
-    of the candidates, in every scenario that the method answers in; and torch's global generator
-    is left alone.
+    of the candidates, in every scenario that the method answers in, and of exported networks; and
+    torch's global generator is left alone.
 
     Args:
         build: makes a new method for samples of 6 inputs that draws from the given generators.
@@ -45,6 +45,7 @@ def check_method(build: Build) -> None:
     _a_bad_update_shows(build)
     _evaluating_changes_nothing(build)
     _answers_over_the_candidates(build)
+    _exports_what_answers(build)
     _global_generator_is_left_alone(build)
 
 
@@ -159,6 +160,15 @@ def _answers_over_the_columns(method: Method, scenario: Scenario, x: Tensor) -> 
         layout = scenario.named("task") if scenario.name == "class" else scenario
         own = layout.active(tasks).gather(1, scores.argmax(dim=1, keepdim=True))
         _require(bool(own.all()), "an answer that is one of the inferred task's")
+
+
+def _exports_what_answers(build: Build) -> None:
+    method, x = _run(build(Generators(1))), _batch(0, 0).x
+    for task in range(2):
+        with torch.no_grad():
+            alone = method.export(task)(x)
+        same = torch.allclose(alone, method.predict(x, task).scores, atol=1e-5)
+        _require(same, "an exported network answers as the method does")
 
 
 def _evaluating_changes_nothing(build: Build) -> None:

@@ -105,8 +105,23 @@ class HypernetMethod:
         self.memory.add_task(spec.outputs, self.generators)
         self.trainer.begin_task(spec.iterations)
 
+    def continue_task(self, task: int, iterations: int) -> None:
+        """Go on learning a task that has ended; optimisers start afresh.
+
+        Its embedding and θ change; the weights of all other tasks are protected as they are now,
+        those of later ones too. What its own data of before say is not protected.
+
+        Args:
+            task: its index.
+            iterations: how many `update` calls will follow.
+        """
+        self.trainer.begin_task(iterations, task)
+
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """One iteration on a mini-batch of the current task; see `HypernetTrainer.step`.
+
+        Returns:
+            Its metrics, and the accuracy where the targets are classes.
 
         Raises:
             TargetError: the network does not give (batch, outputs) scores.
@@ -118,10 +133,13 @@ class HypernetMethod:
             return self.criterion(seen[0], batch.y)
 
         metrics = self.trainer.step(loss)
+        if batch.y.is_floating_point():
+            return metrics
         return metrics | {"accuracy": accuracy(seen[0].detach(), batch.y)}
 
     def _scores(self, x: Tensor) -> Tensor:
-        task, outputs = self.memory.tasks - 1, self.scenario.heads[-1]
+        task = self.trainer.task
+        outputs = self.scenario.heads[task]
         with self.generators.as_global("dropout"):
             scores: Tensor = self.memory.run(task, x, training=True).float()
         if scores.shape[1:] != (outputs,):
@@ -131,6 +149,17 @@ class HypernetMethod:
                 cure="name its output layer (head)",
             )
         return scores
+
+    @property
+    def memories(self) -> dict[str, WeightMemory]:
+        """What is learned, by the name of the loss that it is learned by."""
+        return {"loss": self.memory}
+
+    @torch.no_grad()
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The losses of the task in training on samples held out, by the names of `memories`."""
+        scores = self.memory.run(self.trainer.task, batch.x, training=False)
+        return {"loss": self.criterion(scores, batch.y)}
 
     def end_task(self, batches: Iterable[Batch]) -> None:  # noqa: ARG002 (weights are kept, not data)
         """Nothing to keep but the hypernetwork and the embeddings."""
@@ -150,6 +179,10 @@ class HypernetMethod:
             raise task_needed("hnet")
         scores = self.memory.run(task, x, training=False)
         return Prediction(scores, torch.full((len(x),), task, device=x.device))
+
+    def export(self, task: int) -> nn.Module:
+        """A task's network as a plain module, on the CPU."""
+        return self.memory.export(task)
 
     def compression(self) -> float:
         """(|θ| + embeddings + shared parameters) / |W|."""

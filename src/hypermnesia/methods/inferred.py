@@ -19,7 +19,8 @@ from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError
 from hypermnesia.hypernet.all_tasks import AllTasks
 from hypermnesia.hypernet.groups import TaskGroup
-from hypermnesia.hypernet.target import Buffers, Layout, Target
+from hypermnesia.hypernet.layout import Layout
+from hypermnesia.hypernet.target import Buffers, Target
 from hypermnesia.inference import (
     EntropySettings,
     entropy,
@@ -35,7 +36,7 @@ from hypermnesia.screening import in_doubt, probes, rough_error
 class InferredTaskMethod(HypernetMethod):
     """A hypernetwork with a head for each task, which is inferred where it is not given.
 
-    A subclass says how, in `infer`; what it learns for that is its own.
+    A subclass says how, in `evidence`; what it learns for that is its own.
 
     Args:
         network: template of the target networks, left unchanged.
@@ -54,21 +55,30 @@ class InferredTaskMethod(HypernetMethod):
         self.all_tasks.forget()
         super().begin_task(spec)
 
+    def continue_task(self, task: int, iterations: int) -> None:
+        """Go on learning a task that has ended; all others are protected."""
+        self.all_tasks.forget()
+        super().continue_task(task, iterations)
+
     def scores_of_all(self, x: Tensor) -> Tensor:
         """(tasks, batch, widest head) of every task's network, -inf beyond its outputs."""
         return self.all_tasks(x)
 
     @abstractmethod
-    def infer(self, x: Tensor, scores: Tensor) -> Tensor:
-        """The task of each sample.
+    def evidence(self, x: Tensor, scores: Tensor) -> Tensor:
+        """How much speaks for each task; the most decides.
 
         Args:
             x: (batch, *sample) inputs.
             scores: (tasks, batch, widest head) of every task's network, -inf beyond its outputs.
 
         Returns:
-            (batch,) int64.
+            (tasks, batch), in nats where it is a likelihood or an entropy.
         """
+
+    def infer(self, x: Tensor, scores: Tensor) -> Tensor:
+        """(batch,) int64 task of each sample; arguments as of `evidence`."""
+        return self.evidence(x, scores).argmax(dim=0)
 
     @torch.no_grad()
     def predict(
@@ -131,16 +141,16 @@ class HypernetEntropy(InferredTaskMethod):
         """Keep the spread of the scores on each class, where they are calibrated by it."""
         super().end_task(batches)
         if self.inference.calibrated:
-            task = self.memory.tasks - 1
+            task = self.trainer.task
             seen = [(self.memory.run(task, b.x, training=False), b.y) for b in batches]
             scores, labels = (torch.cat(each) for each in zip(*seen, strict=True))
-            self.spreads.append(mean_spreads(scores, labels))
+            self.spreads[task : task + 1] = [mean_spreads(scores, labels)]
 
-    def infer(self, x: Tensor, scores: Tensor) -> Tensor:
-        """The task of the lowest entropy, or of its steepest descent."""
+    def evidence(self, x: Tensor, scores: Tensor) -> Tensor:
+        """The negative entropy, or how steeply the mixture's falls."""
         if self.inference.criterion == "entropy-gradient":
-            return self._slopes(x).argmin(dim=0)
-        return self._entropies(scores).argmin(dim=0)
+            return -self._slopes(x)
+        return -self._entropies(scores)
 
     def scores_of_all(self, x: Tensor) -> Tensor:
         """Scores by which the surest is found; exact where a screen leaves a doubt which it is."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.data.types import Batch
+from hypermnesia.errors import ConfigError
 from hypermnesia.methods.base import State, TaskSpec, accuracy
 from hypermnesia.methods.baselines import Finetune
 from hypermnesia.methods.generative import GenerativeMemory, Replayed
@@ -55,9 +56,9 @@ class TaskRecognizer(Finetune):
         reported |= {"task_loss": loss.detach()}
         return reported | {"task_accuracy": accuracy(scores.detach(), labels)}
 
-    def tasks(self, x: Tensor) -> Tensor:
-        """(batch,) int64 task of each of (batch, *sample) inputs."""
-        return self.predict(x).scores.argmax(dim=1)
+    def evidence(self, x: Tensor) -> Tensor:
+        """(tasks, batch) log probability of each task for (batch, *sample) inputs."""
+        return self.predict(x).scores.log_softmax(dim=1).T
 
 
 class HypernetTir(InferredTaskMethod):
@@ -109,6 +110,14 @@ class HypernetTir(InferredTaskMethod):
         self.generative.begin_task(spec.iterations)
         self.recognizer.begin_task(TaskSpec(1, spec.iterations))
 
+    def continue_task(self, task: int, iterations: int) -> None:  # noqa: ARG002
+        """Not possible: what the memory replays is told apart from the newest task only.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError("hnet-tir cannot go on with a task that has ended", got=task)
+
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """A step of the classifier, of the memory and, from task 2 on, of the recogniser."""
         replayed = self.generative.replay(len(batch))
@@ -124,9 +133,9 @@ class HypernetTir(InferredTaskMethod):
         self.generative.end_task()
         self.recognizer.end_task(())
 
-    def infer(self, x: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG002
+    def evidence(self, x: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG002
         """What the recogniser says."""
-        return self.recognizer.tasks(x)
+        return self.recognizer.evidence(x)
 
     def compression(self) -> float:
         """(All that the hypernetworks, the encoder and the recogniser keep) / |W|."""

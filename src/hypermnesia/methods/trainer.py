@@ -21,13 +21,13 @@ from hypermnesia.seeding import Generators
 
 
 class HypernetTrainer:
-    """Trains the newest task of a `WeightMemory` while earlier ones are held in place.
+    """Trains one task of a `WeightMemory`, as a rule the newest; the others are held in place.
 
     Args:
         memory: the hypernetwork and the tasks so far.
         regularizer: how earlier tasks are protected.
         optimizer: for θ, and for shared parameters if there are any.
-        embedding_optimizer: for the newest task's embedding.
+        embedding_optimizer: for the embedding of the task in training.
         generators: the stream `subset` is used, where earlier tasks are drawn.
         train_shared: go on training shared parameters after the first task.
     """
@@ -47,27 +47,34 @@ class HypernetTrainer:
         self.theta_settings, self.embedding_settings = optimizer, embedding_optimizer
         self.optimizers: dict[str, tuple[OptimizerSettings, Optimizer]] = {}
         self.snapshot: Snapshot | None = None
-        self.iteration = self.iterations = 0
+        self.task = self.iteration = self.iterations = 0
 
-    def begin_task(self, iterations: int) -> None:
-        """Take the snapshot θ* and start the optimisers afresh; the memory has the new task."""
-        earlier = self.memory.tasks - 1
+    def begin_task(self, iterations: int, task: int | None = None) -> None:
+        """Take the snapshot θ* and start the optimisers afresh.
+
+        Args:
+            iterations: how many steps will follow, for schedules.
+            task: the one to train, which the memory has; its newest by default. All others are
+                protected, those that came later too.
+        """
+        self.task = self.memory.tasks - 1 if task is None else task
         snapshot = None
-        if earlier and self.regularizer.beta > 0:
+        if self.memory.tasks > 1 and self.regularizer.beta > 0:
             hypernet = self.memory.hypernet.named_parameters()
             snapshot = self._snapshot({name: p.detach().clone() for name, p in hypernet})
         self._start(iterations, snapshot)
 
     def _snapshot(self, parameters: Parameters) -> Snapshot:
-        conditions = torch.stack([e.detach() for e in self.memory.embeddings[:-1]])
-        return Snapshot(parameters, conditions, self.memory.plans[:-1])
+        memory, others = self.memory, [t for t in range(self.memory.tasks) if t != self.task]
+        conditions = torch.stack([memory.embeddings[t].detach() for t in others])
+        return Snapshot(parameters, conditions, [memory.plans[t] for t in others])
 
     def _start(self, iterations: int, snapshot: Snapshot | None) -> None:
         self.iteration, self.iterations, self.snapshot = 0, iterations, snapshot
         theta, memory = self.theta_settings, self.memory
         groups: dict[str, tuple[OptimizerSettings, list[nn.Parameter]]] = {
             "theta": (theta, list(memory.hypernet.parameters())),
-            "embedding": (self.embedding_settings, [memory.embeddings[-1]]),
+            "embedding": (self.embedding_settings, [memory.embeddings[self.task]]),
             "shared": (theta, self._trained_shared()),
         }
         self.optimizers = {
@@ -82,20 +89,21 @@ class HypernetTrainer:
 
     def _trained_shared(self) -> list[nn.Parameter]:
         trained = self.train_shared or self.memory.tasks == 1
-        return list(self.memory.target.shared.parameters()) if trained else []
+        shared = self.memory.target.shared.parameters()
+        return [p for p in shared if p.requires_grad] if trained else []
 
     def step(self, loss_of: Callable[[], Tensor]) -> dict[str, Tensor]:
         """One iteration (von Oswald et al. 2020, equation 2).
 
         Args:
-            loss_of: the loss of the newest task on a mini-batch, made through `memory`.
+            loss_of: the loss of the task in training on a mini-batch, made through `memory`.
 
         Returns:
             Detached scalars: `loss`; from the second task on `penalty`, R(θ + Δθ); `gradient`,
             the norm of what the optimisers were given.
         """
         named = dict(self.memory.hypernet.named_parameters())
-        theta, embedding = list(named.values()), self.memory.embeddings[-1]
+        theta, embedding = list(named.values()), self.memory.embeddings[self.task]
         leaves = [*theta, embedding, *self._trained_shared()]
         for settings, optimizer in self.optimizers.values():
             settings.schedule_step(optimizer, self.iteration, self.iterations)
@@ -143,6 +151,7 @@ class HypernetTrainer:
         """Snapshot, optimisers and the position within a task."""
         return {
             "snapshot": self.snapshot.parameters if self.snapshot else None,
+            "task": self.task,
             "iteration": self.iteration,
             "iterations": self.iterations,
             "optimizers": {name: o.state_dict() for name, (_, o) in self.optimizers.items()},
@@ -150,6 +159,8 @@ class HypernetTrainer:
 
     def load_state_dict(self, state: State) -> None:
         """Continue where `state_dict` was taken; the memory is loaded before."""
+        # Checkpoints of earlier versions know no other task than the newest.
+        self.task = state.get("task", max(self.memory.tasks - 1, 0))
         if not state["optimizers"]:
             self.end_task()
             return

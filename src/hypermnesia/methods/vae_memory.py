@@ -102,9 +102,13 @@ class VaeMemory:
         self.memory.add_task(self.vae.pixels, self.generators)
         self.trainer.begin_task(iterations)
 
+    def continue_task(self, task: int, iterations: int) -> None:
+        """Go on learning a task that has ended; all others are protected, later ones too."""
+        self.trainer.begin_task(iterations, task)
+
     def learn(self, x: Tensor) -> dict[str, Tensor]:
-        """One iteration on (batch, *sample) inputs of the current task."""
-        task, settings = self.memory.tasks - 1, self.vae.settings
+        """One iteration on (batch, *sample) inputs of the task in training."""
+        task, settings = self.trainer.task, self.vae.settings
         noise = draw_noise(1, len(x), settings.latent, self.generators["noise"])
         noise = noise.to(self.device, x.dtype, non_blocking=True)
 

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from hypermnesia.errors import RunError
-from hypermnesia.training.phases import Phase
 
 _BLOCK = 50  # as often as the metrics are logged, which waits for the device anyway
 
@@ -24,14 +23,14 @@ class Fault:
     """The first update of which a loss or a gradient is no finite number.
 
     Attributes:
-        phase: what was being learned.
-        iteration: the update, from 1 within the phase.
+        name: of what was being learned.
+        iteration: the update, from 1 within its phase.
         good: updates of the run before it.
         found: everything that it reported.
         before: what the update before it reported, where it is known.
     """
 
-    phase: Phase
+    name: str
     iteration: int
     good: int
     found: Mapping[str, float]
@@ -39,7 +38,7 @@ class Fault:
 
     def __str__(self) -> str:
         bad = ", ".join(f"{name} {self._told(name)}" for name in self._bad)
-        return f"iteration {self.iteration} of {self.phase.name}: {bad}"
+        return f"iteration {self.iteration} of {self.name}: {bad}"
 
     @property
     def _bad(self) -> list[str]:
@@ -90,13 +89,13 @@ class Health:
     """Notes what the updates of a phase report, and raises `NotFiniteError`.
 
     Args:
-        phase: which.
+        name: what is being learned.
         iteration: updates of it done so far.
         done: updates of the run done so far.
     """
 
-    def __init__(self, phase: Phase, iteration: int, done: int) -> None:
-        self._phase, self._iteration, self._done = phase, iteration, done
+    def __init__(self, name: str, iteration: int, done: int) -> None:
+        self._name, self._iteration, self._done = name, iteration, done
         self._noted: list[Mapping[str, Tensor]] = []
         self._before: Mapping[str, float] = {}
 
@@ -111,7 +110,7 @@ class Health:
         for found in _read(self._noted):
             if not all(map(math.isfinite, found.values())):
                 iteration, good = self._iteration + 1, self._done
-                raise NotFiniteError(Fault(self._phase, iteration, good, found, self._before))
+                raise NotFiniteError(Fault(self._name, iteration, good, found, self._before))
             self._iteration, self._done = self._iteration + 1, self._done + 1
             self._before = found
         self._noted = []

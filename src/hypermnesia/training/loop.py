@@ -21,6 +21,7 @@ from hypermnesia.training.phases import Phase, TrainSettings, evaluation_part, m
 from hypermnesia.training.progress import Progress, TrainResult
 from hypermnesia.training.resources import reset_peak_memory
 from hypermnesia.training.saver import Saver
+from hypermnesia.training.updates import updates
 
 
 def train(
@@ -102,24 +103,23 @@ class _Run:
                 raise StopTraining
             stream = self._stream(phase, position)
             position = None
-            health = Health(phase, progress.iteration, progress.done)
+            health = Health(phase.name, progress.iteration, progress.done)
 
-            while progress.iteration < phase.iterations:
-                progress.training.start()
-                metrics = method.update(stream.next())
+            numbers = range(progress.iteration, phase.iterations)
+            progress.training.start()
+            for iteration, metrics in updates(method, stream, health, numbers):
                 progress.count_update()
-                health.note(metrics)
                 try:
-                    observer.on_update(phase, progress.iteration, metrics)
+                    observer.on_update(phase, iteration, metrics)
                     if progress.done == until:
                         raise StopTraining
                 except StopTraining:
                     self._save(stream, health)
                     raise
-                if self.saver.due() and progress.iteration < phase.iterations:
+                if self.saver.due() and iteration < phase.iterations:
                     self._save(stream, health)
+                progress.training.start()
             progress.training.stop()
-            health.check()
 
             parts = [task.train for task in phase.tasks]
             method.end_task(each_once(parts, self.settings.batch_size))

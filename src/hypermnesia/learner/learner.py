@@ -1,0 +1,172 @@
+"""`ContinualLearner`: a model of one's own, taught one data set after another."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from hypermnesia.errors import DataError
+from hypermnesia.learner.fitting import check_model, first_knowledge, learn_task
+from hypermnesia.learner.knowledge import check_task_name
+from hypermnesia.learner.predictor import Predictor
+from hypermnesia.learner.progress import bar
+from hypermnesia.learner.settings import LearnerSettings, TaskInference
+from hypermnesia.learner.sources import source_of
+from hypermnesia.learner.storing import Stored, save
+from hypermnesia.learner.targets import Problem
+
+
+class ContinualLearner(Predictor):
+    """Teaches a model one task after another and forgets none.
+
+    One hypernetwork makes the model's weights for every task (von Oswald et al. 2020, arXiv
+    1906.00695); the model itself is a template, copied and left unchanged. Inputs are one tensor a
+    sample: floats, images of bytes (shown to the model in [0, 1]), or integer ids.
+
+    Args:
+        model: any `nn.Module` that gives (batch, outputs) scores. Its last linear layer follows
+            the number of outputs of each task.
+        infer_task: how to tell the task of an input that comes without one. `likelihood`: an
+            autoencoder for each task, for inputs of real numbers; `entropy`: the surest network
+            answers, in classification; None: tasks are always given.
+        problem: `classification` or `regression`; by default regression if the first task's
+            targets are floats.
+        head: name of the output layer; the last `nn.Linear` by default.
+        generated: patterns of the names of the parameters that each task has for itself; by default
+            all that are not frozen (`requires_grad`). The rest is shared, and learned with the
+            first task only.
+        compression: most learned values to keep, as a share of the weights that they make; by
+            default 1, or 4,000 values for models that have fewer weights.
+        beta: how firmly earlier tasks are held against the loss of the one being learned.
+        lr: step size (Adam); it falls in the course of a fit.
+        batch_size: samples an update; also those of a held-out look.
+        iterations: most updates of a fit.
+        patience: updates without a better loss on the held-out samples that end a fit early.
+        validation: share of a fit's samples that is held out to tell when to stop; 0 for none.
+        seed: of everything random.
+        device: where to learn; a GPU if there is one by default.
+        progress: show a bar while fitting.
+
+    Raises:
+        ConfigError: a value that cannot work.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        infer_task: TaskInference | None = "likelihood",
+        *,
+        problem: Problem | None = None,
+        head: str | None = None,
+        generated: Sequence[str] | None = None,
+        compression: float | None = None,
+        beta: float = LearnerSettings.beta,
+        lr: float = LearnerSettings.lr,
+        batch_size: int = LearnerSettings.batch_size,
+        iterations: int = LearnerSettings.iterations,
+        patience: int = LearnerSettings.patience,
+        validation: float = LearnerSettings.validation,
+        seed: int = LearnerSettings.seed,
+        device: torch.device | str | None = None,
+        progress: bool = False,
+    ) -> None:
+        self.model, self.progress = copy.deepcopy(model), progress
+        self.settings = LearnerSettings(
+            infer_task=infer_task,
+            problem=problem,
+            head=head,
+            generated=None if generated is None else tuple(generated),
+            compression=compression,
+            beta=beta,
+            lr=lr,
+            batch_size=batch_size,
+            iterations=iterations,
+            patience=patience,
+            validation=validation,
+            seed=seed,
+        )
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+    def fit(
+        self, data: Any, y: Any = None, *, task: str | int, validation: Any = None
+    ) -> ContinualLearner:
+        """Learn a task, or go on with one that is known; all others are held as they are.
+
+        Whatever ends it early, an error or Ctrl-C, leaves the learner as it was before.
+
+        Args:
+            data: n inputs (n, *sample) where `y` is given; or a pair (inputs, targets) of arrays or
+                tensors, a map-style `Dataset` of (input, target), or a `DataLoader` over one,
+                whose samples are read in this process, shuffled anew.
+            y: (n,) labels: strings, numbers, truth values, or tuples of these; in regression (n,)
+                or (n, k) values.
+            task: its name. A known task keeps its labels.
+            validation: held-out data of the task, as `data`; a share of `data` by default.
+
+        Returns:
+            The learner.
+
+        Raises:
+            HypermnesiaError: data that cannot be learned, or not by this model; a loss that is no
+                number.
+        """
+        check_task_name(task, self.tasks)
+        source = source_of(data, y)
+        if not len(source):
+            raise DataError("a task needs samples", got="none")
+        check_model(self.model, source)
+        given, held = source.targets(), None
+        if validation is not None:
+            held_source = source_of(validation)
+            held = held_source, held_source.targets()
+        if self._knowledge is None:
+            learning = first_knowledge(self.model, self.settings, source, given, self.device)
+        else:
+            learning = self._knowledge.copy()
+        with bar(f"task {task}", self.settings.iterations, show=self.progress) as tell:
+            learn_task(learning, task, source, given, held, tell)
+        self._knowledge = learning
+        return self
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the learner to a folder, to be read by `load`; nothing is pickled.
+
+        Args:
+            path: the folder.
+            overwrite: replace a learner that is there.
+
+        Raises:
+            RunError: the folder exists, or cannot be written.
+        """
+        save(self._learned, Path(path), overwrite=overwrite)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        model: nn.Module,
+        *,
+        device: torch.device | str | None = None,
+        progress: bool = False,
+    ) -> ContinualLearner:
+        """The learner that `save` wrote.
+
+        Args:
+            path: the folder.
+            model: made as the learner's model was; its parameters' values do not matter.
+            device: where to put it.
+            progress: show a bar while fitting.
+
+        Raises:
+            RunError: it is missing, damaged, of another version or of another model.
+        """
+        stored = Stored(Path(path))
+        learner = cls(model, device=device, progress=progress)
+        learner.settings = stored.settings
+        learner._knowledge = stored.knowledge(learner.model, learner.device)
+        return learner

@@ -1,0 +1,183 @@
+"""A learner as a folder: a sealed state, and the JSON that tells what it is of."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from torch import nn
+
+from hypermnesia.durable import make_folder, told_as_run_error, write_folder
+from hypermnesia.errors import RunError
+from hypermnesia.learner.design import Design
+from hypermnesia.learner.knowledge import Knowledge, TaskRecord
+from hypermnesia.learner.labels import from_json
+from hypermnesia.learner.settings import LearnerSettings
+from hypermnesia.learner.targets import restored
+from hypermnesia.training.state_files import MANIFEST, Fields, decode_state, encode_state
+
+FORMAT = 1
+_KIND = "hypermnesia.ContinualLearner"
+
+T = TypeVar("T")
+
+
+def save(knowledge: Knowledge, path: Path, *, overwrite: bool) -> None:
+    """Write a learner's knowledge to the folder at `path`, completely or not at all.
+
+    Raises:
+        RunError: something is there and `overwrite` is not set, or it is no learner; it cannot be
+            written.
+    """
+    _check_free(path, overwrite=overwrite)
+    fields = {
+        "kind": _KIND,
+        "format": FORMAT,
+        "model": _description(knowledge.model),
+        "settings": asdict(knowledge.settings),
+        "design": asdict(knowledge.design),
+        "tasks": [_stored_record(record) for record in knowledge.records],
+    }
+    # New tasks start with the buffers of the template, which a model made anew may lack.
+    buffers = dict(knowledge.model.named_buffers())
+    files = encode_state(fields, {**knowledge.state_dict(), "buffers": buffers})
+    cure = "check access and free space, or choose another folder"
+    with told_as_run_error(path, "the learner must be written", cure):
+        make_folder(path.parent)
+        _write(path, files)
+
+
+def _write(path: Path, files: dict[str, bytes]) -> None:
+    """Write a folder; one in its place is removed when the new one is there in full."""
+    new, old = (path.with_name(f".{kind}-{path.name}") for kind in ("new", "old"))
+    write_folder(new, files)
+    if path.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        path.rename(old)
+    new.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+class Stored:
+    """The folder of a learner.
+
+    Args:
+        path: where it is.
+
+    Raises:
+        RunError: it is missing, damaged or of another version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._fields, self._state = decode_state(path, _accept)
+        except ValueError as error:
+            raise _unreadable(path, str(error)) from None
+
+    @cached_property
+    def settings(self) -> LearnerSettings:
+        """The user's choices."""
+        return self._read(LearnerSettings, "settings")
+
+    def knowledge(self, model: nn.Module, device: torch.device) -> Knowledge:
+        """What it had learned, for a model like its own, which gets the buffers of that.
+
+        Raises:
+            RunError: the model is another one, or the folder holds something else.
+        """
+        _check_same(self._fields["model"], _description(model), self.path)
+        design = self._read(Design, "design")
+        try:
+            for name, buffer in model.named_buffers():
+                buffer.copy_(self._state["buffers"][name])
+            knowledge = Knowledge(model, self.settings, design, device)
+            knowledge.records = [_record(stored) for stored in self._fields["tasks"]]
+            knowledge.load_state_dict(self._state)
+            if len(knowledge.records) != knowledge.method.memory.tasks:
+                raise ValueError("another number of tasks")
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise _unreadable(self.path, f"{type(error).__name__}: {error!s:.80}") from None
+        return knowledge
+
+    def _read(self, kind: type[T], name: str) -> T:
+        try:
+            return TypeAdapter(kind).validate_python(self._fields[name])
+        except (ValidationError, KeyError) as error:
+            raise _unreadable(self.path, f"{name}: {type(error).__name__}") from None
+
+
+def _accept(fields: Fields) -> None:
+    if fields.get("kind") != _KIND:
+        raise ValueError(f"{MANIFEST} is not that of a learner")
+    if fields["format"] > FORMAT:
+        raise ValueError(f"its format version {fields['format']} is newer than {FORMAT}")
+
+
+def _unreadable(path: Path, got: str) -> RunError:
+    return RunError(
+        f"{path} must hold a learner that this version of hypermnesia can read",
+        got=got,
+        cure="restore it from a copy, or install the version that wrote it",
+    )
+
+
+def _check_free(path: Path, *, overwrite: bool) -> None:
+    if not path.exists() and not path.is_symlink():
+        return
+    if not overwrite:
+        raise RunError(
+            "a learner is saved to a new folder",
+            got=f"{path}, which exists",
+            cure="choose another one, or set overwrite=True",
+        )
+    if not path.is_dir() or not (path / MANIFEST).is_file():
+        raise RunError("only a learner is overwritten", got=f"{path}, which is none")
+
+
+def _stored_record(record: TaskRecord) -> Fields:
+    counts = {"samples": record.samples, "updates": record.updates}
+    return {"name": record.name, "targets": record.targets.stored(), **counts}
+
+
+def _record(stored: Fields) -> TaskRecord:
+    name = from_json(stored["name"])
+    if not isinstance(name, str | int):
+        raise TypeError("a task's name")
+    return TaskRecord(name, restored(stored["targets"]), stored["samples"], stored["updates"])
+
+
+def _description(model: nn.Module) -> list[Any]:
+    """What must be the same of a model: torch's layers, shapes of tensors, what is frozen."""
+    layers = [
+        [name, type(part).__name__]
+        for name, part in model.named_modules()
+        if type(part).__module__.startswith("torch.nn.")
+    ]
+    parameters = [
+        [name, list(p.shape), "learned" if p.requires_grad else "frozen"]
+        for name, p in model.named_parameters()
+    ]
+    buffers = [[name, list(buffer.shape), "buffer"] for name, buffer in model.named_buffers()]
+    return layers + parameters + buffers
+
+
+def _check_same(stored: Any, given: list[Any], path: Path) -> None:
+    if stored == given:
+        return
+    missing = next((each for each in stored if each not in given), None)
+    strange = next((each for each in given if each not in stored), None)
+    raise RunError(
+        f"{path} holds a learner of another model",
+        got=f"{_told(strange)}, where it had {_told(missing)}",
+        cure="make the model as it was when the learner was saved",
+    )
+
+
+def _told(part: Any) -> str:
+    return "nothing of the kind" if part is None else f"'{part[0]}' " + " ".join(map(str, part[1:]))

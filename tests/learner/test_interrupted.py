@@ -1,0 +1,108 @@
+"""A fit that ends early leaves the learner as it was, bit by bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from learners import QUICK, clouds, held, learner, mlp, same, words
+
+from hypermnesia import ContinualLearner
+from hypermnesia.errors import HypermnesiaError, RunError
+from hypermnesia.learner import fitting
+
+
+class Failing(torch.utils.data.Dataset):
+    """Raises when its samples have been read so many times."""
+
+    def __init__(self, error: BaseException, after: int) -> None:
+        self.x, self.y = clouds(2)
+        self.error, self.left = error, after
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index):
+        self.left -= 1
+        if self.left < 0:
+            raise self.error
+        return self.x[index], self.y[index]
+
+
+class Spoiled(Failing):
+    """Gives inputs that are no numbers when its samples have been read so many times."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__(ValueError(), after)
+
+    def __getitem__(self, index):
+        try:
+            return super().__getitem__(index)
+        except ValueError:
+            return self.x[index] * np.nan, self.y[index]
+
+
+def before_updates(way: str | None) -> int:
+    """How often samples are read first: to try the model, for their targets, to find the centre."""
+    return 2 + 180 if way == "likelihood" else 2 + 90
+
+
+@pytest.mark.parametrize("way", [None, "likelihood", "entropy"])
+@pytest.mark.parametrize("task", ["c", "a"], ids=["new task", "known task"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("broken file")], ids=repr)
+def test_by_the_data(way, task, error) -> None:
+    made = learner(way, iterations=5)
+    before, told = held(made), made.summary()
+    for after in (10, before_updates(way) + 40):
+        data = Failing(error, after)
+        data.y = words(data.y) if task == "a" else data.y
+        with pytest.raises(type(error)):
+            made.fit(data, task=task)
+        assert same(before, held(made))
+        assert made.summary() == told
+    made.fit(*clouds(2), task="d")
+    assert made.tasks == ["a", "b", "d"]
+
+
+@pytest.mark.parametrize("way", [None, "likelihood"])
+def test_by_a_loss_that_is_no_number(way) -> None:
+    made = learner(way, iterations=5)
+    before = held(made)
+    with pytest.raises(RunError, match=r"must stay finite; .*the learner is as it was"):
+        made.fit(Spoiled(before_updates(way) + 40), task="c")
+    assert same(before, held(made))
+
+
+@pytest.mark.parametrize("at", ["updates", "EarlyStopping"])
+def test_between_any_steps(at, monkeypatch) -> None:
+    made = learner("likelihood", iterations=5)
+    before = held(made)
+    plain = getattr(fitting, at)
+
+    def interrupted(*arguments):
+        plain(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fitting, at, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        made.fit(*clouds(2), task="c")
+    assert same(before, held(made))
+
+
+def test_what_is_learned_afterwards_is_what_would_have_been() -> None:
+    """Random numbers, too, are where they were."""
+    one, other = learner("likelihood", iterations=5), learner("likelihood", iterations=5)
+    with pytest.raises(ValueError, match="broken"):
+        one.fit(Failing(ValueError("broken"), before_updates("likelihood") + 50), task="c")
+    for made in (one, other):
+        made.fit(*clouds(2), task="c")
+    assert same(held(one), held(other))
+
+
+def test_the_first_fit_may_fail_too() -> None:
+    made = ContinualLearner(mlp(), None, **QUICK)
+    with pytest.raises(HypermnesiaError):
+        made.fit(np.full((20, 6), np.nan), np.arange(20) % 2, task="a")
+    assert made.tasks == []
+    made.fit(*clouds(0), task="a")
+    assert made.tasks == ["a"]

@@ -1,0 +1,193 @@
+"""A learner through a folder: the same answers, bit by bit, and nothing that is no learner."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from learners import clouds, held, learner, mlp, same, words
+from torch import nn
+
+from hypermnesia import ContinualLearner
+from hypermnesia.errors import RunError
+from hypermnesia.learner import storing
+from hypermnesia.training.state_files import MANIFEST, TENSORS, decode_state, encode_state
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> tuple[ContinualLearner, Path]:
+    made, path = learner("likelihood", iterations=5), tmp_path_factory.mktemp("saved") / "learner"
+    made.save(path)
+    return made, path
+
+
+@pytest.mark.parametrize("way", [None, "likelihood", "entropy"])
+def test_the_same_answers_and_the_same_future(way, tmp_path) -> None:
+    made = learner(way, iterations=5)
+    made.save(tmp_path / "one")
+    again = ContinualLearner.load(tmp_path / "one", mlp())
+    assert same(held(made), held(again))
+    assert again.tasks == made.tasks
+    assert again.summary() == made.summary()
+    assert again.settings == made.settings
+    for each in (made, again):
+        each.fit(*clouds(2), task="c")
+        each.fit(clouds(3)[0], words(clouds(3)[1]), task="a")
+    assert same(held(made), held(again))
+
+
+def test_labels_and_names_come_back(tmp_path) -> None:
+    made = ContinualLearner(mlp(), None, iterations=1, generated=["0.*", "4.*"])
+    x, y = clouds(0)
+    kinds = [[("a", 1), ("b", 2)], [False, True], ["ä", "\x00"], [1.5, 2.5], [7, 9]]
+    for task, labels in enumerate(kinds):
+        made.fit(x, [labels[each] for each in y], task=task)
+    made.save(tmp_path / "kinds")
+    again = ContinualLearner.load(tmp_path / "kinds", mlp())
+    assert again.tasks == [0, 1, 2, 3, 4]
+    assert again.settings == made.settings
+    for task, labels in enumerate(kinds):
+        assert again.classes(task).tolist() == sorted(labels)
+        assert again.predict(x, task).tolist() == made.predict(x, task).tolist()
+
+
+def test_a_new_task_starts_with_the_buffers_of_the_first_model(tmp_path) -> None:
+    model = mlp()
+    model[1].running_mean += 1
+    made = ContinualLearner(model, None, iterations=1).fit(*clouds(0), task="a")
+    made.save(tmp_path / "one")
+    again = ContinualLearner.load(tmp_path / "one", mlp())
+    for each in (made, again):
+        each.fit(*clouds(1), task="b")
+    assert same(held(made), held(again))
+
+
+def test_frozen_layers_are_shared_and_kept(tmp_path) -> None:
+    """As of a pretrained backbone: the hypernetwork makes the rest."""
+    model = mlp()
+    model[0].requires_grad_(False)
+    made = ContinualLearner(model, None, iterations=20).fit(*clouds(0), task="a")
+    made.fit(*clouds(1), task="b").save(tmp_path / "one")
+    for task in made.tasks:
+        assert torch.equal(made.export(task)[0].weight, model[0].weight)
+    other = mlp()
+    other[0].requires_grad_(False).weight.zero_()
+    again = ContinualLearner.load(tmp_path / "one", other)
+    assert same(held(made), held(again))
+    with pytest.raises(RunError, match=r"'0.weight' \[12, 6\] learned, where it had .* frozen"):
+        ContinualLearner.load(tmp_path / "one", mlp())
+
+
+def _no_room(path: Path, files: object) -> None:
+    raise OSError(28, "No space left on device", str(path))
+
+
+def test_nothing_is_overwritten_untold(saved, tmp_path, monkeypatch) -> None:
+    made, path = saved
+    before = (path / MANIFEST).read_bytes()
+    with pytest.raises(RunError, match="overwrite=True"):
+        learner(iterations=1).save(path)
+    assert (path / MANIFEST).read_bytes() == before
+    other = tmp_path / "mine"
+    other.mkdir()
+    (other / "file").write_text("precious")
+    with pytest.raises(RunError, match="only a learner is overwritten"):
+        made.save(other, overwrite=True)
+    assert (other / "file").read_text() == "precious"
+    copy = tmp_path / "copy"
+    made.save(copy)
+    with monkeypatch.context() as patch:
+        patch.setattr(storing, "write_folder", _no_room)
+        with pytest.raises(RunError, match="No space left"):
+            learner(iterations=1).save(copy, overwrite=True)
+    assert ContinualLearner.load(copy, mlp()).settings.infer_task == "likelihood"
+    learner(iterations=1).save(copy, overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "mine"]
+    assert ContinualLearner.load(copy, mlp()).settings.infer_task is None
+
+
+def test_it_holds_no_pickle(saved) -> None:
+    _, path = saved
+    assert sorted(file.name for file in path.iterdir()) == [MANIFEST, TENSORS]
+    fields = json.loads((path / MANIFEST).read_text())
+    assert fields["format"] == 1
+    assert [task["name"] for task in fields["tasks"]] == ["a", "b"]
+
+
+OTHERS = {
+    "wider": mlp(inputs=7),
+    "other layer": nn.Sequential(
+        nn.Linear(6, 12), nn.BatchNorm1d(12), nn.Tanh(), nn.Dropout(0.1), nn.Linear(12, 2)
+    ),
+    "shorter": nn.Sequential(*list(mlp())[:-1]),
+}
+
+
+@pytest.mark.parametrize("model", OTHERS.values(), ids=OTHERS)
+def test_another_model_is_refused(saved, model) -> None:
+    with pytest.raises(RunError, match=r"of another model.*as it was when the learner was saved"):
+        ContinualLearner.load(saved[1], model)
+
+
+def forged(path: Path, tmp_path: Path, **changes: object) -> Path:
+    """A copy with other fields, whole as far as checksums tell."""
+    fields, state = decode_state(path, lambda _: None)
+    other = tmp_path / "forged"
+    other.mkdir()
+    for name, content in encode_state({**fields, **changes}, state).items():
+        (other / name).write_bytes(content)
+    return other
+
+
+@pytest.mark.parametrize(
+    ("changes", "got"),
+    [
+        ({"format": 2}, "format version 2 is newer than 1"),
+        ({"format": "one"}, "TypeError"),
+        ({"kind": "something"}, "not that of a learner"),
+        ({"settings": {"lr": "fast"}}, "settings"),
+        ({"settings": {"lr": -1.0}}, "lr must be above 0|settings"),
+        ({"design": None}, "design"),
+        ({"tasks": [{"name": "a"}]}, "KeyError"),
+        ({"tasks": 3}, "TypeError"),
+        ({"tasks": []}, "another number of tasks"),
+    ],
+    ids=str,
+)
+def test_what_this_version_cannot_read(saved, tmp_path, changes, got) -> None:
+    with pytest.raises(RunError, match=got):
+        ContinualLearner.load(forged(saved[1], tmp_path, **changes), mlp())
+
+
+@pytest.mark.parametrize("name", [MANIFEST, TENSORS])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "gone"])
+def test_a_damaged_file_is_refused(saved, tmp_path, name, damage) -> None:
+    path = forged(saved[1], tmp_path)
+    content = bytearray((path / name).read_bytes())
+    if damage == "gone":
+        (path / name).unlink()
+    else:
+        content[len(content) // 2] ^= 1
+        (path / name).write_bytes(content[: len(content) // 2] if damage == "cut" else content)
+    with pytest.raises(RunError, match="restore it from a copy"):
+        ContinualLearner.load(path, mlp())
+
+
+def test_no_learner_there(tmp_path) -> None:
+    with pytest.raises(RunError, match="No such file"):
+        ContinualLearner.load(tmp_path / "nowhere", mlp())
+
+
+def test_parameters_of_the_model_given_do_not_matter(saved) -> None:
+    made, path = saved
+    other = mlp()
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.zero_()
+    assert np.array_equal(
+        ContinualLearner.load(path, other).predict_proba(clouds(0)[0], "a"),
+        made.predict_proba(clouds(0)[0], "a"),
+    )
