@@ -9,19 +9,19 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
-
 from hypermnesia.data.scenarios import ScenarioName
-from hypermnesia.durable import read_text, told_as_run_error, write_text
+from hypermnesia.durable import read_text, refuse_links, told_as_run_error, write_text
 from hypermnesia.errors import ConfigError, RunError
 from hypermnesia.experiments.config import ExperimentConfig, validated
 from hypermnesia.experiments.identity import checksum, first_difference
 from hypermnesia.lock import locked
+from hypermnesia.plain_yaml import dump_plain, load_plain
 
 CONFIG = "config.yaml"
 MATRIX = "accuracy_matrix_{}.csv"
 _SEED = re.compile(r"seed-(0|[1-9][0-9]*)")
 _CLAIM = re.compile(r"\.lock-seed-(0|[1-9][0-9]*)")
+_CONFIG_LIMIT = 4 * 2**20  # bytes; a hundred thousand seeds are one of them
 _PATIENCE = 60.0  # seconds that another process may take to write the files of a run
 _HEADER = "# The resolved configuration; a run whose file was edited is refused.\n"
 
@@ -73,8 +73,7 @@ class RunFolder:
         """Store the configuration, with a checksum against later edits."""
         fields = config.model_dump(mode="python")
         fields["checksum"] = checksum(fields)
-        text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=100)
-        write_text(self.config, _HEADER + text)
+        write_text(self.config, _HEADER + dump_plain(fields))
 
     def read_config(self) -> ExperimentConfig:
         """The stored configuration.
@@ -157,6 +156,7 @@ def opened(path: Path, config: ExperimentConfig, *, overwrite: bool) -> Iterator
         with folder.locked():
             if not folder.config.is_file():
                 _check_empty(path)
+            refuse_links(path)
             for seed in _to_claim(config, folder, overwrite=overwrite):
                 claims.enter_context(folder.claimed(seed))
             if folder.config.is_file():
@@ -219,11 +219,11 @@ def _check_empty(path: Path) -> None:
 def _fields(path: Path) -> dict[str, Any]:
     """The stored fields as they stand there, which the checksum is of."""
     try:
-        fields = yaml.safe_load(read_text(path))
-    except (yaml.YAMLError, ValueError, RecursionError):
+        fields = load_plain(read_text(path, _CONFIG_LIMIT))
+    except ValueError:
         fields = None
     if not isinstance(fields, dict):
-        raise _edited(path, "a file that is not YAML with fields")
+        raise _edited(path, "a file that is not plain YAML with fields")
     if "checksum" not in fields:
         raise _edited(path, "no checksum: an edit, or a run of an earlier version")
     stored = fields.pop("checksum")
