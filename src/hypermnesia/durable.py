@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -9,7 +10,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from hypermnesia.errors import RunError
 
@@ -141,8 +142,9 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         RunError: it cannot be read, or holds something else.
     """
+    text = read_text(path)
     try:
-        value = json.loads(read_text(path))
+        value = json.loads(text)
     except (ValueError, RecursionError):  # a number of 5,000 digits is a ValueError as such
         value = None
     if not isinstance(value, dict):
@@ -152,8 +154,38 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def open_to_append(path: Path) -> BinaryIO:
+    """The regular file at `path`, made if need be, to write at its end.
+
+    A link is not followed, so that what is written stays where it should, and a pipe not waited
+    for.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+    file = os.fdopen(os.open(path, flags, 0o666), "ab")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return file
+
+
+def refuse_links(folder: Path) -> None:
+    """Raise `RunError` if anything in `folder` is a symbolic link: it may lead out of it."""
+    with told_as_run_error(folder, "the folder must be readable"):
+        link = next((path for path in folder.rglob("*") if path.is_symlink()), None)
+    if link is not None:
+        raise RunError(
+            f"nothing in {folder} may be a link, which may lead out of it",
+            got=link.relative_to(folder),
+            cure="put what it points to in its place",
+        )
+
+
 def _write_through(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
+    path.unlink(missing_ok=True)  # never through a link that waits there
+    with path.open("xb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from hypermnesia.durable import make_folder, told_as_run_error
+from hypermnesia.durable import make_folder, open_to_append, told_as_run_error
 from hypermnesia.errors import RunError
 
 _POLL_SECONDS = 0.02
@@ -32,7 +32,7 @@ def locked(
     """
     with told_as_run_error(folder, "the run folder must be writable"):
         make_folder(folder)
-        file = (folder / name).open("ab")
+        file = open_to_append(folder / name)
     with file:
         if not _taken(file, time.monotonic() + wait):
             raise RunError(

@@ -1,12 +1,17 @@
 """SIGTERM and SIGINT to the command that a user typed."""
 
+import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+
+from hypermnesia.cli import app, main
+from hypermnesia.cli.signals import noted_signals
 
 RUN = ["run", "split-digits", "--method", "finetune", "--threads", "1"]
 LONG = ["--set", "train.iterations=100000", "--set", "train.checkpoint_seconds=10000"]
@@ -40,3 +45,40 @@ def test_a_signal_ends_a_run_with_its_code_and_says_how_to_go_on(tmp_path, numbe
     first, *saved = steps(tmp_path)
     assert first == 0
     assert (len(saved) == 1 and saved[0] > 0) if number == signal.SIGTERM else not saved
+
+
+def swallow():
+    with contextlib.suppress(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def break_off():
+    swallow()
+    raise RecursionError
+
+
+@pytest.mark.parametrize(("broken", "code"), [(swallow, 0), (break_off, 143)])
+def test_what_breaks_after_an_interrupt_is_the_interrupt(monkeypatch, broken, code):
+    # As in the middle of an import, where code that is not ours may swallow it.
+    monkeypatch.setattr(app, "app", lambda *_, **__: broken())
+    assert main([]) == code
+
+
+def test_what_breaks_without_an_interrupt_is_an_error(monkeypatch):
+    def fail(*_, **__):
+        raise RecursionError
+
+    monkeypatch.setattr(app, "app", fail)
+    with pytest.raises(RecursionError):
+        main([])
+
+
+def test_a_signal_that_is_ignored_stays_so():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with noted_signals() as noted:
+            os.kill(os.getpid(), signal.SIGINT)
+        assert noted.code is None
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

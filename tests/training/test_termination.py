@@ -69,8 +69,18 @@ def test_between_updates_it_waits_for_the_next_one(tmp_path: Path, what: str) ->
 def test_after_the_last_task_it_ends_at_once(tmp_path: Path) -> None:
     termination = Termination()
     Run(tmp_path).go(observer=ObserverGroup(termination))
-    with pytest.raises(Terminated):
-        termination.ask()
+    assert not termination.ask()
+
+
+def test_where_nothing_is_saved_the_handler_before_is_called() -> None:
+    called = []
+    before = signal.signal(signal.SIGTERM, lambda *_: called.append(True))
+    try:
+        with pytest.raises(Terminated), terminable():
+            kill()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert called == [True]
 
 
 def test_another_thread_leaves_the_handler_alone() -> None:

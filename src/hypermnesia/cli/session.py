@@ -67,8 +67,7 @@ def compare_and_show(
     """
     check_file_name(name)
     try:
-        with terminable():
-            failed = carry_out(cells, out, jobs or cores(), _say) if train else {}
+        failed = carry_out(cells, out, jobs or cores(), _say) if train else {}
     except KeyboardInterrupt as stopped:
         raise _exit(stopped, "interrupted; the same command goes on from here") from None
     report = make(filled(cells, out))

@@ -17,7 +17,7 @@ from torch import Tensor
 from hypermnesia.data.fetch import fetch, scratch, unpack, verify_md5
 from hypermnesia.data.files import FileSet
 from hypermnesia.data.images import ImageData
-from hypermnesia.durable import write_text
+from hypermnesia.durable import read_bounded, write_text
 from hypermnesia.errors import DataError
 
 SHAPE = (3, 32, 32)
@@ -109,7 +109,10 @@ def read_note(path: Path) -> tuple[str, str] | None:
     """
     if not path.is_file():
         return None
-    lines = path.read_bytes()[:1000].decode("ascii", "replace").split()
+    try:
+        lines = read_bounded(path, 1000).decode("ascii").split()
+    except (OSError, ValueError):
+        lines = []
     if len(lines) != 2:
         cure = "delete it together with the files beside it: the next run will fetch them"
         raise DataError("a note of digests must hold two", got=f"{path}: {len(lines)}", cure=cure)

@@ -6,11 +6,10 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
-
 from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.config import ExperimentConfig
 from hypermnesia.experiments.config_errors import field_paths
+from hypermnesia.plain_yaml import load_plain
 from hypermnesia.registry import unknown_name
 
 Raw = dict[str, Any]
@@ -65,6 +64,6 @@ def _known(path: str) -> str:
 
 def _value(path: str, text: str) -> object:
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
+        return load_plain(text)
+    except ValueError:
         raise ConfigError(f"the value of {path} must be YAML", got=repr(text)) from None

@@ -9,15 +9,13 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
-
 from hypermnesia.data.scenarios import ScenarioName
-from hypermnesia.durable import read_text, told_as_run_error, write_text
+from hypermnesia.durable import read_text, refuse_links, told_as_run_error, write_text
 from hypermnesia.errors import ConfigError, RunError
 from hypermnesia.experiments.config import ExperimentConfig, validated
 from hypermnesia.experiments.identity import checksum, first_difference
-from hypermnesia.experiments.plain_yaml import load_plain
 from hypermnesia.lock import locked
+from hypermnesia.plain_yaml import dump_plain, load_plain
 
 CONFIG = "config.yaml"
 MATRIX = "accuracy_matrix_{}.csv"
@@ -75,8 +73,7 @@ class RunFolder:
         """Store the configuration, with a checksum against later edits."""
         fields = config.model_dump(mode="python")
         fields["checksum"] = checksum(fields)
-        text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=100)
-        write_text(self.config, _HEADER + text)
+        write_text(self.config, _HEADER + dump_plain(fields))
 
     def read_config(self) -> ExperimentConfig:
         """The stored configuration.
@@ -161,6 +158,7 @@ def opened(path: Path, config: ExperimentConfig, *, overwrite: bool) -> Iterator
         with folder.locked():
             if not folder.config.is_file():
                 _check_empty(path)
+            refuse_links(path)
             for seed in _to_claim(config, folder, overwrite=overwrite):
                 claims.enter_context(folder.claimed(seed))
             if folder.config.is_file():
@@ -224,10 +222,10 @@ def _fields(path: Path) -> dict[str, Any]:
     """The stored fields as they stand there, which the checksum is of."""
     try:
         fields = load_plain(read_text(path, _CONFIG_LIMIT))
-    except (yaml.YAMLError, ValueError, RecursionError):
+    except ValueError:
         fields = None
     if not isinstance(fields, dict):
-        raise _edited(path, "a file that is not YAML with fields")
+        raise _edited(path, "a file that is not plain YAML with fields")
     if "checksum" not in fields:
         raise _edited(path, "no checksum: an edit, or a run of an earlier version")
     stored = fields.pop("checksum")

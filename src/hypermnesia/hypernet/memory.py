@@ -138,6 +138,7 @@ class WeightMemory:
         self.embeddings, self.layouts, self.plans, self.buffers = [], [], [], []
         anything = Generators(0)  # drawn values are overwritten below
         for outputs in state["outputs"]:
+            self._check_held(outputs, state["hypernet"])
             self.add_task(outputs, anything)
         if self.tasks:
             self.hypernet.load_state_dict(state["hypernet"])
@@ -148,3 +149,14 @@ class WeightMemory:
             for saved in state["buffers"]
         ]
         self.target.shared.load_state_dict(state["shared"])
+
+    def _check_held(self, outputs: int, hypernet: dict[str, Tensor]) -> None:
+        """Refuse a state that claims larger networks than its tensors can make, before making any.
+
+        Raises:
+            ValueError: its hypernetwork gives fewer weights than a task's network has.
+        """
+        chunks = len(hypernet["chunk_embeddings"]) if "chunk_embeddings" in hypernet else 1
+        made, wanted = chunks * len(hypernet["head.weight"]), self.target.layout(outputs).total
+        if wanted > made:
+            raise ValueError(f"{wanted} weights of a network where {made} can be made")

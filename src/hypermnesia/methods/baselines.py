@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, cast
@@ -178,18 +178,20 @@ class Finetune:
     def load_state_dict(self, state: State) -> None:
         """Put a newly built method where `state_dict` found the other."""
         self.scenario = Scenario(self.scenario.name, tuple(state["heads"]))
-        self.network = self._of_this_width()
+        self.network = self._of_this_width(state["network"])
         self.network.load_state_dict(state["network"])
         self._stop()
         if state["optimizer"] is not None:
             self._start(state["iterations"]).load_state_dict(state["optimizer"])
             self.iteration = state["iteration"]
 
-    def _of_this_width(self) -> nn.Module:
-        """A network as wide as the tasks so far want it, its values still to be loaded."""
+    def _of_this_width(self, saved: Mapping[str, Tensor]) -> nn.Module:
+        """A network as wide as the tasks so far want it, for the values in `saved`."""
         if not self.scenario.heads:
             return copy.deepcopy(self.template).to(self.device)
         columns, anything = self.scenario.columns, torch.Generator()
+        if not any(value.shape[:1] == (columns,) for value in saved.values()):
+            raise ValueError(f"{columns} outputs, of which its tensors know nothing")
         return with_outputs(self.template, columns, anything, self.head).to(self.device)
 
 

@@ -20,7 +20,7 @@ from hypermnesia.training.observer import Observer, StopTraining
 from hypermnesia.training.phases import Phase, TrainSettings, evaluation_part, make_phases
 from hypermnesia.training.progress import Progress, TrainResult
 from hypermnesia.training.resources import reset_peak_memory
-from hypermnesia.training.saver import Saver
+from hypermnesia.training.saver import Saver, must_fit
 from hypermnesia.training.updates import updates
 
 
@@ -162,7 +162,8 @@ class _Run:
         size, generator = self.settings.batch_size, self.generators["batches"]
         stream = BatchStream(parts, size, generator, augment)
         if position is not None:
-            stream.load_state_dict(position)
+            with must_fit():
+                stream.load_state_dict(position)
             return stream
         for task in phase.tasks:
             self.method.begin_task(TaskSpec(task.outputs, phase.iterations))

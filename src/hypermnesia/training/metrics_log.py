@@ -13,7 +13,7 @@ from typing import BinaryIO
 from torch import Tensor
 
 from hypermnesia.data.types import Task
-from hypermnesia.durable import told_as_run_error
+from hypermnesia.durable import open_to_append, told_as_run_error
 from hypermnesia.methods.base import State
 from hypermnesia.training.evaluate import Rows
 from hypermnesia.training.observer import Observer
@@ -96,7 +96,7 @@ class MetricsLog(Observer):
     def _open(self) -> Iterator[BinaryIO]:
         cure = "make room or give access, then resume"
         told = told_as_run_error(self.path, "the log must be writable", cure)
-        with told, self.path.open("ab") as file:
+        with told, open_to_append(self.path) as file:
             yield file
 
 

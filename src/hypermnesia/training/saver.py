@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import reprlib
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from hypermnesia.errors import DataError, RunError
 from hypermnesia.methods.base import Method, State
 from hypermnesia.seeding import Generators
 from hypermnesia.training.checkpoint import Checkpoint, Store
 from hypermnesia.training.observer import Observer
 from hypermnesia.training.progress import Progress
+
+
+@contextmanager
+def must_fit() -> Iterator[None]:
+    """Turn whatever a state does that is none of this run's into a `RunError`."""
+    try:
+        yield
+    except (DataError, RunError):
+        raise
+    except Exception as error:
+        got = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise RunError(
+            "the state in a checkpoint must fit the run that goes on from it",
+            got=reprlib.repr(got),
+            cure="restore the folder from a copy, or start the run anew in another folder",
+        ) from error
 
 
 class Saver:
@@ -41,10 +61,11 @@ class Saver:
         """Put everything back to the newest good checkpoint; None if there are none."""
         found = self._store.load_newest()
         if found is not None:
-            self._method.load_state_dict(found.state["method"])
-            self._generators.load_state_dict(found.state["generators"])
-            self._observer.load_state_dict(found.state["observer"])
-            self._progress.load_state_dict(found.state["progress"])
+            with must_fit():
+                self._method.load_state_dict(found.state["method"])
+                self._generators.load_state_dict(found.state["generators"])
+                self._observer.load_state_dict(found.state["observer"])
+                self._progress.load_state_dict(found.state["progress"])
         return found
 
     def due(self) -> bool:

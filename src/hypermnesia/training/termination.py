@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
 
 from torch import Tensor
 
@@ -21,17 +20,26 @@ class Terminated(KeyboardInterrupt):
     """The process was asked to end. Treated as Ctrl-C is, by all who do not tell them apart."""
 
 
-def terminate() -> NoReturn:
-    """End at once."""
-    raise Terminated
+def at_once() -> bool:
+    """Nothing is to be finished before the end."""
+    return False
 
 
 @contextmanager
-def terminable(ask: Callable[[], None] = terminate) -> Iterator[None]:
-    """Call `ask` when the process gets SIGTERM; in another than the main thread, do nothing."""
+def terminable(ask: Callable[[], bool] = at_once) -> Iterator[None]:
+    """Treat SIGTERM as an interrupt; in another than the main thread, do nothing.
 
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        ask()
+    Args:
+        ask: whether an end will come all the same, a little later. If not, the handler that was
+            there before is called; where there was none, `Terminated` is raised.
+    """
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if ask():
+            return
+        if callable(before):
+            before(number, frame)
+        raise Terminated
 
     if threading.current_thread() is not threading.main_thread():  # who may not set handlers
         yield
@@ -44,21 +52,20 @@ def terminable(ask: Callable[[], None] = terminate) -> Iterator[None]:
 
 
 class Termination(Observer):
-    """Has a training saved before it ends: between its first and its last update, `ask` waits.
+    """Has a training saved before it ends.
 
-    What is at work then, an update or an evaluation, is finished first. Elsewhere there is nothing
-    to save, and `ask` ends the process at once.
+    What is at work, an update or an evaluation, is finished first. Before the first update and
+    after the last there is nothing to save.
     """
 
     def __init__(self) -> None:
         self._asked = False
         self._last: int | None = None  # row of the last phase, while one is trained
 
-    def ask(self) -> None:
-        """Ask for an end."""
-        if self._last is None:
-            terminate()
+    def ask(self) -> bool:
+        """Ask for an end; whether it will come by itself, after the update at work."""
         self._asked = True
+        return self._last is not None
 
     def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:  # noqa: ARG002
         """From now on there is something to save."""

@@ -1,0 +1,44 @@
+"""Which signal a command was interrupted by, whatever became of the exception that it raised.
+
+An interrupt is an exception, raised wherever the program happens to be. In the middle of an import,
+code that is not ours may swallow it, or break in other ways later: what is then reported is not
+the error but the interrupt.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+
+@dataclass
+class Noted:
+    """The exit code that the last signal asks for, 128 + its number; None without any."""
+
+    code: int | None = None
+
+
+@contextmanager
+def noted_signals() -> Iterator[Noted]:
+    """Note SIGINT and SIGTERM, and interrupt; but for a signal that is ignored."""
+    noted = Noted()
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        noted.code = 128 + number
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # who may not set handlers
+        yield noted
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in heard}
+    try:
+        yield noted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
