@@ -48,6 +48,8 @@ def test_what_is_shared_is_written_twice() -> None:
         "a: " + "9" * 5_000,
         "a: '" + "x" * 30_000 + "'",
         "[" * 5_000,
+        "[" * 21 + "]" * 21,
+        "\n".join("  " * depth + "a:" for depth in range(30)),
         "a: " * 3,
         "? [a]\n: 1",
         "\x00",

@@ -139,6 +139,8 @@ def test_what_is_no_data_is_refused_when_saving(value: object) -> None:
         {"dict": 1},
         {"dict": [], "more": 1},
         {"dict": [["a"]]},
+        {"dict": [["a", 1], 2]},
+        {"dict": ["ab"]},
         {"dict": [[None, 1]]},
         {"dict": [[True, 1]]},
         {"dict": [["a", {"tensor": "missing"}]]},

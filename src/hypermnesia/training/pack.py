@@ -69,7 +69,8 @@ def _unpack(tree: Json, tensors: Mapping[str, Tensor]) -> Any:
         return tree
     match tree:
         case {"dict": list(items)} if len(tree) == 1:
-            return {_loaded_key(key): _unpack(item, tensors) for key, item in items}
+            pairs = (_pair(item) for item in items)
+            return {_loaded_key(key): _unpack(item, tensors) for key, item in pairs}
         case {"tensor": str(name)} if len(tree) == 1 and name in tensors:
             return tensors[name]
         case {"float": "nan" | "inf" | "-inf" as text} if len(tree) == 1:
@@ -81,6 +82,12 @@ def _key(key: object, path: str) -> str | int:
     if isinstance(key, bool) or not isinstance(key, str | int):
         raise TypeError(f"a state's keys are str or int; got {type(key)} at '{path}'")
     return key
+
+
+def _pair(item: Json) -> tuple[Json, Json]:
+    if not isinstance(item, list) or len(item) != 2:
+        raise ValueError("not a packed dict: an item that is no pair of key and value")
+    return item[0], item[1]
 
 
 def _loaded_key(key: object) -> str | int:
