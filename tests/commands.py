@@ -19,7 +19,7 @@ _LINE = re.compile(r"^(?:[A-Z_]+=\S+ )*(?:\S*/)?hypermnesia( .*)?$")
 
 def words(line: str) -> list[str] | None:
     """The arguments of a line that is a `hypermnesia` command; None for any other line."""
-    match = _LINE.match(line.strip().removeprefix("Example: "))
+    match = _LINE.match(line.strip())
     return None if match is None else shlex.split(match[1] or "", comments=True)
 
 

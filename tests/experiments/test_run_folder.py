@@ -196,7 +196,7 @@ def test_a_configuration_that_unfolds_without_end_is_refused_unread(tmp_path):
     levels = (f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 10)}]" for i in range(6))
     bomb = "\n".join(["a0: &a0 x", *levels, "checksum: x"])
     (tmp_path / "config.yaml").write_text(bomb)
-    with pytest.raises(RunError, match="got a file that is not YAML"):
+    with pytest.raises(RunError, match="got a file that is not plain YAML"):
         RunFolder(tmp_path).read_config()
 
 

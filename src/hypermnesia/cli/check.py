@@ -16,7 +16,9 @@ def check_command(
 
     The exit code is 1 if anything is damaged.
 
-    Example: hypermnesia check runs
+    For example:
+
+    hypermnesia check runs
     """
     from hypermnesia.experiments.integrity import check_run, run_folders  # torch is slow to import
 

@@ -22,7 +22,9 @@ def export_command(
 ) -> None:
     """Write the network of one task of a finished run to a file, for other programs.
 
-    Example: hypermnesia export runs/split-digits_hnet_task --task 3 --out three.onnx
+    For example:
+
+    hypermnesia export runs/split-digits_hnet_task --task 3 --out 3.onnx
     """
     from hypermnesia.experiments.export import export_task  # torch is slow to import
 

@@ -25,7 +25,9 @@ def figures_command(
     Task confusion, embedding transfer matrix, task embeddings in two dimensions, samples of the
     generative memory after each task, as PNG files; ends with 1 if there is none.
 
-    Example: hypermnesia figures runs/split-digits_hnet-tir_all
+    For example:
+
+    hypermnesia figures runs/split-digits_hnet-tir_all
     """
     # torch is slow to import
     from hypermnesia.durable import make_folder, told_as_run_error, write_bytes

@@ -20,7 +20,9 @@ def report_command(
 
     Run folders are only read. What is not finished or damaged is left out, and said.
 
-    Example: hypermnesia report runs/split-digits_hnet_task runs/split-digits_finetune_task
+    For example:
+
+    hypermnesia report runs/split-digits_*
     """
     from hypermnesia.experiments.report import check_place, collect, html_page, write_page
 

@@ -96,39 +96,13 @@ class _Run:
             note: what to tell the observers besides.
             until: number of updates of the run after which to save and raise `StopTraining`.
         """
-        method, progress, observer = self.method, self.progress, self.observer
         position = self._begin(note)
-        for phase in self.phases[progress.phase :]:
-            if progress.done == until:
+        for phase in self.phases[self.progress.phase :]:
+            if self.progress.done == until:
                 raise StopTraining
-            stream = self._stream(phase, position)
+            self._learn(phase, self._stream(phase, position), until)
+            self._close(phase)
             position = None
-            health = Health(phase.name, progress.iteration, progress.done)
-
-            numbers = range(progress.iteration, phase.iterations)
-            progress.training.start()
-            for iteration, metrics in updates(method, stream, health, numbers):
-                progress.count_update()
-                try:
-                    observer.on_update(phase, iteration, metrics)
-                    if progress.done == until:
-                        raise StopTraining
-                except StopTraining:
-                    self._save(stream, health)
-                    raise
-                if self.saver.due() and iteration < phase.iterations:
-                    self._save(stream, health)
-                progress.training.start()
-            progress.training.stop()
-
-            parts = [task.train for task in phase.tasks]
-            method.end_task(each_once(parts, self.settings.batch_size))
-            seen = [evaluation_part(task, self.settings) for task in phase.seen]
-            answers = method.answers
-            rows = {name: [evaluate(method, part, name) for part in seen] for name in answers}
-            progress.close(phase, rows)
-            observer.on_task_end(phase, rows)
-            self.saver.save(stream=None)
 
     def go_back(self, error: NotFiniteError) -> NotFiniteError:
         """Repeat what led to `error`, up to the update before; returns the error to raise."""
@@ -154,6 +128,37 @@ class _Run:
         self.observer.on_resume(self.progress.done, skipped)
         position: State | None = found.state["stream"]
         return position
+
+    def _learn(self, phase: Phase, stream: BatchStream, until: int | None) -> None:
+        """Take the updates of a phase that are still to take."""
+        progress = self.progress
+        health = Health(phase.name, progress.iteration, progress.done)
+        numbers = range(progress.iteration, phase.iterations)
+        progress.training.start()
+        for iteration, metrics in updates(self.method, stream, health, numbers):
+            progress.count_update()
+            try:
+                self.observer.on_update(phase, iteration, metrics)
+                if progress.done == until:
+                    raise StopTraining
+            except StopTraining:
+                self._save(stream, health)
+                raise
+            if self.saver.due() and iteration < phase.iterations:
+                self._save(stream, health)
+            progress.training.start()
+        progress.training.stop()
+
+    def _close(self, phase: Phase) -> None:
+        """End a phase's tasks, measure the method on all seen, and save."""
+        method = self.method
+        parts = [task.train for task in phase.tasks]
+        method.end_task(each_once(parts, self.settings.batch_size))
+        seen = [evaluation_part(task, self.settings) for task in phase.seen]
+        rows = {name: [evaluate(method, part, name) for part in seen] for name in method.answers}
+        self.progress.close(phase, rows)
+        self.observer.on_task_end(phase, rows)
+        self.saver.save(stream=None)
 
     def _stream(self, phase: Phase, position: State | None) -> BatchStream:
         """The batches of a phase, from `position` on; without one its tasks begin."""
