@@ -95,7 +95,7 @@ def public_names(module: ModuleType) -> Iterator[str]:
 
 
 def _defines(module: ModuleType, name: str) -> bool:
-    pattern = rf"^(class|def) {name}\b|^{name}( =|: )"
+    pattern = rf"^(class|def) {name}\b|^(\w+, )*{name}(, \w+)*( =|: )"
     return re.search(pattern, _source(module), re.MULTILINE) is not None
 
 

@@ -14,7 +14,12 @@ from torch import Tensor, nn
 
 from hypermnesia.errors import ConfigError, TargetError
 
-INPUTS, SCORES = "inputs", "scores"
+INPUTS = "inputs"
+"""Name of the input of the file, (batch, *sample)."""
+
+SCORES = "scores"
+"""Name of its output, (batch, outputs)."""
+
 _NEEDS = ("onnx", "onnxscript")
 
 

@@ -12,6 +12,7 @@ from hypermnesia.learner.targets import LOSSES, Problem
 from hypermnesia.registry import unknown_name
 
 TaskInference = Literal["likelihood", "entropy"]
+"""How the task of an input can be told."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ from hypermnesia.learner.targets import restored
 from hypermnesia.training.state_files import MANIFEST, Fields, decode_state, encode_state
 
 FORMAT = 1
+"""Version of the format."""
+
 _KIND = "hypermnesia.ContinualLearner"
 
 T = TypeVar("T")

@@ -13,11 +13,13 @@ from hypermnesia.learner.values import Values
 from hypermnesia.methods.base import Loss
 
 Problem = Literal["classification", "regression"]
+"""What the outputs of a network can stand for."""
 
 Targets = Classes | Values
 """Of a task: `outputs` of its network, `encode` for the loss, `answer` for the user, and so on."""
 
 LOSSES: dict[Problem, Loss] = {"classification": F.cross_entropy, "regression": F.mse_loss}
+"""What a network is trained by, for each problem."""
 
 
 def restored(stored: dict[str, Any]) -> Targets:

@@ -29,6 +29,7 @@ from hypermnesia.seeding import Generators
 from hypermnesia.vae import BoundSettings, bound, draw_noise, vae_loss
 
 View = Callable[[Tensor], Tensor]
+"""(batch, *sample) inputs -> the same as the autoencoders are shown them."""
 
 
 def as_it_is(x: Tensor) -> Tensor:

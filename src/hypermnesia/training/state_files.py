@@ -19,7 +19,12 @@ from hypermnesia.durable import read_bounded
 from hypermnesia.methods.base import State
 from hypermnesia.training.pack import Json, pack, unpack
 
-TENSORS, MANIFEST = "tensors.safetensors", "state.json"
+TENSORS = "tensors.safetensors"
+"""Name of the file of tensors."""
+
+MANIFEST = "state.json"
+"""Name of the file that identifies the state and tells its tree."""
+
 _MANIFEST_LIMIT = 256 * 2**20
 
 Fields = dict[str, Json]
