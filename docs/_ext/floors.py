@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Sequence
 from html import escape
@@ -45,7 +46,9 @@ def floors() -> list[list[str]]:
     """Modules of each floor, from the top: lines of `layers` in pyproject.toml."""
     contracts = tomllib.loads(_PROJECT.read_text())["tool"]["importlinter"]["contracts"]
     layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
-    return [[name.strip().partition(".")[2] for name in layer.split(":")] for layer in layers]
+    return [
+        [name.strip().partition(".")[2] for name in re.split("[:|]", layer)] for layer in layers
+    ]
 
 
 def drawing(layers: Sequence[Sequence[str]]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from method_results import results
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from written_pages import contents, write_pages
@@ -69,6 +70,7 @@ def _page(entry: MethodEntry) -> str:
     for benchmark in others:
         of_recipe = explain(entry.name, benchmark).parts[-2:]
         parts += [_part(heading, text) for heading, text in of_recipe]
+    parts += ["## Results", results(entry.name)]
     parts += ["## In the code", "\n".join(link.markdown() for link in links(entry))]
     return "\n\n".join(parts) + "\n"
 

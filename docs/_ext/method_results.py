@@ -1,0 +1,57 @@
+"""What finished runs of a method measured, from the results that lie beside the documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from hypermnesia.experiments.results import RunSummary, results_of, summary_of
+from hypermnesia.experiments.run_folder import RunFolder
+
+RESULTS = Path(__file__).parents[1] / "results"
+_HEADING = (
+    "| benchmark | recipe | scenario | accuracy, % | BWT | seeds |",
+    "|---|---|---|---|---|---|",
+)
+
+
+def results(method: str) -> str:
+    """A table of the method's finished runs; a line that says so where there are none."""
+    of_method = (summary for summary in _summaries() if summary.config.method == method)
+    rows = [row for summary in of_method for row in _rows(summary)]
+    if not rows:
+        return "No finished run is kept yet. [Results](../results.md) has what was measured so far."
+    table = "\n".join([*_HEADING, *rows])
+    return (
+        f"On the test set after the last task, mean ± standard error:\n\n{table}\n\n"
+        "[Results](../results.md) has commands, commits, machine and published figures."
+    )
+
+
+@cache
+def _summaries() -> list[RunSummary]:
+    found = []
+    for path in sorted(RESULTS.iterdir()):
+        folder = RunFolder(path)
+        config = folder.read_config()
+        found.append(
+            summary_of(folder, config, results_of(folder, config, folder.finished_seeds()))
+        )
+    return found
+
+
+def _rows(summary: RunSummary) -> Iterator[str]:
+    config = summary.config
+    changed = ", changed" if config.recipe.changed else ""
+    for scenario, figures in summary.scenarios.items():
+        accuracy, transfer = (_text(figures[name]) for name in ("acc", "bwt"))
+        yield (
+            f"| {config.benchmark} | {config.recipe.name}{changed} | {scenario} | {accuracy} | "
+            f"{transfer} | {figures['acc']['n']} |"
+        )
+
+
+def _text(figure: dict[str, float]) -> str:
+    spread = "" if figure["sem"] is None else f" ± {figure['sem']:.2f}"
+    return f"{figure['mean']:.2f}{spread}"
