@@ -44,7 +44,7 @@ class Spoiled(Failing):
 
 def before_updates(way: str | None) -> int:
     """How often samples are read first: to try the model, for their targets, to find the centre."""
-    return 2 + 180 if way == "likelihood" else 2 + 90
+    return 4 + 180 if way == "likelihood" else 4 + 90
 
 
 @pytest.mark.parametrize("way", [None, "likelihood", "entropy"])

@@ -32,10 +32,22 @@ def as_tensor(x: Any) -> Tensor:
     """Numbers of whatever kind, on the CPU.
 
     Raises:
-        DataError: they are no numbers.
+        DataError: they are no numbers, or no table of them.
     """
+    if isinstance(x, Tensor):
+        return x.detach().cpu()
     try:
-        tensor = x if isinstance(x, Tensor) else torch.as_tensor(np.asarray(x))
-    except (TypeError, ValueError) as error:
-        raise DataError("inputs must be numbers", got=str(error).splitlines()[0]) from None
-    return tensor.detach().cpu()
+        array = np.asarray(x)
+    except (TypeError, ValueError):
+        raise _no_numbers(f"a {type(x).__name__} of parts of different shapes") from None
+    if array.dtype.kind not in "biufc":
+        raise _no_numbers(f"a {type(x).__name__} of {array.dtype.name}")
+    return torch.as_tensor(array)
+
+
+def _no_numbers(got: str) -> DataError:
+    return DataError(
+        "inputs must be numbers",
+        got=got,
+        cure="give an array or tensor of them, a tuple (x, y), a Dataset or a DataLoader",
+    )
