@@ -14,7 +14,7 @@ _ROUND = (torch.int8, torch.int16, torch.int32, torch.uint16, torch.uint32)
 
 
 def as_input(x: Tensor) -> Tensor:
-    """What a network is shown: images of bytes in [0, 1], ids as int64, all else as floats.
+    """What a network is shown, (n, ...): bytes in [0, 1], ids as int64, all else as floats.
 
     Raises:
         DataError: complex numbers.
@@ -29,7 +29,7 @@ def as_input(x: Tensor) -> Tensor:
 
 
 def as_tensor(x: Any) -> Tensor:
-    """Numbers of whatever kind, on the CPU.
+    """(n, ...) numbers of whatever kind, on the CPU.
 
     Raises:
         DataError: they are no numbers, or no table of them.

@@ -23,7 +23,7 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, rows: Tensor) -> Tensor:
-        """(len(rows), *sample) inputs: floats, or int64 ids."""
+        """(n, *sample) inputs of (n,) rows: floats, or int64 ids."""
 
     def targets(self) -> Any:
         """One target for each row, in the order of the rows, as the user gave them."""
