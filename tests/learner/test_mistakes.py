@@ -7,6 +7,7 @@ import pytest
 import torch
 from learners import clouds, held, learner, mlp, same
 from torch import nn
+from torch.utils.data import TensorDataset
 
 from hypermnesia import ContinualLearner
 from hypermnesia.errors import ConfigError, DataError, HypermnesiaError, TargetError
@@ -71,6 +72,23 @@ def test_data(data, told) -> None:
     with pytest.raises(DataError, match=told):
         made.fit(*data, task="b")
     assert same(before, held(made))
+
+
+def test_an_error_of_the_data_set_is_its_own() -> None:
+    class Reading(TensorDataset):
+        reads = 0
+
+        def __getitem__(self, index):
+            self.reads += 1
+            if self.reads > self.good:
+                raise ValueError("broken file")
+            return super().__getitem__(index)
+
+    for good in (0, 92, 94):  # when the model is tried, its new head is, and it learns
+        data = Reading(torch.as_tensor(X), torch.as_tensor(Y))
+        data.good = good
+        with pytest.raises(ValueError, match=r"^broken file$"):
+            ContinualLearner(mlp(), None).fit(data, task="a")
 
 
 def test_held_out_data_are_tried_too() -> None:

@@ -28,10 +28,14 @@ class Arrays:
         self._x = given if given.dtype == torch.uint8 else as_input(given)
         self._y = _listable(y)
         if self._x.ndim == 0:
-            raise DataError("inputs must be of shape (n, ...)", got="a single number")
+            raise DataError(
+                "inputs must be of shape (n, ...)",
+                got="a single number",
+                cure="give a row a sample",
+            )
         if y is not None and _length(self._y) != len(self._x):
             got = f"{tuple(self._x.shape)} inputs, {_length(self._y)} targets"
-            raise DataError("there must be a target for each input", got=got)
+            raise DataError("there must be a target for each input", got=got, cure="give as many")
         if self._x.is_floating_point() and not torch.isfinite(self._x).all():
             raise DataError(
                 "inputs must be finite", got="NaN or infinity", cure="drop or fill in such samples"

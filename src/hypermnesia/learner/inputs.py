@@ -40,9 +40,11 @@ def as_tensor(x: Any) -> Tensor:
         array = np.asarray(x)
     except (TypeError, ValueError):
         raise _no_numbers(f"a {type(x).__name__} of parts of different shapes") from None
-    if array.dtype.kind not in "biufc":
+    widest = 16 if array.dtype.kind == "c" else 8
+    if array.dtype.kind not in "biufc" or array.dtype.itemsize > widest:
         raise _no_numbers(f"a {type(x).__name__} of {array.dtype.name}")
-    return torch.as_tensor(array)
+    # Bytes in the machine's order, rows one after another, as torch wants them.
+    return torch.as_tensor(np.asarray(array, array.dtype.newbyteorder("="), order="C"))
 
 
 def _no_numbers(got: str) -> DataError:

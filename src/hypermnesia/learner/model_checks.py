@@ -34,10 +34,10 @@ def taking(x: Tensor) -> Iterator[None]:
     """
     try:
         yield
-    except HypermnesiaError:
+    except (HypermnesiaError, torch.OutOfMemoryError):
         raise
     except _REFUSALS as error:
-        raise refused(x, str(error).splitlines()[0]) from error
+        raise refused(x, _said(error)) from error
 
 
 def refused(x: Tensor, got: str) -> TargetError:
@@ -74,10 +74,11 @@ def check_network(network: nn.Module, source: Source, outputs: int, problem: Pro
     """
     cure = "name the output layer (head=...), a linear one"
     rule = f"the network must give (batch, {outputs}) for a task with {outputs} outputs"
+    x = _first(source)
     try:
-        scores = network(_first(source))
+        scores = network(x)
     except _REFUSALS as error:
-        raise TargetError(rule, got=str(error).splitlines()[0], cure=cure) from error
+        raise TargetError(rule, got=_said(error), cure=cure) from error
     if scores.shape[1:] != (outputs,):
         raise TargetError(rule, got=tuple(scores.shape), cure=cure)
     if problem == "classification" and outputs > 1 and _is_softmax(scores):
@@ -91,6 +92,10 @@ def check_network(network: nn.Module, source: Source, outputs: int, problem: Pro
 def _is_softmax(scores: Tensor) -> bool:
     sums = scores.sum(dim=1)
     return bool((scores >= 0).all() and torch.allclose(sums, torch.ones_like(sums)))
+
+
+def _said(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _first(source: Source) -> Tensor:

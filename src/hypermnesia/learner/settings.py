@@ -58,10 +58,11 @@ class LearnerSettings:
     def _check_types(self) -> None:
         for name in ("batch_size", "iterations", "patience", "seed"):
             if type(getattr(self, name)) is not int:
-                raise ConfigError(f"{name} must be a whole number", got=repr(getattr(self, name)))
+                got = repr(getattr(self, name))
+                raise ConfigError(f"{name} must be a whole number", got=got, cure="give an int")
         for name in ("beta", "lr", "validation", "compression"):
             value = getattr(self, name)
-            if value is not None and type(value) not in (int, float):
+            if value is not None and not isinstance(value, int | float):
                 raise ConfigError(f"{name} must be a number", got=repr(value))
 
 
