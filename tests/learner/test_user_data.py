@@ -129,7 +129,6 @@ def test_what_a_network_is_shown(given, dtype, value) -> None:
         ((X * np.nan, Y), "must be finite"),
         ((np.array([["a"]]), [0]), "inputs must be numbers"),
         ((X * 1j, Y), "must be real"),
-        ((X.astype(np.longdouble), Y), "got a ndarray of float128"),
         (Pairs([object()] * 2, [0, 1]), "tensors or arrays of one shape.*ToTensor"),
         (Pairs([np.zeros(2), np.zeros(3)], [0, 1]), "of one shape"),
         (Endless(), "map-style"),
