@@ -1,5 +1,6 @@
 """Configuration of the documentation; built by `sphinx-build -W docs build/docs`."""
 
+import doctest
 import sys
 from pathlib import Path
 
@@ -32,6 +33,9 @@ html_title = f"Hypermnesia {version}"
 myst_heading_anchors = 3
 
 default_role = "code"  # a docstring's `name` is code
+# What an error says in an example is what it says.
+doctest_default_flags = doctest.ELLIPSIS | doctest.DONT_ACCEPT_TRUE_FOR_1
+
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True

@@ -21,7 +21,11 @@ _CURE = "check access and free space, or choose another folder with --out"
 
 @contextmanager
 def told_as_run_error(path: Path, rule: str, cure: str = _CURE) -> Iterator[None]:
-    """Turn the system's refusal (no access, no room) into a `RunError` about `path`."""
+    """Turn the system's refusal (no access, no room) into a `RunError` about `path`.
+
+    Raises:
+        RunError: the system refused.
+    """
     try:
         yield
     except OSError as error:

@@ -79,7 +79,8 @@ def diagonal_fisher(network: nn.Module, inputs: Iterable[Tensor], columns: slice
 def summed_by_sample(network: nn.Module, x: Tensor, columns: slice) -> Values:
     """The sum over samples, by its definition: every sample's gradient for every class.
 
-    Works for any module that `torch.func.vmap` can run; slices bound the memory of the gradients.
+    For (batch, *sample) inputs and any module that `torch.func.vmap` can run; slices bound the
+    memory of the gradients.
     """
     parameters = {name: p.detach() for name, p in network.named_parameters()}
     buffers = dict(network.named_buffers())
@@ -106,7 +107,7 @@ def _slice(parameters: Values, columns: slice) -> int:
 
 
 def is_plain(network: nn.Module, x: Tensor) -> bool:
-    """Whether `network` is fully connected layers in a row, and nothing else with parameters."""
+    """Whether `network` is but fully connected layers in a row, for (batch, *sample) inputs `x`."""
     if type(network) is not nn.Sequential:
         return False
     modules, flat = list(network), x.dim() == 2
@@ -124,6 +125,11 @@ def summed_by_layer(network: nn.Module, x: Tensor, columns: slice) -> Values:
 
     A layer's weight gradient for sample n is g_n a_nᵀ, with its input a_n and the gradient g_n of
     its output, so the sum over samples of its squares is Σ_n g_n² (a_n²)ᵀ: one product.
+
+    Args:
+        network: the one.
+        x: (batch, *sample) inputs.
+        columns: of its outputs, those that are classes of the task.
     """
     layers, inputs, outputs, h = [], [], [], x
     for name, module in network.named_children():

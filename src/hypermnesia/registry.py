@@ -33,7 +33,11 @@ class Registry(Generic[T]):
         self._entries: dict[str, T] = {}
 
     def add(self, name: str, entry: T) -> T:
-        """Enter `entry` under `name`, which must be free, and return it."""
+        """Enter `entry` under `name`, which must be free, and return it.
+
+        Raises:
+            ValueError: it is not.
+        """
         if name in self._entries:
             raise ValueError(f"{self.kind} '{name}' is already registered")
         self._entries[name] = entry

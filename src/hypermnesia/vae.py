@@ -161,7 +161,7 @@ _LOG_LIKELIHOODS = {"bernoulli": bernoulli_log_likelihood, "gaussian": gaussian_
 
 
 def pixel_means(decoded: Tensor, likelihood: Likelihood) -> Tensor:
-    """The expected pixels, from what a decoder gives."""
+    """The expected pixels, from the (..., pixels) that a decoder gives."""
     return decoded.sigmoid() if likelihood == "bernoulli" else decoded
 
 
@@ -216,7 +216,10 @@ def bound(
     likelihood: Likelihood,
     settings: BoundSettings,
 ) -> Float[Tensor, "*tasks batch"]:
-    """The bound that `settings` name; arguments as in `importance_weighted_bound`."""
+    """The bound of (batch, *sample) inputs that `settings` name.
+
+    Arguments are as in `importance_weighted_bound`.
+    """
     if settings.kind == "importance":
         return importance_weighted_bound(x, noise, output, likelihood)
     return elbo(x, output, likelihood, settings.divergence)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -44,7 +47,7 @@ class Spoiled(Failing):
 
 def before_updates(way: str | None) -> int:
     """How often samples are read first: to try the model, for their targets, to find the centre."""
-    return 2 + 180 if way == "likelihood" else 2 + 90
+    return 4 + 180 if way == "likelihood" else 4 + 90
 
 
 @pytest.mark.parametrize("way", [None, "likelihood", "entropy"])
@@ -106,3 +109,38 @@ def test_the_first_fit_may_fail_too() -> None:
     assert made.tasks == []
     made.fit(*clouds(0), task="a")
     assert made.tasks == ["a"]
+
+
+class Pressed(Failing):
+    """Sends this process the signal of Ctrl-C."""
+
+    def __getitem__(self, index):
+        try:
+            return super().__getitem__(index)
+        except ValueError:
+            os.kill(os.getpid(), signal.SIGINT)
+            return self.x[index], self.y[index]
+
+
+@pytest.mark.parametrize("task", ["c", "a"], ids=["new task", "known task"])
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (lambda: Pressed(ValueError(), 130), KeyboardInterrupt),
+        (lambda: Failing(OSError("gone"), 130), OSError),
+        (lambda: Spoiled(130), RunError),
+    ],
+    ids=["Ctrl-C", "data", "NaN"],
+)
+def test_values_are_held_too(data, error, task) -> None:
+    made = ContinualLearner(mlp(outputs=1), None, iterations=5, batch_size=16)
+    tasks = {name: clouds(number)[0] for number, name in enumerate("ab")}
+    for name, x in tasks.items():
+        made.fit(x, x[:, 0], task=name)
+    before = [made.predict(x, name) for name, x in tasks.items()]
+    spoiling = data()
+    spoiling.y = spoiling.x[:, 1]
+    with pytest.raises(error):
+        made.fit(spoiling, task=task)
+    assert same(before, [made.predict(x, name) for name, x in tasks.items()])
+    assert made.tasks == ["a", "b"]

@@ -40,7 +40,8 @@ def test_the_same_answers_and_the_same_future(way, tmp_path) -> None:
 
 
 def test_labels_and_names_come_back(tmp_path) -> None:
-    made = ContinualLearner(mlp(), None, iterations=1, generated=["0.*", "4.*"])
+    settings = {"iterations": 1, "generated": ["0.*", "4.*"]}
+    made = ContinualLearner(mlp(), None, problem="classification", **settings)
     x, y = clouds(0)
     kinds = [[("a", 1), ("b", 2)], [False, True], ["ä", "\x00"], [1.5, 2.5], [7, 9]]
     for task, labels in enumerate(kinds):

@@ -64,6 +64,12 @@ def test_inputs_and_targets_by_row(data) -> None:
     assert [int(label) for label in listed(source.targets())] == Y.tolist()
 
 
+@pytest.mark.parametrize("stored", [X[::-1], X.astype(">f8"), X.T.copy().T, X.astype(">i4")])
+def test_arrays_as_they_lie_in_memory(stored) -> None:
+    shown = everything(source_of((stored, Y)))
+    assert shown.tolist() == stored.tolist()
+
+
 def test_x_and_y_apart() -> None:
     source = source_of(X, Y)
     assert torch.equal(everything(source), torch.as_tensor(X).float())

@@ -76,7 +76,11 @@ class Cifar:
         return FileSet(self.name, (self.folder,), self.train.files + self.test.files)
 
     def load(self, data_dir: Path | None) -> ImageData:
-        """The images, from `data_dir`, HYPERMNESIA_DATA or the cache; raises `DataError`."""
+        """The images, from `data_dir`, HYPERMNESIA_DATA or the cache.
+
+        Raises:
+            DataError: they are missing or damaged.
+        """
         paths, cure = self.files.locate(data_dir, self._fetch), self.files.cure(data_dir)
         cut = len(self.train.files)
         noted = read_note(paths[0].parent / NOTE)

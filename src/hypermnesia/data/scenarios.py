@@ -28,7 +28,11 @@ _ALIASES: dict[str, ScenarioName] = {
 
 
 def scenario_name(name: str) -> ScenarioName:
-    """The scenario that `name` or one of its aliases (CL1, TIL, 1, ...) stands for."""
+    """The scenario that `name` or one of its aliases (CL1, TIL, 1, ...) stands for.
+
+    Raises:
+        ConfigError: no scenario is called so.
+    """
     key = str(name).lower()
     if key not in _ALIASES:
         raise unknown_name("scenario", name, _ALIASES)

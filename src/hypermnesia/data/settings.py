@@ -42,7 +42,11 @@ def refuse_unused(name: str, settings: BenchmarkSettings, used: frozenset[str]) 
 
 
 def check_range(what: str, value: int, low: int, high: int | None = None) -> int:
-    """`value`, if it lies between `low` and `high` (None: no upper end), both included."""
+    """`value`, if it lies between `low` and `high` (None: no upper end), both included.
+
+    Raises:
+        ConfigError: it does not.
+    """
     if value < low or (high is not None and value > high):
         bounds = f"at least {low}" if high is None else f"from {low} to {high}"
         raise ConfigError(f"{what} must be {bounds}", got=value, cure="choose a value in range")

@@ -204,7 +204,11 @@ class ExperimentConfig(Section):
 
 
 def validated(raw: dict[str, Any]) -> ExperimentConfig:
-    """The configuration in `raw`; the first thing wrong with it becomes a `ConfigError`."""
+    """The configuration in `raw`; the first thing wrong with it becomes a `ConfigError`.
+
+    Raises:
+        ConfigError: a name that does not exist, or a value out of range.
+    """
     try:
         return ExperimentConfig.model_validate(raw)
     except ValidationError as error:

@@ -32,7 +32,11 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Raw:
 
 
 def parsed(assignments: Sequence[str]) -> Raw:
-    """Nested fields of `section.field=value` texts; values are read as YAML."""
+    """Nested fields of `section.field=value` texts; values are read as YAML.
+
+    Raises:
+        ConfigError: a text that reads otherwise.
+    """
     result: Raw = {}
     for assignment in assignments:
         path, equals, text = assignment.partition("=")

@@ -63,7 +63,7 @@ class AllTasks:
 
     @torch.no_grad()
     def screened(self, x: Tensor) -> Float[Tensor, "tasks batch *rest"]:
-        """The same, nearly: from products in the format of the screen, which are faster."""
+        """The same for (batch, *sample) inputs, nearly: in the screen's format, which is faster."""
         if self.screen == "int8":
             return self.ask(x, self._in_int8)
         return self.ask(x, self._in_bf16)
@@ -87,7 +87,7 @@ class AllTasks:
         scores: Float[Tensor, "tasks batch outputs"],
         doubtful: Bool[Tensor, "tasks batch"],
     ) -> None:
-        """Put the scores of float32 where a network's answer to a sample is doubtful."""
+        """Put the scores of float32 where an answer to (batch, *sample) inputs is doubtful."""
         for group in self.groups:
             at_once = self._slice(x, group, self._exact)
             for place, task in enumerate(group.tasks):
@@ -98,7 +98,7 @@ class AllTasks:
 
     @torch.no_grad()
     def ask(self, x: Tensor, question: Ask) -> Float[Tensor, "tasks batch *rest"]:
-        """The answers of all tasks to `question`, group by group and slice by slice."""
+        """The answers of all tasks to `question` about (batch, *sample) inputs, slice by slice."""
         parts = []
         for group in self.groups:
             slices = torch.split(x, self._slice(x, group, question))

@@ -24,7 +24,7 @@ INITS: Registry[Callable[[Hypernetwork, Tensor, torch.Generator], None]] = Regis
 
 @torch.no_grad()
 def xavier(hypernet: Hypernetwork, variances: Tensor, generator: torch.Generator) -> None:  # noqa: ARG001
-    """Xavier-uniform weights and zero biases, whatever they generate."""
+    """Xavier-uniform weights and zero biases, whatever the (N,) variances wanted."""
     for layer in (*hypernet.hidden, hypernet.head):
         nn.init.xavier_uniform_(layer.weight, generator=generator)
         nn.init.zeros_(layer.bias)

@@ -27,7 +27,7 @@ _OUTPUTS = 64
 
 
 def each_in_int8(target: Target, group: TaskGroup, x: Tensor) -> Float[Tensor, "tasks batch *rest"]:
-    """Like `Target.each`, with the products of linear layers in int8; no gradients.
+    """Like `Target.each` on (batch, *sample) inputs, linear layers in int8; no gradients.
 
     Layers that are narrow or whose weights are not the group's, and all else, stay as they are.
     """

@@ -15,6 +15,7 @@ from hypermnesia.errors import ConfigError
 from hypermnesia.learner.classes import Classes
 from hypermnesia.learner.knowledge import Knowledge
 from hypermnesia.learner.labels import Label, Labels
+from hypermnesia.learner.model_checks import refused, taking
 from hypermnesia.methods.inferred import InferredTaskMethod
 
 
@@ -38,9 +39,13 @@ def answers(knowledge: Knowledge, batches: Iterable[Tensor], task: int | None) -
 
     Raises:
         ConfigError: the task is needed and not given.
+        TargetError: inputs that the model does not take.
     """
     ask = partial(_inferred, knowledge) if task is None else _alone(knowledge, task)
-    parts = [ask(x.to(knowledge.device)) for x in batches]
+    parts = []
+    for x in batches:
+        with taking(x):
+            parts.append(ask(x.to(knowledge.device)))
     return Answers(*(torch.cat(each).cpu() for each in zip(*parts, strict=True)))
 
 
@@ -49,8 +54,10 @@ def _alone(knowledge: Knowledge, task: int) -> Callable[[Tensor], Answers]:
     network = knowledge.method.export(task).to(knowledge.device)
 
     def ask(x: Tensor) -> Answers:
-        tasks = torch.full((len(x),), task, device=x.device)
-        return Answers(network(x), tasks, torch.ones(len(x), device=x.device))
+        scores, tasks = network(x), torch.full((len(x),), task, device=x.device)
+        if scores.ndim != 2:
+            raise refused(x, f"scores of shape {tuple(scores.shape)}")
+        return Answers(scores, tasks, torch.ones(len(x), device=x.device))
 
     return ask
 
@@ -79,13 +86,21 @@ def all_labels(knowledge: Knowledge, task: int | None) -> Labels:
     values: list[Label] = []
     for record in records:
         if not isinstance(record.targets, Classes):
-            raise ConfigError("classes belong to classification", got="a learner of regression")
+            raise ConfigError(
+                "classes belong to classification",
+                got="a learner of regression",
+                cure="predict gives its values",
+            )
         values += record.targets.labels.values
     return Labels(values)
 
 
 def predictions(knowledge: Knowledge, found: Answers) -> NDArray[Any]:
-    """(n,) labels, or (n,) or (n, k) values."""
+    """(n,) labels, or (n,) or (n, k) values.
+
+    Raises:
+        ConfigError: tasks with different numbers of values among them.
+    """
     parts, rows = [], []
     for task in torch.unique(found.tasks).tolist():
         record, of_task = knowledge.records[task], found.tasks == task

@@ -27,6 +27,6 @@ class CentredVae(Vae):
         self.register_buffer("scale", torch.ones(self.pixels))
 
     def forward(self, x: Tensor, noise: Tensor) -> VaeOutput:
-        """As of `Vae`."""
+        """As of `Vae`, for (batch, *sample) inputs and (samples, batch, latent) noise."""
         output = super().forward((x.flatten(1) - self.shift) / self.scale, noise)
         return output._replace(decoded=output.decoded * self.scale + self.shift)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from hypermnesia.errors import TargetError
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.hypernet.target import Target
 from hypermnesia.inference import EntropySettings
@@ -33,10 +34,21 @@ _HELD = {"bernoulli": 0.1, "gaussian": 10.0}
 
 
 def generated_names(model: nn.Module, settings: LearnerSettings) -> list[str]:
-    """Patterns of the parameters that are generated; by default all that are not frozen."""
+    """Patterns of the parameters that are generated; by default all that are not frozen.
+
+    Raises:
+        TargetError: all are frozen, or there are none.
+    """
     if settings.generated is not None:
         return list(settings.generated)
-    return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    if not names:
+        raise TargetError(
+            "a model must have parameters that are not frozen",
+            got=f"{type(model).__name__} with none",
+            cure="name those that each task is to have for itself in generated",
+        )
+    return names
 
 
 def model_sizes(model: nn.Module, settings: LearnerSettings, outputs: int) -> HypernetSettings:

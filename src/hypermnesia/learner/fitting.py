@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -10,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from hypermnesia.data.stream import BatchStream, each_once
-from hypermnesia.errors import ConfigError, RunError, TargetError
+from hypermnesia.errors import ConfigError, DataError, RunError
 from hypermnesia.learner.build import model_sizes
 from hypermnesia.learner.design import Design, autoencoder_design
 from hypermnesia.learner.knowledge import Knowledge, TaskRecord
+from hypermnesia.learner.model_checks import check_network
 from hypermnesia.learner.samples import SourceSamples, divided
 from hypermnesia.learner.settings import LearnerSettings
 from hypermnesia.learner.sources import Source, slices
@@ -53,26 +53,6 @@ def first_knowledge(
     return Knowledge(model, settings, Design(problem, sizes, autoencoder), device)
 
 
-def check_model(model: nn.Module, source: Source) -> None:
-    """Raise `TargetError` unless the model takes such inputs and gives scores for each of them."""
-    x = source.read(torch.arange(min(2, len(source))))
-    probe = copy.deepcopy(model).cpu().eval()
-    try:
-        with torch.no_grad():
-            scores = probe(x)
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        raise TargetError(
-            f"the model must take inputs of shape {tuple(x.shape)} and type {x.dtype}",
-            got=str(error).splitlines()[0],
-            cure="reshape the inputs, or convert them to floats if they are no ids",
-        ) from error
-    if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != len(x):
-        got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-        raise TargetError(
-            "the model must give (batch, outputs) scores", got=got, cure="wrap it so that it does"
-        )
-
-
 def learn_task(
     knowledge: Knowledge, name: str | int, source: Source, given: Any, held: Held, tell: Tell
 ) -> None:
@@ -90,12 +70,14 @@ def learn_task(
         HypermnesiaError: samples that do not fit the task or the earlier ones; a loss that is no
             number.
     """
-    autoencoder = knowledge.design.autoencoder
+    _check_problem(knowledge, given)
+    autoencoder, problem = knowledge.design.autoencoder, knowledge.design.problem
     centre = autoencoder.centre(slices(source)) if autoencoder else {}
     index = knowledge.index(name)
     if index is None:
-        targets = targets_of(knowledge.design.problem, given)
+        targets = targets_of(problem, given)
         index = _begin(knowledge, TaskRecord(name, targets), centre)
+        check_network(knowledge.method.export(index), source, targets.outputs, problem)
     else:
         knowledge.method.continue_task(index, knowledge.settings.iterations)
     learned, held_out = _samples(knowledge, index, source, given), None
@@ -107,6 +89,21 @@ def learn_task(
     done = _update(knowledge, learned, held_out, f"task {name!r}", tell)
     knowledge.method.end_task(each_once([learned], knowledge.settings.batch_size))
     knowledge.count(index, samples=len(learned), updates=done)
+
+
+def _check_problem(knowledge: Knowledge, given: Any) -> None:
+    """Values among classes are a mistake, unless the user says that they are classes."""
+    guessed = knowledge.settings.problem is None
+    if (
+        guessed
+        and knowledge.design.problem == "classification"
+        and problem_of(given) != "classification"
+    ):
+        raise DataError(
+            "a learner whose first task had classes learns classes",
+            got="floats",
+            cure="make another learner for values, or convert labels to integers or strings",
+        )
 
 
 def _begin(knowledge: Knowledge, record: TaskRecord, centre: dict[str, Tensor]) -> int:

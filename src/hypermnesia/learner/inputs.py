@@ -14,7 +14,7 @@ _ROUND = (torch.int8, torch.int16, torch.int32, torch.uint16, torch.uint32)
 
 
 def as_input(x: Tensor) -> Tensor:
-    """What a network is shown: images of bytes in [0, 1], ids as int64, all else as floats.
+    """What a network is shown, (n, ...): bytes in [0, 1], ids as int64, all else as floats.
 
     Raises:
         DataError: complex numbers.
@@ -29,13 +29,27 @@ def as_input(x: Tensor) -> Tensor:
 
 
 def as_tensor(x: Any) -> Tensor:
-    """Numbers of whatever kind, on the CPU.
+    """(n, ...) numbers of whatever kind, on the CPU.
 
     Raises:
-        DataError: they are no numbers.
+        DataError: they are no numbers, or no table of them.
     """
+    if isinstance(x, Tensor):
+        return x.detach().cpu()
     try:
-        tensor = x if isinstance(x, Tensor) else torch.as_tensor(np.asarray(x))
-    except (TypeError, ValueError) as error:
-        raise DataError("inputs must be numbers", got=str(error).splitlines()[0]) from None
-    return tensor.detach().cpu()
+        array = np.asarray(x)
+    except (TypeError, ValueError):
+        raise _no_numbers(f"a {type(x).__name__} of parts of different shapes") from None
+    widest = 16 if array.dtype.kind == "c" else 8
+    if array.dtype.kind not in "biufc" or array.dtype.itemsize > widest:
+        raise _no_numbers(f"a {type(x).__name__} of {array.dtype.name}")
+    # Bytes in the machine's order, rows one after another, as torch wants them.
+    return torch.as_tensor(np.asarray(array, array.dtype.newbyteorder("="), order="C"))
+
+
+def _no_numbers(got: str) -> DataError:
+    return DataError(
+        "inputs must be numbers",
+        got=got,
+        cure="give an array or tensor of them, a tuple (x, y), a Dataset or a DataLoader",
+    )

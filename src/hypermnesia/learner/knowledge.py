@@ -87,5 +87,7 @@ def check_task_name(name: object, known: Sequence[str | int]) -> None:
     kinds = {type(each) for each in known} or {str, int}
     if type(name) not in kinds:
         raise ConfigError(
-            "tasks are named by strings, or all of them by integers", got=f"{name!r:.40}"
+            "tasks are named by strings, or all of them by integers",
+            got=f"{name!r:.40}",
+            cure="name it as the others, or the first one by a string",
         )

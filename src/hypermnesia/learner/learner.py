@@ -11,11 +11,13 @@ import torch
 from torch import nn
 
 from hypermnesia.errors import DataError
-from hypermnesia.learner.fitting import check_model, first_knowledge, learn_task
+from hypermnesia.learner.devices import device_of
+from hypermnesia.learner.fitting import first_knowledge, learn_task
 from hypermnesia.learner.knowledge import check_task_name
+from hypermnesia.learner.model_checks import check_model, check_module
 from hypermnesia.learner.predictor import Predictor
 from hypermnesia.learner.progress import bar
-from hypermnesia.learner.settings import LearnerSettings, TaskInference
+from hypermnesia.learner.settings import LearnerSettings, TaskInference, patterns
 from hypermnesia.learner.sources import source_of
 from hypermnesia.learner.storing import Stored, save
 from hypermnesia.learner.targets import Problem
@@ -54,6 +56,7 @@ class ContinualLearner(Predictor):
 
     Raises:
         ConfigError: a value that cannot work.
+        TargetError: `model` is no module.
     """
 
     def __init__(
@@ -75,12 +78,13 @@ class ContinualLearner(Predictor):
         device: torch.device | str | None = None,
         progress: bool = False,
     ) -> None:
+        check_module(model)
         self.model, self.progress = copy.deepcopy(model), progress
         self.settings = LearnerSettings(
             infer_task=infer_task,
             problem=problem,
             head=head,
-            generated=None if generated is None else tuple(generated),
+            generated=patterns(generated),
             compression=compression,
             beta=beta,
             lr=lr,
@@ -90,7 +94,7 @@ class ContinualLearner(Predictor):
             validation=validation,
             seed=seed,
         )
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = device_of(device)
 
     def fit(
         self, data: Any, y: Any = None, *, task: str | int, validation: Any = None
@@ -118,11 +122,12 @@ class ContinualLearner(Predictor):
         check_task_name(task, self.tasks)
         source = source_of(data, y)
         if not len(source):
-            raise DataError("a task needs samples", got="none")
+            raise DataError("a task needs samples", got="none", cure="give one or more")
         check_model(self.model, source)
         given, held = source.targets(), None
         if validation is not None:
             held_source = source_of(validation)
+            check_model(self.model, held_source)
             held = held_source, held_source.targets()
         if self._knowledge is None:
             learning = first_knowledge(self.model, self.settings, source, given, self.device)

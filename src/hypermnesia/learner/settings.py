@@ -39,6 +39,7 @@ class LearnerSettings:
     def __post_init__(self) -> None:
         _check_name("way to infer tasks", self.infer_task, ("likelihood", "entropy"))
         _check_name("problem", self.problem, tuple(LOSSES))
+        self._check_types()
         for name in ("batch_size", "iterations", "patience"):
             if not getattr(self, name) >= 1:
                 raise ConfigError(f"{name} must be 1 or more", got=getattr(self, name))
@@ -53,6 +54,29 @@ class LearnerSettings:
                 raise ConfigError(f"{name} must be above 0", got=value)
         if not 0 <= self.beta < math.inf:
             raise ConfigError("beta must be 0 or more", got=self.beta)
+
+    def _check_types(self) -> None:
+        for name in ("batch_size", "iterations", "patience", "seed"):
+            if type(getattr(self, name)) is not int:
+                got = repr(getattr(self, name))
+                raise ConfigError(f"{name} must be a whole number", got=got, cure="give an int")
+        for name in ("beta", "lr", "validation", "compression"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, int | float):
+                raise ConfigError(f"{name} must be a number", got=repr(value))
+
+
+def patterns(given: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Patterns of names, as they are kept.
+
+    Raises:
+        ConfigError: one string, whose letters would each be taken for a pattern.
+    """
+    if isinstance(given, str):
+        raise ConfigError(
+            "generated must be a list of patterns", got=repr(given), cure=f"give [{given!r}]"
+        )
+    return None if given is None else tuple(given)
 
 
 def _check_name(kind: str, name: str | None, known: Sequence[str]) -> None:

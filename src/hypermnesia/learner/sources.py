@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from hypermnesia.errors import DataError
+from hypermnesia.learner.arrays import Arrays
 from hypermnesia.learner.inputs import as_input, as_tensor
 from hypermnesia.learner.labels import listed
 
@@ -23,47 +23,10 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, rows: Tensor) -> Tensor:
-        """(len(rows), *sample) inputs: floats, or int64 ids."""
+        """(n, *sample) inputs of (n,) rows: floats, or int64 ids."""
 
     def targets(self) -> Any:
         """One target for each row, in the order of the rows, as the user gave them."""
-
-
-class Arrays:
-    """Inputs in memory, and their targets.
-
-    Args:
-        x: (n, *sample) array, tensor or nested sequence.
-        y: n targets; None where nobody asks for them.
-
-    Raises:
-        DataError: they are no numbers, or not of the same length.
-    """
-
-    def __init__(self, x: Any, y: Any = None) -> None:
-        given = as_tensor(x)
-        self._x = given if given.dtype == torch.uint8 else as_input(given)
-        self._y = _listable(y)
-        if self._x.ndim == 0 or (y is not None and len(y) != len(self._x)):
-            got = f"{tuple(self._x.shape)} inputs" + ("" if y is None else f", {len(y)} targets")
-            raise DataError("there must be a target for each input", got=got)
-        if self._x.is_floating_point() and not torch.isfinite(self._x).all():
-            raise DataError(
-                "inputs must be finite", got="NaN or infinity", cure="drop or fill in such samples"
-            )
-
-    def __len__(self) -> int:
-        return len(self._x)
-
-    def read(self, rows: Tensor) -> Tensor:
-        """(len(rows), *sample) inputs."""
-        return as_input(self._x.index_select(0, rows))
-
-    def targets(self) -> Any:
-        """As they were given."""
-        if self._y is None:
-            raise DataError("targets are needed", got="inputs only", cure="give (x, y)")
-        return self._y
 
 
 class FromDataset:
@@ -95,12 +58,20 @@ class FromDataset:
         return as_input(self._batch(rows.tolist())[0])
 
     def targets(self) -> list[object]:
-        """Read from all items, once."""
+        """Read from all items, once.
+
+        Raises:
+            DataError: there are none.
+        """
         found: list[object] = []
         for rows in _slices(len(self)):
             _, targets = self._batch(rows.tolist())
             if targets is None:
-                raise DataError("targets are needed", got="a data set of inputs only")
+                raise DataError(
+                    "targets are needed",
+                    got="a data set of inputs only",
+                    cure="let it give (input, target)",
+                )
             found += listed(targets)
         return found
 
@@ -143,7 +114,7 @@ def source_of(data: Any, y: Any = None) -> Source:
         return Arrays(*data)
     if isinstance(data, IterableDataset):
         raise _not_by_row(type(data).__name__)
-    array = isinstance(data, Tensor | list | tuple) or hasattr(data, "__array__")
+    array = isinstance(data, Tensor | list | tuple | str | Mapping) or hasattr(data, "__array__")
     if not array and hasattr(data, "__getitem__") and hasattr(data, "__len__"):
         return FromDataset(data)
     return Arrays(data)
@@ -189,12 +160,6 @@ def _stacked(inputs: list[Any]) -> Tensor:
             got=f"{type(inputs[0]).__name__}: {str(error).splitlines()[0]:.80}",
             cure="convert them (ToTensor), or give a DataLoader that collates them",
         ) from None
-
-
-def _listable(y: Any) -> Any:
-    if isinstance(y, Tensor):
-        y = y.detach().cpu()
-    return np.asarray(y) if hasattr(y, "__array__") else y
 
 
 def _slices(total: int, rows: int = _SLICE) -> Iterator[Tensor]:

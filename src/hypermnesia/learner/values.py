@@ -108,6 +108,7 @@ def _numbers(given: Any) -> Tensor:
     if values.ndim not in (1, 2) or not torch.isfinite(values).all():
         raise DataError(
             "regression needs finite targets of shape (n,) or (n, k)",
-            got=f"shape {tuple(values.shape)}" if values.ndim not in (1, 2) else "not finite ones",
+            got=f"shape {tuple(values.shape)}" if values.ndim not in (1, 2) else "NaN or infinity",
+            cure="reshape them, and drop samples without a target",
         )
     return values

@@ -238,7 +238,7 @@ class Separate:
     def predict(
         self, x: Tensor, task: int | None = None, scenario: ScenarioName | None = None
     ) -> Prediction:
-        """Scores of the given task's network.
+        """Scores of the given task's network for (batch, *sample) inputs.
 
         Raises:
             ConfigError: the task was not given, or another scenario was.

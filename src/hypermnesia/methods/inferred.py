@@ -86,6 +86,8 @@ class InferredTaskMethod(HypernetMethod):
     ) -> Prediction:
         """Scores of the network of the given task or, but in the task scenario, the inferred one.
 
+        Inputs are (batch, *sample).
+
         Raises:
             ConfigError: another scenario, or the task was not given in the task scenario.
         """
@@ -147,13 +149,13 @@ class HypernetEntropy(InferredTaskMethod):
             self.spreads[task : task + 1] = [mean_spreads(scores, labels)]
 
     def evidence(self, x: Tensor, scores: Tensor) -> Tensor:
-        """The negative entropy, or how steeply the mixture's falls."""
+        """(tasks, batch): the negative entropy, or how steeply the mixture's falls."""
         if self.inference.criterion == "entropy-gradient":
             return -self._slopes(x)
         return -self._entropies(scores)
 
     def scores_of_all(self, x: Tensor) -> Tensor:
-        """Scores by which the surest is found; exact where a screen leaves a doubt which it is."""
+        """(tasks, batch, widest head) scores; exact where a screen leaves a doubt who is surest."""
         if self.inference.screen is None:
             return super().scores_of_all(x)
         scores = self.all_tasks.screened(x)

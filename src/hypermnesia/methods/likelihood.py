@@ -33,7 +33,7 @@ View = Callable[[Tensor], Tensor]
 
 
 def as_it_is(x: Tensor) -> Tensor:
-    """The view of the inputs themselves."""
+    """The view of (batch, *sample) inputs themselves."""
     return x
 
 
@@ -164,7 +164,7 @@ class HypernetLikelihood(InferredTaskMethod):
         return super().losses(batch) | {"vae_loss": self.likelihoods.loss(batch.original)}
 
     def evidence(self, x: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG002 (the classifiers' say)
-        """The bound under every task."""
+        """(tasks, batch): the bound under every task."""
         return self.likelihoods.bounds(x)
 
     def compression(self) -> float:

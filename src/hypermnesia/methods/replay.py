@@ -55,7 +55,7 @@ class ReplayMemory(Sampler, Protocol):
         """At least `n` fresh samples of the earlier tasks; None if there is none."""
 
     def update(self, x: Tensor, replayed: Replayed | None) -> dict[str, Tensor]:
-        """One iteration on inputs of the current task, and on replayed ones where it needs them."""
+        """One iteration on (batch, *sample) inputs of the task, and on replayed ones if need be."""
 
     def end_task(self) -> None:
         """Drop what only the task's training needed."""

@@ -134,7 +134,7 @@ class HypernetTir(InferredTaskMethod):
         self.recognizer.end_task(())
 
     def evidence(self, x: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG002
-        """What the recogniser says."""
+        """(tasks, batch): what the recogniser says."""
         return self.recognizer.evidence(x)
 
     def compression(self) -> float:

@@ -41,7 +41,7 @@ class DirectRegularizer:
         ]
 
     def __call__(self, point: Point, gradients: Parameters, beta: float) -> Tensor:
-        """R at `point`; β times its gradient is added to `gradients`."""
+        """R, a scalar, at `point`; β times its gradient is added to `gradients`."""
         leaves = {name: rows[:].detach().requires_grad_() for name, rows in point.items()}
         pairs = zip(self._weights(leaves), self.wanted, strict=True)
         distances = torch.stack([(now - then).square().sum() for now, then in pairs])

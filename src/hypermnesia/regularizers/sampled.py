@@ -46,7 +46,7 @@ class SampledRegularizer:
         self.generators = generators
 
     def __call__(self, point: Point, gradients: Parameters, beta: float) -> Tensor:
-        """An estimate of R at `point`; β times its gradient is added to `gradients`."""
+        """An estimate of R, a scalar, at `point`; β times its gradient is added to `gradients`."""
         return self.closed(point, gradients, beta, self._draw())
 
     def _draw(self) -> Int[Tensor, " chosen"] | None:

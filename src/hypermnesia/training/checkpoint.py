@@ -71,6 +71,9 @@ class CheckpointStore:
         folder: where they are; created at the first save.
         owner: identifies configuration and seed; a checkpoint of another owner is not loaded.
         keep: how many of the newest to keep, 1 or more; with 2 a damaged one does not matter.
+
+    Raises:
+        ValueError: `keep` is less.
     """
 
     def __init__(self, folder: Path, owner: str, keep: int = 2) -> None:

@@ -100,13 +100,21 @@ class Health:
         self._before: Mapping[str, float] = {}
 
     def note(self, metrics: Mapping[str, Tensor]) -> None:
-        """Remember what an update reported; checks now and then."""
+        """Remember the scalars that an update reported; checks now and then.
+
+        Raises:
+            NotFiniteError: one of those checked is no finite number.
+        """
         self._noted.append(metrics)
         if len(self._noted) >= _BLOCK:
             self.check()
 
     def check(self) -> None:
-        """Look at the updates since the last check; waits for the device."""
+        """Look at the updates since the last check; waits for the device.
+
+        Raises:
+            NotFiniteError: a scalar of one of them is no finite number.
+        """
         for found in _read(self._noted):
             if not all(map(math.isfinite, found.values())):
                 iteration, good = self._iteration + 1, self._done

@@ -22,6 +22,9 @@ class TrainSettings:
         augment: name of the data augmentation of training batches; None for none.
         evaluate_on: the part that fills the accuracy matrix; choices are made on `validation`.
         checkpoint_seconds: wall seconds between two checkpoints inside a task.
+
+    Raises:
+        ConfigError: a value that cannot work.
     """
 
     batch_size: int
@@ -110,7 +113,11 @@ def make_phases(
 
 
 def evaluation_part(task: Task, settings: TrainSettings) -> Part:
-    """The samples of `task` that fill the accuracy matrix."""
+    """The samples of `task` that fill the accuracy matrix.
+
+    Raises:
+        ConfigError: those held out are asked for, and there are none.
+    """
     part = task.test if settings.evaluate_on == "test" else task.validation
     if part is None:
         raise ConfigError(

@@ -17,7 +17,11 @@ from hypermnesia.training.progress import Progress
 
 @contextmanager
 def must_fit() -> Iterator[None]:
-    """Turn whatever a state does that is none of this run's into a `RunError`."""
+    """Turn whatever a state does that is none of this run's into a `RunError`.
+
+    Raises:
+        RunError: it does anything.
+    """
     try:
         yield
     except (DataError, RunError):

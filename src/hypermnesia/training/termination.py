@@ -32,6 +32,9 @@ def terminable(ask: Callable[[], bool] = at_once) -> Iterator[None]:
     Args:
         ask: whether an end will come all the same, a little later. If not, the handler that was
             there before is called; where there was none, `Terminated` is raised.
+
+    Raises:
+        Terminated: SIGTERM came, and nobody else deals with it.
     """
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -72,7 +75,11 @@ class Termination(Observer):
         self._last = len(tasks) - 1
 
     def on_update(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> None:  # noqa: ARG002
-        """End the training if that was asked for."""
+        """End the training if that was asked for.
+
+        Raises:
+            StopTraining: it was.
+        """
         if self._asked:
             raise StopTraining
 
