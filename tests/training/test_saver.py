@@ -35,9 +35,7 @@ class World:
         self.generators, self.observer = Generators(3), Remembering()
         self.method = Linear(self.generators)
         self.progress = Progress(2, ("task",), torch.device("cpu"))
-        self.saver = Saver(
-            store, every, self.method, self.generators, self.observer, self.progress
-        )
+        self.saver = Saver(store, every, self.method, self.generators, self.observer, self.progress)
 
 
 @pytest.fixture
