@@ -62,9 +62,11 @@ def test_deterministic_kernels_are_used_within_and_no_longer() -> None:
     with deterministic_kernels(False):
         assert not torch.are_deterministic_algorithms_enabled()
     assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
-    with pytest.raises(KeyError), deterministic_kernels(True):
+    with deterministic_kernels(True):
         assert torch.are_deterministic_algorithms_enabled()
         assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert not torch.are_deterministic_algorithms_enabled()
+    with pytest.raises(KeyError), deterministic_kernels(True):
         raise KeyError
     assert not torch.are_deterministic_algorithms_enabled()
 
