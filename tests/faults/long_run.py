@@ -46,7 +46,7 @@ def followed(arguments: list[str], kill_at: int | None = None) -> dict[int, floa
                 if status is not None:  # it may have ended meanwhile
                     resident[task] = int(status[1]) * 1024 / 1e6
                 if task == kill_at:
-                    time.sleep(0.02)  # within the next task
+                    time.sleep(0.1)  # within the next task
                     process.kill()
     return resident
 
