@@ -92,7 +92,7 @@ def main() -> int:
     print(table(resident, seconds, pace(chosen.tasks, chosen.at)))
     print(
         f"\nKilled after task {chosen.kill_at}: {unfinished}; resumed with task "
-        f"{min(again)} learned next; the same figures, weights and log: {same}.\n\n"
+        f"{min(again, default=None)} learned next; the same figures, weights and log: {same}.\n\n"
         f"`{Path(sys.argv[0]).as_posix()} {' '.join(sys.argv[1:])}`, commit {machine['commit']}, "
         f"torch {machine['torch']}, {machine['platform']}, {machine['cpu']}"
     )
