@@ -31,9 +31,18 @@ def test_an_update_has_a_pace() -> None:
 def test_a_difference_is_noticed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    def done(arguments: list[str], kill_at: int | None = None) -> dict[int, float]:
+        if arguments[-1] == "whole":
+            seed = Path(arguments[-3]) / "whole/seed-0"
+            seed.mkdir(parents=True)
+            (seed / "result.json").write_text('{"seconds_per_iteration": [0.001, 0.002]}')
+        return {1: 400.0, 2: 401.0}
+
     different = iter(({"weights": "a"}, {"weights": "b"}))
+    monkeypatch.setattr("long_run.followed", done)
     monkeypatch.setattr("long_run.digests", lambda seed: next(different))
-    options = ["--tasks", "2", "--iterations", "1", "--kill-at", "1", "--at", "2"]
-    monkeypatch.setattr("sys.argv", ["long_run.py", *options])
+    monkeypatch.setattr("sys.argv", ["long_run.py", "--tasks", "2", "--at", "2"])
     assert main() == 1
-    assert "the same figures, weights and log: False" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert told.splitlines()[2].startswith("| 2 | 401 | 1.5 | ")
+    assert "the same figures, weights and log: False" in told
