@@ -7,7 +7,12 @@ import copy
 import pytest
 import torch
 
-from hypermnesia.lookahead import LOOKAHEADS, OptimizerLookahead, optimizer_lookahead
+from hypermnesia.lookahead import (
+    LOOKAHEADS,
+    OptimizerLookahead,
+    _AdamRows,
+    optimizer_lookahead,
+)
 
 OPTIMIZERS = {
     "adam": lambda p: torch.optim.Adam(p, lr=0.01),
@@ -144,3 +149,15 @@ def test_plain_values_of_an_optimiser_follow_too() -> None:
         optimizer.step()
         assert all(torch.equal(p, q) for p, q in zip(params, point, strict=True))
     assert [state["past"] for state in optimizer.state.values()] == [[0, 1, 2]] * 3
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize(
+    ("fused", "capturable", "device"),
+    [(None, False, "cpu"), (False, False, "cpu"), (True, False, "meta"), (None, True, "meta")],
+)
+def test_the_first_step_is_counted_where_adam_would(fused, capturable, device) -> None:
+    parameter = torch.empty(3, device="meta")
+    group = {"fused": fused, "capturable": capturable}
+    step = _AdamRows(parameter, parameter, group, {})._step
+    assert (step.device.type, step.dtype) == (device, torch.float32)
