@@ -19,7 +19,8 @@ from hypermnesia.durable import read_bounded
 from hypermnesia.methods.base import State
 from hypermnesia.training.pack import Json, pack, unpack
 
-TENSORS, MANIFEST = "tensors.safetensors", "state.json"
+TENSORS = "tensors.safetensors"
+MANIFEST = "state.json"
 _MANIFEST_LIMIT = 256 * 2**20
 
 Fields = dict[str, Json]
