@@ -20,7 +20,11 @@ from hypermnesia.methods.base import State
 from hypermnesia.training.pack import Json, pack, unpack
 
 TENSORS = "tensors.safetensors"
+"""Name of the file that holds the tensors."""
+
 MANIFEST = "state.json"
+"""Name of the file that holds everything else."""
+
 _MANIFEST_LIMIT = 256 * 2**20
 
 Fields = dict[str, Json]
