@@ -7,7 +7,12 @@ import copy
 import pytest
 import torch
 
-from hypermnesia.lookahead import LOOKAHEADS, OptimizerLookahead, optimizer_lookahead
+from hypermnesia.lookahead import (
+    LOOKAHEADS,
+    OptimizerLookahead,
+    _AdamRows,
+    optimizer_lookahead,
+)
 
 OPTIMIZERS = {
     "adam": lambda p: torch.optim.Adam(p, lr=0.01),
@@ -114,3 +119,45 @@ def test_a_subclass_of_adam_looks_ahead_by_its_own_step() -> None:
         p.grad = g
     optimizer.step()
     assert all(torch.equal(p, q) for p, q in zip(params, point, strict=True))
+
+
+def test_plain_values_of_an_optimiser_follow_too() -> None:
+    """NAdam keeps its momentum's product as a tensor; others may keep plain numbers, or lists."""
+
+    class Counting(torch.optim.Optimizer):
+        def __init__(self, params) -> None:
+            super().__init__(params, {"lr": 0.5})
+
+        @torch.no_grad()
+        def step(self, closure=None):
+            for p in self.param_groups[0]["params"]:
+                state = self.state[p]
+                state.setdefault("count", 0)
+                state.setdefault("past", []).append(state["count"])
+                state["count"] += 1
+                p -= self.param_groups[0]["lr"] * (state["count"] + sum(state["past"])) * p.grad
+
+    params = parameters()
+    optimizer = Counting(params)
+    lookahead = OptimizerLookahead(optimizer)
+    for _ in range(3):
+        gradients = [torch.ones_like(p) for p in params]
+        for _twice in range(2):
+            point = [stepped.clone() for stepped in lookahead(gradients)]
+        for p, g in zip(params, gradients, strict=True):
+            p.grad = g
+        optimizer.step()
+        assert all(torch.equal(p, q) for p, q in zip(params, point, strict=True))
+    assert [state["past"] for state in optimizer.state.values()] == [[0, 1, 2]] * 3
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize(
+    ("fused", "capturable", "device"),
+    [(None, False, "cpu"), (False, False, "cpu"), (True, False, "meta"), (None, True, "meta")],
+)
+def test_the_first_step_is_counted_where_adam_would(fused, capturable, device) -> None:
+    parameter = torch.empty(3, device="meta")
+    group = {"fused": fused, "capturable": capturable}
+    step = _AdamRows(parameter, parameter, group, {})._step
+    assert (step.device.type, step.dtype) == (device, torch.float32)

@@ -68,3 +68,22 @@ def test_seeds_without_the_figure_are_left_out() -> None:
     one, none = metrics.over_seeds([5.0]), metrics.over_seeds([NAN])
     assert (one.mean, one.n, np.isnan(one.sem)) == (5.0, 1, True)
     assert (none.n, np.isnan(none.mean), np.isnan(none.sem)) == (0, True, True)
+
+
+def test_means_are_taken_in_double_precision() -> None:
+    halves = np.asarray([1.0, 1.0, 2.0], dtype=np.float16)
+    assert metrics.over_seeds(list(halves)).mean == 4 / 3
+    assert metrics.acc(np.broadcast_to(halves, (3, 3))) == 4 / 3
+
+
+def test_a_summary_as_text() -> None:
+    assert metrics.Summary(97.126, 0.456, 3).text() == "97.13 ± 0.46"
+    assert metrics.Summary(97.126, 0.456, 3).text(digits=1) == "97.1 ± 0.5"
+    assert metrics.Summary(97.126, NAN, 1).text() == "97.13"
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (4,)])
+def test_what_is_no_matrix_of_accuracies_is_told(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        metrics.bwt(np.zeros(shape))
+    assert str(caught.value) == f"R must be (T, T) with T of 1 or more; got {shape}"

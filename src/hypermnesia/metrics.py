@@ -102,13 +102,13 @@ def over_seeds(values: Sequence[float]) -> Summary:
     """Mean and standard error of a figure over seeds, leaving out seeds where it is NaN."""
     known = np.asarray([value for value in values if not np.isnan(value)], dtype=np.float64)
     n = len(known)
-    mean = float(known.mean()) if n else float("nan")
-    sem = float(known.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+    mean = float(known.mean()) if n else math.nan
+    sem = float(known.std(ddof=1) / np.sqrt(n)) if n > 1 else math.nan
     return Summary(mean, sem, n)
 
 
 def _mean(values: Vector) -> float:
-    return float(values.mean()) if values.size else float("nan")
+    return float(values.mean()) if values.size else math.nan
 
 
 def _square(matrix: Matrix) -> Matrix:

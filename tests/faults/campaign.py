@@ -1,4 +1,4 @@
-"""The long campaign: `python tests/faults/campaign.py --tries 100 > table.md`.
+"""The long campaign: `python tests/faults/campaign.py --tries 20 --kills 100 > table.md`.
 
 Every fault is tried so many times, at random moments and places that `--seed` fixes as far as the
 machine's pace lets it. A Markdown table says what became of the runs; the exit code is 1 if
@@ -47,6 +47,7 @@ def table(results: dict[str, Counter[str]]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tries", type=int, default=100, help="of each fault")
+    parser.add_argument("--kills", type=int, help="tries of kill -9, if not as many")
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--only", default="", help="faults whose name contains this")
     chosen = parser.parse_args()
@@ -55,7 +56,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as root:
         lab = Lab(Path(root), chosen.seed)
         for name in (name for name in FAULTS if chosen.only in name):
-            results[name] = tried(lab, name, chosen.tries)
+            kills = chosen.kills is not None and "kill -9" in name
+            results[name] = tried(lab, name, chosen.kills if kills else chosen.tries)
             print(f"{name}: {dict(results[name])}", file=sys.stderr, flush=True)
     machine = environment()
     print(table(results))

@@ -121,3 +121,19 @@ def test_the_pull_is_added_to_the_gradients_times_beta(case: Case, beta: float) 
         assert torch.equal(regularizer(point, gradients, beta), value)
         for name in point:
             torch.testing.assert_close(gradients[name], 3.0 + beta * pull[name])
+
+
+@pytest.mark.parametrize(
+    ("width", "dtype", "rows"),
+    [
+        (15, torch.float32, 4228),  # 2^19 bytes of rows with 31 numbers of 4 bytes
+        (15, torch.float64, 2114),
+        (5000, torch.float32, 256),  # no fewer, however long they are
+    ],
+)
+def test_a_block_of_rows_fills_half_a_cache(width: int, dtype: torch.dtype, rows: int) -> None:
+    assert closed_form.block_rows(torch.empty(9, width, dtype=dtype)) == rows
+
+
+def test_elsewhere_all_rows_are_one_block() -> None:
+    assert closed_form.block_rows(torch.empty(9, 5, device="meta")) == 9

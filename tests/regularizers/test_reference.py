@@ -5,11 +5,18 @@ from __future__ import annotations
 import pytest
 import torch
 from hypothesis import given, settings
-from regularizer_cases import Case, cases, direct, judge
+from regularizer_cases import Case, assert_close, cases, direct, judge
 
 from hypermnesia.hypernet.chunks import make_plan
 from hypermnesia.hypernet.network import HypernetSettings, Hypernetwork
-from hypermnesia.regularizers import ClosedFormRegularizer, DirectRegularizer, Snapshot
+from hypermnesia.regularizers import (
+    REGULARIZERS,
+    ClosedFormRegularizer,
+    DirectRegularizer,
+    RegularizerSettings,
+    Snapshot,
+)
+from hypermnesia.seeding import Generators
 
 
 @pytest.mark.parametrize("kind", [DirectRegularizer, ClosedFormRegularizer])
@@ -57,3 +64,10 @@ def test_nothing_has_moved_at_the_snapshot(case: Case) -> None:
     value, pull = direct((hypernet, snapshot, snapshot.parameters))
     assert value == 0
     assert all(not gradient.any() for gradient in pull.values())
+
+
+@pytest.mark.parametrize("name", ["direct", "closed"])
+def test_the_registered_kinds_are_built_from_network_and_snapshot(name: str) -> None:
+    hypernet, snapshot, point = world = SMOOTH.world(torch.float64)
+    built = REGULARIZERS[name](hypernet, snapshot, RegularizerSettings(), Generators(0))
+    assert_close(judge(built, point), direct(world), 1e-10)

@@ -92,8 +92,13 @@ def test_no_number_is_drawn_for_all_tasks(subset: int | None) -> None:
 
 
 def test_a_subset_of_none_is_refused() -> None:
-    with pytest.raises(ConfigError, match="at least one"):
+    with pytest.raises(ConfigError) as caught:
         RegularizerSettings(subset=0)
+    assert str(caught.value) == (
+        "a subset of earlier tasks holds at least one; got 0; "
+        "set regularizer.subset to a positive number, or to none for all tasks"
+    )
+    assert RegularizerSettings(subset=1).subset == 1
 
 
 def test_a_resumed_run_draws_what_the_other_would_have() -> None:

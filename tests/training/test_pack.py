@@ -131,6 +131,57 @@ def test_what_is_no_data_is_refused_when_saving(value: object) -> None:
 
 
 @pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        ({"a": [1, b"x"]}, "a state holds plain data and tensors; got <class 'bytes'> at '/a/1'"),
+        ({"a": {True: 1}}, "a state's keys are str or int; got <class 'bool'> at '/a'"),
+        (
+            {"a": {2: torch.eye(2).to_sparse()}},
+            "a state's tensors are dense; got torch.sparse_coo at '/a/2'",
+        ),
+    ],
+)
+def test_what_is_refused_is_told_with_its_place(state: dict[str, object], told: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        pack(state)
+    assert str(caught.value) == told
+
+
+def test_how_a_state_is_written() -> None:
+    state = {
+        "a": [torch.ones(1), (2, torch.zeros(2, 0))],
+        3: {"nan": math.nan, "inf": math.inf, "-inf": -math.inf, "none": None, "half": 0.5},
+    }
+    tree, table = pack(state)
+    assert tree == {
+        "dict": [
+            ["a", [{"tensor": "0/a/0"}, [2, {"tensor": "1/a/1/1"}]]],
+            [
+                3,
+                {
+                    "dict": [
+                        ["nan", {"float": "nan"}],
+                        ["inf", {"float": "inf"}],
+                        ["-inf", {"float": "-inf"}],
+                        ["none", None],
+                        ["half", 0.5],
+                    ]
+                },
+            ],
+        ]
+    }
+    assert list(table) == ["0/a/0", "1/a/1/1"]
+
+
+def test_packed_tensors_are_contiguous_and_on_the_cpu() -> None:
+    images = torch.zeros(2, 3, 4, 5).to(memory_format=torch.channels_last)
+    _, table = pack({"images": images})
+    (packed,) = table.values()
+    assert packed.is_contiguous()
+    assert packed.device.type == "cpu"
+
+
+@pytest.mark.parametrize(
     "tree",
     [
         [],
@@ -151,6 +202,25 @@ def test_what_is_no_data_is_refused_when_saving(value: object) -> None:
 def test_what_pack_does_not_make_is_refused_when_loading(tree: object) -> None:
     with pytest.raises(ValueError, match=r"."):
         unpack(tree, {})
+
+
+@pytest.mark.parametrize(
+    ("tree", "told"),
+    [
+        (3, "the state must be a dict"),
+        ({"d": 1, "c": 2, "b": 3, "a": 4}, "an object with the keys ['a', 'b', 'c']"),
+        ({"dict": [["a", 1, 2]]}, "not a packed dict: an item that is no pair of key and value"),
+        ({"dict": [[None, 1]]}, "not a packed key: <class 'NoneType'>"),
+        ({"dict": [["a", {"float": "nan", "x": 1}]]}, "an object with the keys ['float', 'x']"),
+        ({"dict": [["a", {"tensor": "t", "x": 1}]]}, "an object with the keys ['tensor', 'x']"),
+        ({"dict": [["a", {"dict": [], "x": 1}]]}, "an object with the keys ['dict', 'x']"),
+    ],
+)
+def test_what_is_wrong_with_a_tree_is_told(tree: object, told: str) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        unpack(tree, {"t": torch.ones(1)})
+    packed = "not a packed value: " if told.startswith("an object") else ""
+    assert str(caught.value) == packed + told
 
 
 def test_the_files_of_a_state_are_the_same_every_time() -> None:

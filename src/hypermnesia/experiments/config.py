@@ -127,10 +127,12 @@ class ComputeConfig(Section):
     Attributes:
         precision: number format of the target network's products.
         compile: train the target network through `torch.compile`.
+        deterministic: use kernels that give the same bits every time, also on a GPU.
     """
 
     precision: Precision = "float32"
     compile: StrictBool = False
+    deterministic: StrictBool = False
 
 
 class MachineConfig(Section):

@@ -78,7 +78,9 @@ def _commit() -> str | None:
 
     def output(*arguments: str) -> str:
         command = [git, "-C", str(_CHECKOUT), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603
+        done = subprocess.run(  # noqa: S603 - git by its full path, and no shell
+            command, capture_output=True, text=True, check=True, timeout=10
+        )
         return done.stdout.strip()
 
     try:

@@ -88,7 +88,7 @@ class _Children:
         with self._lock:
             if self._stopped:
                 return "not started"
-            process = subprocess.Popen(  # noqa: S603
+            process = subprocess.Popen(  # noqa: S603 - Python itself, and no shell
                 job.command(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

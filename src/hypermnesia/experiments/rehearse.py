@@ -16,6 +16,7 @@ from hypermnesia.experiments.build import (
     train_settings,
 )
 from hypermnesia.experiments.config import ExperimentConfig
+from hypermnesia.experiments.determinism import deterministic_kernels
 from hypermnesia.experiments.tensorboard import check_tensorboard
 from hypermnesia.methods import Method, TaskSpec
 from hypermnesia.seeding import Generators
@@ -38,9 +39,10 @@ def rehearse(config: ExperimentConfig) -> None:
     samples = min(2, settings.batch_size, *(len(task.train) for task in tasks))
     widths = {task.outputs: task for task in reversed(tasks)}
     try:
-        method = build_method(config, tasks, Generators(seed), device)
-        for position, task in enumerate(sorted(widths.values(), key=lambda task: task.index)):
-            _try(method, task, position, samples, device)
+        with deterministic_kernels(config.compute.deterministic):
+            method = build_method(config, tasks, Generators(seed), device)
+            for position, task in enumerate(sorted(widths.values(), key=lambda task: task.index)):
+                _try(method, task, position, samples, device)
     except HypermnesiaError:
         raise
     except (MemoryError, RuntimeError, ValueError) as error:
@@ -64,6 +66,9 @@ def _as_config_error(error: Exception, samples: int) -> ConfigError:
     if isinstance(error, MemoryError) or "memory" in first.lower():
         cure = "choose smaller values in target.hidden or hypernet"
         return ConfigError("the networks must fit into memory", got=first, cure=cure)
+    if "deterministic" in first:
+        cure = "set compute.deterministic=false, or train on the CPU"
+        return ConfigError("compute.deterministic needs such kernels", got=first, cure=cure)
     return ConfigError(
         f"the networks must be able to learn from a batch of {samples}",
         got=first,

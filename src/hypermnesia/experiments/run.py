@@ -20,6 +20,7 @@ from hypermnesia.experiments.build import (
     train_settings,
 )
 from hypermnesia.experiments.config import ExperimentConfig, validated
+from hypermnesia.experiments.determinism import deterministic_kernels
 from hypermnesia.experiments.environment import environment, note_environment
 from hypermnesia.experiments.identity import owner
 from hypermnesia.experiments.rehearse import rehearse
@@ -127,8 +128,9 @@ def _run_seeds(
     if unfinished:
         with folder.locked():
             write_json(folder.environment, environment(device_of(config.machine)))
-    for seed in unfinished:
-        _run_seed(folder.seed(seed), config, seed, watch(config, seed))
+    with deterministic_kernels(config.compute.deterministic):
+        for seed in unfinished:
+            _run_seed(folder.seed(seed), config, seed, watch(config, seed))
     with folder.locked():
         return summarize(folder, config, sorted({*seeds, *folder.finished_seeds()}))
 

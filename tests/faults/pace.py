@@ -1,0 +1,39 @@
+"""Processor time of an iteration after some number of tasks, without evaluations between."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from hypermnesia.data.benchmarks import make_tasks
+from hypermnesia.data.stream import BatchStream
+from hypermnesia.experiments.build import benchmark_settings, build_method
+from hypermnesia.experiments.resolve import Request, resolve
+from hypermnesia.methods.base import TaskSpec
+from hypermnesia.seeding import Generators
+
+_MEASURED = 100
+
+
+def pace(tasks: int, at: list[int]) -> dict[int, float]:
+    """Milliseconds of processor time of an update within each of the tasks `at`, from 1.
+
+    The hypernetwork has seen an update of every task before: what an update costs depends on their
+    number and not on how well they were learned.
+    """
+    request = Request("perm-digits", ("hnet",), assignments=(f"data.tasks={tasks}",))
+    (config,) = resolve(request)
+    generators, device = Generators(0), torch.device("cpu")
+    stream_of = make_tasks(config.benchmark, benchmark_settings(config), 0)
+    method, found = build_method(config, stream_of, generators, device), {}
+    for number, task in enumerate(stream_of, start=1):
+        method.begin_task(TaskSpec(task.outputs, _MEASURED + 1))
+        stream = BatchStream([task.train], config.train.batch_size, generators["batches"], None)
+        method.update(stream.next())
+        if number in at:
+            begun = time.process_time()
+            for _ in range(_MEASURED):
+                method.update(stream.next())
+            found[number] = 1000 * (time.process_time() - begun) / _MEASURED
+    return found
