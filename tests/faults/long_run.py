@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 import torch
-from pace import pace
+from pace import ROOM, pace
 
 from hypermnesia.experiments.environment import environment
 
@@ -32,7 +32,7 @@ _WINDOW = 10
 
 def command(tasks: int, iterations: int) -> list[str]:
     """What a user types."""
-    settings = ["--set", f"train.iterations={iterations}"]
+    settings = ["--set", ROOM, "--set", f"train.iterations={iterations}"]
     return ["run", "perm-digits", "--tasks", str(tasks), *settings, "--threads", "1"]
 
 

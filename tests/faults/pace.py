@@ -13,6 +13,9 @@ from hypermnesia.experiments.resolve import Request, resolve
 from hypermnesia.methods.base import TaskSpec
 from hypermnesia.seeding import Generators
 
+ROOM = "hypernet.chunk=4000"
+"""The recipe's hypernetwork is for ten tasks; hundreds need more of it."""
+
 _MEASURED = 100
 
 
@@ -22,7 +25,7 @@ def pace(tasks: int, at: list[int]) -> dict[int, float]:
     The hypernetwork has seen an update of every task before: what an update costs depends on their
     number and not on how well they were learned.
     """
-    request = Request("perm-digits", ("hnet",), assignments=(f"data.tasks={tasks}",))
+    request = Request("perm-digits", ("hnet",), assignments=(f"data.tasks={tasks}", ROOM))
     (config,) = resolve(request)
     generators, device = Generators(0), torch.device("cpu")
     stream_of = make_tasks(config.benchmark, benchmark_settings(config), 0)
