@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import numpy as np
@@ -161,6 +163,30 @@ def forged(path: Path, tmp_path: Path, **changes: object) -> Path:
 def test_what_this_version_cannot_read(saved, tmp_path, changes, got) -> None:
     with pytest.raises(RunError, match=got):
         ContinualLearner.load(forged(saved[1], tmp_path, **changes), mlp())
+
+
+@pytest.mark.parametrize("size", [-1, 10**5, 10**12])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(("hypernet", name) for name in ("chunk", "chunk_embedding", "task_embedding", "hidden")),
+        ("autoencoder", "sample_shape"),
+        ("autoencoder", "hypernet", "chunk"),
+        *(("autoencoder", "vae", name) for name in ("encoder", "decoder", "latent")),
+    ],
+    ids="-".join,
+)
+def test_sizes_that_no_tensors_are_there_for_make_nothing(
+    saved, tmp_path, monkeypatch, path, size
+) -> None:
+    design = decode_state(saved[1], lambda _: None)[0]["design"]
+    *way, last = path
+    owner = reduce(getitem, way, design)
+    owner[last] = [size] if isinstance(owner[last], list) else size
+    folder = forged(saved[1], tmp_path, design=design)
+    monkeypatch.setattr(storing, "Knowledge", None)  # calling it would be a TypeError
+    with pytest.raises(RunError, match=r"must hold a learner .*(ValueError|RuntimeError)"):
+        ContinualLearner.load(folder, mlp())
 
 
 @pytest.mark.parametrize("name", [MANIFEST, TENSORS])

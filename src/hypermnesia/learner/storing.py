@@ -14,6 +14,7 @@ from torch import nn
 
 from hypermnesia.durable import make_folder, told_as_run_error, write_folder
 from hypermnesia.errors import RunError
+from hypermnesia.learner.bounds import check_held
 from hypermnesia.learner.design import Design
 from hypermnesia.learner.knowledge import Knowledge, TaskRecord
 from hypermnesia.learner.labels import from_json
@@ -98,12 +99,13 @@ class Stored:
         try:
             for name, buffer in model.named_buffers():
                 buffer.copy_(self._state["buffers"][name])
+            check_held(design, self._state["method"])
             knowledge = Knowledge(model, self.settings, design, device)
             knowledge.records = [_record(stored) for stored in self._fields["tasks"]]
             knowledge.load_state_dict(self._state)
             if len(knowledge.records) != knowledge.method.memory.tasks:
                 raise ValueError("another number of tasks")
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
             raise _unreadable(self.path, f"{type(error).__name__}: {error!s:.80}") from None
         return knowledge
 
