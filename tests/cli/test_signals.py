@@ -11,7 +11,7 @@ import time
 import pytest
 
 from hypermnesia.cli import app, main
-from hypermnesia.cli.signals import noted_signals
+from hypermnesia.cli.signals import Noted, noting
 
 RUN = ["run", "split-digits", "--method", "finetune", "--threads", "1"]
 LONG = ["--set", "train.iterations=100000", "--set", "train.checkpoint_seconds=10000"]
@@ -57,7 +57,11 @@ def break_off():
     raise RecursionError
 
 
-@pytest.mark.parametrize(("broken", "code"), [(swallow, 0), (break_off, 143)])
+def interrupted():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize(("broken", "code"), [(swallow, 0), (break_off, 143), (interrupted, 143)])
 def test_what_breaks_after_an_interrupt_is_the_interrupt(monkeypatch, broken, code):
     # As in the middle of an import, where code that is not ours may swallow it.
     monkeypatch.setattr(app, "app", lambda *_, **__: broken())
@@ -76,7 +80,8 @@ def test_what_breaks_without_an_interrupt_is_an_error(monkeypatch):
 def test_a_signal_that_is_ignored_stays_so():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with noted_signals() as noted:
+        noted = Noted()
+        with noting(noted):
             os.kill(os.getpid(), signal.SIGINT)
         assert noted.code is None
         assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN

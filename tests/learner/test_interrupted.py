@@ -112,12 +112,13 @@ def test_the_first_fit_may_fail_too() -> None:
 
 
 class Pressed(Failing):
-    """Sends this process the signal of Ctrl-C."""
+    """Sends this process the signal of Ctrl-C, which a process in the background ignores."""
 
     def __getitem__(self, index):
         try:
             return super().__getitem__(index)
         except ValueError:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             os.kill(os.getpid(), signal.SIGINT)
             return self.x[index], self.y[index]
 

@@ -21,7 +21,7 @@ from hypermnesia.cli.report import report_command
 from hypermnesia.cli.reproduce import reproduce_command
 from hypermnesia.cli.resume import resume_command
 from hypermnesia.cli.run import run_command
-from hypermnesia.cli.signals import noted_signals
+from hypermnesia.cli.signals import Noted, noting
 from hypermnesia.cli.tune import tune_command
 from hypermnesia.errors import HypermnesiaError
 
@@ -83,13 +83,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
     logging.getLogger("hypermnesia").setLevel(logging.INFO)
-    with noted_signals() as noted:
-        try:
+    noted = Noted()
+    try:
+        with noting(noted):
             code = _main(arguments)
-        except Exception:
-            if noted.code is None:
-                raise
-            code = noted.code
+    except (Exception, KeyboardInterrupt):  # a signal may come before typer listens, or after
+        if noted.code is None:
+            raise
+        code = noted.code
     return noted.code if code and noted.code else code
 
 

@@ -23,22 +23,21 @@ class Noted:
 
 
 @contextmanager
-def noted_signals() -> Iterator[Noted]:
-    """Note SIGINT and SIGTERM, and interrupt; but for a signal that is ignored."""
-    noted = Noted()
+def noting(noted: Noted) -> Iterator[None]:
+    """Note SIGINT and SIGTERM in `noted`, and interrupt; but for a signal that is ignored."""
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
         noted.code = 128 + number
         raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():  # who may not set handlers
-        yield noted
+        yield
         return
     numbers = (signal.SIGINT, signal.SIGTERM)
     heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, interrupt) for number in heard}
     try:
-        yield noted
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
