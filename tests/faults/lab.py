@@ -133,6 +133,8 @@ class Lab:
             stderr=subprocess.PIPE,
             text=True,
             preexec_fn=prepare,
+            # A measurement of coverage would write files of its own, past the fault.
+            env={k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")},
         )
 
     def there(self, folder: Path, limit: Callable[[], None] | None = None) -> Ended:
