@@ -68,6 +68,20 @@ def test_what_breaks_after_an_interrupt_is_the_interrupt(monkeypatch, broken, co
     assert main([]) == code
 
 
+def test_an_interrupt_within_exec_keeps_its_code(tmp_path):
+    # As in dataclasses of a module that is being imported. Only of a module that is run (-m) does
+    # Python forget the code, for a KeyboardInterrupt as such.
+    (tmp_path / "program.py").write_text(
+        "import os, signal, sys\n"
+        "from hypermnesia.cli import app, main\n"
+        "app.app = lambda *_, **__: exec('os.kill(os.getpid(), signal.SIGTERM)')\n"
+        "sys.exit(main([]))\n"
+    )
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    command = [sys.executable, "-m", "program"]
+    assert subprocess.run(command, env={**os.environ, "PYTHONPATH": path}).returncode == 143
+
+
 def test_what_breaks_without_an_interrupt_is_an_error(monkeypatch):
     def fail(*_, **__):
         raise RecursionError

@@ -15,6 +15,15 @@ from dataclasses import dataclass
 from types import FrameType
 
 
+class Interrupted(KeyboardInterrupt):
+    """An interrupt of its own class.
+
+    Where a KeyboardInterrupt as such passes through `exec` of a text, which dataclasses use,
+    CPython ends a program that `-m` started by SIGINT, though it was dealt with
+    (`run_eval_code_obj`).
+    """
+
+
 @dataclass
 class Noted:
     """The exit code that the last signal asks for, 128 + its number; None without any."""
@@ -28,7 +37,7 @@ def noting(noted: Noted) -> Iterator[None]:
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
         noted.code = 128 + number
-        raise KeyboardInterrupt
+        raise Interrupted
 
     if threading.current_thread() is not threading.main_thread():  # who may not set handlers
         yield
