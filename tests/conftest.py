@@ -66,4 +66,4 @@ def confident(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Campaigns are short unless asked to be long."""
-    parser.addoption("--kills", type=int, default=4, help="how often tests/faults kills a run")
+    parser.addoption("--kills", type=int, default=2, help="how often tests/faults kills a run")
