@@ -112,6 +112,31 @@ def test_nothing_is_overwritten_untold(saved, tmp_path, monkeypatch) -> None:
     assert ContinualLearner.load(copy, mlp()).settings.infer_task is None
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_save_cut_off_loses_nothing(saved, tmp_path, monkeypatch, overwrite) -> None:
+    copy = tmp_path / "copy"
+    saved[0].save(copy)
+    rename = Path.rename
+
+    def cut_off(self: Path, target: Path) -> Path:
+        if self.name.startswith(".new-"):
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            learner(iterations=1).save(copy, overwrite=True)
+    assert not copy.exists()
+    if overwrite:
+        learner(iterations=1).save(copy, overwrite=True)
+        assert ContinualLearner.load(copy, mlp()).settings.infer_task is None
+    else:
+        with pytest.raises(RunError, match="overwrite=True"):
+            learner(iterations=1).save(copy)
+        assert ContinualLearner.load(copy, mlp()).settings.infer_task == "likelihood"
+
+
 def test_it_holds_no_pickle(saved) -> None:
     _, path = saved
     assert sorted(file.name for file in path.iterdir()) == [MANIFEST, TENSORS]

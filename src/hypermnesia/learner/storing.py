@@ -37,6 +37,9 @@ def save(knowledge: Knowledge, path: Path, *, overwrite: bool) -> None:
         RunError: something is there and `overwrite` is not set, or it is no learner; it cannot be
             written.
     """
+    cure = "check access and free space, or choose another folder"
+    with told_as_run_error(path, "the learner must be written", cure):
+        _settle(path)
     _check_free(path, overwrite=overwrite)
     fields = {
         "kind": _KIND,
@@ -49,7 +52,6 @@ def save(knowledge: Knowledge, path: Path, *, overwrite: bool) -> None:
     # New tasks start with the buffers of the template, which a model made anew may lack.
     buffers = dict(knowledge.model.named_buffers())
     files = encode_state(fields, {**knowledge.state_dict(), "buffers": buffers})
-    cure = "check access and free space, or choose another folder"
     with told_as_run_error(path, "the learner must be written", cure):
         make_folder(path.parent)
         _write(path, files)
@@ -57,13 +59,24 @@ def save(knowledge: Knowledge, path: Path, *, overwrite: bool) -> None:
 
 def _write(path: Path, files: dict[str, bytes]) -> None:
     """Write a folder; one in its place is removed when the new one is there in full."""
-    new, old = (path.with_name(f".{kind}-{path.name}") for kind in ("new", "old"))
+    new, old = path.with_name(f".new-{path.name}"), _before(path)
     write_folder(new, files)
     if path.exists():
         shutil.rmtree(old, ignore_errors=True)
         path.rename(old)
     new.rename(path)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _before(path: Path) -> Path:
+    """Where the learner that is overwritten waits until the new one is in its place."""
+    return path.with_name(f".old-{path.name}")
+
+
+def _settle(path: Path) -> None:
+    """Put back the learner that a save was overwriting when it was cut off."""
+    if not path.exists() and (_before(path) / MANIFEST).is_file():
+        _before(path).rename(path)
 
 
 class Stored:
@@ -78,6 +91,8 @@ class Stored:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        with told_as_run_error(path, "the learner must be readable", "check access"):
+            _settle(path)
         try:
             self._fields, self._state = decode_state(path, _accept)
         except ValueError as error:
