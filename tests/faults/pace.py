@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 
 import torch
@@ -10,7 +11,7 @@ from hypermnesia.data.benchmarks import make_tasks
 from hypermnesia.data.stream import BatchStream
 from hypermnesia.experiments.build import benchmark_settings, build_method
 from hypermnesia.experiments.resolve import Request, resolve
-from hypermnesia.methods.base import TaskSpec
+from hypermnesia.methods.base import Method, TaskSpec
 from hypermnesia.seeding import Generators
 
 ROOM = "hypernet.chunk=4000"
@@ -20,7 +21,7 @@ _MEASURED = 100
 
 
 def pace(tasks: int, at: list[int]) -> dict[int, float]:
-    """Milliseconds of processor time of an update within each of the tasks `at`, from 1.
+    """Median milliseconds of processor time of an update within each of the tasks `at`, from 1.
 
     The hypernetwork has seen an update of every task before: what an update costs depends on their
     number and not on how well they were learned.
@@ -35,8 +36,12 @@ def pace(tasks: int, at: list[int]) -> dict[int, float]:
         stream = BatchStream([task.train], config.train.batch_size, generators["batches"], None)
         method.update(stream.next())
         if number in at:
-            begun = time.process_time()
-            for _ in range(_MEASURED):
-                method.update(stream.next())
-            found[number] = 1000 * (time.process_time() - begun) / _MEASURED
+            spent = [_spent(method, stream) for _ in range(_MEASURED)]
+            found[number] = 1000 * statistics.median(spent)
     return found
+
+
+def _spent(method: Method, stream: BatchStream) -> float:
+    begun = time.process_time()
+    method.update(stream.next())
+    return time.process_time() - begun
