@@ -9,6 +9,7 @@ import torch
 
 from hypermnesia.lookahead import (
     LOOKAHEADS,
+    AdamLookahead,
     OptimizerLookahead,
     _AdamRows,
     optimizer_lookahead,
@@ -95,6 +96,7 @@ def test_a_restored_optimiser_looks_ahead_the_same() -> None:
     twin.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     for a, b in zip(late(gradients), OptimizerLookahead(optimizer)(gradients), strict=True):
         assert torch.equal(a, b)
+    assert_equal(twin.state_dict(), optimizer.state_dict())
 
 
 def test_sgd_and_none_by_hand() -> None:
@@ -133,9 +135,10 @@ def test_plain_values_of_an_optimiser_follow_too() -> None:
             for p in self.param_groups[0]["params"]:
                 state = self.state[p]
                 state.setdefault("count", 0)
-                state.setdefault("past", []).append(state["count"])
+                (past,) = state.setdefault("past", [[]])
+                past.append(state["count"])
                 state["count"] += 1
-                p -= self.param_groups[0]["lr"] * (state["count"] + sum(state["past"])) * p.grad
+                p -= self.param_groups[0]["lr"] * (state["count"] + sum(past)) * p.grad
 
     params = parameters()
     optimizer = Counting(params)
@@ -148,7 +151,12 @@ def test_plain_values_of_an_optimiser_follow_too() -> None:
             p.grad = g
         optimizer.step()
         assert all(torch.equal(p, q) for p, q in zip(params, point, strict=True))
-    assert [state["past"] for state in optimizer.state.values()] == [[0, 1, 2]] * 3
+    assert [state["past"] for state in optimizer.state.values()] == [[[0, 1, 2]]] * 3
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_the_rows_of_adam_are_made_when_asked_for(name) -> None:
+    assert isinstance(optimizer_lookahead(OPTIMIZERS[name](parameters())), AdamLookahead)
 
 
 @pytest.mark.usefixtures("double")
