@@ -170,6 +170,15 @@ def test_a_summary_of_fewer_seeds_is_old_and_one_of_none_to_come(run: Path) -> N
     assert told(check_run(run), "unfinished")["summary.json"] == "resume writes it anew"
 
 
+def test_a_summary_of_a_seed_that_is_not_there_is_damaged(run: Path) -> None:
+    path = run / "summary.json"
+    fields = json.loads(path.read_text())
+    values = fields["compression"]["values"]
+    values["7"] = values.pop("1")
+    path.write_text(json.dumps(fields))
+    assert told(check_run(run), "damaged").keys() == {"summary.json"}
+
+
 def test_a_swapped_checkpoint_and_a_link_are_damage(run: Path) -> None:
     name = "checkpoints/step-000000000006"
     shutil.rmtree(run / "seed-0" / name)

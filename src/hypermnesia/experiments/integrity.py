@@ -166,6 +166,9 @@ def _summary(folder: RunFolder, config: ExperimentConfig) -> Iterator[Finding]:
     except (RunError, KeyError, TypeError, ValueError, AttributeError):
         yield Finding(folder.summary, "damaged", _RESUME)
         return
+    if not folder.seed_folders().keys() >= {*seeds}:
+        yield _not_derived(folder.summary)
+        return
     try:
         expected = summary_of(folder, config, results_of(folder, config, seeds))
     except RunError:
