@@ -42,7 +42,7 @@ def make_folder(folder: Path) -> None:
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for path in new:
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -61,11 +61,11 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         aside.mkdir()
         for name, content in files.items():
             _write_through(aside / name, content)
-        _sync_folder(aside)
+        sync_folder(aside)
         if folder.exists():
             shutil.rmtree(folder)
         aside.rename(folder)
-        _sync_folder(folder.parent)
+        sync_folder(folder.parent)
     finally:
         clean(folder.parent)
 
@@ -82,11 +82,13 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         RunError: it cannot be written; a file that was there is intact.
     """
+    if path.name in ("", "..") or path.is_dir():
+        raise RunError("a file must not be a folder", got=path, cure="name a file in it")
     aside = path.with_name(f"{_ASIDE}{path.name}")
     with told_as_run_error(path, "the file must be writable"):
         _write_through(aside, content)
         aside.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -148,7 +150,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     text = read_text(path)
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError):  # a number of 5,000 digits is a ValueError as such
         value = None
     if not isinstance(value, dict):
@@ -156,6 +158,10 @@ def read_json(path: Path) -> dict[str, Any]:
             f"{path} must hold a JSON object", got="a damaged file", cure="delete it and resume"
         )
     return value
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name}, which is no JSON")
 
 
 def open_to_append(path: Path) -> BinaryIO:
@@ -195,7 +201,8 @@ def _write_through(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Bring what was created, renamed or removed in `folder` to the disk (fsync)."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

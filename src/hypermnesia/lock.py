@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,21 @@ def locked(
                 cure="wait for it, or choose another folder with --name or --out",
             )
         yield
+
+
+@contextmanager
+def folder_held(folder: Path) -> Iterator[None]:
+    """Hold `folder` itself, after all who do; nothing is written to it.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _taken(file: BinaryIO, deadline: float) -> bool:

@@ -138,7 +138,11 @@ def test_link_in_an_archive_is_not_followed(tmp_path: Path, kind: bytes) -> None
     assert list((tmp_path / "out").iterdir()) == []
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive", tar_of({"set/a.bin": b"x" * 9999})[:60]])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no archive", tar_of({"set/a.bin": b"x" * 9999})[:60]],
+    ids=["empty", "text", "cut"],
+)
 def test_archive_that_is_none_is_a_data_error(tmp_path: Path, content: bytes) -> None:
     archive = tmp_path / "archive.tar.gz"
     archive.write_bytes(content)

@@ -9,6 +9,7 @@ import typer
 
 from hypermnesia.cli.options import Device, Tensorboard, Threads
 from hypermnesia.cli.seeds import parse_seeds
+from hypermnesia.data.files import user_path
 
 
 def resume_command(
@@ -32,7 +33,7 @@ def resume_command(
     from hypermnesia.cli.session import train_and_show  # torch is slow to import
     from hypermnesia.experiments.run import resume
 
-    folder = None if data_dir is None else str(data_dir.expanduser().resolve())
+    folder = None if data_dir is None else str(user_path(data_dir))
     machine = {"device": device, "threads": threads, "tensorboard": tensorboard}
     given = {"data_dir": folder, **machine}
     changes = {name: value for name, value in given.items() if value is not None}

@@ -102,7 +102,7 @@ def machine_options(
 ) -> dict[str, object]:
     """The machine section that options describe."""
     folder = given_folder(data_dir)
-    where = None if folder is None else str(folder.resolve())
+    where = None if folder is None else str(folder)
     return {"device": device, "threads": threads, "data_dir": where, "tensorboard": tensorboard}
 
 

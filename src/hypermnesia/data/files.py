@@ -24,9 +24,14 @@ Fetch = Callable[[Path, tuple[str, ...]], None]
 def given_folder(data_dir: Path | None) -> Path | None:
     """The folder that the user named: `data_dir`, else HYPERMNESIA_DATA, else None."""
     if data_dir is not None:
-        return data_dir.expanduser()
+        return user_path(data_dir)
     named = os.environ.get(ENVIRONMENT)
-    return Path(named).expanduser() if named else None
+    return user_path(named) if named else None
+
+
+def user_path(typed: str | Path) -> Path:
+    """Where `typed` is, `~` and links resolved as far as they lead anywhere."""
+    return Path(os.path.realpath(os.path.expanduser(typed)))
 
 
 def cache_folder() -> Path:

@@ -11,6 +11,7 @@ import torch
 
 from hypermnesia.data.benchmarks import BENCHMARKS, make_tasks
 from hypermnesia.data.types import Part, Task
+from hypermnesia.durable import refuse_links
 from hypermnesia.errors import RunError
 from hypermnesia.experiments.build import benchmark_settings, build_method, train_settings
 from hypermnesia.experiments.config import ExperimentConfig
@@ -23,6 +24,7 @@ from hypermnesia.training.phases import evaluation_part
 from hypermnesia.training.progress import TrainResult
 
 _CPU = torch.device("cpu")
+_MISFITS = (LookupError, ArithmeticError, TypeError, ValueError, RuntimeError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,9 @@ class FinishedSeed:
         method = build_method(self.config, [_blank(self.config)], Generators(self.seed), _CPU)
         try:
             method.load_state_dict(state)
-        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            if (learned := len(method.scenario.heads)) != self.tasks:
+                raise ValueError(f"those of {learned} tasks")
+        except _MISFITS as error:
             raise RunError(
                 f"{self.folder.weights} must hold the weights of this run",
                 got=str(error).partition("\n")[0],
@@ -94,6 +98,7 @@ def finished_seed(
         RunError: there is no such run, or the seed is not finished.
     """
     folder = RunFolder(path)
+    refuse_links(path)
     config, finished = folder.read_config(), folder.finished_seeds()
     if not finished or seed not in (None, *finished):
         known = ", ".join(map(str, finished)) or "none"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from hypermnesia.checksums import compare
 from hypermnesia.durable import check_regular, read_bounded, read_json, told_as_run_error
-from hypermnesia.errors import ConfigError, RunError
+from hypermnesia.errors import ConfigError, HypermnesiaError, RunError
 from hypermnesia.experiments.config import ExperimentConfig
 from hypermnesia.experiments.identity import owner
 from hypermnesia.experiments.results import matrix_csv, results_of, summary_of
@@ -68,8 +68,16 @@ def check_run(path: Path) -> list[Finding]:
     Raises:
         RunError: the folder cannot be read.
     """
+    found: list[Finding] = []
     with told_as_run_error(path, "the run folder must be readable"):
-        return [Finding(f.path.relative_to(path), f.verdict, f.remark) for f in _findings(path)]
+        try:
+            for each in _findings(path):
+                found.append(Finding(each.path.relative_to(path), each.verdict, each.remark))
+        except (OSError, HypermnesiaError) as error:
+            if not found:
+                raise
+            found.append(Finding(Path(), "damaged", f"nothing more can be read: {error}"))
+    return found
 
 
 def _findings(path: Path) -> Iterator[Finding]:

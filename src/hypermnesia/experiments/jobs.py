@@ -34,7 +34,7 @@ class Job:
     def command(self) -> list[str]:
         """What the process is started with."""
         chosen = ["--seeds", str(self.seed), "--threads", "1"]
-        return [sys.executable, "-m", "hypermnesia", "resume", str(self.folder), *chosen]
+        return [sys.executable, "-m", "hypermnesia", "resume", str(self.folder.absolute()), *chosen]
 
 
 def cores() -> int:

@@ -184,8 +184,13 @@ def _check_name(configs: Sequence[ExperimentConfig], place: Place) -> None:
     check_file_name(place.name)
 
 
+def _is_text(name: str) -> bool:
+    """Whether it is without bytes that are none, which a shell can hand over."""
+    return name.encode(errors="replace").decode() == name
+
+
 def check_file_name(name: str) -> None:
     """Raise `ConfigError` unless something inside a folder can be called `name`."""
     a_name = name not in ("", "..") and Path(name).name == name
-    if not a_name or len(name.encode()) > _LONGEST_NAME:
+    if not a_name or len(name.encode(errors="replace")) > _LONGEST_NAME or not _is_text(name):
         raise ConfigError("--name must be a plain name inside --out", got=reprlib.repr(name))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from hypermnesia.data.scenarios import ScenarioName
-from hypermnesia.durable import read_text, refuse_links, told_as_run_error, write_text
+from hypermnesia.durable import read_bounded, read_text, refuse_links, told_as_run_error, write_text
 from hypermnesia.errors import ConfigError, RunError
 from hypermnesia.experiments.config import ExperimentConfig, validated
 from hypermnesia.experiments.identity import checksum, first_difference
@@ -156,9 +156,9 @@ def opened(path: Path, config: ExperimentConfig, *, overwrite: bool) -> Iterator
     folder = RunFolder(path)
     with ExitStack() as claims:
         with folder.locked():
-            if not folder.config.is_file():
-                _check_empty(path)
             refuse_links(path)
+            if not (_is_run(folder) if overwrite else folder.config.is_file()):
+                _check_empty(path)
             for seed in _to_claim(config, folder, overwrite=overwrite):
                 claims.enter_context(folder.claimed(seed))
             if folder.config.is_file():
@@ -206,6 +206,15 @@ def _clear(folder: RunFolder, seeds: Sequence[int]) -> None:
         matrices = (folder.matrix(name) for name in get_args(ScenarioName))
         for file in (folder.environment, folder.summary, *matrices):
             file.unlink(missing_ok=True)
+
+
+def _is_run(folder: RunFolder) -> bool:
+    """Whether there is a configuration of ours, which may be damaged, but not someone else's."""
+    try:
+        text = read_bounded(folder.config, _CONFIG_LIMIT).decode(errors="replace")
+    except (OSError, ValueError):
+        return False
+    return text.startswith(_HEADER) or "checksum" in text
 
 
 def _check_empty(path: Path) -> None:

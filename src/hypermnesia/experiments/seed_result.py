@@ -99,8 +99,12 @@ def read_fields(folder: SeedFolder) -> dict[str, Any]:
     if version == 1:
         return fields | {"files": {}}
     try:
-        return unsealed(fields)
-    except (TypeError, ValueError) as error:
+        whole = unsealed(fields)
+        notes = whole["files"]
+        if not all(isinstance(each, dict) for each in (notes, *notes.values())):
+            raise ValueError("no notes of its files")
+        return whole
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         got, cure = str(error), "delete it and resume"
         raise RunError(f"{folder.result} must be as it was written", got=got, cure=cure) from None
 

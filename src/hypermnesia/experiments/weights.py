@@ -11,7 +11,7 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 
 from hypermnesia.checksums import compare
-from hypermnesia.durable import write_bytes
+from hypermnesia.durable import check_regular, write_bytes
 from hypermnesia.errors import RunError
 from hypermnesia.methods.base import State
 from hypermnesia.training.pack import pack, unpack
@@ -39,6 +39,7 @@ def read_weights(path: Path, noted: Mapping[str, Any] | None) -> State:
         RunError: it is damaged.
     """
     try:
+        check_regular(path)
         if noted is not None:
             compare(path, noted)
         with safe_open(path, "pt") as file:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hypermnesia.errors import DataError
-from hypermnesia.learner.inputs import as_input, as_tensor
+from hypermnesia.learner.inputs import as_input, as_tensor, finite
 
 
 class Arrays:
@@ -36,10 +36,9 @@ class Arrays:
         if y is not None and _length(self._y) != len(self._x):
             got = f"{tuple(self._x.shape)} inputs, {_length(self._y)} targets"
             raise DataError("there must be a target for each input", got=got, cure="give as many")
-        if self._x.is_floating_point() and not torch.isfinite(self._x).all():
-            raise DataError(
-                "inputs must be finite", got="NaN or infinity", cure="drop or fill in such samples"
-            )
+        if 0 in self._x.shape[1:]:
+            raise DataError("a sample must hold numbers", got=f"shape {tuple(self._x.shape)}")
+        finite(self._x)
 
     def __len__(self) -> int:
         return len(self._x)
@@ -68,5 +67,7 @@ def _listable(y: Any) -> Any:
 def _length(y: Any) -> int:
     try:
         return len(y)
-    except TypeError:  # a single one
-        return 1
+    except TypeError:
+        raise DataError(
+            "targets must be a sequence", got=f"a single {type(y).__name__}", cure="give [y]"
+        ) from None

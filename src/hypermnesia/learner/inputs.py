@@ -47,6 +47,19 @@ def as_tensor(x: Any) -> Tensor:
     return torch.as_tensor(np.asarray(array, array.dtype.newbyteorder("="), order="C"))
 
 
+def finite(x: Tensor) -> Tensor:
+    """`x`, of which every number is one.
+
+    Raises:
+        DataError: some are NaN or infinite.
+    """
+    if x.is_floating_point() and not torch.isfinite(x).all():
+        raise DataError(
+            "inputs must be finite", got="NaN or infinity", cure="drop or fill in such samples"
+        )
+    return x
+
+
 def _no_numbers(got: str) -> DataError:
     return DataError(
         "inputs must be numbers",

@@ -127,6 +127,8 @@ class ContinualLearner(Predictor):
         given, held = source.targets(), None
         if validation is not None:
             held_source = source_of(validation)
+            if not len(held_source):
+                raise DataError("validation needs samples", got="none", cure="leave it out")
             check_model(self.model, held_source)
             held = held_source, held_source.targets()
         if self._knowledge is None:

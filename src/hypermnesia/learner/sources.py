@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from hypermnesia.errors import DataError
 from hypermnesia.learner.arrays import Arrays
-from hypermnesia.learner.inputs import as_input, as_tensor
+from hypermnesia.learner.inputs import as_input, as_tensor, finite
 from hypermnesia.learner.labels import listed
 
 _SLICE = 128  # samples that are read at a time
@@ -55,7 +55,7 @@ class FromDataset:
 
     def read(self, rows: Tensor) -> Tensor:
         """(len(rows), *sample) inputs."""
-        return as_input(self._batch(rows.tolist())[0])
+        return finite(as_input(self._batch(rows.tolist())[0]))
 
     def targets(self) -> list[object]:
         """Read from all items, once.

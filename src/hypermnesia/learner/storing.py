@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import asdict
 from functools import cached_property
@@ -12,7 +13,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from hypermnesia.durable import make_folder, told_as_run_error, write_folder
+from hypermnesia.durable import make_folder, sync_folder, told_as_run_error, write_folder
 from hypermnesia.errors import RunError
 from hypermnesia.learner.bounds import check_held
 from hypermnesia.learner.design import Design
@@ -20,12 +21,15 @@ from hypermnesia.learner.knowledge import Knowledge, TaskRecord
 from hypermnesia.learner.labels import from_json
 from hypermnesia.learner.settings import LearnerSettings
 from hypermnesia.learner.targets import restored
+from hypermnesia.lock import folder_held
 from hypermnesia.training.state_files import MANIFEST, Fields, decode_state, encode_state
 
 FORMAT = 1
 """Version of the format."""
 
 _KIND = "hypermnesia.ContinualLearner"
+
+_MISFITS = (LookupError, ArithmeticError, TypeError, AttributeError, ValueError, RuntimeError)
 
 T = TypeVar("T")
 
@@ -37,10 +41,6 @@ def save(knowledge: Knowledge, path: Path, *, overwrite: bool) -> None:
         RunError: something is there and `overwrite` is not set, or it is no learner; it cannot be
             written.
     """
-    cure = "check access and free space, or choose another folder"
-    with told_as_run_error(path, "the learner must be written", cure):
-        _settle(path)
-    _check_free(path, overwrite=overwrite)
     fields = {
         "kind": _KIND,
         "format": FORMAT,
@@ -52,9 +52,14 @@ def save(knowledge: Knowledge, path: Path, *, overwrite: bool) -> None:
     # New tasks start with the buffers of the template, which a model made anew may lack.
     buffers = dict(knowledge.model.named_buffers())
     files = encode_state(fields, {**knowledge.state_dict(), "buffers": buffers})
+    path = _real(path)
+    cure = "check access and free space, or choose another folder"
     with told_as_run_error(path, "the learner must be written", cure):
         make_folder(path.parent)
-        _write(path, files)
+        with folder_held(path.parent):
+            _settle(path)
+            _check_free(path, overwrite=overwrite)
+            _write(path, files)
 
 
 def _write(path: Path, files: dict[str, bytes]) -> None:
@@ -65,7 +70,13 @@ def _write(path: Path, files: dict[str, bytes]) -> None:
         shutil.rmtree(old, ignore_errors=True)
         path.rename(old)
     new.rename(path)
+    sync_folder(path.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _real(path: Path) -> Path:
+    """Where it is, through links, which are not replaced."""
+    return Path(os.path.realpath(path))
 
 
 def _before(path: Path) -> Path:
@@ -90,11 +101,15 @@ class Stored:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        with told_as_run_error(path, "the learner must be readable", "check access"):
-            _settle(path)
+        self.path = path = _real(path)
+        cure = "check its name, and access"
         try:
-            self._fields, self._state = decode_state(path, _accept)
+            with (
+                told_as_run_error(path, "the learner must be readable", cure),
+                folder_held(path.parent),
+            ):
+                _settle(path)
+                self._fields, self._state = decode_state(path, _accept)
         except ValueError as error:
             raise _unreadable(path, str(error)) from None
 
@@ -109,9 +124,9 @@ class Stored:
         Raises:
             RunError: the model is another one, or the folder holds something else.
         """
-        _check_same(self._fields["model"], _description(model), self.path)
         design = self._read(Design, "design")
         try:
+            _check_same(self._fields["model"], _description(model), self.path)
             for name, buffer in model.named_buffers():
                 buffer.copy_(self._state["buffers"][name])
             check_held(design, self._state["method"])
@@ -120,7 +135,7 @@ class Stored:
             knowledge.load_state_dict(self._state)
             if len(knowledge.records) != knowledge.method.memory.tasks:
                 raise ValueError("another number of tasks")
-        except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+        except _MISFITS as error:
             raise _unreadable(self.path, f"{type(error).__name__}: {error!s:.80}") from None
         return knowledge
 

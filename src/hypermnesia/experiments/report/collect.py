@@ -6,6 +6,7 @@ links are not followed, and a name goes into a figure only if it is plain.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections import Counter
@@ -65,7 +66,7 @@ def collect(paths: Sequence[Path]) -> list[CollectedRun]:
         ConfigError: a folder named twice, or a run of a method or benchmark that is not known.
         RunError: a folder is no run, or its configuration is damaged.
     """
-    places = [path.resolve() for path in paths]
+    places = [Path(os.path.realpath(path)) for path in paths]
     if len(set(places)) != len(places):
         raise ConfigError("a run can be named once", got=", ".join(map(str, paths)))
     folders = [RunFolder(path) for path in paths]
