@@ -26,6 +26,8 @@ BAD = {
     "split-digits --out /proc/nowhere": "/proc/nowhere",
     "split-digits --nope": "--nope",
     "split-mnist --data-dir /nowhere": "/nowhere",
+    "split-mnist --data-dir ~nosuch/x": "~nosuch/x",
+    "split-digits --name x\udcff": "--name must be",
     "split-digits --set foo": "section.field=value",
     "split-digits --set chunk=5": "did you mean 'hypernet.chunk'",
     "split-digits --set hypernet.chunks=5": "did you mean 'hypernet.chunk'",

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from small_config import small
 
-from hypermnesia.checksums import unsealed
+from hypermnesia.checksums import sealed, unsealed
 from hypermnesia.errors import ConfigError, RunError
 from hypermnesia.experiments.identity import checksum
 from hypermnesia.experiments.integrity import Finding, check_run, run_folders
@@ -177,6 +177,21 @@ def test_a_summary_of_a_seed_that_is_not_there_is_damaged(run: Path) -> None:
     values["7"] = values.pop("1")
     path.write_text(json.dumps(fields))
     assert told(check_run(run), "damaged").keys() == {"summary.json"}
+
+
+def test_a_run_that_cannot_be_read_further_is_damaged(run: Path) -> None:
+    shutil.rmtree(run / "seed-0/checkpoints")
+    (run / "seed-0/checkpoints").write_text("mine")
+    assert "Not a directory" in told(check_run(run), "damaged")["."]
+
+
+@pytest.mark.parametrize("files", [None, [], {"weights.safetensors": 3}])
+def test_a_result_without_notes_of_its_files_is_damaged(run: Path, files: object) -> None:
+    path = run / "seed-0/result.json"
+    fields = unsealed(json.loads(path.read_text()))
+    del fields["files"]
+    path.write_text(json.dumps(sealed(fields | ({} if files is None else {"files": files}))))
+    assert "delete it and resume" in told(check_run(run), "damaged")["seed-0/result.json"]
 
 
 def test_a_swapped_checkpoint_and_a_link_are_damage(run: Path) -> None:

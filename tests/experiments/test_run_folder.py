@@ -61,6 +61,18 @@ def test_a_folder_that_is_no_run_is_never_touched(tmp_path, overwrite):
     assert (tmp_path / "thesis.tex").read_text() == "mine"
 
 
+def test_somebody_elses_configuration_is_no_run(tmp_path):
+    (tmp_path / "config.yaml").write_text("mine: 1")
+    (tmp_path / "seed-0").mkdir()
+    with (
+        pytest.raises(RunError, match="new or empty"),
+        opened(tmp_path, small(), overwrite=True),
+    ):
+        pass
+    assert (tmp_path / "config.yaml").read_text() == "mine: 1"
+    assert (tmp_path / "seed-0").is_dir()
+
+
 def test_a_process_killed_before_the_configuration_was_written_is_no_obstacle(tmp_path):
     (tmp_path / ".writing-config.yaml").write_text("half")
     with opened(tmp_path, small(), overwrite=False) as folder:

@@ -29,7 +29,7 @@ def rewrite(path, fields):
         ({"seed": 1}, "another seed or configuration"),
         ({"accuracy": GONE}, "no field 'accuracy'"),
         ({"seconds": GONE}, "no field 'seconds'"),
-        ({"seconds": float("nan")}, "nan for a number"),
+        ({"seconds": float("nan")}, "a damaged file"),
         ({"compression": "1"}, "'1' for a number"),
         ({"peak_memory_mb": None}, "None for a number"),
         ({"seconds_per_iteration": 3}, "not iterable"),

@@ -11,8 +11,8 @@ import torch
 from learners import QUICK, clouds, held, learner, mlp, same, words
 
 from hypermnesia import ContinualLearner
-from hypermnesia.errors import HypermnesiaError, RunError
-from hypermnesia.learner import fitting
+from hypermnesia.errors import DataError, HypermnesiaError, RunError
+from hypermnesia.learner import fitting, sources
 
 
 class Failing(torch.utils.data.Dataset):
@@ -68,9 +68,13 @@ def test_by_the_data(way, task, error) -> None:
 
 
 @pytest.mark.parametrize("way", [None, "likelihood"])
-def test_by_a_loss_that_is_no_number(way) -> None:
+def test_by_a_loss_that_is_no_number(way, monkeypatch) -> None:
     made = learner(way, iterations=5)
     before = held(made)
+    with pytest.raises(DataError, match="inputs must be finite"):
+        made.fit(Spoiled(before_updates(way) + 40), task="c")
+    assert same(before, held(made))
+    monkeypatch.setattr(sources, "finite", lambda x: x)  # as if it came about within
     with pytest.raises(RunError, match=r"must stay finite; .*the learner is as it was"):
         made.fit(Spoiled(before_updates(way) + 40), task="c")
     assert same(before, held(made))
@@ -133,7 +137,8 @@ class Pressed(Failing):
     ],
     ids=["Ctrl-C", "data", "NaN"],
 )
-def test_values_are_held_too(data, error, task) -> None:
+def test_values_are_held_too(data, error, task, monkeypatch) -> None:
+    monkeypatch.setattr(sources, "finite", lambda x: x)
     made = ContinualLearner(mlp(outputs=1), None, iterations=5, batch_size=16)
     tasks = {name: clouds(number)[0] for number, name in enumerate("ab")}
     for name, x in tasks.items():

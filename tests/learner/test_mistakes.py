@@ -59,7 +59,7 @@ DATA = {
     "a dict": (({"x": X, "y": Y},), "numbers; got a dict"),
     "a generator": ((zip(X, Y, strict=True),), "numbers; got a zip"),
     "a list of two": (([X, Y],), "numbers; got a list of parts of different shapes"),
-    "one target": ((X, 3), "a target for each input; got .* 1 targets"),
+    "one target": ((X, 3), r"must be a sequence; got a single int; give \[y\]"),
     "a number": ((3.0, [1]), "a single number"),
     "floats after classes": ((X, X[:, 0]), "learns classes; got floats; make another learner"),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
 from operator import getitem
 from pathlib import Path
@@ -135,6 +136,25 @@ def test_a_save_cut_off_loses_nothing(saved, tmp_path, monkeypatch, overwrite) -
         with pytest.raises(RunError, match="overwrite=True"):
             learner(iterations=1).save(copy)
         assert ContinualLearner.load(copy, mlp()).settings.infer_task == "likelihood"
+
+
+def test_a_link_is_followed_and_stays(saved, tmp_path) -> None:
+    (tmp_path / "link").symlink_to("real")
+    for _ in range(2):
+        saved[0].save(tmp_path / "link", overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_savers_side_by_side_lose_nothing(saved, tmp_path) -> None:
+    def save(name: str) -> None:
+        for _ in range(15):
+            saved[0].save(tmp_path / name, overwrite=True)
+            ContinualLearner.load(tmp_path / name, mlp())
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(save, ["one", "other", "one"]))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "other"]
 
 
 def test_it_holds_no_pickle(saved) -> None:

@@ -112,5 +112,7 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 
 def _fail(message: str) -> int:
-    typer.echo("error: " + " ".join(message.split()), err=True)
+    line = " ".join(message.split())  # strangers' names may hold what a terminal obeys
+    seen = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)
+    typer.echo(f"error: {seen}", err=True)
     return 2

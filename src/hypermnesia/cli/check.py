@@ -21,6 +21,7 @@ def check_command(
     hypermnesia check runs
     """
     from hypermnesia.experiments.integrity import check_run, run_folders  # torch is slow to import
+    from hypermnesia.experiments.report.shown import shown
 
     folders = [folder for path in runs for folder in run_folders(path)]
     damaged = False
@@ -31,7 +32,7 @@ def check_command(
         told = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
         typer.echo(f"{folder}: {told}")
         for finding in findings:
-            remark = f"  ({finding.remark})" if finding.remark else ""
-            typer.echo(f"  {finding.verdict:<10} {finding.path}{remark}")
+            remark = f"  ({shown(finding.remark)})" if finding.remark else ""
+            typer.echo(f"  {finding.verdict:<10} {shown(finding.path)}{remark}")
     if damaged:
         raise typer.Exit(1)

@@ -12,8 +12,9 @@ import torch
 from hypermnesia.data.benchmarks import BENCHMARKS, make_tasks
 from hypermnesia.data.types import Part, Task
 from hypermnesia.durable import refuse_links
-from hypermnesia.errors import RunError
+from hypermnesia.errors import HypermnesiaError, RunError
 from hypermnesia.experiments.build import benchmark_settings, build_method, train_settings
+from hypermnesia.experiments.claims import check_claims
 from hypermnesia.experiments.config import ExperimentConfig
 from hypermnesia.experiments.run_folder import RunFolder, SeedFolder
 from hypermnesia.experiments.seed_result import read_fields, read_result
@@ -60,11 +61,14 @@ class FinishedSeed:
         """
         noted = read_fields(self.folder)["files"].get(self.folder.weights.name)
         state = read_weights(self.folder.weights, noted)
-        method = build_method(self.config, [_blank(self.config)], Generators(self.seed), _CPU)
         try:
+            check_claims(self.config, self.folder.weights.stat().st_size // 2)  # bytes of bf16
+            method = build_method(self.config, [_blank(self.config)], Generators(self.seed), _CPU)
             method.load_state_dict(state)
             if (learned := len(method.scenario.heads)) != self.tasks:
                 raise ValueError(f"those of {learned} tasks")
+        except HypermnesiaError:
+            raise
         except _MISFITS as error:
             raise RunError(
                 f"{self.folder.weights} must hold the weights of this run",

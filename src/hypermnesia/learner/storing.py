@@ -135,6 +135,8 @@ class Stored:
             knowledge.load_state_dict(self._state)
             if len(knowledge.records) != knowledge.method.memory.tasks:
                 raise ValueError("another number of tasks")
+        except RunError:
+            raise
         except _MISFITS as error:
             raise _unreadable(self.path, f"{type(error).__name__}: {error!s:.80}") from None
         return knowledge
