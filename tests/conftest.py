@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from figure_runs import runs  # noqa: F401 (a fixture for all)
 from hypermnesia.errors import ConfigError
@@ -18,6 +18,8 @@ from problems import Confident
 torch.set_num_threads(1)
 settings.register_profile("hypermnesia", deadline=None, derandomize=True)
 settings.load_profile("hypermnesia")
+# For mutation testing: that it fails is enough, the smallest example takes long to find.
+settings.register_profile("unshrunk", deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
 
 
 @pytest.fixture(scope="session")
