@@ -19,7 +19,9 @@ torch.set_num_threads(1)
 settings.register_profile("hypermnesia", deadline=None, derandomize=True)
 settings.load_profile("hypermnesia")
 # For mutation testing: that it fails is enough, the smallest example takes long to find.
-settings.register_profile("unshrunk", deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
+settings.register_profile(
+    "unshrunk", deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate]
+)
 
 
 @pytest.fixture(scope="session")
