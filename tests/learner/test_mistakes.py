@@ -130,3 +130,33 @@ def test_labels_that_are_floats_can_be_asked_for() -> None:
 def test_a_number_of_scores_that_needs_no_head() -> None:
     made = ContinualLearner(NoLinear(), None, iterations=1)
     assert made.fit(X, np.arange(90) % 3, task="a").classes().tolist() == [0, 1, 2]
+
+
+class NotANumber(TensorDataset):
+    def __getitem__(self, index):
+        return torch.full((6,), torch.nan), super().__getitem__(index)[1]
+
+
+NONE_OF_THIS = {
+    "batches of one": ((X, Y), {"batch_size": 1}, {}, "batches of 1; give more samples"),
+    "one sample": ((X[:1], Y[:1]), {"validation": 0.0}, {}, "batches of 1; give more samples"),
+    "NaN to hold out": (
+        (X, Y),
+        {},
+        {"validation": NotANumber(torch.zeros(9, 6), torch.arange(9) % 2)},
+        "inputs must be finite",
+    ),
+    "nothing to hold out": ((X, Y), {}, {"validation": (X[:0], Y[:0])}, "validation needs samples"),
+    "no numbers in a sample": ((X[:, :0], Y), {}, {}, r"must hold numbers; got shape \(90, 0\)"),
+}
+
+
+@pytest.mark.parametrize(
+    ("data", "settings", "more", "told"), NONE_OF_THIS.values(), ids=NONE_OF_THIS
+)
+def test_what_nothing_can_be_learned_from(data, settings, more, told) -> None:
+    model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+    made = ContinualLearner(model, None, iterations=60, **settings)
+    with pytest.raises(DataError, match=told):
+        made.fit(*data, task="a", **more)
+    assert made.tasks == []

@@ -141,6 +141,14 @@ def _update(
                 break
     except NotFiniteError as error:
         raise _diverged(error.fault) from None
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):  # of torch's batch normalisation
+            raise
+        raise DataError(
+            "batch normalisation needs more than one sample",
+            got=f"batches of {min(settings.batch_size, len(learned))}",
+            cure="give more samples, or a larger batch_size",
+        ) from None
     stopping.restore()
     return done
 
