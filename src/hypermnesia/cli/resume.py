@@ -9,7 +9,6 @@ import typer
 
 from hypermnesia.cli.options import Device, Tensorboard, Threads
 from hypermnesia.cli.seeds import parse_seeds
-from hypermnesia.data.files import user_path
 
 
 def resume_command(
@@ -31,6 +30,7 @@ def resume_command(
     hypermnesia resume runs/split-digits_hnet_task
     """
     from hypermnesia.cli.session import train_and_show  # torch is slow to import
+    from hypermnesia.data.files import user_path
     from hypermnesia.experiments.run import resume
 
     folder = None if data_dir is None else str(user_path(data_dir))

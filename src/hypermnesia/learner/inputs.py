@@ -48,7 +48,7 @@ def as_tensor(x: Any) -> Tensor:
 
 
 def finite(x: Tensor) -> Tensor:
-    """`x`, of which every number is one.
+    """The inputs `x`, (n, ...), of which every number is one.
 
     Raises:
         DataError: some are NaN or infinite.
