@@ -36,3 +36,12 @@ class RunError(HypermnesiaError, RuntimeError):
 
 class TargetError(HypermnesiaError, ValueError):
     """A module that cannot serve as a target network as asked."""
+
+
+def printable(text: str) -> str:
+    """`text` without the signs that a page or terminal obeys, as strangers' names may have them.
+
+    Control signs, marks that turn the direction of writing and halves of signs, which no UTF-8
+    file can hold, become a replacement character.
+    """
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)

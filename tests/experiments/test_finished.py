@@ -34,7 +34,7 @@ def test_networks_far_larger_than_the_weights_are_not_made(runs, claim):
         _ = replace(trained, config=validated(config)).method
 
 
-def test_weights_of_fewer_tasks_are_refused(runs, tmp_path):
+def test_weights_of_fewer_tasks_are_refused(runs):
     trained = finished_seed(runs["hnet-tir"])
     config = trained.config.model_dump(mode="json")
     config["data"]["tasks"] += 1

@@ -23,7 +23,7 @@ from hypermnesia.cli.resume import resume_command
 from hypermnesia.cli.run import run_command
 from hypermnesia.cli.signals import Noted, noting
 from hypermnesia.cli.tune import tune_command
-from hypermnesia.errors import HypermnesiaError
+from hypermnesia.errors import HypermnesiaError, printable
 
 app = typer.Typer(
     name="hypermnesia",
@@ -112,7 +112,5 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 
 def _fail(message: str) -> int:
-    line = " ".join(message.split())  # strangers' names may hold what a terminal obeys
-    seen = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)
-    typer.echo(f"error: {seen}", err=True)
+    typer.echo("error: " + printable(" ".join(message.split())), err=True)
     return 2

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from hypermnesia.errors import printable
+
 
 def check_command(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.")],
@@ -21,7 +23,6 @@ def check_command(
     hypermnesia check runs
     """
     from hypermnesia.experiments.integrity import check_run, run_folders  # torch is slow to import
-    from hypermnesia.experiments.report.shown import shown
 
     folders = [folder for path in runs for folder in run_folders(path)]
     damaged = False
@@ -30,9 +31,9 @@ def check_command(
         counts = Counter(finding.verdict for finding in findings)
         damaged |= counts["damaged"] > 0
         told = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
-        typer.echo(f"{folder}: {told}")
+        typer.echo(f"{printable(str(folder))}: {told}")
         for finding in findings:
-            remark = f"  ({shown(finding.remark)})" if finding.remark else ""
-            typer.echo(f"  {finding.verdict:<10} {shown(finding.path)}{remark}")
+            remark = f"  ({printable(finding.remark)})" if finding.remark else ""
+            typer.echo(f"  {finding.verdict:<10} {printable(str(finding.path))}{remark}")
     if damaged:
         raise typer.Exit(1)

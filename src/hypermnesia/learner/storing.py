@@ -22,14 +22,13 @@ from hypermnesia.learner.labels import from_json
 from hypermnesia.learner.settings import LearnerSettings
 from hypermnesia.learner.targets import restored
 from hypermnesia.lock import folder_held
+from hypermnesia.methods.base import MISFITS
 from hypermnesia.training.state_files import MANIFEST, Fields, decode_state, encode_state
 
 FORMAT = 1
 """Version of the format."""
 
 _KIND = "hypermnesia.ContinualLearner"
-
-_MISFITS = (LookupError, ArithmeticError, TypeError, AttributeError, ValueError, RuntimeError)
 
 T = TypeVar("T")
 
@@ -137,7 +136,7 @@ class Stored:
                 raise ValueError("another number of tasks")
         except RunError:
             raise
-        except _MISFITS as error:
+        except MISFITS as error:
             raise _unreadable(self.path, f"{type(error).__name__}: {error!s:.80}") from None
         return knowledge
 

@@ -20,6 +20,10 @@ State = dict[str, Any]
 """Nested dicts and lists of tensors and plain values: what a checkpoint can hold."""
 
 
+MISFITS = (LookupError, ArithmeticError, TypeError, AttributeError, ValueError, RuntimeError)
+"""What `load_state_dict` may raise for the state of another method."""
+
+
 @dataclass(frozen=True)
 class TaskSpec:
     """What a method is told of a task when it arrives.

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hypermnesia.errors import printable
+
 _MOST = 300  # signs
 _MOST_SEEDS = 12
 
 
 def shown(value: object, most: int = _MOST) -> str:
-    """`value` as a text of at most `most` signs, without those that a page or terminal obeys.
-
-    Control signs, marks that turn the direction of writing and halves of signs, which no UTF-8
-    file can hold, become a replacement character.
-    """
+    """`value` as a printable text of at most `most` signs."""
     text = str(value)
     cut = text if len(text) <= most else text[: most - 1] + "…"
-    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in cut)
+    return printable(cut)
 
 
 def seeds_listed(seeds: Sequence[int]) -> str:
