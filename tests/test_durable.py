@@ -82,3 +82,12 @@ def test_a_lock_is_held_once(tmp_path: Path) -> None:
         pass
     with locked(folder):
         assert (folder / ".lock").is_file()
+
+
+@pytest.mark.parametrize("name", [".", "..", "folder"])
+def test_a_folder_is_not_replaced_by_a_file(tmp_path, monkeypatch, name):
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RunError, match="must not be a folder"):
+        write_bytes(Path(name), b"content")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]

@@ -30,3 +30,13 @@ def test_whole_runs_are_good_and_a_damaged_one_is_named(runs, capsys):
 
 def test_what_is_no_run_is_told_in_one_line(tmp_path, capsys):
     expect_one_line(capsys, ["check", str(tmp_path / "none")], "check looks at run folders")
+
+
+def test_a_name_cannot_forge_a_line(runs, capsys):
+    run = runs / "split-digits_joint_task"
+    (run / "x\n  good       weights.safetensors\x1b[2K").symlink_to("nowhere")
+    capsys.readouterr()
+    assert main(["check", str(run)]) == 1
+    told = capsys.readouterr().out
+    assert "\x1b" not in told
+    assert "  damaged    x\N{REPLACEMENT CHARACTER}  good" in told
