@@ -53,5 +53,7 @@ def _rows(summary: RunSummary) -> Iterator[str]:
 
 
 def _text(figure: dict[str, float]) -> str:
+    if figure["mean"] is None:  # no transfer where all tasks are learned at once
+        return "-"
     spread = "" if figure["sem"] is None else f" ± {figure['sem']:.2f}"
     return f"{figure['mean']:.2f}{spread}"
