@@ -32,7 +32,7 @@ def results(method: str) -> str:
 @cache
 def _summaries() -> list[RunSummary]:
     found = []
-    for path in sorted(RESULTS.iterdir()):
+    for path in sorted(path for path in RESULTS.iterdir() if path.is_dir()):
         folder = RunFolder(path)
         config = folder.read_config()
         found.append(
