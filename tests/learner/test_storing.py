@@ -103,6 +103,10 @@ def test_nothing_is_overwritten_untold(saved, tmp_path, monkeypatch) -> None:
     assert (other / "file").read_text() == "precious"
     copy = tmp_path / "copy"
     made.save(copy)
+    (copy / "notes").write_text("precious")
+    with pytest.raises(RunError, match=r"another file too.*notes"):
+        made.save(copy, overwrite=True)
+    (copy / "notes").unlink()
     with monkeypatch.context() as patch:
         patch.setattr(storing, "write_folder", _no_room)
         with pytest.raises(RunError, match="No space left"):

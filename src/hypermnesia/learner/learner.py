@@ -145,7 +145,7 @@ class ContinualLearner(Predictor):
 
         Args:
             path: the folder.
-            overwrite: replace a learner that is there.
+            overwrite: replace a learner that is there, in a folder that holds nothing else.
 
         Raises:
             RunError: the folder exists, or cannot be written.

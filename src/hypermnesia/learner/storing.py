@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Collection
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -57,7 +58,7 @@ def save(knowledge: Knowledge, path: Path, *, overwrite: bool) -> None:
         make_folder(path.parent)
         with folder_held(path.parent):
             _settle(path)
-            _check_free(path, overwrite=overwrite)
+            _check_free(path, files, overwrite=overwrite)
             _write(path, files)
 
 
@@ -162,7 +163,7 @@ def _unreadable(path: Path, got: str) -> RunError:
     )
 
 
-def _check_free(path: Path, *, overwrite: bool) -> None:
+def _check_free(path: Path, files: Collection[str], *, overwrite: bool) -> None:
     if not path.exists() and not path.is_symlink():
         return
     if not overwrite:
@@ -173,6 +174,11 @@ def _check_free(path: Path, *, overwrite: bool) -> None:
         )
     if not path.is_dir() or not (path / MANIFEST).is_file():
         raise RunError("only a learner is overwritten", got=f"{path}, which is none")
+    strange = next((file for file in path.iterdir() if file.name not in files), None)
+    if strange is not None:
+        raise RunError(
+            "only a learner is overwritten", got=f"another file too: {strange}", cure="move it"
+        )
 
 
 def _stored_record(record: TaskRecord) -> Fields:
