@@ -1,1 +1,1 @@
-"""Measurements of Hypermnesia's cost, one module a question; `benchmarks/README.md` lists them."""
+"""Measurements of Hypermnesia's cost; `benchmarks/README.md` lists the questions."""

@@ -137,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = {name: getattr(options, name) for name in ("threads", "benchmark", "recipe")}
     print(json.dumps(environment() | asked))
     if options.plot:
-        from benchmarks.plot import draw  # matplotlib comes with the extra 'bench'
+        from benchmarks.plot import draw  # matplotlib is slow to import
 
         draw(rows, options.plot)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from hypermnesia.methods import METHODS, MethodEntry
 
 _SOURCE = Path(__file__).parents[2]
 _SHARED = ("hypermnesia.methods.base", "hypermnesia.methods.sampler")  # protocols of all methods
+_SETTINGS = "Settings on"
 _MADE_OF = ("hypermnesia.methods", "hypermnesia.hypernet", "hypermnesia.vae")
 
 
@@ -68,7 +70,8 @@ def _page(entry: MethodEntry) -> str:
     parts = [f"# `{entry.name}`", f"{entry.summary[0].upper()}{entry.summary[1:]}."]
     parts += [_part(heading, text) for heading, text in explain(entry.name, first).parts]
     for benchmark in others:
-        of_recipe = explain(entry.name, benchmark).parts[-2:]
+        of_both = explain(entry.name, benchmark).parts
+        of_recipe = dropwhile(lambda part: not part[0].startswith(_SETTINGS), of_both)
         parts += [_part(heading, text) for heading, text in of_recipe]
     parts += ["## Results", results(entry.name)]
     parts += ["## In the code", "\n".join(link.markdown() for link in links(entry))]
@@ -78,7 +81,7 @@ def _page(entry: MethodEntry) -> str:
 def _part(heading: str, text: str) -> str:
     if heading.startswith("Source of"):
         return f"From: {text}"
-    if heading.startswith("Settings on"):
+    if heading.startswith((_SETTINGS, "Where the")):
         text = f"```yaml\n{_narrow(text)}```"
     elif heading == "Equations":
         text = f"```text\n{text}\n```"

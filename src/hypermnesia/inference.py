@@ -29,8 +29,9 @@ class EntropySettings:
         criterion: `entropy`, that of each task's network; or `entropy-gradient`, how fast the
             entropy of the mixture of all of them falls as a task's share in it grows.
         temperature: divides the scores; above 1 it tells apart networks that are all but certain.
-            With two outputs it changes no choice: of two networks the one whose scores are
-            further apart is the surer at every temperature.
+            With two outputs it changes no choice but between networks so sure that both have an
+            entropy of 0 in float32: of two networks the one whose scores are further apart is the
+            surer at every temperature.
         calibrated: measure each network's scores in terms of the `spread` that they have on
             training samples of the class that it would answer. For `entropy`.
         screen: number format in which all networks are asked first, and the few that may be the

@@ -17,6 +17,14 @@ def test_every_method_is_explained(name):
     assert None not in [value for section in settings.values() for value in section.values()]
 
 
+def test_what_differs_by_scenario_is_said():
+    parts = dict(explain("si", "split-mnist", "best").parts)
+    settings = yaml.safe_load(parts["Settings on split-mnist, recipe best"])
+    assert (settings["penalty"]["strength"], settings["train"]["augment"]) == (10, "shift")
+    in_class = yaml.safe_load(parts["Where the class scenario differs"])
+    assert in_class == {"penalty": {"strength": 5000}, "train": {"augment": None}}
+
+
 @pytest.mark.usefixtures("confident")
 def test_one_training_for_all_is_said():
     parts = dict(explain("separate", "split-mnist", "paper").parts)

@@ -159,6 +159,17 @@ def test_an_unfinished_seed_says_where_it_goes_on(run: Path) -> None:
     assert "restore one, or delete them" in told(check_run(run), "unfinished")["seed-0"]
 
 
+def test_a_checkpoint_of_another_version_is_left_to_that(run: Path) -> None:
+    (run / "seed-0/result.json").unlink()
+    name = "seed-0/checkpoints/step-000000000006"
+    fields = unsealed(json.loads((run / name / "state.json").read_text()))
+    (run / name / "state.json").write_text(json.dumps(sealed(fields | {"format": 3})))
+    findings = check_run(run)
+    assert not told(findings, "damaged")
+    assert "resume with the version of Hypermnesia" in told(findings, "unverified")[name]
+    assert "resume with the version of Hypermnesia" in told(findings, "unfinished")["seed-0"]
+
+
 def test_a_summary_of_fewer_seeds_is_old_and_one_of_none_to_come(run: Path) -> None:
     with opened(run, small(seeds=(0, 1)), overwrite=False) as folder:
         shutil.copytree(folder.seed(1).path, folder.path / "seed-2")

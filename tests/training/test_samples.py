@@ -14,7 +14,7 @@ from hypermnesia.data.permuted import Permutation
 from hypermnesia.data.types import Part, Task
 from hypermnesia.errors import RunError
 from hypermnesia.training import Phase
-from hypermnesia.training.samples import SampleLog, read_samples, samples_file, spread
+from hypermnesia.training.samples import SampleLog, read_samples, samples_file, spread_out
 
 SHAPE = (1, 2, 2)
 
@@ -65,7 +65,7 @@ def log_all(folder: Path, memory: object, tasks: list[Task], seed: int = 0) -> l
     ],
 )
 def test_tasks_are_chosen_evenly_from_the_first_to_the_last(tasks, most, chosen) -> None:
-    assert spread(tasks, most) == chosen
+    assert spread_out(tasks, most) == chosen
 
 
 def test_every_task_known_is_kept_after_each_one(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_draws_are_the_same_after_every_task_and_others_with_another_seed(tmp_pa
 def test_of_many_tasks_ten_are_kept(tmp_path: Path) -> None:
     names = log_all(tmp_path, Memory(), image_tasks(30))
     assert len(names) == 10
-    chosen = spread(30)
+    chosen = spread_out(30)
     stored = safetensors.torch.load_file(samples_file(tmp_path, chosen[-1]))
     assert set(stored) == {f"task_{task + 1}" for task in chosen}
 

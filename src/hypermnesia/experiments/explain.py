@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import yaml
 
@@ -49,7 +50,7 @@ def explain(method: str, benchmark: str, recipe: str | None = None) -> Explanati
         ("Needs", entry.needs),
         ("Answers in", _answers(entry)),
         ("Source", entry.source),
-        (f"Settings on {benchmark}, recipe {chosen.name}", _settings(method, benchmark, recipe)),
+        *_settings(entry, Request(benchmark, (method,), recipe=recipe), chosen.name),
         (f"Source of recipe {chosen.name}", chosen.source),
     ]
     return Explanation(f"{method}: {entry.summary}", parts)
@@ -69,11 +70,31 @@ def _answers(entry: MethodEntry) -> str:
     return f"{', '.join(entry.scenarios)}: {how}"
 
 
-def _settings(method: str, benchmark: str, recipe: str | None) -> str:
-    """The sections that the method reads, as YAML, without what is left unset."""
-    request = Request(benchmark, (method,), METHODS[method].scenarios[0], recipe=recipe)
-    (config,) = resolve(request)
-    return "\n".join(f"{name}: {fields}" for name, fields in settings_read(config).items())
+def _settings(entry: MethodEntry, request: Request, recipe: str) -> Iterator[tuple[str, str]]:
+    """The sections that the method reads, as YAML, and what differs of them by scenario."""
+    first, *others = entry.scenarios
+    (config,) = resolve(replace(request, scenario=first))
+    heading = f"Settings on {request.benchmark}, recipe {recipe}"
+    yield heading, _as_lines(settings_read(config))
+    for scenario in others:
+        (other,) = resolve(replace(request, scenario=scenario))
+        different = _different(fields_read(config), fields_read(other))
+        if different:
+            yield f"Where the {scenario} scenario differs", _as_lines(different)
+
+
+def _different(first: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, str]:
+    """The fields of `other` that `first` has otherwise, each section in a line of YAML."""
+    sections = {
+        name: {field: value for field, value in fields.items() if value != first[name].get(field)}
+        for name, fields in other.items()
+        if name not in _NAMES
+    }
+    return {name: _yaml(fields) for name, fields in sections.items() if fields}
+
+
+def _as_lines(sections: Mapping[str, str]) -> str:
+    return "\n".join(f"{name}: {fields}" for name, fields in sections.items())
 
 
 def settings_read(config: ExperimentConfig) -> dict[str, str]:
@@ -84,6 +105,9 @@ def settings_read(config: ExperimentConfig) -> dict[str, str]:
 
 def _in_one_line(fields: dict[str, object]) -> str:
     """What is set of a section."""
-    fields = {name: value for name, value in fields.items() if value not in (None, {}, [])}
+    return _yaml({name: value for name, value in fields.items() if value not in (None, {}, [])})
+
+
+def _yaml(fields: dict[str, object]) -> str:
     text = yaml.safe_dump(fields, default_flow_style=True, sort_keys=False, width=10**6)
     return text.strip()

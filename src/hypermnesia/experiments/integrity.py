@@ -26,6 +26,7 @@ Verdict = Literal["good", "unfinished", "unverified", "damaged"]
 
 _AGAIN = "delete result.json beside it and resume, which makes both anew"
 _RESUME = "resume writes it anew"
+_OTHER = "resume with the version of Hypermnesia that wrote it"
 
 
 @dataclass(frozen=True)
@@ -113,10 +114,12 @@ def _training(folder: SeedFolder, config: ExperimentConfig | None, seed: int) ->
         yield from _outcome(folder, config, seed)
         return
     good = [int(f.path.name.removeprefix("step-")) for f in checkpoints if f.verdict == "good"]
-    start = f"goes on from iteration {max(good)}" if good else "begins it anew"
-    if checkpoints and not good:
-        start = "needs a good checkpoint: restore one, or delete them all to begin anew"
-    yield Finding(folder.path, "unfinished", f"resume {start}")
+    remark = f"resume goes on from iteration {max(good)}" if good else "resume begins it anew"
+    if any(f.verdict == "unverified" for f in checkpoints):
+        remark = _OTHER
+    elif checkpoints and not good:
+        remark = "resume needs a good checkpoint: restore one, or delete them all to begin anew"
+    yield Finding(folder.path, "unfinished", remark)
 
 
 def _checkpoints(folder: SeedFolder, whose: str | None) -> Iterator[Finding]:
@@ -125,7 +128,9 @@ def _checkpoints(folder: SeedFolder, whose: str | None) -> Iterator[Finding]:
         try:
             load_step(path, step, whose)
             yield Finding(path, "good")
-        except (ValueError, OtherFormatError) as error:
+        except OtherFormatError as error:
+            yield Finding(path, "unverified", f"{error}; {_OTHER}")
+        except ValueError as error:
             if path.exists():  # or a run that goes on has just replaced it
                 yield Finding(path, "damaged", f"{error}; resume goes on without it if it can")
 

@@ -23,7 +23,7 @@ from hypermnesia.metrics import Matrix
 from hypermnesia.training.evaluate import Rows
 from hypermnesia.training.observer import Observer
 from hypermnesia.training.phases import Phase
-from hypermnesia.training.samples import read_samples, samples_file, spread
+from hypermnesia.training.samples import read_samples, samples_file, spread_out
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -110,7 +110,7 @@ class TensorBoard(Observer):
         path = samples_file(self.samples, phase.row)
         if not path.is_file():
             return
-        known = [task for task in spread(self._tasks) if task <= phase.row]
+        known = [task for task in spread_out(self._tasks) if task <= phase.row]
         for task, x in read_samples(path, known).items():
             times = -(-_SIDE // x.shape[2])
             name = "all tasks, mixed" if task is None else f"task {task + 1}"

@@ -31,6 +31,7 @@ def summary(knowledge: Knowledge) -> str:
     lines = [
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
     ]
-    method, tasks = knowledge.method, len(knowledge.records)
-    kept = f"{method.compression():.2f} of the learned values of one task's networks"
+    memories, tasks = knowledge.method.memories.values(), len(knowledge.records)
+    share = sum(memory.kept for memory in memories) / sum(memory.largest for memory in memories)
+    kept = f"{share:.2f} of the learned values of one task's networks"
     return "\n".join([*lines, f"{knowledge.design.problem}; {tasks} tasks kept in {kept}"])

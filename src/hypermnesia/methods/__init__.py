@@ -63,6 +63,7 @@ _HNET = (
 _EVERY: tuple[ScenarioName, ...] = ("task", "domain", "class")
 _MEMORY = ("vae", "vae_hypernet", "vae_regularizer", "vae_optimizer", "vae_embedding_optimizer")
 _DGR = (*_PLAIN, "vae", "vae_optimizer", "replay")
+_W = "w = 1/2, or 1 - 1/T where replay.share = tasks"
 _OSWALD = "von Oswald et al. 2020, arXiv 1906.00695"
 _SHIN = "Shin et al. 2017, arXiv 1705.08690"
 _VEN = "van de Ven et al. 2022, Nat. Mach. Intell."
@@ -89,7 +90,11 @@ for _entry in (
         HypernetEntropy,
         (*_HNET, "inference"),
         trained="once",
-        equation="hnet's loss\ntask = argmin_t H(softmax f(x; h(e_t; θ)))",
+        equation=(
+            "hnet's loss\n"
+            "task = argmin_t H(softmax(f(x; h(e_t; θ)) / τ)), τ the temperature;\n"
+            "calibrated: scores first divided by the spread of a class's own training samples"
+        ),
         needs="no task to answer; keeps θ and an embedding a task, no data",
     ),
     MethodEntry(
@@ -204,7 +209,7 @@ for _entry in (
         hnet_r,
         (*_PLAIN, *_MEMORY, "replay", "distillation"),
         equation=(
-            "half L on the task's data, half distillation on samples of generated decoders\n"
+            f"(1 - w) L on the task's data + w distillation on generated samples, {_W}\n"
             "decoders: hnet's loss with -ELBO_T(x)"
         ),
         needs="the task in the task scenario; keeps one network, θ and an embedding a task",
@@ -216,7 +221,7 @@ for _entry in (
         _EVERY,
         dgr,
         _DGR,
-        equation="1/T L on the task's data + (1 - 1/T) L on samples that the former self made",
+        equation=f"(1 - w) L on the task's data + w L on samples of the former self, {_W}",
         needs="the task in the task scenario; keeps one network and one generator, no data",
     ),
     MethodEntry(
@@ -226,7 +231,7 @@ for _entry in (
         _EVERY,
         dgr,
         (*_DGR, "distillation"),
-        equation="1/T L on the task's data + (1 - 1/T) distillation on generated samples",
+        equation=f"(1 - w) L on the task's data + w distillation on generated samples, {_W}",
         needs="the task in the task scenario; keeps one network and one generator, no data",
     ),
 ):

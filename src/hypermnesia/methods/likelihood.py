@@ -168,12 +168,8 @@ class HypernetLikelihood(InferredTaskMethod):
         return self.likelihoods.bounds(x)
 
     def compression(self) -> float:
-        """(Both |θ| + embeddings) / (|W| of one classifier + that of one autoencoder).
-
-        Against the classifiers and autoencoders of all tasks, it is this over their number.
-        """
-        likelihoods = self.likelihoods.memory
-        return (self.memory.kept + likelihoods.kept) / (self.memory.largest + likelihoods.largest)
+        """(Both |θ| + embeddings) / |W| of one classifier."""
+        return (self.memory.kept + self.likelihoods.memory.kept) / self.memory.largest
 
     def state_dict(self) -> State:
         """Both memories and, within a task, the states of their training."""

@@ -26,10 +26,11 @@ Tell = Callable[[Phase, int, Mapping[str, float]], None]
 class MetricsLog(Observer):
     """Writes metrics every so many updates, and the rows of the accuracy matrix.
 
-    Lines are `{"kind": "update", "task": 0, "iteration": 50, "loss": ..., "accuracy": ...}` and
-    `{"kind": "evaluation", "task": 0, "accuracy": [...], "inference": [...]}`, where `task` is the
-    last task begun, from 0, `iteration` counts from 1 within it, `accuracy` is a share of the
-    batch in the first and percent on each task seen in the second. What is not finite is null.
+    Lines are `{"kind": "update", "task": 0, "iteration": 50, "loss": ..., ...}`, with whatever the
+    method measures, and `{"kind": "evaluation", "task": 0, "scenario": ..., "accuracy": [...],
+    "inference": [...]}`, where `task` is the last task begun, from 0, `iteration` counts from 1
+    within it, `accuracy` is a share of the batch in the first and percent on each task seen in the
+    second. What is not finite is null.
 
     Args:
         path: the file. The run starts it anew, and a resumed run cuts it back to what its

@@ -27,7 +27,7 @@ _MIXED = "mixed"
 _LIMIT = 256 * 2**20  # bytes of a file
 
 
-def spread(tasks: int, most: int = _MOST_TASKS) -> tuple[int, ...]:
+def spread_out(tasks: int, most: int = _MOST_TASKS) -> tuple[int, ...]:
     """Tasks that stand for all: every one, or `most` evenly spread from the first to the last."""
     if tasks <= most:
         return tuple(range(tasks))
@@ -37,9 +37,9 @@ def spread(tasks: int, most: int = _MOST_TASKS) -> tuple[int, ...]:
 class SampleLog(Observer):
     """Writes images of every task that a generative memory knows, after each task.
 
-    Of a long sequence only the tasks of `spread` are kept, and only after these. The random draws
-    are the same after every task, so that images differ only by what became of the memory, and
-    are none of the training's: a run is the same with and without this log, and a resumed one
+    Of a long sequence only the tasks of `spread_out` are kept, and only after these. The random
+    draws are the same after every task, so that images differ only by what became of the memory,
+    and are none of the training's: a run is the same with and without this log, and a resumed one
     writes the same files again. The permutation of a task is undone.
 
     A method without a generative memory, or of samples that are no images, writes nothing.
@@ -60,7 +60,7 @@ class SampleLog(Observer):
 
     def on_task_end(self, phase: Phase, rows: Rows) -> None:  # noqa: ARG002
         """Ask for samples of the tasks so far, and keep them."""
-        chosen = spread(len(self._tasks))
+        chosen = spread_out(len(self._tasks))
         if not isinstance(self.method, Generative) or phase.row not in chosen:
             return
         known = [task for task in chosen if task <= phase.row]

@@ -8,7 +8,6 @@ from hypermnesia.experiments.figures.canvas import (
     line_style,
     mean_and_error,
     seeds_told,
-    spread_out,
 )
 
 
@@ -38,13 +37,6 @@ def test_means_and_standard_errors_mean_and_error():
     assert means.tolist() == [2.0, 2.0]
     assert errors.tolist() == pytest.approx([1.0, 0.0])
     assert mean_and_error(np.array([[1.0]]))[1].tolist() == [0.0]
-
-
-@pytest.mark.parametrize(
-    ("tasks", "expected"), [(1, [0]), (3, [0, 1, 2]), (100, [0, 33, 66, 99]), (5, [0, 1, 3, 4])]
-)
-def test_a_few_of_many_tasks_are_spread_out(tasks, expected):
-    assert spread_out(tasks, 4) == expected
 
 
 def test_figures_are_as_wide_as_a_phone_shows_them():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,9 +15,9 @@ from hypermnesia.experiments.figures.canvas import (
     legend_below,
     line_style,
     seeds_told,
-    spread_out,
 )
 from hypermnesia.metrics import Matrix
+from hypermnesia.training.samples import spread_out
 
 _MOST_LINES = 8
 
@@ -51,7 +52,7 @@ def accuracy_over_time(scenario: ScenarioName, matrix: Matrix, seeds: int) -> Dr
     return Drawn(f"accuracy-over-time-{scenario}", title, text, figure)
 
 
-def _text(matrix: Matrix, mean: list[float], shown: list[int], seeds: int) -> str:
+def _text(matrix: Matrix, mean: list[float], shown: Sequence[int], seeds: int) -> str:
     some = "" if len(shown) == len(matrix) else f" for {len(shown)} of the {len(matrix)} tasks"
     lines = "; ".join(
         f"task {task + 1} {matrix[task, task]:.2f} when learned and {matrix[-1, task]:.2f} at the "

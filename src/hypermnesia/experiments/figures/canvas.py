@@ -67,11 +67,6 @@ def legend_below(figure: Figure, axes: Axes) -> None:
     figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
 
 
-def spread_out(tasks: int, most: int) -> list[int]:
-    """Indices of `tasks` tasks: all, or `most` of them from the first to the last."""
-    return sorted({int(task) for task in np.linspace(0, tasks - 1, min(tasks, most)).round()})
-
-
 def seeds_told(seeds: int) -> str:
     """`1 seed`, `2 seeds`."""
     return f"{seeds} seed{'s' if seeds != 1 else ''}"

@@ -22,7 +22,7 @@ from hypermnesia.methods import Method
 from hypermnesia.methods.hnet import HypernetMethod
 from hypermnesia.methods.sampler import Generative
 from hypermnesia.methods.vae_memory import VaeMemory
-from hypermnesia.training.samples import read_samples, samples_file, spread
+from hypermnesia.training.samples import read_samples, samples_file, spread_out
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _transfer(of: FinishedSeed) -> list[Drawn]:
     method = of.method
     if not isinstance(method, HypernetMethod):
         raise _without("embeddings are transferred by a hypernetwork that makes classifiers", of)
-    parts, chosen = of.parts(), spread(of.tasks)
+    parts, chosen = of.parts(), spread_out(of.tasks)
     matrix = transfer_matrix(method, [parts[task] for task in chosen])
     chance = np.mean([100 / method.scenario.heads[task] for task in chosen])
     return [embedding_transfer(matrix, chosen, float(chance), of.config.data.evaluate_on)]
@@ -123,7 +123,7 @@ def _weight_memories(method: Method) -> dict[str, WeightMemory]:
 
 
 def _memory_samples(of: FinishedSeed) -> list[Drawn]:
-    chosen = spread(of.tasks)
+    chosen = spread_out(of.tasks)
     files = {row: samples_file(of.folder.samples, row) for row in chosen}
     there = {row: file for row, file in files.items() if file.is_file()}
     if not there:

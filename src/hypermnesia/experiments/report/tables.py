@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 
 from hypermnesia import metrics
 from hypermnesia.experiments.explain import settings_read
-from hypermnesia.experiments.figures.canvas import seeds_told, spread_out
+from hypermnesia.experiments.figures.canvas import seeds_told
 from hypermnesia.experiments.figures_table import figures_table
 from hypermnesia.experiments.report.collect import CollectedRun
 from hypermnesia.experiments.report.shown import seeds_listed, shown
 from hypermnesia.experiments.texts import TextTable
+from hypermnesia.training.samples import spread_out
 
 _MOST_TASKS = 20  # rows that a reader goes through; files have the rest
 _MOST_FACTS, _MOST_MACHINES = 30, 4
