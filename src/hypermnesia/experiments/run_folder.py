@@ -109,7 +109,7 @@ class RunFolder:
             raise RunError(
                 f"{self.path} holds a run with another configuration",
                 got=difference,
-                cure="choose another folder with --name or --out, or replace it with --overwrite",
+                cure="choose another folder with --out; `run` has --name and --overwrite too",
             )
         return there
 
