@@ -21,7 +21,7 @@ from hypermnesia.methods import METHODS, MethodEntry
 
 _SOURCE = Path(__file__).parents[2]
 _SHARED = ("hypermnesia.methods.base", "hypermnesia.methods.sampler")  # protocols of all methods
-_SETTINGS = "Settings on"
+_SETTINGS, _DIFFERS = "Settings on", "Where the"
 _MADE_OF = ("hypermnesia.methods", "hypermnesia.hypernet", "hypermnesia.vae")
 
 
@@ -81,11 +81,12 @@ def _page(entry: MethodEntry) -> str:
 def _part(heading: str, text: str) -> str:
     if heading.startswith("Source of"):
         return f"From: {text}"
-    if heading.startswith((_SETTINGS, "Where the")):
+    if heading.startswith((_SETTINGS, _DIFFERS)):
         text = f"```yaml\n{_narrow(text)}```"
     elif heading == "Equations":
         text = f"```text\n{text}\n```"
-    return f"## {heading}\n\n{text}"
+    level = "###" if heading.startswith(_DIFFERS) else "##"
+    return f"{level} {heading}\n\n{text}"
 
 
 def _narrow(settings: str) -> str:
