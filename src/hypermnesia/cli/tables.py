@@ -16,7 +16,7 @@ from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.experiments.comparison import Report
 from hypermnesia.experiments.config import ExperimentConfig
 from hypermnesia.experiments.explain import Explanation
-from hypermnesia.experiments.figures_table import LEGEND, NAMES, SPREAD, cell, figures_table
+from hypermnesia.experiments.metrics_table import LEGEND, NAMES, SPREAD, cell, metrics_table
 from hypermnesia.experiments.results import RunSummary
 from hypermnesia.experiments.texts import TextTable
 from hypermnesia.experiments.tune import Trial
@@ -47,7 +47,7 @@ def show(summaries: Sequence[RunSummary], scenario: ScenarioName | None = None) 
     for summary, name in rows:
         _show_matrix(out, summary, name)
     named = [(summary.config.method, summary, name) for summary, name in rows]
-    content = figures_table(_title(rows), named)
+    content = metrics_table(_title(rows), named)
     # A title of the table itself would be folded to the table's width.
     out.print(content.title, style="italic", soft_wrap=True)
     out.print(_comparison(content))

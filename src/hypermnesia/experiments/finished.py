@@ -14,7 +14,7 @@ from hypermnesia.data.types import Part, Task
 from hypermnesia.durable import refuse_links
 from hypermnesia.errors import HypermnesiaError, RunError
 from hypermnesia.experiments.build import benchmark_settings, build_method, train_settings
-from hypermnesia.experiments.claims import check_claims
+from hypermnesia.experiments.claimed_sizes import check_claimed_sizes
 from hypermnesia.experiments.config import ExperimentConfig
 from hypermnesia.experiments.run_folder import RunFolder, SeedFolder
 from hypermnesia.experiments.seed_result import read_fields, read_result
@@ -63,7 +63,7 @@ class FinishedSeed:
         state = read_weights(self.folder.weights, noted)
         try:
             most = self.folder.weights.stat().st_size // 2  # none is smaller than bf16
-            check_claims(self.config, most)
+            check_claimed_sizes(self.config, most)
             method = build_method(self.config, [_blank(self.config)], Generators(self.seed), _CPU)
             method.load_state_dict(state)
             if (learned := len(method.scenario.heads)) != self.tasks:

@@ -16,7 +16,7 @@ from torch import nn
 
 from hypermnesia.durable import make_folder, sync_folder, told_as_run_error, write_folder
 from hypermnesia.errors import RunError
-from hypermnesia.learner.bounds import check_held
+from hypermnesia.learner.claimed_sizes import check_claimed_sizes
 from hypermnesia.learner.design import Design
 from hypermnesia.learner.knowledge import Knowledge, TaskRecord
 from hypermnesia.learner.labels import from_json
@@ -129,7 +129,7 @@ class Stored:
             _check_same(self._fields["model"], _description(model), self.path)
             for name, buffer in model.named_buffers():
                 buffer.copy_(self._state["buffers"][name])
-            check_held(design, self._state["method"])
+            check_claimed_sizes(design, self._state["method"])
             knowledge = Knowledge(model, self.settings, design, device)
             knowledge.records = [_record(stored) for stored in self._fields["tasks"]]
             knowledge.load_state_dict(self._state)

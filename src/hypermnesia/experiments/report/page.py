@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hypermnesia import __version__
-from hypermnesia.experiments.figures_table import LEGEND, SPREAD
+from hypermnesia.experiments.metrics_table import LEGEND, SPREAD
 from hypermnesia.experiments.report.collect import CollectedRun
 from hypermnesia.experiments.report.sections import alone, comparisons, question
 from hypermnesia.experiments.report.shown import shown

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from hypermnesia import metrics
 from hypermnesia.experiments.explain import settings_read
 from hypermnesia.experiments.figures.canvas import seeds_told
-from hypermnesia.experiments.figures_table import figures_table
+from hypermnesia.experiments.metrics_table import metrics_table
 from hypermnesia.experiments.report.collect import CollectedRun
 from hypermnesia.experiments.report.shown import seeds_listed, shown
 from hypermnesia.experiments.texts import TextTable
@@ -23,7 +23,7 @@ def results_table(runs: Sequence[CollectedRun]) -> TextTable:
     """The figures of `runs`, each with a finished seed or more, in each scenario."""
     rows = [(run.label, run.summary, name) for run in runs for name in run.summary.scenarios]
     title = "Accuracy, forgetting and cost: mean±standard error over n seeds"
-    return figures_table(title, rows)
+    return metrics_table(title, rows)
 
 
 def cost_table(runs: Sequence[CollectedRun]) -> TextTable:

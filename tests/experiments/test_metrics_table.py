@@ -1,7 +1,7 @@
 import pytest
 from small_config import small
 
-from hypermnesia.experiments.figures_table import cell, figures_table
+from hypermnesia.experiments.metrics_table import cell, metrics_table
 from hypermnesia.experiments.results import RunSummary
 from hypermnesia.experiments.run_folder import RunFolder
 
@@ -19,7 +19,7 @@ def summary(tmp_path, *scenarios):
 
 
 def test_columns_that_would_be_empty_are_left_out(tmp_path):
-    table = figures_table("title", [("a", summary(tmp_path, "task"), "task")])
+    table = metrics_table("title", [("a", summary(tmp_path, "task"), "task")])
     assert table.title == "title"
     assert table.headings == ["method", "ACC %", "seconds", "n"]
     assert table.rows == [["a", "90.00", "9.0±0.2", "2"]]
@@ -27,7 +27,7 @@ def test_columns_that_would_be_empty_are_left_out(tmp_path):
 
 def test_several_scenarios_are_named(tmp_path):
     both = summary(tmp_path, "task", "class")
-    table = figures_table("title", [("a", both, "task"), ("a", both, "class")])
+    table = metrics_table("title", [("a", both, "task"), ("a", both, "class")])
     assert table.headings[:2] == ["method", "scenario"]
     assert [row[:2] for row in table.rows] == [["a", "task"], ["a", "class"]]
 

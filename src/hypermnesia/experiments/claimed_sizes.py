@@ -13,7 +13,7 @@ _SMALL = 10**7  # weights that any machine has room for
 _MOST_COMPRESSED = 100  # weights that one stored value may stand for
 
 
-def check_claims(config: ExperimentConfig, values: int) -> None:
+def check_claimed_sizes(config: ExperimentConfig, values: int) -> None:
     """Refuse networks that are far larger than what is stored of them.
 
     Args:

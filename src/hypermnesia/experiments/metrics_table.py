@@ -38,7 +38,7 @@ _COLUMNS = (
 )
 
 
-def figures_table(title: str, rows: Sequence[tuple[str, RunSummary, ScenarioName]]) -> TextTable:
+def metrics_table(title: str, rows: Sequence[tuple[str, RunSummary, ScenarioName]]) -> TextTable:
     """A table of runs in scenarios; columns that would be empty are left out.
 
     Args:

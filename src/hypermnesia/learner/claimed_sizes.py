@@ -14,7 +14,7 @@ from hypermnesia.methods.base import State
 from hypermnesia.vae import Vae
 
 
-def check_held(design: Design, state: State) -> None:
+def check_claimed_sizes(design: Design, state: State) -> None:
     """Refuse a design of larger networks than `state`, that of a method, holds tensors for.
 
     Raises:
