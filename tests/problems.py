@@ -14,6 +14,7 @@ from hypermnesia.inference import EntropySettings
 from hypermnesia.methods import METHODS, Method, Prediction, TaskSpec
 from hypermnesia.methods.base import answered
 from hypermnesia.methods.baselines import Separate
+from hypermnesia.methods.likelihood import LikelihoodSettings
 from hypermnesia.methods.penalty import PenaltySettings
 from hypermnesia.methods.replay import ReplaySettings
 from hypermnesia.methods.vae_memory import Autoencoders
@@ -61,6 +62,7 @@ def build(name: str, scenario: str = "task", **changes: object) -> Method:
         "embedding_optimizer": OptimizerSettings(lr=0.01),
         "replay": ReplaySettings(),
         "bound": BoundSettings(samples=2),
+        "likelihood": LikelihoodSettings(),
         "vae": build_vae(SMALL_VAE, (6,), Generators(0)),
         "vae_hypernet": HypernetSettings((16,), 8, 8, chunk=60),
         "vae_regularizer": RegularizerSettings(beta=1.0),

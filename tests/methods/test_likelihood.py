@@ -6,10 +6,19 @@ import pytest
 import torch
 from torch import Tensor
 
+from hypermnesia.data.types import Batch
+from hypermnesia.errors import ConfigError
 from hypermnesia.hypernet.all_tasks import AllTasks
-from hypermnesia.methods.likelihood import HypernetLikelihood
-from hypermnesia.vae import BoundSettings, bound
+from hypermnesia.methods.base import TaskSpec
+from hypermnesia.methods.check import check_method, same_state
+from hypermnesia.methods.likelihood import HypernetLikelihood, LikelihoodSettings
+from hypermnesia.regularizers import RegularizerSettings
+from hypermnesia.seeding import Generators
+from hypermnesia.vae import BoundSettings, bound, draw_noise, vae_loss
 from problems import blobs, build, learn
+
+A_CLASS = LikelihoodSettings("class")
+DIRECT = LikelihoodSettings("class", "likelihood")
 
 
 def trained(iterations: int = 5, tasks: int = 3, **settings: object) -> HypernetLikelihood:
@@ -19,8 +28,19 @@ def trained(iterations: int = 5, tasks: int = 3, **settings: object) -> Hypernet
     return method
 
 
+def trained_by_class(
+    iterations: int = 5,
+    heads: tuple[int, ...] = (2, 3, 2),
+    likelihood: LikelihoodSettings = A_CLASS,
+) -> HypernetLikelihood:
+    method = build("hnet-lik", likelihood=likelihood)
+    for task, classes in enumerate(heads):
+        learn(method, blobs(task, classes), iterations, classes)
+    return method
+
+
 def one_by_one(method: HypernetLikelihood, x: Tensor) -> Tensor:
-    """(tasks, batch): every sample under every task's autoencoder on its own."""
+    """(autoencoders, batch): every sample under every autoencoder on its own."""
     part = method.likelihoods
     noise, likelihood = part._noise, part.vae.settings.likelihood
     bounds = torch.empty(part.memory.tasks, len(x))
@@ -75,3 +95,106 @@ def test_the_autoencoders_shift_nothing_of_the_classifiers() -> None:
         learn(method, blobs(task), 5)
     x = blobs(0).x
     assert torch.equal(plain.predict(x, 0).scores, method.predict(x, 0).scores)
+
+
+@pytest.mark.parametrize("likelihood", [A_CLASS, DIRECT])
+def test_with_an_autoencoder_a_class_it_keeps_the_contract(likelihood: LikelihoodSettings) -> None:
+    check_method(lambda own: build("hnet-lik", generators=own, likelihood=likelihood))
+
+
+def test_a_task_is_as_likely_as_its_classes_on_average() -> None:
+    """p(x | class) of 1 and 3 make 2, one class of its own 2.5; where the first is 5: 4."""
+    part = build("hnet-lik", likelihood=A_CLASS).likelihoods
+    part.begin_task(1, 2)
+    part.begin_task(1, 1)
+    by_class = torch.tensor([[[1.0, 3.0], [5.0, 3.0]], [[2.5, 0.0], [2.5, 0.0]]]).log()
+    assert torch.allclose(part.task_bounds(by_class).exp(), torch.tensor([[2.0, 4.0], [2.5, 2.5]]))
+
+
+def test_bounds_of_classes_are_those_one_by_one() -> None:
+    method = trained_by_class()
+    x = torch.cat([blobs(task, 3).x[:5] for task in range(3)])
+    expected = one_by_one(method, x)
+    assert len(expected) == 7
+    by_class = method.likelihoods.class_bounds(x)
+    assert torch.allclose(by_class[1].T, expected[2:5], rtol=1e-4)
+    assert by_class[0, :, 2].eq(-torch.inf).all()
+    tasks = torch.stack([b.exp().mean(0).log() for b in expected.double().split([2, 3, 2])])
+    assert method.predict(x, scenario="class").tasks.tolist() == tasks.argmax(0).tolist()
+
+
+@pytest.mark.parametrize("y", [[0, 1, 1, 0, 1], [1, 1, 1, 1, 1]])
+def test_each_sample_is_learned_by_its_class(y: list[int]) -> None:
+    """The loss is the mean of every sample's own under its class's autoencoder alone."""
+    part, x = trained_by_class(heads=(2, 2)).likelihoods, blobs(1).x[:5]
+    part.continue_task(1, 1)
+    latent = part.vae.settings.latent
+    noise = draw_noise(1, 5, latent, torch.Generator().manual_seed(1))
+    alone = []
+    for row, of in enumerate(y):
+        own = slice(row, row + 1)
+        output = part.memory.run(2 + of, x[own], noise[:, own], training=True)
+        alone.append(vae_loss(x[own], output, part.vae.settings.likelihood))
+    together = part._loss(x, noise, torch.tensor(y), training=True)
+    assert torch.allclose(together, torch.stack(alone).mean(), rtol=1e-5)
+
+
+def test_the_likelihood_answers_with_the_likeliest_class() -> None:
+    method = trained_by_class(150, likelihood=DIRECT)
+    right = []
+    for task, classes in enumerate((2, 3, 2)):
+        part = blobs(task, classes)
+        prediction = method.predict(part.x, scenario="class")
+        expected = one_by_one(method, part.x).argmax(dim=0)
+        sure = expected == prediction.scores.argmax(dim=1)
+        assert sure.float().mean() > 0.98  # a task is its classes' mean, not its likeliest
+        offset = (0, 2, 5)[task]
+        right.append((prediction.scores.argmax(dim=1) == part.y + offset).float().mean())
+    assert min(right) > 0.9
+
+
+def test_earlier_classes_are_held_and_a_tasks_own_learn_together() -> None:
+    moved = []
+    for beta in (0.0, 1.0):
+        regularizer = RegularizerSettings(beta=beta)
+        method = build("hnet-lik", likelihood=A_CLASS, vae_regularizer=regularizer)
+        learn(method, blobs(0), 60)
+        memory = method.likelihoods.memory
+        embeddings = [e.detach().clone() for e in memory.embeddings]
+        weights = [memory.weights(0).detach(), memory.weights(1).detach()]
+        learn(method, blobs(1), 60)
+        assert torch.equal(torch.stack(embeddings), torch.stack(list(memory.embeddings[:2])))
+        assert not torch.equal(memory.embeddings[2], memory.embeddings[3])
+        moved.append([float((memory.weights(n).detach() - weights[n]).norm()) for n in range(2)])
+    assert max(moved[1]) < 0.5 * min(moved[0])
+
+
+def test_samples_of_a_task_are_of_its_classes_in_turn() -> None:
+    method = trained_by_class(1, heads=(2, 3))
+    drawn = method.likelihoods.samples([1], 7, Generators(0))[1]
+    assert drawn.shape == (7, 6)
+    part, generator = method.likelihoods, Generators(0)["samples/1"]
+    latents = torch.randn(3, 3, part.vae.settings.latent, generator=generator)
+    for row in range(7):
+        of, nth = row % 3, row // 3
+        vae = part.memory.export(2 + of)
+        assert torch.allclose(drawn[row], vae.decoder(latents[of, nth]), atol=1e-5)
+
+
+def test_a_state_from_before_there_were_parts_is_one_autoencoder_a_task() -> None:
+    method = trained(3)
+    method.begin_task(TaskSpec(2, 3))
+    state = method.state_dict()
+    old = dict(state["likelihoods"])
+    old["trainer"] = {**old["trainer"], "task": 3}
+    del old["parts"], old["trainer"]["tasks"]
+    again = build("hnet-lik", bound=BoundSettings())
+    again.load_state_dict({**state, "likelihoods": old})
+    assert same_state(again.state_dict(), state)
+    batch: Batch = blobs(3).batch(torch.arange(8))
+    assert again.update(batch).keys() == method.update(batch).keys()
+
+
+def test_classes_without_autoencoders_cannot_answer_by_them() -> None:
+    with pytest.raises(ConfigError, match="needs an autoencoder for each class"):
+        LikelihoodSettings(answer="likelihood")

@@ -21,6 +21,7 @@ from hypermnesia.experiments.scenarios import trained
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.inference import EntropySettings
 from hypermnesia.methods import METHODS, Method
+from hypermnesia.methods.likelihood import LikelihoodSettings
 from hypermnesia.methods.penalty import PenaltySettings
 from hypermnesia.methods.replay import ReplaySettings
 from hypermnesia.methods.vae_memory import Autoencoders
@@ -124,6 +125,7 @@ _SETTINGS: dict[str, Callable[[Any], Any]] = {
     "embedding_optimizer": optimizer_settings,
     "replay": _same_fields(ReplaySettings),
     "bound": _same_fields(BoundSettings),
+    "likelihood": _same_fields(LikelihoodSettings),
     "vae": _same_fields(VaeSettings),
     "vae_hypernet": _same_fields(HypernetSettings),
     "vae_regularizer": _same_fields(RegularizerSettings),

@@ -28,6 +28,7 @@ from hypermnesia.experiments.config_sections import (
     DistillationConfig,
     HypernetConfig,
     InferenceConfig,
+    LikelihoodConfig,
     OptimizerConfig,
     PenaltyConfig,
     RegularizerConfig,
@@ -187,6 +188,7 @@ class ExperimentConfig(Section):
     replay: ReplayConfig = ReplayConfig()
     vae: VaeConfig = VaeConfig()
     bound: BoundConfig = BoundConfig()
+    likelihood: LikelihoodConfig = LikelihoodConfig()
     vae_hypernet: HypernetConfig
     vae_regularizer: RegularizerConfig
     vae_optimizer: OptimizerConfig

@@ -22,6 +22,7 @@ from hypermnesia.experiments.config_fields import (
 from hypermnesia.hypernet.chunks import PlanName
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.inference import EntropySettings
+from hypermnesia.methods.likelihood import LikelihoodSettings
 from hypermnesia.methods.penalty import PenaltySettings
 from hypermnesia.methods.replay import ReplaySettings
 from hypermnesia.optimizers import OptimizerSettings
@@ -175,6 +176,23 @@ class BoundConfig(Section):
     @model_validator(mode="after")
     def _weighs_what_it_has(self) -> BoundConfig:
         BoundSettings(**dict(self))
+        return self
+
+
+class LikelihoodConfig(Section):
+    """Whose autoencoders `hnet-lik` has, and who answers where the task is not given.
+
+    Attributes:
+        of: what has an autoencoder of its own.
+        answer: the classifier of the inferred task, or the likeliest of its classes.
+    """
+
+    of: Literal["task", "class"] = LikelihoodSettings.of
+    answer: Literal["classifier", "likelihood"] = LikelihoodSettings.answer
+
+    @model_validator(mode="after")
+    def _classes_have_their_own(self) -> LikelihoodConfig:
+        LikelihoodSettings(**dict(self))
         return self
 
 

@@ -103,11 +103,12 @@ for _entry in (
         "ours",
         _EVERY,
         HypernetLikelihood,
-        (*_HNET, *_MEMORY, "bound"),
+        (*_HNET, *_MEMORY, "bound", "likelihood"),
         trained="once",
         equation=(
             "hnet's loss, and for the autoencoders -ELBO_t(x) with the same regulariser\n"
-            "task = argmax_t log p(x | t), by a bound on it"
+            "task = argmax_t log p(x | t), by a bound on it; with an autoencoder for each class c\n"
+            "p(x | t) = mean_c p(x | c)"
         ),
         needs="no task to answer; keeps two θ and two embeddings a task, no data",
     ),

@@ -115,7 +115,7 @@ class HypernetMethod:
             task: its index.
             iterations: how many `update` calls will follow.
         """
-        self.trainer.begin_task(iterations, task)
+        self.trainer.begin_task(iterations, [task])
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """One iteration on a mini-batch of the current task; see `HypernetTrainer.step`.

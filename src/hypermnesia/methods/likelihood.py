@@ -1,22 +1,25 @@
 """`hnet-lik`: the task under whose autoencoder a sample is likeliest.
 
-One hypernetwork makes a whole variational autoencoder, encoder and decoder, for every task, beside
-the one that makes the classifiers. Nothing is replayed: an autoencoder knows its own task only.
-With equal priors the task of the largest p(x | task) is Bayes' choice, and bounds on its logarithm
-stand for it. The method is ours.
+One hypernetwork makes a whole variational autoencoder, encoder and decoder, for every task or every
+class, beside the one that makes the classifiers. Nothing is replayed: an autoencoder knows its own
+task only. With equal priors the task of the largest p(x | task) is Bayes' choice, and bounds on its
+logarithm stand for it. The method is ours.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.data.types import Batch
+from hypermnesia.errors import ConfigError
 from hypermnesia.hypernet.all_tasks import AllTasks
 from hypermnesia.hypernet.groups import TaskGroup
 from hypermnesia.hypernet.memory import WeightMemory
@@ -26,7 +29,7 @@ from hypermnesia.methods.sampler import Sampler
 from hypermnesia.methods.vae_memory import Autoencoders, VaeMemory
 from hypermnesia.precision import Precision
 from hypermnesia.seeding import Generators
-from hypermnesia.vae import BoundSettings, bound, draw_noise, vae_loss
+from hypermnesia.vae import BoundSettings, bound, draw_noise
 
 View = Callable[[Tensor], Tensor]
 """(batch, *sample) inputs -> the same as the autoencoders are shown them."""
@@ -37,11 +40,37 @@ def as_it_is(x: Tensor) -> Tensor:
     return x
 
 
+@dataclass(frozen=True)
+class LikelihoodSettings:
+    """Whose autoencoders there are, and who answers.
+
+    Attributes:
+        of: what has an autoencoder of its own: each `task`, or each `class` of it.
+        answer: what says the class where the task is not given: the inferred task's `classifier`,
+            or the `likelihood` itself, that of its classes.
+
+    Raises:
+        ConfigError: the likelihood is to tell classes apart that have none of their own.
+    """
+
+    of: Literal["task", "class"] = "task"
+    answer: Literal["classifier", "likelihood"] = "classifier"
+
+    def __post_init__(self) -> None:
+        if self.answer == "likelihood" and self.of != "class":
+            raise ConfigError(
+                "likelihood.answer=likelihood needs an autoencoder for each class",
+                got=f"likelihood.of={self.of}",
+                cure="set likelihood.of=class, or likelihood.answer=classifier",
+            )
+
+
 class TaskLikelihoods(VaeMemory):
     """Bounds on the likelihood of samples under every task.
 
     Args:
         autoencoders: what they are, and how they are learned.
+        of: what has one: each task, or each class of it.
         bound: which bound.
         generators: streams called `likelihood/...` are used.
         device: where everything lives.
@@ -53,6 +82,7 @@ class TaskLikelihoods(VaeMemory):
         self,
         autoencoders: Autoencoders,
         *,
+        of: Literal["task", "class"] = "task",
         bound: BoundSettings,
         generators: Generators,
         device: torch.device,
@@ -62,23 +92,31 @@ class TaskLikelihoods(VaeMemory):
         own = generators.under("likelihood")
         everything: dict[str, Any] = {"generators": own, "device": device, "precision": precision}
         super().__init__(autoencoders, generated=("*",), **everything)
-        self.bound, self.view, self.all_tasks = bound, view, AllTasks(self.memory)
+        self.of, self.bound, self.view = of, bound, view
+        self.all_tasks = AllTasks(self.memory)
         # The same draws for every sample, task and call: bounds are compared, and stay the same.
         self._noise = draw_noise(
             bound.samples, 1, self.vae.settings.latent, torch.Generator().manual_seed(0)
         ).to(self.device)
 
-    def begin_task(self, iterations: int) -> None:
-        """Make room for one more task, and protect the earlier ones."""
+    def begin_task(self, iterations: int, parts: int = 1) -> None:
+        """Make room for one more task, of `parts` classes, and protect the earlier ones."""
+        super().begin_task(iterations, parts if self.of == "class" else 1)
+
+    def continue_task(self, task: int, iterations: int) -> None:
+        """Learn a task, new or not; all others are protected, later ones too."""
         self.all_tasks.forget()
-        super().begin_task(iterations)
+        super().continue_task(task, iterations)
 
-    def learn(self, x: Tensor) -> dict[str, Tensor]:
-        """One iteration on (batch, *sample) inputs of the task in training."""
-        return super().learn(self.view(x))
+    def learn_batch(self, batch: Batch) -> dict[str, Tensor]:
+        """One iteration on samples of the task in training, as they are."""
+        return self.learn(self.view(batch.original), self._part(batch))
 
-    def bounds(self, x: Tensor) -> Float[Tensor, "tasks batch"]:
-        """A bound on log p(x | task), in nats, of (batch, *sample) inputs under every task."""
+    def _part(self, batch: Batch) -> Tensor | None:
+        return batch.y if self.of == "class" else None
+
+    def bounds(self, x: Tensor) -> Float[Tensor, "autoencoders batch"]:
+        """A bound on log p(x), in nats, of (batch, *sample) inputs under every autoencoder."""
         target, likelihood = self.memory.target, self.vae.settings.likelihood
 
         def question(group: TaskGroup, some: Tensor) -> Tensor:
@@ -89,12 +127,27 @@ class TaskLikelihoods(VaeMemory):
 
         return self.all_tasks.ask(self.view(x), question)
 
-    def loss(self, x: Tensor) -> Tensor:
-        """The loss of the task in training on (batch, *sample) inputs held out; the same draws."""
-        seen = self.view(x)
-        noise = self._noise.to(seen.dtype).expand(-1, len(x), -1)
-        output = self.memory.run(self.trainer.task, seen, noise, training=False)
-        return vae_loss(seen, output, self.vae.settings.likelihood)
+    def class_bounds(self, x: Tensor) -> Float[Tensor, "tasks batch classes"]:
+        """The bounds of (batch, *sample) inputs by task; -inf beyond a task's own autoencoders."""
+        by_task = torch.split(self.bounds(x), self.parts)
+        return pad_sequence(list(by_task), batch_first=True, padding_value=-torch.inf).mT
+
+    def task_bounds(self, by_class: Float[Tensor, "tasks batch classes"]) -> Tensor:
+        """(tasks, batch): a bound on log p(x | task), in nats, from what `class_bounds` gives.
+
+        p(x | task) is the mean of p(x | class) over the task's classes.
+        """
+        classes = torch.tensor(self.parts, dtype=by_class.dtype, device=by_class.device)
+        return by_class.logsumexp(dim=2) - classes.log()[:, None]
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The loss of the task in training on samples held out; the same draws for each."""
+        seen = self.view(batch.original)
+        noise = self._noise.to(seen.dtype).expand(-1, len(seen), -1)
+        return self._loss(seen, noise, self._part(batch), training=False)
+
+
+_ONE_A_TASK = LikelihoodSettings()
 
 
 class HypernetLikelihood(InferredTaskMethod):
@@ -103,8 +156,9 @@ class HypernetLikelihood(InferredTaskMethod):
     Args:
         network: template of the classifiers, left unchanged.
         scenario: `task`, the scenario of its training whatever it answers in.
-        autoencoders: one a task, and how they are learned.
+        autoencoders: what they are, and how they are learned.
         bound: which bound on the likelihood.
+        likelihood: whose autoencoders there are, and who answers.
         generators: the streams of `HypernetMethod` and of `TaskLikelihoods`.
         device: where everything lives.
         precision: of what training makes and runs; answers are in float32.
@@ -119,6 +173,7 @@ class HypernetLikelihood(InferredTaskMethod):
         *,
         autoencoders: Autoencoders,
         bound: BoundSettings,
+        likelihood: LikelihoodSettings = _ONE_A_TASK,
         generators: Generators,
         device: torch.device,
         precision: Precision = "float32",
@@ -127,7 +182,10 @@ class HypernetLikelihood(InferredTaskMethod):
     ) -> None:
         own: dict[str, Any] = {"generators": generators, "device": device, "precision": precision}
         super().__init__(network, scenario, **own, **settings)
-        self.likelihoods = TaskLikelihoods(autoencoders, bound=bound, view=view, **own)
+        self.likelihood = likelihood
+        self.likelihoods = TaskLikelihoods(
+            autoencoders, of=likelihood.of, bound=bound, view=view, **own
+        )
 
     @property
     def sampler(self) -> Sampler:
@@ -135,18 +193,18 @@ class HypernetLikelihood(InferredTaskMethod):
         return self.likelihoods
 
     def begin_task(self, spec: TaskSpec) -> None:
-        """Give the task a classifier and an autoencoder, and protect the earlier ones."""
+        """Give the task a classifier and autoencoders, and protect the earlier ones."""
         super().begin_task(spec)
-        self.likelihoods.begin_task(spec.iterations)
+        self.likelihoods.begin_task(spec.iterations, spec.outputs)
 
     def continue_task(self, task: int, iterations: int) -> None:
-        """Go on learning a task that has ended, its autoencoder too; all others are protected."""
+        """Go on learning a task that has ended, its autoencoders too; all others are protected."""
         super().continue_task(task, iterations)
         self.likelihoods.continue_task(task, iterations)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
-        """A step of the classifier and, on images as they are, one of the autoencoder."""
-        return super().update(batch) | self.likelihoods.learn(batch.original)
+        """A step of the classifier and, on images as they are, one of the autoencoders."""
+        return super().update(batch) | self.likelihoods.learn_batch(batch)
 
     def end_task(self, batches: Iterable[Batch]) -> None:
         """Nothing to keep but the hypernetworks and the embeddings."""
@@ -161,11 +219,19 @@ class HypernetLikelihood(InferredTaskMethod):
     @torch.no_grad()
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The losses of both on samples held out."""
-        return super().losses(batch) | {"vae_loss": self.likelihoods.loss(batch.original)}
+        return super().losses(batch) | {"vae_loss": self.likelihoods.loss(batch)}
 
-    def evidence(self, x: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG002 (the classifiers' say)
+    def scores_of_all(self, x: Tensor) -> Tensor:
+        """(tasks, batch, widest head) of every task's classifier or, if they answer, bounds."""
+        if self.likelihood.answer == "likelihood":
+            return self.likelihoods.class_bounds(x)
+        return super().scores_of_all(x)
+
+    def evidence(self, x: Tensor, scores: Tensor) -> Tensor:
         """(tasks, batch): the bound under every task."""
-        return self.likelihoods.bounds(x)
+        given = self.likelihood.answer == "likelihood"
+        by_class = scores if given else self.likelihoods.class_bounds(x)
+        return self.likelihoods.task_bounds(by_class)
 
     def compression(self) -> float:
         """(Both |θ| + embeddings) / |W| of one classifier."""

@@ -23,11 +23,14 @@ from hypermnesia.seeding import Generators
 class HypernetTrainer:
     """Trains one task of a `WeightMemory`, as a rule the newest; the others are held in place.
 
+    Where a memory has several networks for a task, as one for each of its classes, they are tasks
+    of the memory that are trained together.
+
     Args:
         memory: the hypernetwork and the tasks so far.
         regularizer: how earlier tasks are protected.
         optimizer: for θ, and for shared parameters if there are any.
-        embedding_optimizer: for the embedding of the task in training.
+        embedding_optimizer: for the embeddings in training.
         generators: the stream `subset` is used, where earlier tasks are drawn.
         train_shared: go on training shared parameters after the first task.
     """
@@ -47,25 +50,37 @@ class HypernetTrainer:
         self.theta_settings, self.embedding_settings = optimizer, embedding_optimizer
         self.optimizers: dict[str, tuple[OptimizerSettings, Optimizer]] = {}
         self.snapshot: Snapshot | None = None
-        self.task = self.iteration = self.iterations = 0
+        self.tasks: list[int] = []
+        self.iteration = self.iterations = 0
 
-    def begin_task(self, iterations: int, task: int | None = None) -> None:
+    @property
+    def task(self) -> int:
+        """The task in training, or trained last; the first of them where they are several."""
+        return self.tasks[0]
+
+    def begin_task(self, iterations: int, tasks: Sequence[int] = ()) -> None:
         """Take the snapshot θ* and start the optimisers afresh.
 
         Args:
             iterations: how many steps will follow, for schedules.
-            task: the one to train, which the memory has; its newest by default. All others are
+            tasks: those to train, which the memory has; its newest by default. All others are
                 protected, those that came later too.
         """
-        self.task = self.memory.tasks - 1 if task is None else task
+        self.tasks = [*tasks] or self._newest()
         snapshot = None
-        if self.memory.tasks > 1 and self.regularizer.beta > 0:
+        if self._others() and self.regularizer.beta > 0:
             hypernet = self.memory.hypernet.named_parameters()
             snapshot = self._snapshot({name: p.detach().clone() for name, p in hypernet})
         self._start(iterations, snapshot)
 
+    def _newest(self) -> list[int]:
+        return [max(self.memory.tasks - 1, 0)]
+
+    def _others(self) -> list[int]:
+        return [task for task in range(self.memory.tasks) if task not in self.tasks]
+
     def _snapshot(self, parameters: Parameters) -> Snapshot:
-        memory, others = self.memory, [t for t in range(self.memory.tasks) if t != self.task]
+        memory, others = self.memory, self._others()
         conditions = torch.stack([memory.embeddings[t].detach() for t in others])
         return Snapshot(parameters, conditions, [memory.plans[t] for t in others])
 
@@ -74,7 +89,7 @@ class HypernetTrainer:
         theta, memory = self.theta_settings, self.memory
         groups: dict[str, tuple[OptimizerSettings, list[nn.Parameter]]] = {
             "theta": (theta, list(memory.hypernet.parameters())),
-            "embedding": (self.embedding_settings, [memory.embeddings[self.task]]),
+            "embedding": (self.embedding_settings, [memory.embeddings[t] for t in self.tasks]),
             "shared": (theta, self._trained_shared()),
         }
         self.optimizers = {
@@ -88,7 +103,7 @@ class HypernetTrainer:
             self.penalty = build(memory.hypernet, snapshot, self.regularizer, self.generators)
 
     def _trained_shared(self) -> list[nn.Parameter]:
-        trained = self.train_shared or self.memory.tasks == 1
+        trained = self.train_shared or not self._others()
         shared = self.memory.target.shared.parameters()
         return [p for p in shared if p.requires_grad] if trained else []
 
@@ -103,8 +118,8 @@ class HypernetTrainer:
             the norm of what the optimisers were given.
         """
         named = dict(self.memory.hypernet.named_parameters())
-        theta, embedding = list(named.values()), self.memory.embeddings[self.task]
-        leaves = [*theta, embedding, *self._trained_shared()]
+        theta, embeddings = list(named.values()), [self.memory.embeddings[t] for t in self.tasks]
+        leaves = [*theta, *embeddings, *self._trained_shared()]
         for settings, optimizer in self.optimizers.values():
             settings.schedule_step(optimizer, self.iteration, self.iterations)
 
@@ -151,7 +166,7 @@ class HypernetTrainer:
         """Snapshot, optimisers and the position within a task."""
         return {
             "snapshot": self.snapshot.parameters if self.snapshot else None,
-            "task": self.task,
+            "tasks": self.tasks,
             "iteration": self.iteration,
             "iterations": self.iterations,
             "optimizers": {name: o.state_dict() for name, (_, o) in self.optimizers.items()},
@@ -159,8 +174,9 @@ class HypernetTrainer:
 
     def load_state_dict(self, state: State) -> None:
         """Continue where `state_dict` was taken; the memory is loaded before."""
-        # Checkpoints of earlier versions know no other task than the newest.
-        self.task = state.get("task", max(self.memory.tasks - 1, 0))
+        # Checkpoints of earlier versions know one task only, and those before them the newest.
+        before = [state["task"]] if "task" in state else self._newest()
+        self.tasks = state.get("tasks", before)
         if not state["optimizers"]:
             self.end_task()
             return

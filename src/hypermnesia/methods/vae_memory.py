@@ -59,7 +59,9 @@ class Autoencoders:
 
 
 class VaeMemory:
-    """An autoencoder for each task, held in one hypernetwork; what it does not make is shared.
+    """Autoencoders for each task, held in one hypernetwork; what it does not make is shared.
+
+    A task has one, or one for each of its parts, which are learned together.
 
     Args:
         autoencoders: what they are, and how they are learned.
@@ -88,6 +90,7 @@ class VaeMemory:
             precision=precision,
         )
         self.vae = cast(Vae, self.memory.target.module)
+        self.parts: list[int] = []
         self.trainer = HypernetTrainer(
             self.memory,
             regularizer=autoencoders.vae_regularizer,
@@ -97,25 +100,49 @@ class VaeMemory:
             train_shared=True,
         )
 
-    def begin_task(self, iterations: int) -> None:
-        """Make room for one more task, and protect the earlier ones."""
-        self.memory.add_task(self.vae.pixels, self.generators)
-        self.trainer.begin_task(iterations)
+    def begin_task(self, iterations: int, parts: int = 1) -> None:
+        """Make room for one more task, with `parts` autoencoders, and protect the earlier ones."""
+        self.parts.append(parts)
+        for _ in range(parts):
+            self.memory.add_task(self.vae.pixels, self.generators)
+        self.continue_task(len(self.parts) - 1, iterations)
 
     def continue_task(self, task: int, iterations: int) -> None:
         """Go on learning a task that has ended; all others are protected, later ones too."""
-        self.trainer.begin_task(iterations, task)
+        self.trainer.begin_task(iterations, self._autoencoders(task))
 
-    def learn(self, x: Tensor) -> dict[str, Tensor]:
-        """One iteration on (batch, *sample) inputs of the task in training."""
-        task, settings = self.trainer.task, self.vae.settings
-        noise = draw_noise(1, len(x), settings.latent, self.generators["noise"])
+    def _autoencoders(self, task: int) -> range:
+        """Those of a task, by their numbers in `memory`."""
+        first = sum(self.parts[:task])
+        return range(first, first + self.parts[task])
+
+    def learn(self, x: Tensor, part: Tensor | None = None) -> dict[str, Tensor]:
+        """One iteration on the task in training.
+
+        Args:
+            x: (batch, *sample) inputs of it.
+            part: (batch,) int64 which of the task's autoencoders learns each; None for the only
+                one.
+        """
+        noise = draw_noise(1, len(x), self.vae.settings.latent, self.generators["noise"])
         noise = noise.to(self.device, x.dtype, non_blocking=True)
 
         def loss() -> Tensor:
-            return vae_loss(x, self.memory.run(task, x, noise, training=True), settings.likelihood)
+            return self._loss(x, noise, part, training=True)
 
         return {f"vae_{name}": value for name, value in self.trainer.step(loss).items()}
+
+    def _loss(self, x: Tensor, noise: Tensor, part: Tensor | None, *, training: bool) -> Tensor:
+        """The mean loss of (batch, *sample) inputs, each under its part's autoencoder."""
+        loss = x.new_zeros(())
+        for index, autoencoder in enumerate(self.trainer.tasks):
+            own = slice(None) if part is None else (part == index).nonzero().squeeze(1)
+            some = x[own]
+            if len(some):
+                output = self.memory.run(autoencoder, some, noise[:, own], training=training)
+                share = len(some) / len(x)
+                loss = loss + share * vae_loss(some, output, self.vae.settings.likelihood)
+        return loss
 
     def end_task(self) -> None:
         """Drop what only the task's training needed."""
@@ -128,7 +155,11 @@ class VaeMemory:
     @torch.no_grad()
     def sample(self, task: int, n: int, generator: torch.Generator) -> Tensor:
         """(n, *sample) samples of a task as it is remembered now: expected pixels."""
-        return self._decode(self.memory.weights(task)[None], n, generator)
+        own = self._autoencoders(task)
+        weights = torch.stack([self.memory.weights(autoencoder) for autoencoder in own])
+        x = self._decode(weights, -(-n // len(own)), generator)
+        by_part = x.view(len(own), -1, *self.vae.sample_shape)
+        return by_part.transpose(0, 1).flatten(0, 1)[:n]  # the parts in turn
 
     @torch.no_grad()
     def _decode(
@@ -156,9 +187,15 @@ class VaeMemory:
 
     def state_dict(self) -> State:
         """The memory and, within a task, the state of its training."""
-        return {"memory": self.memory.state_dict(), "trainer": self.trainer.state_dict()}
+        return {
+            "parts": self.parts,
+            "memory": self.memory.state_dict(),
+            "trainer": self.trainer.state_dict(),
+        }
 
     def load_state_dict(self, state: State) -> None:
         """Put a newly built memory where `state_dict` found the other."""
         self.memory.load_state_dict(state["memory"])
+        # Before tasks had parts, they had one autoencoder each.
+        self.parts = [*state.get("parts", [1] * self.memory.tasks)]
         self.trainer.load_state_dict(state["trainer"])
