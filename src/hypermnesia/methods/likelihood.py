@@ -1,4 +1,4 @@
-"""`hnet-lik`: the task under whose autoencoder a sample is likeliest.
+"""`hnet-lik`: the task under whose autoencoders a sample is likeliest.
 
 One hypernetwork makes a whole variational autoencoder, encoder and decoder, for every task or every
 class, beside the one that makes the classifiers. Nothing is replayed: an autoencoder knows its own
