@@ -11,7 +11,8 @@ from torch.func import functional_call
 
 from hypermnesia.errors import ConfigError
 from hypermnesia.inference import EntropySettings, entropy
-from hypermnesia.methods import TaskSpec
+from hypermnesia.methods import METHODS, TaskSpec
+from hypermnesia.methods.base import predictions
 from hypermnesia.methods.check import check_method
 from hypermnesia.methods.inferred import HypernetEntropy
 from problems import blobs, build, learn, small_net
@@ -168,3 +169,18 @@ def test_networks_of_different_widths_cannot_be_mixed() -> None:
     with pytest.raises(ConfigError, match=r"criterion=entropy$"):
         method.begin_task(TaskSpec(3, 1))
     assert method.memory.tasks == 1
+
+
+@pytest.mark.parametrize("name", [n for n in METHODS if METHODS[n].trained == "once"])
+def test_all_scenarios_at_once_are_answered_as_one_by_one(name: str) -> None:
+    method, x = build(name), blobs(1).x
+    for task in range(2):
+        learn(method, blobs(task, 2 + task), 3, outputs=2 + task)
+    asked, infer = [], method.infer
+    method.infer = lambda *of: asked.append(1) or infer(*of)
+    found = predictions(method, x, 1, method.answers)
+    assert asked == [1]
+    for scenario, prediction in found.items():
+        alone = method.predict(x, 1 if scenario == "task" else None, scenario)
+        assert torch.equal(prediction.scores, alone.scores)
+        assert torch.equal(prediction.tasks, alone.tasks)

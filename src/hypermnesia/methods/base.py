@@ -118,6 +118,36 @@ class Method(Protocol):
         """Put a method where `state_dict` found the other: newly built, or the same one later."""
 
 
+@runtime_checkable
+class InfersTask(Protocol):
+    """A method that infers the task, in the same way whatever scenario it then answers in."""
+
+    def inferred(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, widest head) scores over the classes of the inferred task, and (batch,) tasks."""
+
+
+def predictions(
+    method: Method, x: Tensor, task: int, scenarios: Iterable[ScenarioName]
+) -> dict[ScenarioName, Prediction]:
+    """What `method.predict` gives in each of the scenarios; the task is inferred once for all.
+
+    Args:
+        method: answers in them.
+        x: (batch, *sample) inputs.
+        task: their task, which is told in the task scenario only.
+        scenarios: in which to answer.
+    """
+    found: dict[ScenarioName, Prediction] = {}
+    guess: tuple[Tensor, Tensor] | None = None
+    for name in scenarios:
+        if name == "task" or not isinstance(method, InfersTask):
+            found[name] = method.predict(x, task if name == "task" else None, name)
+            continue
+        guess = method.inferred(x) if guess is None else guess
+        found[name] = Prediction(answered(method, name).place(*guess), guess[1])
+    return found
+
+
 def answered(method: Method, scenario: ScenarioName | None) -> Scenario:
     """The scenario that `method` is to answer in, with its heads; None is that of its training.
 

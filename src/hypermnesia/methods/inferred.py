@@ -81,6 +81,13 @@ class InferredTaskMethod(HypernetMethod):
         return self.evidence(x, scores).argmax(dim=0)
 
     @torch.no_grad()
+    def inferred(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, widest head) scores of the inferred task's network, and (batch,) tasks."""
+        scores = self.scores_of_all(x)
+        tasks = self.infer(x, scores)
+        return scores[tasks, torch.arange(len(x), device=x.device)], tasks
+
+    @torch.no_grad()
     def predict(
         self, x: Tensor, task: int | None = None, scenario: ScenarioName | None = None
     ) -> Prediction:
@@ -94,10 +101,12 @@ class InferredTaskMethod(HypernetMethod):
         asked = answered(self, scenario)
         if asked.name == "task":
             return super().predict(x, task)
-        scores = self.scores_of_all(x) if task is None else self.all_tasks(x)
-        rows = torch.arange(len(x), device=x.device)
-        tasks = self.infer(x, scores) if task is None else torch.full_like(rows, task)
-        return Prediction(asked.place(scores[tasks, rows], tasks), tasks)
+        if task is None:
+            scores, tasks = self.inferred(x)
+        else:
+            scores = self.all_tasks(x)[task]
+            tasks = torch.full((len(x),), task, device=x.device)
+        return Prediction(asked.place(scores, tasks), tasks)
 
 
 class HypernetEntropy(InferredTaskMethod):

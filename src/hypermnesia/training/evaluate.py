@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
-from hypermnesia.data.scenarios import ScenarioName
+from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.stream import each_once
-from hypermnesia.data.types import Part
-from hypermnesia.methods.base import Method
+from hypermnesia.data.types import Batch, Part
+from hypermnesia.methods.base import Method, Prediction, predictions
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,17 @@ Rows = Mapping[ScenarioName, Sequence[Evaluation]]
 """scenario -> evaluations of all tasks seen, in order."""
 
 
-@torch.no_grad()
 def evaluate(
     method: Method, part: Part, scenario: ScenarioName, batch_size: int = 1000
 ) -> Evaluation:
+    """Accuracy of `method` on all samples of `part` in one scenario; see `evaluate_in`."""
+    return evaluate_in(method, part, (scenario,), batch_size)[scenario]
+
+
+@torch.no_grad()
+def evaluate_in(
+    method: Method, part: Part, scenarios: Sequence[ScenarioName], batch_size: int = 1000
+) -> dict[ScenarioName, Evaluation]:
     """Accuracy of `method` on all samples of `part`; the task is given in the task scenario only.
 
     Counts stay on the samples' device, so that the host waits for it only at the end.
@@ -45,24 +52,37 @@ def evaluate(
     Args:
         method: has begun the task `part.task`; it is not changed.
         part: samples of one task, one or more of them.
-        scenario: one of those that the method answers in.
-        batch_size: samples a call of `predict`.
+        scenarios: some of those that the method answers in.
+        batch_size: samples a call of the method.
     """
-    layout = method.scenario.named(scenario)
-    given = part.task if scenario == "task" else None
-    tasks = torch.arange(len(layout.heads), device=part.y.device)
-    first: int = layout.candidates(part.task).start
-    right = torch.zeros((), dtype=torch.int64, device=part.y.device)
-    inferred = torch.zeros(len(layout.heads), dtype=torch.int64, device=part.y.device)
+    counts = {name: _Counts(method.scenario.named(name), part) for name in scenarios}
     for batch in each_once([part], batch_size):
-        prediction = method.predict(batch.x, given, scenario)
+        for name, found in predictions(method, batch.x, part.task, scenarios).items():
+            counts[name].add(batch, found)
+    return {name: counted.evaluation() for name, counted in counts.items()}
+
+
+class _Counts:
+    """Right answers, and inferred tasks, among the samples of a part."""
+
+    def __init__(self, layout: Scenario, part: Part) -> None:
+        device = part.y.device
+        self.layout, self.part = layout, part
+        self.tasks = torch.arange(len(layout.heads), device=device)
+        self.right = torch.zeros((), dtype=torch.int64, device=device)
+        self.inferred = torch.zeros(len(layout.heads), dtype=torch.int64, device=device)
+
+    def add(self, batch: Batch, prediction: Prediction) -> None:
         # Scores begin at the first candidate.
-        answers = layout.labels(batch.y, batch.task) - first
-        right += (prediction.scores.argmax(dim=-1) == answers).sum()
-        if given is None and prediction.tasks is not None:
-            inferred += (prediction.tasks[:, None] == tasks).sum(dim=0)
-    accuracy = 100.0 * int(right) / len(part)
-    counts = tuple(inferred.tolist())
-    if not any(counts):
-        return Evaluation(accuracy, None)
-    return Evaluation(accuracy, 100.0 * counts[part.task] / len(part), counts)
+        first: int = self.layout.candidates(self.part.task).start
+        answers = self.layout.labels(batch.y, batch.task) - first
+        self.right += (prediction.scores.argmax(dim=-1) == answers).sum()
+        if self.layout.name != "task" and prediction.tasks is not None:
+            self.inferred += (prediction.tasks[:, None] == self.tasks).sum(dim=0)
+
+    def evaluation(self) -> Evaluation:
+        accuracy = 100.0 * int(self.right) / len(self.part)
+        counts = tuple(self.inferred.tolist())
+        if not any(counts):
+            return Evaluation(accuracy, None)
+        return Evaluation(accuracy, 100.0 * counts[self.part.task] / len(self.part), counts)

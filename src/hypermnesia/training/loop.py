@@ -14,7 +14,7 @@ from hypermnesia.data.types import Task, place
 from hypermnesia.methods.base import Method, State, TaskSpec
 from hypermnesia.seeding import Generators
 from hypermnesia.training.checkpoint import MemoryStore, Store
-from hypermnesia.training.evaluate import evaluate
+from hypermnesia.training.evaluate import evaluate_in
 from hypermnesia.training.health import Health, NotFiniteError
 from hypermnesia.training.observer import Observer, StopTraining
 from hypermnesia.training.phases import Phase, TrainSettings, evaluation_part, make_phases
@@ -155,7 +155,8 @@ class _Run:
         parts = [task.train for task in phase.tasks]
         method.end_task(each_once(parts, self.settings.batch_size))
         seen = [evaluation_part(task, self.settings) for task in phase.seen]
-        rows = {name: [evaluate(method, part, name) for part in seen] for name in method.answers}
+        found = [evaluate_in(method, part, method.answers) for part in seen]
+        rows = {name: [row[name] for row in found] for name in method.answers}
         self.progress.close(phase, rows)
         self.observer.on_task_end(phase, rows)
         self.saver.save(stream=None)
