@@ -57,12 +57,12 @@ class GenerativeMemory(VaeMemory):
         self._former: Parameters | None = None
         self._decoders: Tensor | None = None
 
-    def begin_task(self, iterations: int, parts: int = 1) -> None:
+    def begin_task(self, iterations: int) -> None:
         """Make the decoders of all earlier tasks, once, and room for one more."""
         if self.memory.tasks:
             theta = self.memory.hypernet.named_parameters()
             self._recall({name: p.detach().clone() for name, p in theta})
-        super().begin_task(iterations, parts)
+        super().begin_task(iterations)
 
     @torch.no_grad()
     def _recall(self, theta: Parameters) -> None:

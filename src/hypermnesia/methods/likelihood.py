@@ -99,9 +99,9 @@ class TaskLikelihoods(VaeMemory):
             bound.samples, 1, self.vae.settings.latent, torch.Generator().manual_seed(0)
         ).to(self.device)
 
-    def begin_task(self, iterations: int, parts: int = 1) -> None:
-        """Make room for one more task, of `parts` classes, and protect the earlier ones."""
-        super().begin_task(iterations, parts if self.of == "class" else 1)
+    def begin_task(self, iterations: int, classes: int = 1) -> None:
+        """Make room for one more task, of so many classes, and protect the earlier ones."""
+        self._begin(iterations, classes if self.of == "class" else 1)
 
     def continue_task(self, task: int, iterations: int) -> None:
         """Learn a task, new or not; all others are protected, later ones too."""

@@ -100,8 +100,11 @@ class VaeMemory:
             train_shared=True,
         )
 
-    def begin_task(self, iterations: int, parts: int = 1) -> None:
-        """Make room for one more task, with `parts` autoencoders, and protect the earlier ones."""
+    def begin_task(self, iterations: int) -> None:
+        """Make room for one more task, and protect the earlier ones."""
+        self._begin(iterations, 1)
+
+    def _begin(self, iterations: int, parts: int) -> None:
         self.parts.append(parts)
         for _ in range(parts):
             self.memory.add_task(self.vae.pixels, self.generators)
