@@ -79,7 +79,8 @@ def export_task(
 def _how_to_load(
     config: ExperimentConfig, shape: tuple[int, ...], outputs: int, out: Path
 ) -> tuple[str, ...]:
-    settings = f"NetSettings({config.target.net!r}, {config.target.hidden!r})"
+    target = config.target
+    settings = f"NetSettings({target.net!r}, {target.hidden!r}, {target.dropout!r})"
     return (
         "from safetensors.torch import load_file",
         "from hypermnesia.nets import NetSettings, build_net",

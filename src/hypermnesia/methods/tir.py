@@ -70,7 +70,8 @@ class HypernetTir(InferredTaskMethod):
         autoencoders: those of the generative memory.
         replay: how replayed samples enter the recogniser's loss.
         optimizer: for θ of the classifiers, and for the recogniser.
-        generators: the streams of `HypernetMethod`, of `Finetune` and of `GenerativeMemory`.
+        generators: the streams of `HypernetMethod` and of `GenerativeMemory`; those of the
+            recogniser are called `recognizer/...`.
         device: where everything lives.
         head: name of the output layer; the last linear layer by default.
         precision: of what training makes and runs.
@@ -94,7 +95,8 @@ class HypernetTir(InferredTaskMethod):
         plain: dict[str, Any] = {"optimizer": optimizer, "generators": generators}
         plain |= {"device": device, "head": head, "precision": precision}
         super().__init__(network, scenario, **plain, **settings)
-        self.recognizer = TaskRecognizer(network, replay=replay, **plain)
+        own = plain | {"generators": generators.under("recognizer")}
+        self.recognizer = TaskRecognizer(network, replay=replay, **own)
         self.generative = GenerativeMemory(
             autoencoders, generators=generators, device=device, precision=precision
         )
