@@ -10,7 +10,8 @@ import pytest
 
 from hypermnesia.cli import main
 from hypermnesia.experiments.figures import Drawn
-from hypermnesia.experiments.figures.of_run import figures_of
+from hypermnesia.experiments.figures.of_run import figures_and_missing
+from hypermnesia.experiments.finished import finished_seed
 
 SHORT = ["--tasks", "3", "--set", "train.iterations=8", "--set", "train.batch_size=32"]
 METHODS = ["hnet-r", "hnet-tir", "hnet-lik", "hnet-ent", "dgr", "finetune"]
@@ -29,7 +30,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @cache
 def drawn_of(path: Path, seed: int | None = None) -> dict[str, Drawn]:
     """The figures of a run by name, drawn once."""
-    return {drawn.name: drawn for drawn in figures_of(path, seed)}
+    drawn, _ = figures_and_missing(finished_seed(path, seed))
+    return {each.name: each for each in drawn}
 
 
 def cells(drawn: Drawn) -> np.ndarray:

@@ -48,6 +48,15 @@ def test_settings_that_a_method_has_no_use_for_do_not_count():
     assert first_difference(plain, plain_other) is None
 
 
+def test_fields_that_a_method_has_no_use_for_do_not_count():
+    changes = ("compute.compile=true", "target.generated=[0.*]", "compute.precision=bf16")
+    for method, expected in (("hnet", 3), ("finetune", 1)):
+        config = small(method=method)
+        others = [small(each, method="hnet") for each in changes]
+        others = [other.model_copy(update={"method": method}) for other in others]
+        assert sum(identity(other) != identity(config) for other in others) == expected
+
+
 def test_a_memory_counts_for_those_who_have_one():
     changes = (
         "vae.latent=3",

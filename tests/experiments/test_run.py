@@ -110,6 +110,18 @@ def test_resume_finishes_every_seed_with_the_same_numbers(tmp_path):
         assert ours.weights.read_bytes() == theirs.weights.read_bytes()
 
 
+def test_a_finished_run_is_summarised_again_without_its_data(tmp_path, monkeypatch):
+    (summary,) = run(Place(tmp_path), small())
+    summary.folder.summary.unlink()
+
+    def no_data(*_):
+        raise DataError("the data are gone")
+
+    monkeypatch.setattr("hypermnesia.experiments.rehearse.make_tasks", no_data)
+    assert resume(summary.folder.path, Counter()).scenarios == summary.scenarios
+    assert summary.folder.summary.is_file()
+
+
 def test_some_seeds_of_a_run_can_be_resumed_by_themselves(tmp_path):
     with opened(tmp_path / "run", small(seeds=(0, 1, 2)), overwrite=False):
         pass

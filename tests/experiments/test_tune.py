@@ -4,7 +4,9 @@ from small_config import small
 from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.identity import identity
 from hypermnesia.experiments.resolve import Request
-from hypermnesia.experiments.tune import TrialPlace, points, trials
+from hypermnesia.experiments.run import run_all
+from hypermnesia.experiments.tune import TrialPlace, judged, points, trials
+from hypermnesia.training.observer import Observer
 
 EWC = Request("split-digits", ("ewc",), "class", seeds=(100,))
 
@@ -68,3 +70,18 @@ def test_points_have_folders_of_their_own_that_last():
     assert all(folders[trial.settings] == place.folder(trial.config) for trial in few)
     name = identity(small(method="ewc"))[:16]
     assert place.folder(small(method="ewc")) == place.out / "split-digits_ewc_task" / name
+
+
+def test_points_are_judged_by_the_seeds_asked_for(tmp_path):
+    def tried(*seeds, values="1"):
+        short = ("train.iterations=3", "data.tasks=2")
+        request = Request("split-digits", ("ewc",), "class", seeds, assignments=short)
+        found = trials(request, [f"penalty.strength={values}"], 20)
+        configs = [trial.config for trial in found]
+        return judged(found, run_all(configs, TrialPlace(tmp_path), lambda *_: Observer()))
+
+    (several,) = tried(100, 101)
+    again, other = tried(100, values="1,2")
+    acc = [summary.scenarios["class"]["acc"] for summary in (several, again, other)]
+    assert [each["n"] for each in acc] == [2, 1, 1]
+    assert acc[1]["values"] == {"100": acc[0]["values"]["100"]}

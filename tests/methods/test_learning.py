@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import torch
 from torch import nn
@@ -187,3 +190,18 @@ def test_finished_methods_keep_no_optimiser() -> None:
         method = build(name)
         learn(method, blobs(0), 5)
         assert "exp_avg" not in str(method.state_dict())
+
+
+def test_the_end_of_a_task_frees_what_its_training_needed() -> None:
+    method = build("hnet")
+    learn(method, blobs(0), 2)
+    method.begin_task(TaskSpec(2, 2))
+    method.update(batches(blobs(1), 1)[0])
+    trainer = method.trainer
+    needed = [trainer.protection.snapshot, *(o for _, o in trainer.optimizers.values())]
+    alive = [weakref.ref(each) for each in needed]
+    del needed
+    method.end_task([])
+    gc.collect()
+    assert [each() for each in alive] == [None] * len(alive)
+    assert all(p.grad is None for p in method.memory.hypernet.parameters())

@@ -49,7 +49,7 @@ def products(method) -> tuple[set[torch.dtype], set[torch.dtype]]:
     return trained, set(seen)
 
 
-@pytest.mark.parametrize("name", ["hnet", "hnet-lik", "dgr", "finetune"])
+@pytest.mark.parametrize("name", ["hnet", "hnet-lik", "dgr", "finetune", "lwf"])
 def test_only_training_is_in_bf16(name: str) -> None:
     method = build(name, precision="bf16")
     learn(method, blobs(0), 2)
@@ -62,7 +62,8 @@ def test_only_training_is_in_bf16(name: str) -> None:
 @pytest.mark.parametrize("name", ["hnet", "finetune"])
 def test_parameters_are_in_float32_where_training_is_in_bf16(name: str) -> None:
     method = build(name, precision="bf16")
-    learn(method, blobs(0), 2)
+    method.begin_task(TaskSpec(2, 1))
+    method.update(batches(blobs(0), 1)[0])
     network = method.memory.hypernet if name == "hnet" else method.network
     assert {p.dtype for p in network.parameters()} == {torch.float32}
     assert {p.grad.dtype for p in network.parameters()} == {torch.float32}

@@ -54,7 +54,7 @@ def tune_command(
     from hypermnesia.data.scenarios import scenario_name
     from hypermnesia.experiments.resolve import Request
     from hypermnesia.experiments.run import run_all
-    from hypermnesia.experiments.tune import TrialPlace, trials
+    from hypermnesia.experiments.tune import TrialPlace, judged, trials
 
     asked = scenario_name(scenario)
     request = Request(
@@ -72,4 +72,4 @@ def tune_command(
         lambda watch: run_all(configs, place, watch),
         lambda: "interrupted; the same command goes on",
     )
-    show_trials(chosen, summaries, asked)
+    show_trials(chosen, judged(chosen, summaries), asked)

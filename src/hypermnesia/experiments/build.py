@@ -17,6 +17,7 @@ from hypermnesia.distillation import DistillationSettings
 from hypermnesia.errors import ConfigError, HypermnesiaError
 from hypermnesia.experiments.config import ExperimentConfig, MachineConfig
 from hypermnesia.experiments.config_sections import OptimizerConfig
+from hypermnesia.experiments.reads import FIELDS
 from hypermnesia.experiments.scenarios import trained
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.inference import EntropySettings
@@ -133,10 +134,6 @@ _SETTINGS: dict[str, Callable[[Any], Any]] = {
     "vae_embedding_optimizer": optimizer_settings,
 }
 """Sections of the configuration that methods read -> the library's settings."""
-
-
-FIELDS = {"target": {"generated", "head", "train_shared"}, "compute": {"precision", "compile"}}
-"""Fields of other sections that methods read."""
 
 
 def train_settings(config: ExperimentConfig) -> TrainSettings:

@@ -127,7 +127,11 @@ def carry_out(cells: Sequence[Cell], out: Path, workers: int, say: Say) -> dict[
             it can be known by then.
     """
     runs = dict(_runs(cells, out))
-    jobs = [Job(path, seed) for path, config in runs.items() for seed in _unfinished(path, config)]
+    jobs = [
+        Job(path, seed)
+        for path, config in runs.items()
+        for seed in RunFolder(path).unfinished(config.seeds)
+    ]
     unfinished = dict.fromkeys(job.folder for job in jobs)
     say(f"checking {len(unfinished)} runs, then {len(jobs)} trainings")
     for path in unfinished:
@@ -168,8 +172,3 @@ def _runs(cells: Sequence[Cell], out: Path) -> Iterator[tuple[Path, ExperimentCo
     for cell in cells:
         if cell.config is not None:
             yield place.folder(cell.config), cell.config
-
-
-def _unfinished(path: Path, config: ExperimentConfig) -> list[int]:
-    finished = RunFolder(path).finished_seeds()
-    return [seed for seed in config.seeds if seed not in finished]

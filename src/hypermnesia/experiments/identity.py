@@ -6,7 +6,7 @@ from typing import Any
 
 from hypermnesia.checksums import canonical, sha256
 from hypermnesia.experiments.config import ExperimentConfig
-from hypermnesia.methods import METHODS, settings_of
+from hypermnesia.experiments.reads import reads
 
 _NEUTRAL: dict[str, Any] = {
     "recipe": True,
@@ -53,15 +53,11 @@ def fields_read(config: ExperimentConfig, *, exclude_defaults: bool = False) -> 
     fields: dict[str, Any] = config.model_dump(
         mode="json", exclude=_NEUTRAL, exclude_defaults=exclude_defaults
     )
-    entry, of_some = METHODS[config.method], settings_of(METHODS)
-    for path in entry.ignores:
-        section, field = path.split(".")
-        fields.get(section, {}).pop(field, None)
-    return {
-        name: value
-        for name, value in fields.items()
-        if value != {} and (name not in of_some or name in entry.settings)
-    }
+    for section, values in fields.items():
+        if isinstance(values, dict):
+            read = {name: v for name, v in values.items() if reads(config.method, section, name)}
+            fields[section] = read
+    return {section: values for section, values in fields.items() if values != {}}
 
 
 def _flat(fields: dict[str, Any]) -> dict[str, Any]:

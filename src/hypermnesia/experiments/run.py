@@ -71,8 +71,7 @@ def run_all(configs: Sequence[ExperimentConfig], place: Place, watch: Watch) -> 
     """
     _check_name(configs, place)
     for config in configs:
-        finished = () if place.overwrite else RunFolder(place.folder(config)).finished_seeds()
-        if not set(config.seeds) <= set(finished):
+        if place.overwrite or RunFolder(place.folder(config)).unfinished(config.seeds):
             rehearse(config)
     with ExitStack() as stack:
         folders = [
@@ -80,7 +79,7 @@ def run_all(configs: Sequence[ExperimentConfig], place: Place, watch: Watch) -> 
             for config in configs
         ]
         runs = zip(folders, configs, strict=True)
-        return [_run_seeds(folder, config, config.seeds, watch) for folder, config in runs]
+        return [_run_seeds(folder, config, watch) for folder, config in runs]
 
 
 def resume(
@@ -106,9 +105,10 @@ def resume(
     if changes:
         machine = config.machine.model_dump() | dict(changes)
         config = validated({**config.model_dump(), "machine": machine})
-    rehearse(config)
+    if RunFolder(path).unfinished(config.seeds):
+        rehearse(config)
     with opened(path, config, overwrite=False) as folder:
-        return _run_seeds(folder, config, config.seeds, watch)
+        return _run_seeds(folder, config, watch)
 
 
 def _with_seeds(config: ExperimentConfig, seeds: Sequence[int]) -> ExperimentConfig:
@@ -119,12 +119,10 @@ def _with_seeds(config: ExperimentConfig, seeds: Sequence[int]) -> ExperimentCon
     return config.model_copy(update={"seeds": tuple(seeds)})
 
 
-def _run_seeds(
-    folder: RunFolder, config: ExperimentConfig, seeds: Sequence[int], watch: Watch
-) -> RunSummary:
+def _run_seeds(folder: RunFolder, config: ExperimentConfig, watch: Watch) -> RunSummary:
     if config.machine.threads is not None:
         torch.set_num_threads(config.machine.threads)
-    unfinished = [seed for seed in seeds if not folder.seed(seed).finished]
+    unfinished = folder.unfinished(config.seeds)
     if unfinished:
         with folder.locked():
             write_json(folder.environment, environment(device_of(config.machine)))
@@ -132,7 +130,7 @@ def _run_seeds(
         for seed in unfinished:
             _run_seed(folder.seed(seed), config, seed, watch(config, seed))
     with folder.locked():
-        return summarize(folder, config, sorted({*seeds, *folder.finished_seeds()}))
+        return summarize(folder, config, sorted({*config.seeds, *folder.finished_seeds()}))
 
 
 def _run_seed(folder: SeedFolder, config: ExperimentConfig, seed: int, observer: Observer) -> None:

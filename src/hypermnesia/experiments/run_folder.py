@@ -69,6 +69,11 @@ class RunFolder:
         """Seeds whose training ended."""
         return sorted(seed for seed, folder in self.seed_folders().items() if folder.finished)
 
+    def unfinished(self, seeds: Sequence[int]) -> list[int]:
+        """Those of `seeds` whose training has not ended."""
+        finished = self.finished_seeds()
+        return [seed for seed in seeds if seed not in finished]
+
     def write_config(self, config: ExperimentConfig) -> None:
         """Store the configuration, with a checksum against later edits."""
         fields = config.model_dump(mode="python")

@@ -12,6 +12,7 @@ from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.config import ExperimentConfig
 from hypermnesia.experiments.identity import identity
 from hypermnesia.experiments.resolve import Request, resolve
+from hypermnesia.experiments.results import RunSummary, results_of, summary_of
 from hypermnesia.experiments.run import Place
 
 _OUTSIDE_BRACKETS = re.compile(r",(?![^\[{]*[\]}])")
@@ -64,6 +65,19 @@ def points(axes: Sequence[str]) -> list[tuple[str, ...]]:
             )
         settings[field] = [f"{field}={value}" for value in values]
     return list(itertools.product(*settings.values()))
+
+
+def judged(trials: Sequence[Trial], summaries: Sequence[RunSummary]) -> list[RunSummary]:
+    """`summaries` over the seeds of the trials alone.
+
+    Some points may have been tried with more seeds before; means over different seeds say
+    little of the settings.
+    """
+    found = []
+    for trial, summary in zip(trials, summaries, strict=True):
+        results = results_of(summary.folder, trial.config, trial.config.seeds)
+        found.append(summary_of(summary.folder, trial.config, results))
+    return found
 
 
 def trials(request: Request, axes: Sequence[str], validation: int) -> list[Trial]:

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hypermnesia.errors import ConfigError
-from hypermnesia.experiments.build import FIELDS
-from hypermnesia.methods import METHODS, settings_of
+from hypermnesia.experiments.reads import reads
 
 
 def refuse_unused(assigned: Mapping[str, Mapping[str, Any]], methods: Sequence[str]) -> None:
@@ -17,17 +16,9 @@ def refuse_unused(assigned: Mapping[str, Mapping[str, Any]], methods: Sequence[s
     """
     for section, fields in assigned.items():
         for field in fields:
-            if not any(_reads(method, section, field) for method in methods):
+            if not any(reads(method, section, field) for method in methods):
                 raise ConfigError(
                     f"{section}.{field} does nothing for {', '.join(methods)}",
                     got=f"{section}.{field}={fields[field]}",
                     cure="leave it out",
                 )
-
-
-def _reads(method: str, section: str, field: str) -> bool:
-    entry = METHODS[method]
-    setting = field if field in FIELDS.get(section, ()) else section
-    if setting not in settings_of(METHODS):
-        return True
-    return setting in entry.settings and f"{section}.{field}" not in entry.ignores

@@ -19,6 +19,7 @@ from hypermnesia.distillation import DistillationSettings, distill
 from hypermnesia.heads import with_outputs
 from hypermnesia.methods.base import State, TaskSpec
 from hypermnesia.methods.baselines import Finetune
+from hypermnesia.precision import autocast
 
 
 class Lwf(Finetune):
@@ -61,8 +62,8 @@ class Lwf(Finetune):
     def _loss(self, own: Tensor, scores: Tensor, batch: Batch) -> Tensor:
         if self.former is None:
             return own
-        with torch.no_grad():
-            targets = self.former(batch.x)
+        with torch.no_grad(), autocast(self.precision, self.device):
+            targets = self.former(batch.x).float()
         share = 1 / len(self.scenario.heads)
         taught = self.distillation.strength * self._taught(scores, targets)
         return share * own + (1 - share) * taught

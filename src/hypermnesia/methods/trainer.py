@@ -6,6 +6,7 @@ Everything in Hypermnesia that learns through a hypernetwork takes this step, wh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 import torch
@@ -13,11 +14,26 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from hypermnesia.hypernet.memory import WeightMemory
-from hypermnesia.lookahead import LOOKAHEADS, parameters_of
+from hypermnesia.lookahead import LOOKAHEADS, Lookahead, parameters_of
 from hypermnesia.methods.base import State
 from hypermnesia.optimizers import OptimizerSettings, gradient_norm
-from hypermnesia.regularizers import REGULARIZERS, Parameters, RegularizerSettings, Snapshot
+from hypermnesia.regularizers import (
+    REGULARIZERS,
+    OutputRegularizer,
+    Parameters,
+    RegularizerSettings,
+    Snapshot,
+)
 from hypermnesia.seeding import Generators
+
+
+@dataclass(frozen=True)
+class _Protection:
+    """What protects the earlier tasks while one is in training."""
+
+    snapshot: Snapshot
+    lookahead: Lookahead
+    penalty: OutputRegularizer
 
 
 class HypernetTrainer:
@@ -49,7 +65,7 @@ class HypernetTrainer:
         self.memory, self.regularizer, self.train_shared = memory, regularizer, train_shared
         self.theta_settings, self.embedding_settings = optimizer, embedding_optimizer
         self.optimizers: dict[str, tuple[OptimizerSettings, Optimizer]] = {}
-        self.snapshot: Snapshot | None = None
+        self.protection: _Protection | None = None
         self.tasks: list[int] = []
         self.iteration = self.iterations = 0
 
@@ -85,7 +101,7 @@ class HypernetTrainer:
         return Snapshot(parameters, conditions, [memory.plans[t] for t in others])
 
     def _start(self, iterations: int, snapshot: Snapshot | None) -> None:
-        self.iteration, self.iterations, self.snapshot = 0, iterations, snapshot
+        self.iteration, self.iterations = 0, iterations
         theta, memory = self.theta_settings, self.memory
         groups: dict[str, tuple[OptimizerSettings, list[nn.Parameter]]] = {
             "theta": (theta, list(memory.hypernet.parameters())),
@@ -97,10 +113,14 @@ class HypernetTrainer:
             for name, (settings, parameters) in groups.items()
             if parameters
         }
-        self.lookahead = LOOKAHEADS[self.regularizer.lookahead](self.optimizers["theta"][1])
-        if snapshot is not None:
-            build = REGULARIZERS[self.regularizer.kind]
-            self.penalty = build(memory.hypernet, snapshot, self.regularizer, self.generators)
+        self.protection = None if snapshot is None else self._protected(snapshot)
+
+    def _protected(self, snapshot: Snapshot) -> _Protection:
+        settings, (_, of_theta) = self.regularizer, self.optimizers["theta"]
+        penalty = REGULARIZERS[settings.kind](
+            self.memory.hypernet, snapshot, settings, self.generators
+        )
+        return _Protection(snapshot, LOOKAHEADS[settings.lookahead](of_theta), penalty)
 
     def _trained_shared(self) -> list[nn.Parameter]:
         trained = self.train_shared or not self._others()
@@ -118,8 +138,7 @@ class HypernetTrainer:
             the norm of what the optimisers were given.
         """
         named = dict(self.memory.hypernet.named_parameters())
-        theta, embeddings = list(named.values()), [self.memory.embeddings[t] for t in self.tasks]
-        leaves = [*theta, *embeddings, *self._trained_shared()]
+        leaves = self._leaves()
         for settings, optimizer in self.optimizers.values():
             settings.schedule_step(optimizer, self.iteration, self.iterations)
 
@@ -129,11 +148,12 @@ class HypernetTrainer:
         of_theta = dict(zip(named, gradients, strict=False))
         metrics = {"loss": loss.detach()}
 
-        if self.snapshot is not None:
+        if self.protection is not None:
             # 2. Lookahead: where the optimiser would take θ by that gradient alone.
-            point = dict(zip(named, self.lookahead(gradients[: len(theta)]), strict=True))
+            ahead = self.protection.lookahead(gradients[: len(named)])
+            point = dict(zip(named, ahead, strict=True))
             # 3. How far the weights of earlier tasks would have moved there: g becomes g + β ∇R.
-            metrics["penalty"] = self.penalty(point, of_theta, self.regularizer.beta)
+            metrics["penalty"] = self.protection.penalty(point, of_theta, self.regularizer.beta)
         metrics["gradient"] = gradient_norm(gradients)
 
         # 4. The steps: θ by g + β ∇R, the embedding (and what is shared) by its own gradient.
@@ -143,6 +163,11 @@ class HypernetTrainer:
             optimizer.step()
         self.iteration += 1
         return metrics
+
+    def _leaves(self) -> list[nn.Parameter]:
+        """What is trained: θ, the embeddings of the task, and what is shared."""
+        embeddings = [self.memory.embeddings[task] for task in self.tasks]
+        return [*self.memory.hypernet.parameters(), *embeddings, *self._trained_shared()]
 
     def _clipped(self, gradients: Sequence[Tensor]) -> list[Tensor]:
         """The task's gradients, each optimiser's held to its `clip`.
@@ -159,13 +184,15 @@ class HypernetTrainer:
 
     def end_task(self) -> None:
         """Drop what only the task's training needed."""
-        self.snapshot, self.optimizers = None, {}
+        for _, optimizer in self.optimizers.values():
+            optimizer.zero_grad()
+        self.protection, self.optimizers = None, {}
         self.iteration = self.iterations = 0
 
     def state_dict(self) -> State:
         """Snapshot, optimisers and the position within a task."""
         return {
-            "snapshot": self.snapshot.parameters if self.snapshot else None,
+            "snapshot": self.protection.snapshot.parameters if self.protection else None,
             "tasks": self.tasks,
             "iteration": self.iteration,
             "iterations": self.iterations,

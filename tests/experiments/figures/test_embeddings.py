@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hypermnesia.experiments.figures.embeddings import embedding_map, principal_plane
+from hypermnesia.experiments.figures.embeddings import embedding_map, names_of, principal_plane
 
 
 def distances(points):
@@ -46,7 +46,7 @@ def test_where_nothing_varies_all_lie_at_one_place():
 
 def test_the_map_and_its_text():
     points = np.array([[0.0, 0, 0], [3, 0, 0], [3, 1, 0], [0, 0, 9]])
-    drawn = embedding_map(points, "classifiers")
+    drawn = embedding_map(points, "classifiers", [1] * 4)
     assert drawn.name == "embeddings-classifiers"
     (axes,) = drawn.figure.axes
     places, shares = principal_plane(points)
@@ -54,16 +54,26 @@ def test_the_map_and_its_text():
     assert [text.get_text() for text in axes.texts] == ["1", "2", "3", "4"]
     assert f"hold {100 * shares[0]:.1f} % and {100 * shares[1]:.1f} %" in drawn.text
     assert "4 task embeddings (3 entries each)" in drawn.text
-    assert "least, tasks 2 and 3 (1); greatest, 3 and 4 (9.54)" in drawn.text
+    assert "least, 2 and 3 (1); greatest, 3 and 4 (9.54)" in drawn.text
 
 
 def test_two_tasks_have_one_distance():
-    text = embedding_map(np.array([[0.0, 0.0], [3.0, 4.0]]), "autoencoders").text
-    assert "Distance over all entries: tasks 1 and 2 (5)" in text
+    text = embedding_map(np.array([[0.0, 0.0], [3.0, 4.0]]), "autoencoders", [1, 1]).text
+    assert "Distance over all entries: 1 and 2 (5)" in text
     assert "100.0 % and 0.0 %" in text
 
 
+def test_classes_are_named_by_their_task():
+    points = np.array([[0.0, 0, 0], [3, 0, 0], [3, 1, 0], [0, 0, 9]])
+    drawn = embedding_map(points, "autoencoders", [2, 2])
+    assert [text.get_text() for text in drawn.figure.axes[0].texts] == ["1a", "1b", "2a", "2b"]
+    assert "4 class embeddings (3 entries each)" in drawn.text
+    assert "least, 1b and 2a (1); greatest, 2a and 2b (9.54)" in drawn.text
+    assert drawn.title == "Class embeddings of the autoencoders"
+    assert names_of([28])[25:] == ["1z", "1aa", "1ab"]
+
+
 def test_of_many_tasks_the_first_and_the_last_are_named():
-    drawn = embedding_map(random_points(40, 4), "classifiers")
+    drawn = embedding_map(random_points(40, 4), "classifiers", [1] * 40)
     assert [text.get_text() for text in drawn.figure.axes[0].texts] == ["1", "40"]
     drawn.figure.draw_without_rendering()

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from figure_runs import KINDS, cells, drawn_of
+from figure_runs import KINDS, SHORT, cells, drawn_of
+from hypermnesia.cli import main
 from hypermnesia.data.benchmarks import make_tasks
 from hypermnesia.data.settings import BenchmarkSettings
-from hypermnesia.experiments.figures.of_run import figures_and_missing, figures_of
+from hypermnesia.experiments.figures.of_run import figures_and_missing
 from hypermnesia.experiments.finished import finished_seed
 from hypermnesia.experiments.weights import write_weights
 from unsealed import unseal
@@ -100,6 +101,14 @@ def test_a_damaged_result_costs_the_confusion(damaged):
     assert "no field 'seed'" in reasons["task confusion"]
 
 
+def test_of_an_autoencoder_a_class_there_is_an_embedding_a_class(tmp_path):
+    command = ["run", "split-digits", "--method", "hnet-lik", "--out", str(tmp_path), *SHORT]
+    assert main([*command, "--set", "likelihood.of=class"]) == 0
+    drawn = drawn_of(tmp_path / "split-digits_hnet-lik_all")
+    assert "The 3 task embeddings" in drawn["embeddings-classifiers"].text
+    assert "The 6 class embeddings" in drawn["embeddings-autoencoders"].text
+
+
 def test_images_that_are_gone_or_no_good(runs, damaged):
     kind, second = (
         "samples of the generative memory",
@@ -116,7 +125,8 @@ def test_images_that_are_gone_or_no_good(runs, damaged):
         assert reason in reasons[kind]
     second.unlink()
     (damaged / WEIGHTS).unlink()  # to draw less
-    text = {each.name: each.text for each in figures_of(damaged)}["memory-samples"]
+    drawn, _ = figures_and_missing(finished_seed(damaged))
+    text = {each.name: each.text for each in drawn}["memory-samples"]
     assert "after learning task 1, 3 (a row each)" in text
     shutil.rmtree(damaged / SAMPLES)
     reasons, _ = missing(damaged)

@@ -144,6 +144,15 @@ def test_an_unfinished_run_says_so(tmp_path):
     assert [row.inside[0].text for row in tree.all("table")[0].all("tr")] == ["method", "hnet"]
 
 
+def test_weights_that_are_damaged_are_said(tmp_path):
+    made(tmp_path / "a", "hnet")  # whose weights are empty
+    tree = parsed(html_page(collect([tmp_path / "a"]), COMMAND))
+    terms, said = ([each.text for each in tree.all(tag)] for tag in ("dt", "dd"))
+    undrawn = [line for term, line in zip(terms, said, strict=True) if term == "Not drawn"]
+    assert len(undrawn) == 2
+    assert all("weights.safetensors must hold weights" in line for line in undrawn)
+
+
 def test_nothing_finished_is_still_a_page(tmp_path):
     made(tmp_path / "a", "hnet", finished=())
     tree = parsed(html_page(collect([tmp_path / "a"]), COMMAND))

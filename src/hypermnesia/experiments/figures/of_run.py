@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,10 +14,9 @@ from hypermnesia.experiments.figures.confusion import task_confusion
 from hypermnesia.experiments.figures.embedding_transfer import embedding_transfer
 from hypermnesia.experiments.figures.embeddings import Points, embedding_map
 from hypermnesia.experiments.figures.memory_samples import memory_samples
-from hypermnesia.experiments.finished import FinishedSeed, finished_seed
+from hypermnesia.experiments.finished import FinishedSeed
 from hypermnesia.experiments.transfer import transfer_matrix
 from hypermnesia.hypernet.memory import WeightMemory
-from hypermnesia.methods import Method
 from hypermnesia.methods.hnet import HypernetMethod
 from hypermnesia.methods.sampler import Generative
 from hypermnesia.methods.vae_memory import VaeMemory
@@ -32,40 +30,29 @@ class Missing:
     Attributes:
         kind: what it would show.
         reason: one line.
+        damaged: whether a run of the method should have them.
     """
 
     kind: str
     reason: str
-
-
-def figures_of(path: Path, seed: int | None = None, data_dir: Path | None = None) -> list[Drawn]:
-    """The figures of one seed of a finished run, of the kinds that it has data for.
-
-    Task confusion, embedding transfer matrix, maps of the task embeddings, and images of the
-    generative memory after each task. The transfer matrix is computed anew, which takes the time
-    of evaluating every task with every embedding (of 10 tasks at most).
-
-    Args:
-        path: the run folder.
-        seed: which; None for the first one that is finished.
-        data_dir: folder of data files, where it has moved; only the transfer matrix needs them.
-
-    Raises:
-        RunError: there is no such run, or the seed is not finished.
-    """
-    drawn, _ = figures_and_missing(finished_seed(path, seed, data_dir))
-    return drawn
+    damaged: bool
 
 
 def figures_and_missing(of: FinishedSeed) -> tuple[list[Drawn], list[Missing]]:
-    """The figures, and the kinds that there are none of."""
+    """The figures of a finished seed, and the kinds that there are none of.
+
+    Task confusion, embedding transfer matrix, maps of the task embeddings, and images of the
+    generative memory after each task. The transfer matrix is computed anew, which needs the data
+    and takes the time of evaluating every task with every embedding (of 10 tasks at most).
+    """
     drawn: list[Drawn] = []
     missing: list[Missing] = []
     for kind, draw in _KINDS.items():
         try:
             drawn += draw(of)
         except HypermnesiaError as error:
-            missing.append(Missing(kind, str(error)))
+            damaged = not isinstance(error, ConfigError)
+            missing.append(Missing(kind, str(error), damaged))
     return drawn, missing
 
 
@@ -97,29 +84,25 @@ def _transfer(of: FinishedSeed) -> list[Drawn]:
 
 def _embeddings(of: FinishedSeed) -> list[Drawn]:
     _check_several_tasks(of)
-    memories = _weight_memories(of.method)
-    if not memories:
+    method, drawn = of.method, []
+    if isinstance(method, HypernetMethod):
+        parts = [1] * method.memory.tasks
+        drawn.append(embedding_map(_points(method.memory, of), "classifiers", parts))
+    if isinstance(method, Generative) and isinstance(method.sampler, VaeMemory):
+        points = _points(method.sampler.memory, of)
+        drawn.append(embedding_map(points, "autoencoders", method.sampler.parts))
+    if not drawn:
         raise _without("task embeddings are those of hypernetworks", of)
-    return [embedding_map(_points(memory, of), kind) for kind, memory in memories.items()]
+    return drawn
 
 
 def _points(memory: WeightMemory, of: FinishedSeed) -> Points:
-    """(T, E) embeddings."""
+    """(n, E) embeddings."""
     embeddings = torch.stack(list(memory.embeddings)).detach().double()
     if not embeddings.isfinite().all():
         raise RunError(f"{of.folder.weights} must hold finite embeddings")
     points: Points = embeddings.numpy()
     return points
-
-
-def _weight_memories(method: Method) -> dict[str, WeightMemory]:
-    """The hypernetworks of a method, by what they make."""
-    memories: dict[str, WeightMemory] = {}
-    if isinstance(method, HypernetMethod):
-        memories["classifiers"] = method.memory
-    if isinstance(method, Generative) and isinstance(method.sampler, VaeMemory):
-        memories["autoencoders"] = method.sampler.memory
-    return memories
 
 
 def _memory_samples(of: FinishedSeed) -> list[Drawn]:

@@ -7,15 +7,16 @@ from typing import get_args
 
 from hypermnesia import metrics
 from hypermnesia.data.scenarios import ScenarioName
-from hypermnesia.errors import HypermnesiaError
+from hypermnesia.errors import RunError
 from hypermnesia.experiments.figures import Drawn
 from hypermnesia.experiments.figures.accuracy_matrix import accuracy_matrix
 from hypermnesia.experiments.figures.accuracy_over_time import accuracy_over_time
 from hypermnesia.experiments.figures.bars import Bar
 from hypermnesia.experiments.figures.cost import cost
 from hypermnesia.experiments.figures.forgetting import forgetting
-from hypermnesia.experiments.figures.of_run import figures_of
+from hypermnesia.experiments.figures.of_run import figures_and_missing
 from hypermnesia.experiments.figures.side_by_side import side_by_side
+from hypermnesia.experiments.finished import finished_seed
 from hypermnesia.experiments.report.collect import CollectedRun
 from hypermnesia.experiments.scenarios import evaluated
 from hypermnesia.metrics import Matrix
@@ -39,22 +40,28 @@ def drawn_across(runs: Sequence[CollectedRun]) -> Iterator[Drawn]:
     yield cost({r.label: [each.seconds_per_iteration for each in r.results.values()] for r in runs})
 
 
-def drawn_of(run: CollectedRun) -> Iterator[Drawn]:
-    """What there is to see of one run with a finished seed or more."""
+def drawn_of(run: CollectedRun) -> tuple[list[Drawn], list[str]]:
+    """What there is to see of one run with a finished seed or more, and what could not be drawn."""
+    of_seed, undrawn = _of_first_seed(run)
+    return [*_of_all_seeds(run), *of_seed], undrawn
+
+
+def _of_all_seeds(run: CollectedRun) -> Iterator[Drawn]:
     for scenario, matrix in run.summary.matrices.items():
         yield accuracy_matrix(scenario, matrix, len(run.results))
         drawn = accuracy_over_time(scenario, matrix, len(run.results))
         if drawn is not None:
             yield drawn
-    yield from _of_first_seed(run)
 
 
-def _of_first_seed(run: CollectedRun) -> list[Drawn]:
-    """What its weights and samples show; nothing where they are missing or damaged."""
+def _of_first_seed(run: CollectedRun) -> tuple[list[Drawn], list[str]]:
+    """What its weights, samples and data show, and which of them are missing or damaged."""
     try:
-        return figures_of(run.folder.path, next(iter(run.results)))
-    except HypermnesiaError:
-        return []
+        of = finished_seed(run.folder.path, next(iter(run.results)))
+    except RunError as error:
+        return [], [str(error)]
+    drawn, missing = figures_and_missing(of)
+    return drawn, [f"{each.kind}: {each.reason}" for each in missing if each.damaged]
 
 
 def _scenarios(runs: Sequence[CollectedRun]) -> list[ScenarioName]:

@@ -77,6 +77,7 @@ def _compared(anchor: str, title: str, runs: Sequence[CollectedRun]) -> Section:
 def alone(run: CollectedRun, anchor: str) -> Section:
     """What there is to say of one run, finished or not."""
     recipe = run.config.recipe
+    drawn, undrawn = drawn_of(run) if run.results else ([], [])
     facts = [
         ("Folder", shown(run.folder.path.resolve().name)),
         ("Benchmark", f"{question(run)}, {run.config.data.tasks} tasks"),
@@ -86,10 +87,10 @@ def alone(run: CollectedRun, anchor: str) -> Section:
     return Section(
         anchor,
         run.label,
-        facts,
+        [*facts, *(("Not drawn", shown(line)) for line in undrawn)],
         command=shown(command_of(run.config), 4000),
         tables=[],
-        pictures=_pictures(drawn_of(run), anchor) if run.results else [],
+        pictures=_pictures(drawn, anchor),
         details=list(matrix_tables(run)) if run.results else [],
         background=[settings_table(run), environment_table(run)],
     )
