@@ -110,7 +110,7 @@ for _entry in (
             "task = argmax_t log p(x | t), by a bound on it; with an autoencoder for each class c\n"
             "p(x | t) = mean_c p(x | c)"
         ),
-        needs="no task to answer; keeps two θ, an embedding a task and one a task or class, no data",
+        needs="no task to answer; keeps two θ and embeddings of tasks and classes, no data",
     ),
     MethodEntry(
         "hnet-tir",
