@@ -29,7 +29,7 @@ def test_whole_runs_are_good_and_a_damaged_one_is_named(runs, capsys):
 
 
 def test_what_is_no_run_is_told_in_one_line(tmp_path, capsys):
-    expect_one_line(capsys, ["check", str(tmp_path / "none")], "check looks at run folders")
+    expect_one_line(capsys, ["check", str(tmp_path / "none")], "run folders are wanted")
 
 
 def test_a_name_cannot_forge_a_line(runs, capsys):

@@ -44,7 +44,7 @@ def test_nothing_is_replaced_unless_told(runs, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["nowhere"], "nowhere without one"),
+        (["nowhere"], "nowhere without any"),
         ([], "Missing argument"),
         (["{run}", "{run}/."], "named once"),
         (["{run}", "--out", "{run}/config.yaml", "--overwrite"], "called .html"),

@@ -9,7 +9,7 @@ from hypermnesia.cli import main
 from hypermnesia.errors import ConfigError, RunError
 from hypermnesia.experiments import compare
 from hypermnesia.experiments.compare import Question, carry_out, filled, plan
-from hypermnesia.experiments.comparison import cell_text, compared, write_report
+from hypermnesia.experiments.comparison import cell_text, compared, record, write_files
 from hypermnesia.experiments.run import resume
 from hypermnesia.training.observer import Observer
 
@@ -92,6 +92,22 @@ def test_another_configuration_in_the_place_is_refused_even_if_it_is_finished(
     other = question(("finetune",), ("task",), (0,), assignments=(*SHORT, "optimizer.lr=0.5"))
     with pytest.raises(RunError, match=r"optimizer\.lr = 0\.5 here"):
         carry_out(plan(other), tmp_path, 1, quiet)
+    cells = filled([*plan(question(("finetune",), ("task",), (0,))), *plan(other)], tmp_path)
+    assert [cell_text(cell).endswith("(1)") for cell in cells] == [True, False]
+    assert cell_text(cells[1]) == "other settings"
+    assert record(cells[1])["mean"] is None
+    (_, note) = compared(cells).notes
+    assert "finetune, which has optimizer.lr = 0.5 here and 0.001 there" in note
+
+
+def test_what_could_not_be_written_is_said_before_training(tmp_path, capsys):
+    command = ["compare", "split-digits", "--method", "finetune", "--scenario", "task"]
+    assert main([*command, "--no-train", "--out", str(tmp_path / "typo")]) == 2
+    assert "typo, which is none; name it with --out" in capsys.readouterr().err
+    (tmp_path / "comparison_split-digits.md").mkdir()
+    assert main([*command, "--out", str(tmp_path)]) == 2
+    assert "must not be a folder" in capsys.readouterr().err
+    assert not (tmp_path / "split-digits_finetune_task").exists()
 
 
 @pytest.mark.usefixtures("confident")
@@ -110,7 +126,7 @@ def test_a_report_says_the_same_in_every_form(tmp_path, in_this_process):
     cells = plan(question(seeds=(0, 1, 2)))
     carry_out(plan(question()), tmp_path, 1, quiet)
     report = compared(filled(cells, tmp_path))
-    files = write_report(report, tmp_path / "report", "mine")
+    files = write_files(report, tmp_path / "report", "mine")
     assert [file.name for file in files] == [
         f"mine.{end}" for end in ("md", "tex", "csv", "json", "png")
     ]
@@ -124,11 +140,11 @@ def test_a_report_says_the_same_in_every_form(tmp_path, in_this_process):
     }
     stored = json.loads(files[3].read_text())["cells"]
     records = list(csv.DictReader(io.StringIO(files[2].read_text())))
-    for cell, record in zip(stored, records, strict=True):
+    for cell, line in zip(stored, records, strict=True):
         text = texts[cell["method"], cell["scenario"]]
         assert text in files[0].read_text()
         assert text.replace("±", r"$\pm$") in files[1].read_text()
-        assert record["mean"] == ("" if cell["mean"] is None else repr(cell["mean"]))
+        assert line["mean"] == ("" if cell["mean"] is None else repr(cell["mean"]))
         if cell["mean"] is not None:
             assert text == f"{cell['mean']:.2f} ± {cell['sem']:.2f} (2 of 3)"
             assert cell["mean"] == pytest.approx(sum(cell["values"].values()) / 2)
@@ -151,7 +167,7 @@ def test_the_command_trains_in_processes_and_a_failure_ends_it_with_1(
     assert "finetune" in captured.out
     assert captured.out.count("(1)") == 2
     assert "[2/2]" in captured.err
-    assert (tmp_path / "runs/comparison.tex").is_file()
+    assert (tmp_path / "runs/comparison_split-digits.tex").is_file()
     broken = tmp_path / "runs/split-digits_finetune_class/seed-0"
     (broken / "result.json").unlink()
     for file in broken.glob("checkpoints/*/state.json"):

@@ -15,6 +15,7 @@ def test_every_method_is_explained(name):
     assert settings["data"]["tasks"] == 5
     assert ("hypernet" in settings) is ("hypernet" in METHODS[name].settings)
     assert None not in [value for section in settings.values() for value in section.values()]
+    assert "optimizer.clip" in parts["Settings that are not set"].split(", ")
 
 
 def test_what_differs_by_scenario_is_said():

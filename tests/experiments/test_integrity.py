@@ -136,15 +136,19 @@ def test_without_its_configuration_the_seeds_are_still_checked(run: Path) -> Non
 
 def test_what_it_says_to_do_mends_it(run: Path, whole: Path) -> None:
     (run / "seed-1/weights.safetensors").write_bytes(b"short")
-    (run / "accuracy_matrix_task.csv").write_text("")
+    for file in ("accuracy_matrix_task.csv", "seed-0/accuracy_matrix_task.csv"):
+        (run / file).write_text("")
+    result = (run / "seed-0/result.json").read_bytes()
     remarks = told(check_run(run), "damaged")
-    assert "delete result.json beside it and resume" in remarks["seed-1/weights.safetensors"]
-    assert "resume writes it anew" in remarks["accuracy_matrix_task.csv"]
+    assert "move result.json beside it away and resume" in remarks["seed-1/weights.safetensors"]
+    for file in ("accuracy_matrix_task.csv", "seed-0/accuracy_matrix_task.csv"):
+        assert "resume writes it anew" in remarks[file]
     (run / "seed-1/result.json").unlink()
     resume(run, lambda config, seed: Observer())
     assert not told(check_run(run), "damaged")
     name = "seed-1/weights.safetensors"
     assert (run / name).read_bytes() == (whole / name).read_bytes()
+    assert (run / "seed-0/result.json").read_bytes() == result
 
 
 def test_an_unfinished_seed_says_where_it_goes_on(run: Path) -> None:
@@ -250,7 +254,7 @@ def test_weights_are_compared_with_their_checksum_when_loaded(run: Path) -> None
     content = bytearray(seed.weights.read_bytes())
     content[-1] ^= 1
     seed.weights.write_bytes(content)
-    with pytest.raises(RunError, match=r"weights\.safetensors.*checksum is wrong; delete .*result"):
+    with pytest.raises(RunError, match=r"checksum is wrong; restore it; or move .*result"):
         read_weights(seed.weights, noted)
     read_weights(seed.weights, None)
 

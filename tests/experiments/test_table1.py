@@ -4,7 +4,7 @@ import pytest
 
 from hypermnesia.cli import main
 from hypermnesia.experiments.compare import Cell, plan
-from hypermnesia.experiments.comparison import write_report
+from hypermnesia.experiments.comparison import write_files
 from hypermnesia.experiments.table1 import METHOD_NAMES, published, question, table1
 from hypermnesia.methods import METHODS
 
@@ -49,7 +49,7 @@ def test_every_row_of_the_paper_is_there_even_without_its_method(monkeypatch, tm
     assert row(split, "joint", "task") == ["-", "98.50 ± 0.50 (2)", "-"]
     assert row(perm, "joint", "task") == ["-", "not finished (0 of 2)", "-"]
     assert any("ICLR 2020" in note for note in report.notes)
-    stored = json.loads(write_report(report, tmp_path, "table1")[3].read_text())["cells"]
+    stored = json.loads(write_files(report, tmp_path, "table1")[3].read_text())["cells"]
     (joint,) = [
         cell
         for cell in stored

@@ -19,12 +19,17 @@ def test_latex_escapes_what_it_would_read():
         r"method & x|y \\",
         r"\hline",
         r"m\_1 & 50 \% $\pm$ 1 \\",
-        r"b\&c & - \\",
+        r"b\&c & -- \\",
         r"\hline",
         r"\end{tabular}",
         "",
         "% a note",
     ]
+
+
+def test_in_latex_a_difference_has_a_minus_and_a_name_its_hyphen():
+    rows = [["hnet-r-2", "-0.25 (1e-3)"]]
+    assert r"hnet-r-2 & $-$0.25 (1e-3) \\" in latex([TextTable("t", ["a", "b"], rows)], [])
 
 
 def test_csv_keeps_every_digit_and_leaves_out_what_is_not_there():

@@ -38,7 +38,10 @@ def compare_command(
     tasks: Tasks = None,
     data_dir: DataDir = None,
     out: Out = Path("runs"),
-    name: Annotated[str, typer.Option(help="Name of the report's files.")] = "comparison",
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name of the files with the tables; comparison_BENCHMARKS otherwise."),
+    ] = None,
     jobs: Jobs = None,
     device: Device = None,
     tensorboard: Tensorboard = None,
@@ -69,4 +72,5 @@ def compare_command(
             "machine": machine_options(data_dir, device, tensorboard=tensorboard),
         },
     )
-    compare_and_show(plan(question), compared, out, name, jobs, train=train)
+    files = name or "_".join(["comparison", *question.benchmarks])
+    compare_and_show(plan(question), compared, out, files, jobs, train=train)

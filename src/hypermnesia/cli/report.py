@@ -10,7 +10,7 @@ import typer
 
 
 def report_command(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, for example runs/NAME.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.")],
     out: Annotated[Path, typer.Option(help="The page.")] = Path("report.html"),
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a page that is there.")
@@ -24,10 +24,11 @@ def report_command(
 
     hypermnesia report runs/split-digits_*
     """
+    from hypermnesia.experiments.integrity import run_folders
     from hypermnesia.experiments.report import check_place, collect, html_page, write_page
 
     check_place(out, overwrite=overwrite)
-    collected = collect(runs)
+    collected = collect([folder for path in runs for folder in run_folders(path)])
     again = ["--overwrite"] if overwrite else []
     command = ["hypermnesia", "report", *map(str, runs), "--out", str(out), *again]
     write_page(out, html_page(collected, shlex.join(command)))

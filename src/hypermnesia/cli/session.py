@@ -10,11 +10,12 @@ from pathlib import Path
 import typer
 
 from hypermnesia.cli.progress import watching
-from hypermnesia.cli.tables import show, show_report
+from hypermnesia.cli.tables import show, show_comparison
 from hypermnesia.data.files import given_folder
 from hypermnesia.data.scenarios import ScenarioName
+from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.compare import Cell, carry_out, filled
-from hypermnesia.experiments.comparison import Report, write_report
+from hypermnesia.experiments.comparison import Comparison, check_files, write_files
 from hypermnesia.experiments.jobs import cores
 from hypermnesia.experiments.results import RunSummary
 from hypermnesia.experiments.run import Watch, check_file_name
@@ -48,30 +49,38 @@ def watched(
 
 def compare_and_show(
     cells: Sequence[Cell],
-    make: Callable[[Sequence[Cell]], Report],
+    make: Callable[[Sequence[Cell]], Comparison],
     out: Path,
     name: str,
     jobs: int | None,
     *,
     train: bool,
 ) -> None:
-    """Train what the `cells` need, then show and write the report that `make` makes of them.
+    """Train what the `cells` need, then show and write the comparison that `make` makes of them.
 
     Args:
         cells: the plan.
-        make: filled cells -> report.
-        out: where run folders and the report go.
-        name: of the report's files.
+        make: filled cells -> comparison.
+        out: where run folders and the comparison go.
+        name: of the comparison's files.
         jobs: processes at a time; None for one on each core.
         train: or only show what is finished.
     """
     check_file_name(name)
+    check_files(out, name)
+    if not train and not out.is_dir():
+        raise ConfigError(
+            "--no-train shows the runs of a folder",
+            got=f"{out}, which is none",
+            cure="name it with --out",
+        )
     try:
         failed = carry_out(cells, out, jobs or cores(), _say) if train else {}
     except KeyboardInterrupt as stopped:
         raise _exit(stopped, "interrupted; the same command goes on from here") from None
-    report = make(filled(cells, out))
-    show_report(report, write_report(report, out, name))
+    comparison = make(filled(cells, out))
+    show_comparison(comparison)
+    typer.echo(", ".join(map(str, write_files(comparison, out, name))))
     for job, reason in failed.items():
         typer.echo(f"failed: {job}: {reason}", err=True)
     if failed:

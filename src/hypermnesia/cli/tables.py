@@ -6,14 +6,13 @@ import math
 import shlex
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from hypermnesia.data.scenarios import ScenarioName
-from hypermnesia.experiments.comparison import Report
+from hypermnesia.experiments.comparison import Comparison
 from hypermnesia.experiments.config import ExperimentConfig
 from hypermnesia.experiments.explain import Explanation
 from hypermnesia.experiments.metrics_table import LEGEND, NAMES, SPREAD, cell, metrics_table
@@ -56,10 +55,10 @@ def show(summaries: Sequence[RunSummary], scenario: ScenarioName | None = None) 
         out.print(f"{summary.config.method}: {summary.folder.path}", soft_wrap=True)
 
 
-def show_report(report: Report, files: Sequence[Path]) -> None:
-    """The tables of a comparison, and where its files are."""
+def show_comparison(comparison: Comparison) -> None:
+    """The tables of a comparison."""
     out = console()
-    for each in report.tables:
+    for each in comparison.tables:
         out.print(each.title, style="italic", soft_wrap=True)
         table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
         for position, heading in enumerate(each.headings):
@@ -68,9 +67,8 @@ def show_report(report: Report, files: Sequence[Path]) -> None:
             table.add_row(*row)
         out.print(table)
         out.print()
-    for note in report.notes:
+    for note in comparison.notes:
         out.print(note, style="dim")
-    out.print(", ".join(map(str, files)), soft_wrap=True)
 
 
 def show_trials(

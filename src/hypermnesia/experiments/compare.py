@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from hypermnesia import metrics
 from hypermnesia.data.scenarios import ScenarioName, scenario_name
 from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.config import ExperimentConfig
+from hypermnesia.experiments.identity import first_difference
 from hypermnesia.experiments.jobs import Job, Say, run_jobs
 from hypermnesia.experiments.overrides import parsed
 from hypermnesia.experiments.rehearse import rehearse
@@ -58,6 +59,7 @@ class Cell:
         method: name of the method.
         config: of the run that answers for it; None if the method cannot do the scenario.
         figures: by finished seed, of those asked for, the figures by name.
+        other: where the run in its place has another configuration, the first difference.
     """
 
     benchmark: str
@@ -65,6 +67,7 @@ class Cell:
     method: str
     config: ExperimentConfig | None
     figures: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    other: str | None = None
 
     @property
     def wanted(self) -> int:
@@ -146,7 +149,7 @@ def filled(cells: Sequence[Cell], out: Path) -> list[Cell]:
     """The `cells` with the figures of the seeds that are finished by now.
 
     Raises:
-        RunError: a result is damaged or of another run.
+        RunError: a configuration or a result is damaged.
     """
     place = Place(out)
     return [
@@ -158,13 +161,15 @@ def filled(cells: Sequence[Cell], out: Path) -> list[Cell]:
 def _filled(cell: Cell, config: ExperimentConfig, path: Path) -> Cell:
     folder = RunFolder(path)
     if folder.config.is_file():
-        folder.read_config_of(config)
+        other = first_difference(config, folder.read_config())
+        if other is not None:
+            return replace(cell, other=other)
     figures = {
         seed: scenario_figures(read_result(folder.seed(seed), config, seed), cell.scenario)
         for seed in folder.finished_seeds()
         if seed in config.seeds
     }
-    return Cell(cell.benchmark, cell.scenario, cell.method, config, figures)
+    return replace(cell, figures=figures)
 
 
 def _runs(cells: Sequence[Cell], out: Path) -> Iterator[tuple[Path, ExperimentConfig]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hypermnesia.durable import make_folder, told_as_run_error, write_bytes, write_json, write_text
+from hypermnesia.errors import RunError
 from hypermnesia.experiments.compare import Cell
 from hypermnesia.experiments.figures.bars import Bar, Panel, bar_plot
 from hypermnesia.experiments.results import plain
@@ -21,7 +22,7 @@ _LEGEND = (
 
 
 @dataclass(frozen=True)
-class Report:
+class Comparison:
     """What there is to show and to write.
 
     Attributes:
@@ -37,7 +38,7 @@ class Report:
     figure: bytes
 
 
-def compared(cells: Sequence[Cell]) -> Report:
+def compared(cells: Sequence[Cell]) -> Comparison:
     """A table for each benchmark: a row for each method, a column for each scenario."""
     benchmarks = list(dict.fromkeys(cell.benchmark for cell in cells))
     tables = [_table(name, [c for c in cells if c.benchmark == name]) for name in benchmarks]
@@ -48,24 +49,50 @@ def compared(cells: Sequence[Cell]) -> Report:
         for name in benchmarks
     ]
     figure = bar_plot(panels, "accuracy %")
-    return Report(tables, [_LEGEND], [record(cell) for cell in cells], figure)
+    notes = [_LEGEND, *notes_on_others(cells)]
+    return Comparison(tables, notes, [record(cell) for cell in cells], figure)
 
 
-def write_report(report: Report, out: Path, name: str) -> list[Path]:
+def check_files(out: Path, name: str) -> None:
+    """Raise `RunError` where `write_files` could not put a file."""
+    for path in _files(out, name).values():
+        if path.is_dir():
+            raise RunError(
+                "a file of the comparison must not be a folder",
+                got=path,
+                cure="move it away, or choose another --name",
+            )
+
+
+def write_files(comparison: Comparison, out: Path, name: str) -> list[Path]:
     """Write `<name>.md`, `.tex`, `.csv`, `.json` and `.png` into `out`; returns their paths.
 
     Raises:
         RunError: a file cannot be written.
     """
-    with told_as_run_error(out, "the folder of the report must be writable"):
+    with told_as_run_error(out, "the folder of the comparison must be writable"):
         make_folder(out)
-    paths = {end: out / f"{name}.{end}" for end in ("md", "tex", "csv", "json", "png")}
-    write_text(paths["md"], markdown(report.tables, report.notes))
-    write_text(paths["tex"], latex(report.tables, report.notes))
-    write_text(paths["csv"], csv_text([_flat(row) for row in report.rows]))
-    write_json(paths["json"], {"notes": list(report.notes), "cells": list(report.rows)})
-    write_bytes(paths["png"], report.figure)
+    paths, notes = _files(out, name), list(comparison.notes)
+    write_text(paths["md"], markdown(comparison.tables, notes))
+    write_text(paths["tex"], latex(comparison.tables, notes))
+    write_text(paths["csv"], csv_text([_flat(row) for row in comparison.rows]))
+    write_json(paths["json"], {"notes": notes, "cells": list(comparison.rows)})
+    write_bytes(paths["png"], comparison.figure)
     return list(paths.values())
+
+
+def _files(out: Path, name: str) -> dict[str, Path]:
+    return {end: out / f"{name}.{end}" for end in ("md", "tex", "csv", "json", "png")}
+
+
+def notes_on_others(cells: Sequence[Cell]) -> list[str]:
+    """A line for each run in the place of one that was asked for."""
+    lines = [
+        f"Other settings: {cell.benchmark} {cell.method}, which has {cell.other}."
+        for cell in cells
+        if cell.other is not None
+    ]
+    return list(dict.fromkeys(lines))
 
 
 def cell_text(cell: Cell, digits: int = 2) -> str:
@@ -73,6 +100,8 @@ def cell_text(cell: Cell, digits: int = 2) -> str:
     if cell.config is None:
         return NOT_FOR_IT
     found = cell.over_seeds()
+    if cell.other is not None:
+        return "other settings"
     seeds = f"{found.n} of {cell.wanted}" if found.n < cell.wanted else f"{found.n}"
     if not found.n:
         return f"not finished ({seeds})"

@@ -15,6 +15,7 @@ from hypermnesia.experiments.recipes import load_recipe
 from hypermnesia.experiments.resolve import Request, resolve
 from hypermnesia.methods import METHODS, MethodEntry
 
+_EMPTY: tuple[object, ...] = (None, {}, [])
 _NAMES = ("format", "benchmark", "method", "scenario")
 
 
@@ -76,6 +77,7 @@ def _settings(entry: MethodEntry, request: Request, recipe: str) -> Iterator[tup
     (config,) = resolve(replace(request, scenario=first))
     heading = f"Settings on {request.benchmark}, recipe {recipe}"
     yield heading, _as_lines(settings_read(config))
+    yield "Settings that are not set", ", ".join(_not_set(config))
     for scenario in others:
         (other,) = resolve(replace(request, scenario=scenario))
         different = _different(fields_read(config), fields_read(other))
@@ -103,9 +105,20 @@ def settings_read(config: ExperimentConfig) -> dict[str, str]:
     return {name: _in_one_line(fields) for name, fields in read.items()}
 
 
+def _not_set(config: ExperimentConfig) -> list[str]:
+    """The fields that the method reads and that are empty, as `--set` names them."""
+    return [
+        f"{section}.{field}"
+        for section, fields in fields_read(config).items()
+        if section not in _NAMES
+        for field, value in fields.items()
+        if value in _EMPTY
+    ]
+
+
 def _in_one_line(fields: dict[str, object]) -> str:
     """What is set of a section."""
-    return _yaml({name: value for name, value in fields.items() if value not in (None, {}, [])})
+    return _yaml({name: value for name, value in fields.items() if value not in _EMPTY})
 
 
 def _yaml(fields: dict[str, object]) -> str:

@@ -24,7 +24,10 @@ from hypermnesia.training.manifest import OtherFormatError
 
 Verdict = Literal["good", "unfinished", "unverified", "damaged"]
 
-_AGAIN = "delete result.json beside it and resume, which makes both anew"
+_AGAIN = (
+    "restore it; or move result.json beside it away and resume, which trains the seed again, from "
+    "its last checkpoint if it has one"
+)
 _RESUME = "resume writes it anew"
 _OTHER = "resume with the version of Hypermnesia that wrote it"
 
@@ -54,8 +57,8 @@ def run_folders(path: Path) -> list[Path]:
     found = sorted({mark.parent for mark in marks})
     if not found:
         raise ConfigError(
-            "check looks at run folders, or at the folder that holds them",
-            got=path,
+            "run folders are wanted, or the folder that holds them",
+            got=f"{path} without any",
             cure="name for example runs",
         )
     return found
@@ -150,7 +153,11 @@ def _outcome(folder: SeedFolder, config: ExperimentConfig | None, seed: int) -> 
 
 
 def _file(file: Path, noted: Mapping[str, Any] | None, folder: SeedFolder) -> Finding:
-    cure = "no figure depends on it" if file == folder.metrics else _AGAIN
+    cure = _AGAIN
+    if file == folder.metrics:
+        cure = "no figure depends on it"
+    elif file.suffix == ".csv":
+        cure = _RESUME
     try:
         check_regular(file)
         if noted is not None:

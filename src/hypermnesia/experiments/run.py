@@ -24,7 +24,7 @@ from hypermnesia.experiments.determinism import deterministic_kernels
 from hypermnesia.experiments.environment import environment, note_environment
 from hypermnesia.experiments.identity import owner
 from hypermnesia.experiments.rehearse import rehearse
-from hypermnesia.experiments.results import RunSummary, matrix_csv, summarize
+from hypermnesia.experiments.results import RunSummary, matrix_csv, results_of, summarize
 from hypermnesia.experiments.run_folder import RunFolder, SeedFolder, opened
 from hypermnesia.experiments.seed_result import write_result
 from hypermnesia.experiments.tensorboard import TensorBoard
@@ -35,6 +35,7 @@ from hypermnesia.training.checkpoint import CheckpointStore
 from hypermnesia.training.loop import train
 from hypermnesia.training.metrics_log import MetricsLog
 from hypermnesia.training.observer import Observer, ObserverGroup
+from hypermnesia.training.progress import TrainResult
 from hypermnesia.training.samples import SampleLog
 
 _LONGEST_NAME = 240  # bytes: nearly every file system takes 255, some are for an ending
@@ -130,7 +131,16 @@ def _run_seeds(folder: RunFolder, config: ExperimentConfig, watch: Watch) -> Run
         for seed in unfinished:
             _run_seed(folder.seed(seed), config, seed, watch(config, seed))
     with folder.locked():
-        return summarize(folder, config, sorted({*config.seeds, *folder.finished_seeds()}))
+        seeds = sorted({*config.seeds, *folder.finished_seeds()})
+        for seed, result in results_of(folder, config, seeds).items():
+            _write_matrices(folder.seed(seed), result)
+        return summarize(folder, config, seeds)
+
+
+def _write_matrices(folder: SeedFolder, result: TrainResult) -> None:
+    """The tables for readers, which follow from the result."""
+    for scenario, matrix in result.accuracy.items():
+        write_text(folder.matrix(scenario), matrix_csv(matrix))
 
 
 def _run_seed(folder: SeedFolder, config: ExperimentConfig, seed: int, observer: Observer) -> None:
@@ -151,8 +161,7 @@ def _run_seed(folder: SeedFolder, config: ExperimentConfig, seed: int, observer:
             checkpoints=CheckpointStore(folder.checkpoints, owner(config, seed)),
         )
     write_weights(folder.weights, method.state_dict())
-    for scenario, matrix in result.accuracy.items():
-        write_text(folder.matrix(scenario), matrix_csv(matrix))
+    _write_matrices(folder, result)
     write_result(folder, config, seed, result)
 
 

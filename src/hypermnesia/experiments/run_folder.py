@@ -109,8 +109,7 @@ class RunFolder:
             RunError: it is another one, or cannot be read.
         """
         there = self.read_config()
-        difference = first_difference(config, there)
-        if difference is not None:
+        if (difference := first_difference(config, there)) is not None:
             raise RunError(
                 f"{self.path} holds a run with another configuration",
                 got=difference,

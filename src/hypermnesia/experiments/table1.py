@@ -12,7 +12,13 @@ import yaml
 
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.experiments.compare import Cell, Question
-from hypermnesia.experiments.comparison import Report, cell_text, recipe_name, record
+from hypermnesia.experiments.comparison import (
+    Comparison,
+    cell_text,
+    notes_on_others,
+    recipe_name,
+    record,
+)
 from hypermnesia.experiments.figures.bars import Bar, Panel, bar_plot
 from hypermnesia.experiments.results import plain
 from hypermnesia.experiments.texts import TextTable
@@ -82,11 +88,11 @@ def question(
     )
 
 
-def table1(cells: Sequence[Cell]) -> Report:
+def table1(cells: Sequence[Cell]) -> Comparison:
     """A table for each benchmark with the methods of every scenario, ours against published."""
     others = published()
     by_benchmark = {
-        name: [cell for cell in cells if cell.benchmark == name]
+        name: sorted((cell for cell in cells if cell.benchmark == name), key=_place)
         for name in dict.fromkeys(cell.benchmark for cell in cells)
     }
     tables = [_table(name, own, others) for name, own in by_benchmark.items()]
@@ -96,7 +102,13 @@ def table1(cells: Sequence[Cell]) -> Report:
     quick = not set(by_benchmark) & set(_BENCHMARKS)
     notes = [_LEGEND, _QUICK_NOTE] if quick else [_LEGEND, *_sources(others)]
     figure = bar_plot(panels, "accuracy %", None if quick else "published")
-    return Report(tables, notes, [_record(cell, others) for cell in cells], figure)
+    records = [_record(cell, others) for own in by_benchmark.values() for cell in own]
+    return Comparison(tables, [*notes, *notes_on_others(cells)], records, figure)
+
+
+def _place(cell: Cell) -> tuple[int, int]:
+    """Where the paper's table has it: scenario by scenario, the methods of each."""
+    return get_args(ScenarioName).index(cell.scenario), METHOD_NAMES.index(cell.method)
 
 
 def _table(benchmark: str, cells: Sequence[Cell], others: Published) -> TextTable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,9 @@ _LATEX = {
     "±": r"$\pm$",
     "−": "$-$",
 }
+
+
+_MINUS = re.compile(r"(?<!\w)-(?=\d)")  # not that of a name or an exponent
 
 
 @dataclass(frozen=True)
@@ -76,4 +80,9 @@ def _markdown_row(cells: Iterable[str]) -> str:
 
 
 def _latex_row(cells: Iterable[str]) -> str:
-    return " & ".join("".join(_LATEX.get(c, c) for c in cell) for cell in cells) + r" \\"
+    return " & ".join(map(_latex_cell, cells)) + r" \\"
+
+
+def _latex_cell(cell: str) -> str:
+    signed = "--" if cell == "-" else _MINUS.sub("−", cell)
+    return "".join(_LATEX.get(c, c) for c in signed)

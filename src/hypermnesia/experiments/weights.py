@@ -46,8 +46,15 @@ def read_weights(path: Path, noted: Mapping[str, Any] | None) -> State:
             tree = json.loads((file.metadata() or {})["state"])
             return unpack(tree, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        got = f"no {error}" if isinstance(error, KeyError) else str(error)
-        cure = f"delete {path.parent / 'result.json'} and resume, which makes it anew"
         raise RunError(
-            f"{path} must hold weights as they were written", got=got, cure=cure
+            f"{path} must hold weights as they were written",
+            got=_what(error),
+            cure=f"restore it; or move {path.parent / 'result.json'} away and resume, which trains "
+            "the seed again, from its last checkpoint if it has one",
         ) from error
+
+
+def _what(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no file"
+    return f"no {error}" if isinstance(error, KeyError) else str(error)

@@ -210,7 +210,7 @@ for _entry in (
         hnet_r,
         (*_PLAIN, *_MEMORY, "replay", "distillation"),
         equation=(
-            f"(1 - w) L on the task's data + w distillation on generated samples, {_W}\n"
+            f"(1 - w) L on the task's data + w λ D(former scores) on generated samples, {_W}\n"
             "decoders: hnet's loss with -ELBO_T(x)"
         ),
         needs="the task in the task scenario; keeps one network, θ and an embedding a task",
@@ -232,7 +232,7 @@ for _entry in (
         _EVERY,
         dgr,
         (*_DGR, "distillation"),
-        equation=f"(1 - w) L on the task's data + w distillation on generated samples, {_W}",
+        equation=f"(1 - w) L on the task's data + w λ D(former scores) on generated samples, {_W}",
         needs="the task in the task scenario; keeps one network and one generator, no data",
     ),
 ):

@@ -130,4 +130,5 @@ def test_images_that_are_gone_or_no_good(runs, damaged):
     assert "after learning task 1, 3 (a row each)" in text
     shutil.rmtree(damaged / SAMPLES)
     reasons, _ = missing(damaged)
-    assert "generative memory of images; got hnet-tir" in reasons[kind]
+    assert "images learns; got no file in" in reasons[kind]
+    assert "got hnet-ent" in missing(runs["hnet-ent"])[0][kind]

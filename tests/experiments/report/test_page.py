@@ -125,7 +125,7 @@ def test_what_strangers_wrote_is_text(tmp_path):
     tree = parsed(page)
     assert tree.all("script") == []
     assert {image.attributes["src"][:11] for image in tree.all("img")} == {"data:image/"}
-    assert tree.text.count(attack) >= 3
+    assert tree.text.count(attack) >= 2
     assert "<script>alert('name')<" in tree.text
     assert "\x00" not in page
     assert "\u202e" not in page

@@ -87,7 +87,7 @@ def _draw(axes: Axes, bars: Sequence[Bar], labels: Sequence[str], mark: str | No
         left = index * width - _WIDTH / 2
         places = [groups.index(bar.group) + left for bar in own]
         means = [bar.height.mean for bar in own]
-        errors = [0.0 if math.isnan(bar.height.sem) else bar.height.sem for bar in own]
+        errors = [bar.height.sem for bar in own]  # NaN, of one seed, draws nothing
         axes.bar(places, means, width, yerr=errors, align="edge", label=label, capsize=2)
         marks += [(place, b.mark) for place, b in zip(places, own, strict=True)]
     if mark is not None:

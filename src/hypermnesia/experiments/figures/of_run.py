@@ -17,6 +17,7 @@ from hypermnesia.experiments.figures.memory_samples import memory_samples
 from hypermnesia.experiments.finished import FinishedSeed
 from hypermnesia.experiments.transfer import transfer_matrix
 from hypermnesia.hypernet.memory import WeightMemory
+from hypermnesia.methods import METHODS
 from hypermnesia.methods.hnet import HypernetMethod
 from hypermnesia.methods.sampler import Generative
 from hypermnesia.methods.vae_memory import VaeMemory
@@ -110,7 +111,12 @@ def _memory_samples(of: FinishedSeed) -> list[Drawn]:
     files = {row: samples_file(of.folder.samples, row) for row in chosen}
     there = {row: file for row, file in files.items() if file.is_file()}
     if not there:
-        raise _without("samples are stored by methods with a generative memory of images", of)
+        if "vae" in METHODS[of.config.method].settings:
+            raise ConfigError(
+                "samples are stored while a generative memory of images learns",
+                got=f"no file in {of.folder.samples}",
+            )
+        raise _without("samples are stored by methods with a generative memory", of)
     samples = {
         row: read_samples(file, [task for task in chosen if task <= row])
         for row, file in there.items()

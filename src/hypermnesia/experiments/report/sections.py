@@ -82,7 +82,7 @@ def alone(run: CollectedRun, anchor: str) -> Section:
         ("Folder", shown(run.folder.path.resolve().name)),
         ("Benchmark", f"{question(run)}, {run.config.data.tasks} tasks"),
         ("Finished", seeds_listed(list(run.results)) if run.results else "no seed"),
-        ("Recipe", shown(f"{recipe.name}{', changed' if recipe.changed else ''}: {recipe.source}")),
+        ("Recipe", shown(f"{recipe.name}{', changed' if recipe.changed else ''}")),
     ]
     return Section(
         anchor,
