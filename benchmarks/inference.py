@@ -27,7 +27,7 @@ from benchmarks.unknown_task import (
     trained_or_not,
 )
 from hypermnesia.inference import spread
-from hypermnesia.methods.inferred import HypernetEntropy
+from hypermnesia.methods.entropy import HypernetEntropy
 from hypermnesia.precision import Screen
 from hypermnesia.screening import in_doubt, probes, rough_error
 from hypermnesia.training.resources import keep_freed_memory

@@ -24,7 +24,7 @@ from hypermnesia.data.benchmarks import make_tasks
 from hypermnesia.experiments.build import benchmark_settings
 from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.inference import EntropySettings, entropy
-from hypermnesia.methods.inferred import HypernetEntropy
+from hypermnesia.methods.entropy import HypernetEntropy
 from hypermnesia.precision import Screen
 from hypermnesia.training.pack import unpack
 

@@ -14,7 +14,7 @@ from hypermnesia.inference import EntropySettings, entropy
 from hypermnesia.methods import METHODS, TaskSpec
 from hypermnesia.methods.base import predictions
 from hypermnesia.methods.check import check_method
-from hypermnesia.methods.inferred import HypernetEntropy
+from hypermnesia.methods.entropy import HypernetEntropy
 from problems import blobs, build, learn, small_net
 
 

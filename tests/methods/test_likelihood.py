@@ -41,7 +41,7 @@ def trained_by_class(
 
 def one_by_one(method: HypernetLikelihood, x: Tensor) -> Tensor:
     """(autoencoders, batch): every sample under every autoencoder on its own."""
-    part = method.likelihoods
+    part = method.autoencoders
     noise, likelihood = part._noise, part.vae.settings.likelihood
     bounds = torch.empty(part.memory.tasks, len(x))
     for task in range(part.memory.tasks):
@@ -56,10 +56,10 @@ def test_bounds_at_once_are_those_one_by_one(kind: str) -> None:
     method = trained(kind=kind, samples=3, divergence=2.0 if kind == "elbo" else 1.0)
     x = torch.cat([blobs(task).x[:5] for task in range(3)])
     expected = one_by_one(method, x)
-    assert torch.allclose(method.likelihoods.bounds(x), expected, rtol=1e-4)
-    likelihoods = method.likelihoods  # then some tasks and some samples at a time
+    assert torch.allclose(method.autoencoders.bounds(x), expected, rtol=1e-4)
+    likelihoods = method.autoencoders  # then some tasks and some samples at a time
     likelihoods.all_tasks = AllTasks(likelihoods.memory, 2000)
-    assert torch.allclose(method.likelihoods.bounds(x), expected, rtol=1e-4)
+    assert torch.allclose(method.autoencoders.bounds(x), expected, rtol=1e-4)
     assert method.predict(x, scenario="domain").tasks.tolist() == expected.argmax(0).tolist()
 
 
@@ -82,7 +82,7 @@ def test_compression_is_all_that_is_kept_over_a_classifier() -> None:
     method = trained(iterations=1, tasks=2)
     kept = [
         sum(p.numel() for p in (*memory.hypernet.parameters(), *memory.embeddings))
-        for memory in (method.memory, method.likelihoods.memory)
+        for memory in (method.memory, method.autoencoders.memory)
     ]
     assert method.compression() == sum(kept) / method.memory.layouts[0].total
 
@@ -104,7 +104,7 @@ def test_with_an_autoencoder_a_class_it_keeps_the_contract(likelihood: Likelihoo
 
 def test_a_task_is_as_likely_as_its_classes_on_average() -> None:
     """p(x | class) of 1 and 3 make 2, one class of its own 2.5; where the first is 5: 4."""
-    part = build("hnet-lik", likelihood=A_CLASS).likelihoods
+    part = build("hnet-lik", likelihood=A_CLASS).autoencoders
     part.begin_task(1, 2)
     part.begin_task(1, 1)
     by_class = torch.tensor([[[1.0, 3.0], [5.0, 3.0]], [[2.5, 0.0], [2.5, 0.0]]]).log()
@@ -116,7 +116,7 @@ def test_bounds_of_classes_are_those_one_by_one() -> None:
     x = torch.cat([blobs(task, 3).x[:5] for task in range(3)])
     expected = one_by_one(method, x)
     assert len(expected) == 7
-    by_class = method.likelihoods.class_bounds(x)
+    by_class = method.autoencoders.class_bounds(x)
     assert torch.allclose(by_class[1].T, expected[2:5], rtol=1e-4)
     assert by_class[0, :, 2].eq(-torch.inf).all()
     tasks = torch.stack([b.exp().mean(0).log() for b in expected.double().split([2, 3, 2])])
@@ -126,7 +126,7 @@ def test_bounds_of_classes_are_those_one_by_one() -> None:
 @pytest.mark.parametrize("y", [[0, 1, 1, 0, 1], [1, 1, 1, 1, 1]])
 def test_each_sample_is_learned_by_its_class(y: list[int]) -> None:
     """The loss is the mean of every sample's own under its class's autoencoder alone."""
-    part, x = trained_by_class(heads=(2, 2)).likelihoods, blobs(1).x[:5]
+    part, x = trained_by_class(heads=(2, 2)).autoencoders, blobs(1).x[:5]
     part.continue_task(1, 1)
     latent = part.vae.settings.latent
     noise = draw_noise(1, 5, latent, torch.Generator().manual_seed(1))
@@ -159,7 +159,7 @@ def test_earlier_classes_are_held_and_a_tasks_own_learn_together() -> None:
         regularizer = RegularizerSettings(beta=beta)
         method = build("hnet-lik", likelihood=A_CLASS, vae_regularizer=regularizer)
         learn(method, blobs(0), 60)
-        memory = method.likelihoods.memory
+        memory = method.autoencoders.memory
         embeddings = [e.detach().clone() for e in memory.embeddings]
         weights = [memory.weights(0).detach(), memory.weights(1).detach()]
         learn(method, blobs(1), 60)
@@ -171,9 +171,9 @@ def test_earlier_classes_are_held_and_a_tasks_own_learn_together() -> None:
 
 def test_samples_of_a_task_are_of_its_classes_in_turn() -> None:
     method = trained_by_class(1, heads=(2, 3))
-    drawn = method.likelihoods.samples([1], 7, Generators(0))[1]
+    drawn = method.autoencoders.samples([1], 7, Generators(0))[1]
     assert drawn.shape == (7, 6)
-    part, generator = method.likelihoods, Generators(0)["samples/1"]
+    part, generator = method.autoencoders, Generators(0)["samples/1"]
     latents = torch.randn(3, 3, part.vae.settings.latent, generator=generator)
     for row in range(7):
         of, nth = row % 3, row // 3

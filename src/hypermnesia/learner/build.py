@@ -17,8 +17,8 @@ from hypermnesia.learner.design import AutoencoderDesign, Design
 from hypermnesia.learner.settings import LearnerSettings
 from hypermnesia.learner.sizes import hypernet_sizes
 from hypermnesia.learner.targets import LOSSES
+from hypermnesia.methods.entropy import HypernetEntropy
 from hypermnesia.methods.hnet import HypernetMethod
-from hypermnesia.methods.inferred import HypernetEntropy
 from hypermnesia.methods.likelihood import HypernetLikelihood
 from hypermnesia.methods.vae_memory import Autoencoders
 from hypermnesia.optimizers import OptimizerSettings

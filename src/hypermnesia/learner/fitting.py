@@ -111,7 +111,7 @@ def _begin(knowledge: Knowledge, record: TaskRecord, centre: dict[str, Tensor]) 
     method, iterations = knowledge.method, knowledge.settings.iterations
     method.begin_task(TaskSpec(record.targets.outputs, iterations))
     if isinstance(method, HypernetLikelihood):
-        own = method.likelihoods.memory.buffers[-1]
+        own = method.autoencoders.memory.buffers[-1]
         own.update({name: value.to(knowledge.device) for name, value in centre.items()})
     knowledge.records.append(record)
     return len(knowledge.records) - 1

@@ -10,12 +10,12 @@ from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.methods.base import Method, Prediction, State, TaskSpec
 from hypermnesia.methods.baselines import Finetune, Joint, Separate
 from hypermnesia.methods.dgr import dgr
+from hypermnesia.methods.entropy import HypernetEntropy
 from hypermnesia.methods.hnet import HypernetMethod
-from hypermnesia.methods.inferred import HypernetEntropy
+from hypermnesia.methods.hnet_r import hnet_r
 from hypermnesia.methods.likelihood import HypernetLikelihood
 from hypermnesia.methods.lwf import Lwf
 from hypermnesia.methods.penalty import Ewc, EwcOnline, Si
-from hypermnesia.methods.replay import hnet_r
 from hypermnesia.methods.tir import HypernetTir
 from hypermnesia.registry import Registry
 

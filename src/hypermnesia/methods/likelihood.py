@@ -182,66 +182,66 @@ class HypernetLikelihood(InferredTaskMethod):
     ) -> None:
         own: dict[str, Any] = {"generators": generators, "device": device, "precision": precision}
         super().__init__(network, scenario, **own, **settings)
-        self.likelihood = likelihood
-        self.likelihoods = TaskLikelihoods(
+        self.answering = likelihood
+        self.autoencoders = TaskLikelihoods(
             autoencoders, of=likelihood.of, bound=bound, view=view, **own
         )
 
     @property
     def sampler(self) -> Sampler:
         """The autoencoders, whose decoders give samples."""
-        return self.likelihoods
+        return self.autoencoders
 
     def begin_task(self, spec: TaskSpec) -> None:
         """Give the task a classifier and autoencoders, and protect the earlier ones."""
         super().begin_task(spec)
-        self.likelihoods.begin_task(spec.iterations, spec.outputs)
+        self.autoencoders.begin_task(spec.iterations, spec.outputs)
 
     def continue_task(self, task: int, iterations: int) -> None:
         """Go on learning a task that has ended, its autoencoders too; all others are protected."""
         super().continue_task(task, iterations)
-        self.likelihoods.continue_task(task, iterations)
+        self.autoencoders.continue_task(task, iterations)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """A step of the classifier and, on images as they are, one of the autoencoders."""
-        return super().update(batch) | self.likelihoods.learn_batch(batch)
+        return super().update(batch) | self.autoencoders.learn_batch(batch)
 
     def end_task(self, batches: Iterable[Batch]) -> None:
         """Nothing to keep but the hypernetworks and the embeddings."""
         super().end_task(batches)
-        self.likelihoods.end_task()
+        self.autoencoders.end_task()
 
     @property
     def memories(self) -> dict[str, WeightMemory]:
         """The memories of classifiers and of autoencoders."""
-        return super().memories | {"vae_loss": self.likelihoods.memory}
+        return super().memories | {"vae_loss": self.autoencoders.memory}
 
     @torch.no_grad()
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The losses of both on samples held out."""
-        return super().losses(batch) | {"vae_loss": self.likelihoods.loss(batch)}
+        return super().losses(batch) | {"vae_loss": self.autoencoders.loss(batch)}
 
     def scores_of_all(self, x: Tensor) -> Tensor:
         """(tasks, batch, widest head) of every task's classifier or, if they answer, bounds."""
-        if self.likelihood.answer == "likelihood":
-            return self.likelihoods.class_bounds(x)
+        if self.answering.answer == "likelihood":
+            return self.autoencoders.class_bounds(x)
         return super().scores_of_all(x)
 
     def evidence(self, x: Tensor, scores: Tensor) -> Tensor:
         """(tasks, batch): the bound under every task."""
-        given = self.likelihood.answer == "likelihood"
-        by_class = scores if given else self.likelihoods.class_bounds(x)
-        return self.likelihoods.task_bounds(by_class)
+        given = self.answering.answer == "likelihood"
+        by_class = scores if given else self.autoencoders.class_bounds(x)
+        return self.autoencoders.task_bounds(by_class)
 
     def compression(self) -> float:
         """(Both |θ| + embeddings) / |W| of one classifier."""
-        return (self.memory.kept + self.likelihoods.memory.kept) / self.memory.largest
+        return (self.memory.kept + self.autoencoders.memory.kept) / self.memory.largest
 
     def state_dict(self) -> State:
         """Both memories and, within a task, the states of their training."""
-        return super().state_dict() | {"likelihoods": self.likelihoods.state_dict()}
+        return super().state_dict() | {"likelihoods": self.autoencoders.state_dict()}
 
     def load_state_dict(self, state: State) -> None:
         """Put a newly built method where `state_dict` found the other."""
         super().load_state_dict(state)
-        self.likelihoods.load_state_dict(state["likelihoods"])
+        self.autoencoders.load_state_dict(state["likelihoods"])

@@ -1,8 +1,7 @@
 """Replay: a plain classifier goes on learning what its former self knew, on generated samples.
 
-`hnet-r` (HNET+R) of von Oswald et al. 2020 (arXiv 1906.00695); `dgr` of Shin et al. 2017
-(arXiv 1705.08690) and `dgr-distill`, as in van de Ven et al. 2022 (Nat. Mach. Intell.). They differ
-in the memory that the samples come from and in the former answers: soft or hard.
+What `hnet-r`, `dgr` and `dgr-distill` share: they differ in the memory that the samples come from
+and in the former answers, soft or hard.
 """
 
 from __future__ import annotations
@@ -20,11 +19,9 @@ from hypermnesia.data.types import Batch
 from hypermnesia.distillation import DistillationSettings, distill
 from hypermnesia.methods.base import State, TaskSpec, accuracy
 from hypermnesia.methods.baselines import Finetune
-from hypermnesia.methods.generative import GenerativeMemory, Replayed
+from hypermnesia.methods.generative import Replayed
 from hypermnesia.methods.sampler import Sampler
-from hypermnesia.methods.vae_memory import Autoencoders
-from hypermnesia.precision import Precision, autocast
-from hypermnesia.seeding import Generators
+from hypermnesia.precision import autocast
 
 
 @dataclass(frozen=True)
@@ -180,28 +177,3 @@ class ReplayClassifier(Finetune):
         if state["former"] is not None:
             self.former = self._copy()
             self.former.load_state_dict(state["former"])
-
-
-def hnet_r(
-    network: nn.Module,
-    scenario: ScenarioName,
-    *,
-    autoencoders: Autoencoders,
-    distillation: DistillationSettings,
-    generators: Generators,
-    device: torch.device,
-    precision: Precision = "float32",
-    **settings: Any,
-) -> ReplayClassifier:
-    """HNET+R: samples from a `GenerativeMemory`, soft answers; new classes had the score 0."""
-    own: dict[str, Any] = {"generators": generators, "device": device, "precision": precision}
-    memory = GenerativeMemory(autoencoders, **own)
-    return ReplayClassifier(
-        network,
-        scenario,
-        memory=memory,
-        distillation=distillation,
-        unseen=0.0,
-        **own,
-        **settings,
-    )

@@ -41,6 +41,7 @@ class TaskRecognizer(Finetune):
     def __init__(self, network: nn.Module, *, replay: ReplaySettings, **plain: Any) -> None:
         super().__init__(network, "class", **plain)  # a task is a class, of one task each
         self.replay = replay
+        self.generators["dropout"]  # first drawn from in task 2; its state is saved before
 
     def learn(self, x: Tensor, replayed: Replayed | None) -> dict[str, Tensor]:
         """A step on (batch, *sample) inputs of the current task against replayed ones."""
