@@ -112,12 +112,12 @@ def test_a_scenario_that_it_does_not_answer_in_is_refused(name: str) -> None:
 
 def forget_moments(self: Finetune, state: dict) -> None:
     original(self, state)
-    if self.optimizer:
-        self.optimizer.state.clear()
+    if self.descent.optimizer:
+        self.descent.optimizer.state.clear()
 
 
 def count_evaluations(self: Finetune, x, task=None, scenario=None):
-    self.iteration += 1
+    self.descent.iteration += 1
     return original_predict(self, x, task, scenario)
 
 

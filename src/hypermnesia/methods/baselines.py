@@ -6,12 +6,11 @@ import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch
@@ -25,7 +24,8 @@ from hypermnesia.methods.base import (
     answered,
     task_needed,
 )
-from hypermnesia.optimizers import OptimizerSettings, gradient_norm
+from hypermnesia.methods.descent import Descent
+from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.precision import Precision, autocast
 from hypermnesia.seeding import Generators
 
@@ -64,11 +64,9 @@ class Finetune:
         self.scenario = Scenario(scenario)
         self.answers: tuple[ScenarioName, ...] = (scenario,)
         self.template, self.network = network, copy.deepcopy(network).to(device)
-        self.settings, self.generators = optimizer, generators
+        self.descent, self.generators = Descent(optimizer), generators
         self.head, self.criterion = head, criterion
         self.device, self.precision = device, precision
-        self.optimizer: Optimizer | None = None
-        self.iteration = self.iterations = 0
 
     def begin_task(self, spec: TaskSpec) -> None:
         """Widen the last layer if the scenario wants more columns; a fresh optimiser.
@@ -80,12 +78,7 @@ class Finetune:
         self.network = with_outputs(
             self.network, self.scenario.columns, self.generators["head"], self.head
         )
-        self._start(spec.iterations)
-
-    def _start(self, iterations: int) -> Optimizer:
-        self.iteration, self.iterations = 0, iterations
-        self.optimizer = self.settings.build(self.network.parameters())
-        return self.optimizer
+        self.descent.begin(self.network.parameters(), spec.iterations)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """A step of the optimiser on the loss of a mini-batch."""
@@ -109,14 +102,8 @@ class Finetune:
 
     def _optimize(self, loss: Tensor) -> dict[str, Tensor]:
         """A step down the loss; returns what is to be reported of it."""
-        optimizer = cast(Optimizer, self.optimizer)
-        self.settings.schedule_step(optimizer, self.iteration, self.iterations)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.settings.clip_gradients(optimizer)
-        added = self._step(optimizer)
-        self.iteration += 1
-        return added
+        self.descent.backward(loss)
+        return self._step()
 
     def _loss(self, own: Tensor, scores: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002
         """What is differentiated: the task's `own` loss, and what a method adds to it.
@@ -125,19 +112,13 @@ class Finetune:
         """
         return own
 
-    def _step(self, optimizer: Optimizer) -> dict[str, Tensor]:
+    def _step(self) -> dict[str, Tensor]:
         """Step by the gradients of the loss; returns what is to be reported of it."""
-        norm = gradient_norm(p.grad for p in self.network.parameters())
-        optimizer.step()
-        return {"gradient": norm}
+        return {"gradient": self.descent.step()}
 
     def end_task(self, batches: Iterable[Batch]) -> None:  # noqa: ARG002 (nothing is protected)
         """Drop what only the task's training needed; nothing is protected."""
-        self._stop()
-
-    def _stop(self) -> None:
-        self.optimizer = None
-        self.iteration = self.iterations = 0
+        self.descent.end()
 
     @torch.no_grad()
     def predict(
@@ -170,9 +151,7 @@ class Finetune:
         return {
             "heads": list(self.scenario.heads),
             "network": dict(self.network.state_dict()),
-            "optimizer": self.optimizer.state_dict() if self.optimizer else None,
-            "iteration": self.iteration,
-            "iterations": self.iterations,
+            **self.descent.state_dict(),
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -180,10 +159,7 @@ class Finetune:
         self.scenario = Scenario(self.scenario.name, tuple(state["heads"]))
         self.network = self._of_this_width(state["network"])
         self.network.load_state_dict(state["network"])
-        self._stop()
-        if state["optimizer"] is not None:
-            self._start(state["iterations"]).load_state_dict(state["optimizer"])
-            self.iteration = state["iteration"]
+        self.descent.load_state_dict(self.network.parameters(), state)
 
     def _of_this_width(self, saved: Mapping[str, Tensor]) -> nn.Module:
         """A network as wide as the tasks so far want it, for the values in `saved`."""

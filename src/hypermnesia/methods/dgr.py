@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.distillation import DistillationSettings
 from hypermnesia.methods.base import State
+from hypermnesia.methods.descent import Descent
 from hypermnesia.methods.generative import Replayed
 from hypermnesia.methods.replay import ReplayClassifier, ReplaySettings
 from hypermnesia.methods.sampler import Samples
-from hypermnesia.optimizers import OptimizerSettings, gradient_norm
+from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.precision import Precision, autocast
 from hypermnesia.seeding import Generators
 from hypermnesia.vae import Vae, draw_noise, elbo, pixel_means
@@ -49,26 +49,20 @@ class RetrainedVae:
         precision: Precision,
     ) -> None:
         self.vae = copy.deepcopy(vae).to(device)
-        self.settings, self.mixing = optimizer, replay
+        self.descent, self.mixing = Descent(optimizer), replay
         self.generators = generators.under("memory")
         self.device, self.precision = device, precision
         self.former: nn.Module | None = None
-        self.optimizer: Optimizer | None = None
-        self.tasks = self.iteration = self.iterations = 0
+        self.tasks = 0
 
     def begin_task(self, iterations: int) -> None:
         """Keep a copy of the decoder that knows the tasks so far; a fresh optimiser."""
         self.former = self._copy() if self.tasks else None
         self.tasks += 1
-        self._start(iterations)
+        self.descent.begin(self.vae.parameters(), iterations)
 
     def _copy(self) -> nn.Module:
         return copy.deepcopy(self.vae.decoder).requires_grad_(False)
-
-    def _start(self, iterations: int) -> Optimizer:
-        self.iteration, self.iterations = 0, iterations
-        self.optimizer = self.settings.build(self.vae.parameters())
-        return self.optimizer
 
     def replay(self, n: int) -> Replayed | None:
         """`n` fresh samples of the earlier tasks, mixed; None if there is none."""
@@ -93,8 +87,7 @@ class RetrainedVae:
 
     def update(self, x: Tensor, replayed: Replayed | None) -> dict[str, Tensor]:
         """One iteration on (batch, *sample) inputs of the current task and on replayed ones."""
-        optimizer, settings = cast(Optimizer, self.optimizer), self.vae.settings
-        self.settings.schedule_step(optimizer, self.iteration, self.iterations)
+        settings = self.vae.settings
         everything = x if replayed is None else torch.cat([x, replayed.x])
         noise = draw_noise(1, len(everything), settings.latent, self.generators["noise"])
         with autocast(self.precision, self.device):
@@ -103,18 +96,13 @@ class RetrainedVae:
         loss = losses[: len(x)].mean()
         if replayed is not None:
             loss = self.mixing.mix(loss, losses[len(x) :].mean(), self.tasks)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.settings.clip_gradients(optimizer)
-        norm = gradient_norm(p.grad for p in self.vae.parameters())
-        optimizer.step()
-        self.iteration += 1
-        return {"vae_loss": loss.detach(), "vae_gradient": norm}
+        self.descent.backward(loss)
+        return {"vae_loss": loss.detach(), "vae_gradient": self.descent.step()}
 
     def end_task(self) -> None:
         """Drop what only the task's training needed."""
-        self.former, self.optimizer = None, None
-        self.iteration = self.iterations = 0
+        self.former = None
+        self.descent.end()
 
     @property
     def kept(self) -> int:
@@ -127,22 +115,17 @@ class RetrainedVae:
             "tasks": self.tasks,
             "vae": dict(self.vae.state_dict()),
             "former": dict(self.former.state_dict()) if self.former else None,
-            "optimizer": self.optimizer.state_dict() if self.optimizer else None,
-            "iteration": self.iteration,
-            "iterations": self.iterations,
+            **self.descent.state_dict(),
         }
 
     def load_state_dict(self, state: State) -> None:
         """Put a newly built memory where `state_dict` found the other."""
         self.vae.load_state_dict(state["vae"])
-        self.end_task()
-        self.tasks = state["tasks"]
+        self.descent.load_state_dict(self.vae.parameters(), state)
+        self.tasks, self.former = state["tasks"], None
         if state["former"] is not None:
             self.former = self._copy()
             self.former.load_state_dict(state["former"])
-        if state["optimizer"] is not None:
-            self._start(state["iterations"]).load_state_dict(state["optimizer"])
-            self.iteration = state["iteration"]
 
 
 def dgr(

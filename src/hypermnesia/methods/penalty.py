@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.data.types import Batch
@@ -79,10 +78,10 @@ class _Penalized(Finetune):
         """The network's parameters by name, detached."""
         return {name: p.detach() for name, p in self.network.named_parameters()}
 
-    def _step(self, optimizer: Optimizer) -> dict[str, Tensor]:
+    def _step(self) -> dict[str, Tensor]:
         """A step by the gradients of the task's loss and of the penalty."""
         pulled = self.penalty.pull(self.network, self.weight) if len(self.penalty) else None
-        reported = super()._step(optimizer)
+        reported = super()._step()
         return reported if pulled is None else reported | {"penalty": pulled}
 
     def compression(self) -> float:
@@ -153,12 +152,12 @@ class Si(_Penalized):
         super().begin_task(spec)
         self.path = PathIntegral(self.parameters())
 
-    def _step(self, optimizer: Optimizer) -> dict[str, Tensor]:
+    def _step(self) -> dict[str, Tensor]:
         """A step by both gradients; it lengthens the path."""
         named = dict(self.network.named_parameters())
         before = {name: p.detach().clone() for name, p in named.items()}
         own = {name: p.grad.clone() for name, p in named.items() if p.grad is not None}
-        reported = super()._step(optimizer)
+        reported = super()._step()
         changes = {name: named[name].detach() - before[name] for name in own}
         cast(PathIntegral, self.path).add(own, changes)
         return reported

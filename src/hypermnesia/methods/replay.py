@@ -7,6 +7,7 @@ and in the former answers, soft or hard.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -155,8 +156,9 @@ class ReplayClassifier(Finetune):
         known = Scenario(self.scenario.name, self.scenario.heads[:-1]).columns
         return torch.cat([scores[:, :known], torch.full_like(scores[:, known:], self.unseen)], 1)
 
-    def _stop(self) -> None:
-        super()._stop()
+    def end_task(self, batches: Iterable[Batch]) -> None:
+        """Drop what only the task's training needed."""
+        super().end_task(batches)
         self.former = None
         self.memory.end_task()
 
@@ -174,6 +176,7 @@ class ReplayClassifier(Finetune):
         """Put a newly built method where `state_dict` found the other."""
         super().load_state_dict(state)
         self.memory.load_state_dict(state["memory"])
+        self.former = None
         if state["former"] is not None:
             self.former = self._copy()
             self.former.load_state_dict(state["former"])
