@@ -131,3 +131,9 @@ def test_by_hand_the_slope_of_two_logistic_networks() -> None:
     )
     assert found.flatten().tolist() == pytest.approx([-0.39322387, 0.0], abs=1e-6)
     assert math.isclose(1 / (1 + math.e**-1) / (1 + math.e), 0.19661193, abs_tol=1e-8)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, math.nan])
+def test_a_temperature_is_above_zero(temperature):
+    with pytest.raises(ConfigError, match=r"temperature must be above zero"):
+        EntropySettings(temperature=temperature)

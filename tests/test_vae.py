@@ -224,3 +224,8 @@ def test_a_whole_vae_or_its_decoder_is_a_target(generated) -> None:
         )
         assert own > -2
         assert other < own - 5
+
+
+def test_a_bound_takes_one_draw_or_more():
+    with pytest.raises(ConfigError, match=r"bound.samples must be 1 or more; got 0"):
+        BoundSettings(samples=0)

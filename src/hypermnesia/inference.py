@@ -40,8 +40,8 @@ class EntropySettings:
             asks once, in float32. For `entropy`.
 
     Raises:
-        ConfigError: a calibration of mixed networks, which have no samples of their own, or a
-            screen of them.
+        ConfigError: a temperature that is not above zero; a calibration of mixed networks, which
+            have no samples of their own, or a screen of them.
     """
 
     criterion: Literal["entropy", "entropy-gradient"] = "entropy"
@@ -50,6 +50,8 @@ class EntropySettings:
     screen: Screen | None = None
 
     def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise ConfigError("inference.temperature must be above zero", got=self.temperature)
         for name, unset in (("calibrated", False), ("screen", None)):
             if getattr(self, name) != unset and self.criterion != "entropy":
                 raise ConfigError(

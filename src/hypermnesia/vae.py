@@ -57,7 +57,7 @@ class BoundSettings:
             bound; above 1 it trusts less what needs unlikely latents.
 
     Raises:
-        ConfigError: a weight for the bound that has no divergence.
+        ConfigError: no draws, or a weight for the bound that has no divergence.
     """
 
     kind: Literal["elbo", "importance"] = "elbo"
@@ -65,6 +65,8 @@ class BoundSettings:
     divergence: float = 1.0
 
     def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise ConfigError("bound.samples must be 1 or more", got=self.samples)
         if self.kind == "importance" and self.divergence != 1:
             raise ConfigError(
                 "bound.divergence weighs a term that bound.kind=importance does not have",

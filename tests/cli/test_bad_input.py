@@ -76,7 +76,7 @@ BAD = {
     "split-digits --set data.validation=1000000": "leave some to learn from",
     "split-digits --set data.evaluate_on=validation": "data.validation",
     "split-digits --set train.augment=flip": "augmentation",
-    "split-digits --set train.epochs=3": "exactly one",
+    "split-digits --set train.epochs=3": "given once",
     "split-digits --set train.iterations=null": "exactly one",
     "split-digits --set train.batch_size=0": "train.batch_size",
 }

@@ -12,13 +12,14 @@ from hypermnesia.experiments.config import ExperimentConfig, validated
 from hypermnesia.experiments.config_errors import field_paths
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.inference import EntropySettings
+from hypermnesia.methods.likelihood import LikelihoodSettings
 from hypermnesia.methods.penalty import PenaltySettings
 from hypermnesia.methods.replay import ReplaySettings
 from hypermnesia.nets import NetSettings
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularizers import RegularizerSettings
 from hypermnesia.training.phases import TrainSettings
-from hypermnesia.vae import VaeSettings
+from hypermnesia.vae import BoundSettings, VaeSettings
 
 
 def raw(**changes):
@@ -50,6 +51,8 @@ def test_a_whole_number_may_be_written_as_a_float(value):
         ("replay", ReplaySettings),
         ("vae", VaeSettings),
         ("inference", EntropySettings),
+        ("bound", BoundSettings),
+        ("likelihood", LikelihoodSettings),
         ("optimizer", OptimizerSettings),
         ("train", TrainSettings),
     ],

@@ -113,12 +113,7 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _one_length(self) -> TrainConfig:
-        if (self.iterations is None) == (self.epochs is None):
-            raise ConfigError(
-                "exactly one of train.iterations and train.epochs must be set",
-                got=f"iterations={self.iterations}, epochs={self.epochs}",
-                cure="set the other one to null",
-            )
+        TrainSettings(**dict(self))
         return self
 
 

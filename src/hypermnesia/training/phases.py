@@ -39,7 +39,7 @@ class TrainSettings:
             raise ConfigError(
                 "a task's length must be given once, as iterations or as epochs",
                 got=f"iterations={self.iterations}, epochs={self.epochs}",
-                cure="set one of them and leave the other out",
+                cure="set one of them and leave the other out, or to null",
             )
         for name in ("iterations", "epochs", "batch_size"):
             value = getattr(self, name)
