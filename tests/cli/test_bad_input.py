@@ -77,7 +77,7 @@ BAD = {
     "split-digits --set data.evaluate_on=validation": "data.validation",
     "split-digits --set train.augment=flip": "augmentation",
     "split-digits --set train.epochs=3": "given once",
-    "split-digits --set train.iterations=null": "exactly one",
+    "split-digits --set train.iterations=null": "given once",
     "split-digits --set train.batch_size=0": "train.batch_size",
 }
 
