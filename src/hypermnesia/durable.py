@@ -114,6 +114,15 @@ def read_bounded(path: Path, limit: int) -> bytes:
     return path.read_bytes()
 
 
+def holds(path: Path, text: str) -> bool:
+    """Whether `path` is a regular file of exactly this UTF-8 `text`."""
+    content = text.encode()
+    try:
+        return read_bounded(path, len(content)) == content
+    except (OSError, ValueError):
+        return False
+
+
 def check_regular(path: Path) -> int:
     """The size in bytes of a regular file.
 
@@ -155,7 +164,7 @@ def read_json(path: Path) -> dict[str, Any]:
         value = None
     if not isinstance(value, dict):
         raise RunError(
-            f"{path} must hold a JSON object", got="a damaged file", cure="delete it and resume"
+            f"{path} must hold a JSON object", got="a damaged file", cure="move it away and resume"
         )
     return value
 

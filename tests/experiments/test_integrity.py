@@ -206,7 +206,7 @@ def test_a_result_without_notes_of_its_files_is_damaged(run: Path, files: object
     fields = unsealed(json.loads(path.read_text()))
     del fields["files"]
     path.write_text(json.dumps(sealed(fields | ({} if files is None else {"files": files}))))
-    assert "delete it and resume" in told(check_run(run), "damaged")["seed-0/result.json"]
+    assert "move it away and resume" in told(check_run(run), "damaged")["seed-0/result.json"]
 
 
 def test_a_swapped_checkpoint_and_a_link_are_damage(run: Path) -> None:

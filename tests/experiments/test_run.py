@@ -163,7 +163,7 @@ def test_data_that_are_missing_leave_no_folder(tmp_path):
 def test_a_damaged_result_is_an_error_with_the_cure(tmp_path):
     (summary,) = run(Place(tmp_path), small())
     summary.folder.seed(0).result.write_text("{")
-    with pytest.raises(RunError, match="delete it and resume"):
+    with pytest.raises(RunError, match="move it away and resume"):
         resume(summary.folder.path, Counter())
     summary.folder.seed(0).result.unlink()
     assert resume(summary.folder.path, Counter()).scenarios == summary.scenarios

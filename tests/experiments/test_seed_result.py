@@ -69,7 +69,7 @@ def test_a_result_is_checked_when_it_is_read(tmp_path, fields, expected):
         np.testing.assert_equal((read.accuracy, read.inference, read.confusion), by_name)
         changed = unsealed(json.loads(seed.result.read_text())) | fields
         rewrite(seed.result, {k: v for k, v in changed.items() if v is not GONE})
-        with pytest.raises(RunError, match=r"result\.json.*delete it and resume") as caught:
+        with pytest.raises(RunError, match=r"result\.json.*move it away and resume") as caught:
             summarize(folder, config, [0])
     assert expected in str(caught.value)
 
@@ -103,7 +103,7 @@ def test_a_result_from_before_there_were_checksums_is_read(stored):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"seconds": 2.0}, "its checksum is wrong; delete it and resume"),
+        ({"seconds": 2.0}, "its checksum is wrong; move it away and resume"),
         ({"format": 3}, "got format 3, of a later version; read it with the version"),
         ({"format": "1"}, "its checksum is wrong"),
         ({"format": None}, "its checksum is wrong"),

@@ -205,3 +205,6 @@ def test_the_end_of_a_task_frees_what_its_training_needed() -> None:
     gc.collect()
     assert [each() for each in alive] == [None] * len(alive)
     assert all(p.grad is None for p in method.memory.hypernet.parameters())
+    plain = build("finetune")
+    learn(plain, blobs(0), 2)
+    assert all(p.grad is None for p in plain.network.parameters())

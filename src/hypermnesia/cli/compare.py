@@ -72,5 +72,5 @@ def compare_command(
             "machine": machine_options(data_dir, device, tensorboard=tensorboard),
         },
     )
-    files = name or "_".join(["comparison", *question.benchmarks])
+    files = "_".join(["comparison", *question.benchmarks]) if name is None else name
     compare_and_show(plan(question), compared, out, files, jobs, train=train)

@@ -60,7 +60,7 @@ def check_files(out: Path, name: str) -> None:
             raise RunError(
                 "a file of the comparison must not be a folder",
                 got=path,
-                cure="move it away, or choose another --name",
+                cure="move it away, or choose another folder with --out",
             )
 
 
@@ -121,6 +121,7 @@ def record(cell: Cell) -> dict[str, Any]:
         "n": accuracy.n,
         "wanted": cell.wanted,
         "task_inference": plain(inference.mean),
+        "other": cell.other,
         "evaluated_on": None if cell.config is None else cell.config.data.evaluate_on,
         "values": {str(seed): figures["acc"] for seed, figures in cell.figures.items()},
     }

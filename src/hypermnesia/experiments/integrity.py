@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hypermnesia.checksums import compare
-from hypermnesia.durable import check_regular, read_bounded, read_json, told_as_run_error
+from hypermnesia.durable import check_regular, holds, read_json, told_as_run_error
 from hypermnesia.errors import ConfigError, HypermnesiaError, RunError
 from hypermnesia.experiments.config import ExperimentConfig
 from hypermnesia.experiments.identity import owner
@@ -200,15 +200,8 @@ def _summary(folder: RunFolder, config: ExperimentConfig) -> Iterator[Finding]:
     yield Finding(folder.summary, "good", old) if same else _not_derived(folder.summary)
     for name, matrix in expected.matrices.items():
         file = folder.matrix(name)
-        same = _holds(file, matrix_csv(matrix).encode())
+        same = holds(file, matrix_csv(matrix))
         yield Finding(file, "good") if same else _not_derived(file)
-
-
-def _holds(file: Path, content: bytes) -> bool:
-    try:
-        return read_bounded(file, len(content)) == content
-    except (OSError, ValueError):
-        return False
 
 
 def _not_derived(file: Path) -> Finding:

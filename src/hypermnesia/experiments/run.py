@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from hypermnesia.data.benchmarks import make_tasks
-from hypermnesia.durable import make_folder, told_as_run_error, write_json, write_text
+from hypermnesia.durable import holds, make_folder, told_as_run_error, write_json, write_text
 from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.build import (
     benchmark_settings,
@@ -106,7 +106,7 @@ def resume(
     if changes:
         machine = config.machine.model_dump() | dict(changes)
         config = validated({**config.model_dump(), "machine": machine})
-    if RunFolder(path).unfinished(config.seeds):
+    if changes or RunFolder(path).unfinished(config.seeds):
         rehearse(config)
     with opened(path, config, overwrite=False) as folder:
         return _run_seeds(folder, config, watch)
@@ -140,7 +140,9 @@ def _run_seeds(folder: RunFolder, config: ExperimentConfig, watch: Watch) -> Run
 def _write_matrices(folder: SeedFolder, result: TrainResult) -> None:
     """The tables for readers, which follow from the result."""
     for scenario, matrix in result.accuracy.items():
-        write_text(folder.matrix(scenario), matrix_csv(matrix))
+        file, text = folder.matrix(scenario), matrix_csv(matrix)
+        if not holds(file, text):
+            write_text(file, text)
 
 
 def _run_seed(folder: SeedFolder, config: ExperimentConfig, seed: int, observer: Observer) -> None:

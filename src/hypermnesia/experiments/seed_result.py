@@ -78,7 +78,7 @@ def read_result(folder: SeedFolder, config: ExperimentConfig, seed: int) -> Trai
         raise RunError(
             f"{folder.result} must hold the figures of seed {seed} of this run",
             got=got,
-            cure="delete it and resume",
+            cure="move it away and resume",
         ) from None
 
 
@@ -105,7 +105,7 @@ def read_fields(folder: SeedFolder) -> dict[str, Any]:
             raise ValueError("no notes of its files")
         return whole
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        got, cure = str(error), "delete it and resume"
+        got, cure = str(error), "move it away and resume"
         raise RunError(f"{folder.result} must be as it was written", got=got, cure=cure) from None
 
 

@@ -47,7 +47,9 @@ class Descent:
         return norm
 
     def end(self) -> None:
-        """Drop the optimiser."""
+        """Drop the optimiser and the gradients."""
+        if self.optimizer is not None:
+            self.optimizer.zero_grad()
         self.optimizer = None
         self.iteration = self.iterations = 0
 
