@@ -31,7 +31,7 @@ class Descent:
         self.optimizer = self.settings.build(parameters)
 
     def backward(self, loss: Tensor) -> None:
-        """Give the parameters the gradients of a loss, clipped, for `step` to follow."""
+        """Give the parameters the gradients of a scalar loss, clipped, for `step` to follow."""
         optimizer = cast(Optimizer, self.optimizer)
         self.settings.schedule_step(optimizer, self.iteration, self.iterations)
         optimizer.zero_grad()
@@ -39,7 +39,7 @@ class Descent:
         self.settings.clip_gradients(optimizer)
 
     def step(self) -> Tensor:
-        """Step by the gradients that the parameters have by now; returns their norm."""
+        """Step by the gradients that the parameters have by now; returns their norm, a scalar."""
         optimizer = cast(Optimizer, self.optimizer)
         norm = gradient_norm(p.grad for p in parameters_of(optimizer))
         optimizer.step()
