@@ -53,6 +53,7 @@ def names_of(parts: Sequence[int]) -> list[str]:
     """What the embeddings of tasks with so many parts each are called: `1`, or `1a` and `1b`.
 
     Example:
+        >>> from hypermnesia.experiments.figures.embeddings import names_of
         >>> names_of([1, 1]), names_of([2, 1])
         (['1', '2'], ['1a', '1b', '2a'])
     """
