@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
 
-from hypermnesia.experiments.results import RunSummary, results_of, summary_of
-from hypermnesia.experiments.run_folder import RunFolder
+from kept_results import summaries
 
-RESULTS = Path(__file__).parents[1] / "results"
+from hypermnesia.experiments.results import RunSummary
+
 _HEADING = (
     "| benchmark | recipe | scenario | accuracy, % | BWT | seeds |",
     "|---|---|---|---|---|---|",
@@ -18,7 +16,7 @@ _HEADING = (
 
 def results(method: str) -> str:
     """A table of the method's finished runs; a line that says so where there are none."""
-    of_method = (summary for summary in _summaries() if summary.config.method == method)
+    of_method = (summary for summary in summaries() if summary.config.method == method)
     rows = [row for summary in of_method for row in _rows(summary)]
     if not rows:
         return "No finished run is kept yet. [Results](../results.md) has what was measured so far."
@@ -27,18 +25,6 @@ def results(method: str) -> str:
         f"On the test set after the last task, mean ± standard error:\n\n{table}\n\n"
         "[Results](../results.md) has commands, commits, machine and published figures."
     )
-
-
-@cache
-def _summaries() -> list[RunSummary]:
-    found = []
-    for path in sorted(path for path in RESULTS.iterdir() if path.is_dir()):
-        folder = RunFolder(path)
-        config = folder.read_config()
-        found.append(
-            summary_of(folder, config, results_of(folder, config, folder.finished_seeds()))
-        )
-    return found
 
 
 def _rows(summary: RunSummary) -> Iterator[str]:

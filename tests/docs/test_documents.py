@@ -1,8 +1,9 @@
-"""Commands in README and documents run as they stand, up to where their training would begin."""
+"""README and documents: commands run up to where training would begin, tables say what runs did."""
 
 from pathlib import Path
 
 import pytest
+from result_tables import DOCUMENTS, filled
 
 from commands import dry_run, in_documents, parse
 
@@ -42,3 +43,14 @@ def test_commands_are_found_and_a_wrong_one_is_told():
     assert found == ["run", "a", "--seeds", "0-2"]
     with pytest.raises(Exception, match="No such option"):
         parse(["run", "a", "--sedes", "0"])
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_the_tables_of_results_say_what_the_kept_runs_measured(path):
+    text = path.read_text("utf-8")
+    assert filled(text) == text, "write them anew: python docs/_ext/result_tables.py"
+
+
+def test_a_table_of_results_that_says_something_else_is_told():
+    table = "<!-- results: split-mnist -->\n\n| method | task |\n|---|---|\n| ewc | 100.00 |\n"
+    assert "| ewc | 99.53 ± 0.05 (99.12) |" in filled(table)

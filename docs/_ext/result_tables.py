@@ -1,0 +1,103 @@
+"""The tables of README and results: `python docs/_ext/result_tables.py` writes them anew.
+
+A comment in a document, `<!-- results: BENCHMARK -->`, has a table of that benchmark's kept runs
+behind it: methods by scenario, published figures in brackets. The document's own heading of the
+table stays and says which columns there are.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import get_args
+
+from kept_results import summaries
+
+from hypermnesia.data.scenarios import ScenarioName
+from hypermnesia.durable import read_json
+from hypermnesia.experiments.results import RunSummary
+from hypermnesia.experiments.table1 import METHOD_NAMES, published
+
+_ROOT = Path(__file__).parents[2]
+DOCUMENTS = (_ROOT / "README.md", _ROOT / "docs/results.md")
+_TABLE = re.compile(
+    r"<!-- results: (?P<benchmark>[\w-]+) -->\n\n(?P<heading>\|.*\n\|[-|]+\|\n)(?P<rows>(\|.*\n)*)"
+)
+_METHODS = (*METHOD_NAMES[:2], "ewc-online", "lwf", *METHOD_NAMES[2:])
+
+
+def filled(text: str) -> str:
+    """`text` with the rows of its tables as the kept results have them."""
+    return _TABLE.sub(_filled, text)
+
+
+def _filled(table: re.Match[str]) -> str:
+    heading, benchmark = table["heading"], table["benchmark"]
+    columns = [cell.strip() for cell in heading.splitlines()[0].strip("|").split("|")]
+    lines = [f"<!-- results: {benchmark} -->\n\n{heading}"]
+    for runs in _by_method(benchmark):
+        cells = [_COLUMNS[name](runs) for name in columns]
+        lines.append(f"| {' | '.join(cells)} |\n")
+    return "".join(lines)
+
+
+def _by_method(benchmark: str) -> Iterator[list[RunSummary]]:
+    of_it = [run for run in summaries() if run.config.benchmark == benchmark]
+    for method in _METHODS:
+        if runs := [run for run in of_it if run.config.method == method]:
+            yield runs
+
+
+def _accuracy(scenario: ScenarioName, runs: list[RunSummary]) -> str:
+    config = runs[0].config
+    theirs = published().of(config.benchmark, config.method, scenario)
+    others = "" if math.isnan(theirs) else f" ({theirs:.2f})"
+    found = [run.scenarios[scenario]["acc"] for run in runs if scenario in run.scenarios]
+    return _mean(found[0]) + others if found else f"-{others}"
+
+
+def _code(method: str) -> str:
+    return f"**`{method}`**" if method.startswith("hnet") else f"`{method}`"
+
+
+def _mean(figure: dict[str, float]) -> str:
+    spread = "" if figure["sem"] is None else f" ± {figure['sem']:.2f}"
+    return f"{figure['mean']:.2f}{spread}"
+
+
+def _inferred(runs: list[RunSummary]) -> str:
+    figures = [run.scenarios["class"]["task_inference"] for run in runs if "class" in run.scenarios]
+    return f"{figures[0]['mean']:.2f}" if figures and figures[0]["mean"] is not None else ""
+
+
+def _compression(runs: list[RunSummary]) -> str:
+    return f"{runs[0].figures['compression']['mean']:.3f}"
+
+
+def _seeds(runs: list[RunSummary]) -> str:
+    counts = {figures["acc"]["n"] for run in runs for figures in run.scenarios.values()}
+    return " to ".join(map(str, sorted({min(counts), max(counts)})))
+
+
+def _commits(runs: list[RunSummary]) -> str:
+    files = [file for run in runs for file in run.folder.path.glob("seed-*/environment.json")]
+    return ", ".join(sorted({read_json(file)["commit"][:7] for file in files}))
+
+
+_COLUMNS: dict[str, Callable[[list[RunSummary]], str]] = {
+    "method": lambda runs: runs[0].config.method,
+    "": lambda runs: _code(runs[0].config.method),
+    **{name: partial(_accuracy, name) for name in get_args(ScenarioName)},
+    "task inferred": _inferred,
+    "compression": _compression,
+    "n": _seeds,
+    "commits": _commits,
+}
+
+
+if __name__ == "__main__":
+    for path in DOCUMENTS:
+        path.write_text(filled(path.read_text("utf-8")), "utf-8")
