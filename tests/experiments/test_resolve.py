@@ -94,7 +94,7 @@ def test_a_recipe_s_strengths_reach_those_that_are_based_on_it():
     default = PenaltySettings.strength
     for scenario in ("task", "domain", "class"):
         (base,) = resolve(Request("split-mnist", ("si",), scenario, recipe="paper"))
-        (config,) = resolve(Request("split-fashion", ("si",), scenario))
+        (config,) = resolve(Request("split-fashion", ("si",), scenario, recipe="derived"))
         assert config.penalty.strength == base.penalty.strength != default
 
 
