@@ -74,7 +74,7 @@ def _inferred(runs: list[RunSummary]) -> str:
 
 
 def _compression(runs: list[RunSummary]) -> str:
-    return f"{runs[0].figures['compression']['mean']:.3f}"
+    return ", ".join(sorted({f"{run.figures['compression']['mean']:.3f}" for run in runs}))
 
 
 def _seeds(runs: list[RunSummary]) -> str:
