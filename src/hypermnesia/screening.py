@@ -17,7 +17,7 @@ from hypermnesia.inference import spread
 PROBES = 16
 """Samples of a call that are answered exactly, too; with ten outputs, 160 scores a network."""
 
-_MARGIN = 4.0
+_MARGIN = 5.0
 """Root mean square errors that a score may be off."""
 
 
@@ -42,7 +42,7 @@ def in_doubt(
 ) -> Bool[Tensor, "tasks batch"]:
     """Which networks' answers must be exact for the surest, and its class, to be the right one.
 
-    Scores are taken to be off by up to four times `error`. To first order, an entropy is then off
+    Scores are taken to be off by up to five times `error`. To first order, an entropy is then off
     by Σ |∂H/∂s_i| = Σ p_i |ln p_i + H| times as much. Doubtful are the networks that may have the
     lowest one; a single such network only if its two likeliest classes may change places.
 
