@@ -130,7 +130,7 @@ def test_settling_the_doubtful_finds_the_surest(
 
     widest = (exact.amax(dim=2) - exact.mean(dim=2)).amax(dim=0)[:, None]
     noise = torch.rand(exact.shape, generator=generator, dtype=torch.float64) * 2 - 1
-    error = torch.tensor(1.6e-3)
+    error = torch.tensor(1e-3)
     rough = exact + noise * 0.98 * 5 * error * widest
     doubtful = in_doubt(rough, error, units(rough), units(rough, rank=1))
     settled = torch.where(doubtful.unsqueeze(2), exact, rough)
