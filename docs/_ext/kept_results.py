@@ -22,3 +22,11 @@ def summaries() -> tuple[RunSummary, ...]:
             summary_of(folder, config, results_of(folder, config, folder.finished_seeds()))
         )
     return tuple(found)
+
+
+def mean_text(figure: dict[str, float]) -> str:
+    """`mean ± standard error` of a figure over seeds; "-" where there is no mean."""
+    if figure["mean"] is None:  # no transfer where all tasks are learned at once
+        return "-"
+    spread = "" if figure["sem"] is None else f" ± {figure['sem']:.2f}"
+    return f"{figure['mean']:.2f}{spread}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kept_results import summaries
+from kept_results import mean_text, summaries
 
 from hypermnesia.experiments.results import RunSummary
 
@@ -31,15 +31,8 @@ def _rows(summary: RunSummary) -> Iterator[str]:
     config = summary.config
     changed = ", changed" if config.recipe.changed else ""
     for scenario, figures in summary.scenarios.items():
-        accuracy, transfer = (_text(figures[name]) for name in ("acc", "bwt"))
+        accuracy, transfer = (mean_text(figures[name]) for name in ("acc", "bwt"))
         yield (
             f"| {config.benchmark} | {config.recipe.name}{changed} | {scenario} | {accuracy} | "
             f"{transfer} | {figures['acc']['n']} |"
         )
-
-
-def _text(figure: dict[str, float]) -> str:
-    if figure["mean"] is None:  # no transfer where all tasks are learned at once
-        return "-"
-    spread = "" if figure["sem"] is None else f" ± {figure['sem']:.2f}"
-    return f"{figure['mean']:.2f}{spread}"

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
-from kept_results import summaries
+from kept_results import mean_text, summaries
 
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.durable import read_json
@@ -26,12 +26,20 @@ DOCUMENTS = (_ROOT / "README.md", _ROOT / "docs/results.md")
 _TABLE = re.compile(
     r"<!-- results: (?P<benchmark>[\w-]+) -->\n\n(?P<heading>\|.*\n\|[-|]+\|\n)(?P<rows>(\|.*\n)*)"
 )
-_METHODS = (*METHOD_NAMES[:2], "ewc-online", "lwf", *METHOD_NAMES[2:])
 
 
 def filled(text: str) -> str:
-    """`text` with the rows of its tables as the kept results have them."""
-    return _TABLE.sub(_filled, text)
+    """`text` with the rows of its tables as the kept results have them.
+
+    Raises:
+        ValueError: a comment has no table behind it.
+    """
+    new, tables = _TABLE.subn(_filled, text)
+    if tables != text.count("<!-- results:"):
+        raise ValueError(
+            "a comment '<!-- results: ... -->' needs an empty line and a table after it"
+        )
+    return new
 
 
 def _filled(table: re.Match[str]) -> str:
@@ -46,7 +54,7 @@ def _filled(table: re.Match[str]) -> str:
 
 def _by_method(benchmark: str) -> Iterator[list[RunSummary]]:
     of_it = [run for run in summaries() if run.config.benchmark == benchmark]
-    for method in _METHODS:
+    for method in METHOD_NAMES:
         if runs := [run for run in of_it if run.config.method == method]:
             yield runs
 
@@ -56,16 +64,11 @@ def _accuracy(scenario: ScenarioName, runs: list[RunSummary]) -> str:
     theirs = published().of(config.benchmark, config.method, scenario)
     others = "" if math.isnan(theirs) else f" ({theirs:.2f})"
     found = [run.scenarios[scenario]["acc"] for run in runs if scenario in run.scenarios]
-    return _mean(found[0]) + others if found else f"-{others}"
+    return mean_text(found[0]) + others if found else f"-{others}"
 
 
 def _code(method: str) -> str:
     return f"**`{method}`**" if method.startswith("hnet") else f"`{method}`"
-
-
-def _mean(figure: dict[str, float]) -> str:
-    spread = "" if figure["sem"] is None else f" ± {figure['sem']:.2f}"
-    return f"{figure['mean']:.2f}{spread}"
 
 
 def _inferred(runs: list[RunSummary]) -> str:
@@ -75,11 +78,6 @@ def _inferred(runs: list[RunSummary]) -> str:
 
 def _compression(runs: list[RunSummary]) -> str:
     return ", ".join(sorted({f"{run.figures['compression']['mean']:.3f}" for run in runs}))
-
-
-def _seeds(runs: list[RunSummary]) -> str:
-    counts = {figures["acc"]["n"] for run in runs for figures in run.scenarios.values()}
-    return " to ".join(map(str, sorted({min(counts), max(counts)})))
 
 
 def _commits(runs: list[RunSummary]) -> str:
@@ -93,7 +91,6 @@ _COLUMNS: dict[str, Callable[[list[RunSummary]], str]] = {
     **{name: partial(_accuracy, name) for name in get_args(ScenarioName)},
     "task inferred": _inferred,
     "compression": _compression,
-    "n": _seeds,
     "commits": _commits,
 }
 

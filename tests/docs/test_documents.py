@@ -54,3 +54,5 @@ def test_the_tables_of_results_say_what_the_kept_runs_measured(path):
 def test_a_table_of_results_that_says_something_else_is_told():
     table = "<!-- results: split-mnist -->\n\n| method | task |\n|---|---|\n| ewc | 100.00 |\n"
     assert "| ewc | 99.53 ± 0.05 (99.12) |" in filled(table)
+    with pytest.raises(ValueError, match="needs an empty line"):
+        filled(table.replace("\n\n", "\n"))
