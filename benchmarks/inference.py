@@ -26,13 +26,11 @@ from benchmarks.unknown_task import (
     peer_one_by_one,
     trained_or_not,
 )
-from hypermnesia.inference import spread
-from hypermnesia.methods.entropy import HypernetEntropy
-from hypermnesia.precision import Screen
-from hypermnesia.screening import in_doubt, probes, rough_error
-from hypermnesia.training.resources import keep_freed_memory
+from hypermnesia.compute import Screen, keep_freed_memory
+from hypermnesia.evidence.entropy import in_doubt, probes, rough_error, spread
+from hypermnesia.methods.hnet import HypernetEntropy
 
-_SCREENS: dict[str, Screen | None] = {"none": None, "bf16": "bf16", "int8": "int8"}
+_SCREENS: dict[str, Screen | None] = {"none": None, "bf16": "bf16"}
 
 Way = Callable[[Tensor], object]
 """Answers the samples that it is given."""

@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.measure import VARIANTS, Measurement, measure_apart
 from benchmarks.report import Row, ratio_lines, table_lines
 from benchmarks.spec import CannotMeasure, Spec
-from hypermnesia.experiments.environment import environment
+from hypermnesia.experiments.doctor import environment
 
 # Compiling takes up to a minute, and is for networks with convolutions.
 _DEFAULT_VARIANTS = tuple(name for name in VARIANTS if name != "closed-compiled")

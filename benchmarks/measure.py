@@ -19,7 +19,7 @@ import torch
 from benchmarks.ours import our_iteration
 from benchmarks.peer import peer_iteration
 from benchmarks.spec import CannotMeasure, Iteration, Spec
-from hypermnesia.training.resources import (
+from hypermnesia.compute import (
     keep_freed_memory,
     peak_memory_mb,
     reset_peak_memory,

@@ -8,13 +8,13 @@ from dataclasses import replace
 import torch
 
 from benchmarks.spec import Iteration, Spec
+from hypermnesia.compute import Precision
 from hypermnesia.experiments.build import optimizer_settings
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods import TaskSpec
 from hypermnesia.methods.hnet import HypernetMethod
 from hypermnesia.nets import NetSettings, build_net
-from hypermnesia.precision import Precision
-from hypermnesia.regularizers import RegularizerSettings
+from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
 
 
@@ -29,7 +29,7 @@ def build_method(
 
     Args:
         spec: sizes and device.
-        kind: a name in `hypermnesia.regularizers.REGULARIZERS`.
+        kind: a name in `hypermnesia.regularization.REGULARIZERS`.
         precision: of the target network and the head in training.
         compile: train through torch.compile.
         method: `hnet` or one that builds on it.

@@ -1,10 +1,10 @@
-"""What the memory of this machine reaches; products are in `hypermnesia.experiments.rates`."""
+"""What the memory of this machine reaches; products are in `hypermnesia.experiments.doctor`."""
 
 from __future__ import annotations
 
 import torch
 
-from hypermnesia.experiments.rates import seconds_of
+from hypermnesia.experiments.doctor import seconds_of
 
 _BEYOND_CACHE = 1 << 26  # entries of an array: 256 MB in float32
 

@@ -19,7 +19,7 @@ from benchmarks.measure import measure_apart
 from benchmarks.ours import add_untrained, build_method
 from benchmarks.rates import copy_rate, triad_rate
 from benchmarks.spec import CannotMeasure, Spec
-from hypermnesia.experiments.rates import product_rate
+from hypermnesia.experiments.doctor import product_rate
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,13 @@ from torch import Tensor
 
 from benchmarks.ours import add_untrained, build_method
 from benchmarks.spec import Spec
+from hypermnesia.compute import Screen
 from hypermnesia.data.benchmarks import make_tasks
+from hypermnesia.evidence.entropy import EntropySettings, entropy
 from hypermnesia.experiments.build import benchmark_settings
 from hypermnesia.hypernet.memory import WeightMemory
-from hypermnesia.inference import EntropySettings, entropy
-from hypermnesia.methods.entropy import HypernetEntropy
-from hypermnesia.precision import Screen
-from hypermnesia.training.pack import unpack
+from hypermnesia.methods.hnet import HypernetEntropy
+from hypermnesia.state_files import unpack
 
 Answers = tuple[Tensor, Tensor]
 """(batch,) task and class of each sample, the class counted within its task."""

@@ -14,21 +14,19 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from hypermnesia.checksums import canonical, sealed
-from hypermnesia.cli.seeds import parse_seeds
+from hypermnesia.cli.options import parse_seeds
 from hypermnesia.data.cifar import Split, read_note, read_split
-from hypermnesia.data.idx import read_idx
+from hypermnesia.data.datasets import read_idx
 from hypermnesia.errors import ConfigError, DataError, RunError
 from hypermnesia.experiments.config import ExperimentConfig, validated
 from hypermnesia.experiments.identity import checksum
-from hypermnesia.experiments.overrides import merged, parsed
-from hypermnesia.experiments.resolve import Request, resolve
+from hypermnesia.experiments.resolve import Request, merged, parsed, resolve
+from hypermnesia.experiments.results import read_result, read_weights
 from hypermnesia.experiments.run_folder import RunFolder, SeedFolder
-from hypermnesia.experiments.seed_result import read_result
-from hypermnesia.experiments.weights import read_weights
 from hypermnesia.plain_yaml import load_plain
-from hypermnesia.training.manifest import MANIFEST, TENSORS, OtherFormatError, decode
-from hypermnesia.training.pack import unpack
+from hypermnesia.state_files import MANIFEST, TENSORS, unpack
+from hypermnesia.storage import canonical, sealed
+from hypermnesia.training.checkpoint import OtherFormatError, decode
 
 Target = Callable[[bytes], None]
 _FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))

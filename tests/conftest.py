@@ -10,8 +10,6 @@ import torch
 from hypothesis import Phase, settings
 
 from figure_runs import runs  # noqa: F401 (a fixture for all)
-from hypermnesia.errors import ConfigError
-from hypermnesia.hypernet.int8 import check_int8
 from hypermnesia.methods import METHODS, MethodEntry
 from problems import Confident
 
@@ -31,15 +29,6 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("needs real MNIST: set HYPERMNESIA_DATA to a folder that holds it")
     return Path(folder)
-
-
-@pytest.fixture(scope="session")
-def int8_products() -> None:
-    """A processor that makes them exactly."""
-    try:
-        check_int8(torch.device("cpu"))
-    except ConfigError as reason:
-        pytest.skip(str(reason))
 
 
 @pytest.fixture(autouse=True)

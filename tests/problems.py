@@ -8,18 +8,18 @@ from torch import Tensor, nn
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.data.stream import BatchStream, each_once
 from hypermnesia.data.types import Batch, Part
-from hypermnesia.distillation import DistillationSettings
+from hypermnesia.evidence.entropy import EntropySettings
 from hypermnesia.hypernet.network import HypernetSettings
-from hypermnesia.inference import EntropySettings
 from hypermnesia.methods import METHODS, Method, Prediction, TaskSpec
+from hypermnesia.methods.autoencoders import Autoencoders
 from hypermnesia.methods.base import answered
-from hypermnesia.methods.baselines import Separate
 from hypermnesia.methods.likelihood import LikelihoodSettings
-from hypermnesia.methods.penalty import PenaltySettings
+from hypermnesia.methods.lwf import DistillationSettings
+from hypermnesia.methods.penalties import PenaltySettings
+from hypermnesia.methods.plain import Separate
 from hypermnesia.methods.replay import ReplaySettings
-from hypermnesia.methods.vae_memory import Autoencoders
 from hypermnesia.optimizers import OptimizerSettings
-from hypermnesia.regularizers import RegularizerSettings
+from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
 from hypermnesia.vae import BoundSettings, VaeSettings, build_vae
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hypermnesia.checksums import canonical, compare, note, sealed, unsealed
+from hypermnesia.storage import canonical, compare, note, sealed, unsealed
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from hypermnesia.distillation import DistillationSettings, distill
 from hypermnesia.errors import ConfigError
+from hypermnesia.methods.lwf import DistillationSettings, distill
 
 INF = math.inf
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from hypermnesia.durable import (
+from hypermnesia.errors import RunError
+from hypermnesia.storage import (
+    locked,
     make_folder,
     read_bounded,
     read_json,
@@ -13,8 +15,6 @@ from hypermnesia.durable import (
     write_bytes,
     write_folder,
 )
-from hypermnesia.errors import RunError
-from hypermnesia.lock import locked
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from hypermnesia.errors import ConfigError, HypermnesiaError, TargetError
-from hypermnesia.heads import find_head, with_columns, with_outputs
-from hypermnesia.nets import NETS, NetSettings, build_net
+from hypermnesia.nets import NETS, NetSettings, build_net, find_head, with_columns, with_outputs
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.registry import Registry
 from hypermnesia.seeding import Generators, derive_seed

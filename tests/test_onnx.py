@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from hypermnesia.errors import TargetError
-from hypermnesia.onnx import INPUTS, SCORES, to_onnx
+from hypermnesia.nets import INPUTS, SCORES, to_onnx
 
 
 def test_batches_of_any_size() -> None:

@@ -11,9 +11,9 @@ from torch import Tensor
 from hypermnesia.errors import ConfigError
 from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.hypernet.network import HypernetSettings
-from hypermnesia.methods.trainer import HypernetTrainer
 from hypermnesia.optimizers import OptimizerSettings
-from hypermnesia.regularizers import RegularizerSettings
+from hypermnesia.regularization.output import RegularizerSettings
+from hypermnesia.regularization.step import HypernetTrainer
 from hypermnesia.seeding import Generators
 from hypermnesia.vae import (
     BoundSettings,

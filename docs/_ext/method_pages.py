@@ -20,7 +20,10 @@ from hypermnesia.experiments.explain import explain
 from hypermnesia.methods import METHODS, MethodEntry
 
 _SOURCE = Path(__file__).parents[2]
-_SHARED = ("hypermnesia.methods.base", "hypermnesia.methods.sampler")  # protocols of all methods
+_SHARED = (
+    "hypermnesia.methods.base",
+    "hypermnesia.methods.autoencoders",
+)  # protocols of all methods
 _SETTINGS, _DIFFERS = "Settings on", "Where the"
 _MADE_OF = ("hypermnesia.methods", "hypermnesia.hypernet", "hypermnesia.vae")
 

@@ -17,9 +17,9 @@ from typing import get_args
 from kept_results import mean_text, summaries
 
 from hypermnesia.data.scenarios import ScenarioName
-from hypermnesia.durable import read_json
 from hypermnesia.experiments.results import RunSummary
-from hypermnesia.experiments.table1 import METHOD_NAMES, published
+from hypermnesia.report.comparison import METHOD_NAMES, published
+from hypermnesia.storage import read_json
 
 _ROOT = Path(__file__).parents[2]
 DOCUMENTS = (_ROOT / "README.md", _ROOT / "docs/results.md")

@@ -5,7 +5,7 @@
 Importing this package changes nothing in the process and loads no other part of it:
 
 - `hypermnesia.hypernet`: hypernetworks, and any `nn.Module` as their target network;
-- `hypermnesia.regularizers`, `hypermnesia.lookahead`: what protects earlier tasks;
+- `hypermnesia.regularization`, `hypermnesia.regularization.lookahead`: what protects earlier tasks;
 - `hypermnesia.methods`: methods behind one protocol, by name;
 - `hypermnesia.data`: sources, benchmarks, scenarios;
 - `hypermnesia.training`: the loop, checkpoints, evaluation;

@@ -1,4 +1,6 @@
-"""Variational autoencoders: networks, bounds on the likelihood, and the loss.
+"""An autoencoder that knows where a task's inputs lie.
+
+Variational autoencoders: networks, bounds on the likelihood, and the loss.
 
 Kingma and Welling 2014 (arXiv 1312.6114); the importance-weighted bound is Burda et al. 2016
 (arXiv 1509.00519), equation 8. The approximate posterior is a Gaussian with a diagonal covariance,
@@ -234,3 +236,25 @@ def vae_loss(x: Tensor, output: VaeOutput, likelihood: Likelihood) -> Float[Tens
     summed over latents and divided by the number of pixels (von Oswald et al. 2020, public code).
     """
     return -elbo(x, output, likelihood).mean(dim=-1) / output.decoded.shape[-1]
+
+
+class CentredVae(Vae):
+    """A `Vae` that starts where the inputs of its task lie, with their spread.
+
+    Its encoder sees inputs in terms of `shift` and `scale`, and what its decoder gives is meant in
+    these terms. They are buffers, so that each task has its own. Likelihoods are those of the
+    inputs either way, and can be compared between tasks.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, sample_shape: Sequence[int], settings: VaeSettings) -> None:
+        super().__init__(sample_shape, settings)
+        self.register_buffer("shift", torch.zeros(self.pixels))
+        self.register_buffer("scale", torch.ones(self.pixels))
+
+    def forward(self, x: Tensor, noise: Tensor) -> VaeOutput:
+        """As of `Vae`, for (batch, *sample) inputs and (samples, batch, latent) noise."""
+        output = super().forward((x.flatten(1) - self.shift) / self.scale, noise)
+        return output._replace(decoded=output.decoded * self.scale + self.shift)

@@ -13,8 +13,7 @@ from benchmarks.report import Row, ratio_lines, table_lines
 from benchmarks.spec import CannotMeasure, Spec
 
 from hypermnesia.hypernet.memory import WeightMemory
-from hypermnesia.regularizers import Snapshot
-from hypermnesia.regularizers.reference import DirectRegularizer
+from hypermnesia.regularization.output import DirectRegularizer, Snapshot
 
 TINY = (
     *("target.hidden=[12, 8]", "train.batch_size=4", "hypernet.hidden=[6, 5]"),

@@ -14,8 +14,7 @@ TINY = ("target.hidden=[80, 70]", "hypernet.hidden=[6, 5]", "hypernet.chunk=9000
 SPEC = Spec("closed", 3, outputs=5, assignments=TINY)
 
 
-@pytest.mark.usefixtures("int8_products")
-@pytest.mark.parametrize("screen", [None, "bf16", "int8"])
+@pytest.mark.parametrize("screen", [None, "bf16"])
 def test_batched_inference_gives_the_answers_of_the_loop(screen: str | None) -> None:
     method = trained_or_not(SPEC, tasks=3, weights=None, screen=screen)
     x = torch.rand(40, *SPEC.shape(), generator=torch.Generator().manual_seed(0))
@@ -32,7 +31,6 @@ def test_ways_take_turns_and_loops_share_the_few_samples() -> None:
     assert [len(each) for each in rates.values()] == [2, 2]
 
 
-@pytest.mark.usefixtures("int8_products")
 def test_the_command_tells_rates_and_whether_answers_are_the_same(capsys, monkeypatch) -> None:
     def refuse(*_: object) -> None:
         raise CannotMeasure("not here")
@@ -40,10 +38,10 @@ def test_the_command_tells_rates_and_whether_answers_are_the_same(capsys, monkey
     monkeypatch.delenv("HYPERMNESIA_DATA", raising=False)
     monkeypatch.setattr("benchmarks.inference.build_networks", refuse)
     few = ["--samples", "60", "--one-by-one", "4", "--rounds", "2"]
-    main(["--tasks", "2", *few, "--screen", "int8"])
+    main(["--tasks", "2", *few, "--screen", "bf16"])
     told = capsys.readouterr().out
     assert "one by one, hypnettorch: left out, not here" in told
-    assert re.search(r"batched, screen int8: [\d,]+ \([\d,]+ to [\d,]+\) samples a second", told)
+    assert re.search(r"batched, screen bf16: [\d,]+ \([\d,]+ to [\d,]+\) samples a second", told)
     assert re.search(r"one by one, our networks: .* times fewer", told)
     assert "same task and class batched and one by one for 4 of 4" in told
     assert "same task and class as float32 for 60 of 60" in told

@@ -60,7 +60,7 @@ BAD = {
     "split-digits --set optimizer.lr=0": "optimizer.lr",
     "split-digits --set optimizer.momentum=0.9": "option of adam",
     "split-digits --set optimizer.schedule=[1]": "optimizer.schedule",
-    "split-digits --set inference.screen=int8": "inference.screen does nothing for hnet",
+    "split-digits --set inference.screen=bf16": "inference.screen does nothing for hnet",
     "split-digits --method hnet-ent --set inference.screen=int4": "inference.screen",
     "split-digits --method hnet-ent --set inference.screen=bf16 "
     "--set inference.criterion=entropy-gradient": "set inference.screen=null",

@@ -1,6 +1,6 @@
 import pytest
 
-from hypermnesia.cli.seeds import parse_seeds
+from hypermnesia.cli.options import parse_seeds
 from hypermnesia.errors import ConfigError
 
 

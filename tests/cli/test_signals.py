@@ -11,7 +11,7 @@ import time
 import pytest
 
 from hypermnesia.cli import app, main
-from hypermnesia.cli.signals import Noted, noting
+from hypermnesia.cli.app import Noted, noting
 
 RUN = ["run", "split-digits", "--method", "finetune", "--threads", "1"]
 LONG = ["--set", "train.iterations=100000", "--set", "train.checkpoint_seconds=10000"]

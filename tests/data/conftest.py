@@ -49,5 +49,5 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The cache folder, empty, and no folder named by the environment."""
     folder = tmp_path / "cache"
     monkeypatch.delenv("HYPERMNESIA_DATA", raising=False)
-    monkeypatch.setattr("hypermnesia.data.files.cache_folder", lambda: folder)
+    monkeypatch.setattr("hypermnesia.data.download.cache_folder", lambda: folder)
     return folder

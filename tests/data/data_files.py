@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from hypermnesia.data.cifar import Cifar, Split
-from hypermnesia.data.mnist import FILES, MnistLike
+from hypermnesia.data.datasets import FILES, MnistLike
 
 PIXELS = 3 * 32 * 32
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from hypermnesia.data.augment import AUGMENTATIONS, flip_and_crop, shift
+from hypermnesia.data.stream import AUGMENTATIONS, flip_and_crop, shift
 
 PADDING = 2
 

@@ -3,13 +3,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hypermnesia.data import split
-from hypermnesia.data.benchmarks import BENCHMARKS, make_tasks
-from hypermnesia.data.images import ImageData
-from hypermnesia.data.permuted import Permutation
-from hypermnesia.data.settings import BenchmarkSettings
-from hypermnesia.data.sources import SOURCES, load
-from hypermnesia.data.types import Part, Task
+from hypermnesia.data import benchmarks as split
+from hypermnesia.data.benchmarks import BENCHMARKS, BenchmarkSettings, Permutation, make_tasks
+from hypermnesia.data.datasets import SOURCES, load
+from hypermnesia.data.types import ImageData, Part, Task
 from hypermnesia.errors import ConfigError
 from hypermnesia.seeding import Generators
 

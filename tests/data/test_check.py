@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hypermnesia.data.check import check_samples
-from hypermnesia.data.types import Part, Task
+from hypermnesia.data.types import Part, Task, check_samples
 from hypermnesia.errors import DataError
 
 
@@ -42,7 +41,7 @@ def test_labels_that_are_none_of_the_tasks_are_refused(label: int) -> None:
 
 def test_what_tasks_share_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     looked = []
-    monkeypatch.setattr("hypermnesia.data.check._finite", lambda x: looked.append(x) or True)
+    monkeypatch.setattr("hypermnesia.data.types._finite", lambda x: looked.append(x) or True)
     first = task()
     second = replace(task(1), train=first.train, validation=None, test=first.train)
     check_samples([first, second])

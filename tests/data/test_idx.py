@@ -7,7 +7,7 @@ import pytest
 import torch
 from data_files import idx_bytes, md5
 
-from hypermnesia.data.idx import read_idx
+from hypermnesia.data.datasets import read_idx
 from hypermnesia.errors import DataError
 
 ARRAY = torch.arange(24, dtype=torch.uint8).reshape(2, 4, 3)

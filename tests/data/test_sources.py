@@ -6,8 +6,7 @@ import pytest
 import torch
 from data_files import mnist_files, mnist_like, write_mnist
 
-from hypermnesia.data.mnist import FILES
-from hypermnesia.data.sources import SOURCES, load
+from hypermnesia.data.datasets import FILES, SOURCES, load
 from hypermnesia.errors import ConfigError, DataError
 
 

@@ -5,8 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hypermnesia.data.augment import flip_and_crop
-from hypermnesia.data.stream import BatchStream, each_once
+from hypermnesia.data.stream import BatchStream, each_once, flip_and_crop
 from hypermnesia.data.types import Batch, Part
 from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.seeding import Generators

@@ -9,9 +9,9 @@ from hypermnesia.cli import main
 from hypermnesia.errors import ConfigError, RunError
 from hypermnesia.experiments import compare
 from hypermnesia.experiments.compare import Question, carry_out, filled, plan
-from hypermnesia.experiments.comparison import cell_text, compared, record, write_files
 from hypermnesia.experiments.run import resume
-from hypermnesia.training.observer import Observer
+from hypermnesia.report.comparison import cell_text, compared, record, write_files
+from hypermnesia.training.observers import Observer
 
 SHORT = ("train.iterations=3", "data.tasks=2")
 

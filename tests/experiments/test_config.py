@@ -5,19 +5,19 @@ import yaml
 from pydantic import ValidationError
 from small_config import small
 
-from hypermnesia.data.settings import BenchmarkSettings
-from hypermnesia.distillation import DistillationSettings
+from hypermnesia.data.benchmarks import BenchmarkSettings
 from hypermnesia.errors import ConfigError
+from hypermnesia.evidence.entropy import EntropySettings
 from hypermnesia.experiments.config import ExperimentConfig, validated
 from hypermnesia.experiments.config_errors import field_paths
 from hypermnesia.hypernet.network import HypernetSettings
-from hypermnesia.inference import EntropySettings
 from hypermnesia.methods.likelihood import LikelihoodSettings
-from hypermnesia.methods.penalty import PenaltySettings
+from hypermnesia.methods.lwf import DistillationSettings
+from hypermnesia.methods.penalties import PenaltySettings
 from hypermnesia.methods.replay import ReplaySettings
 from hypermnesia.nets import NetSettings
 from hypermnesia.optimizers import OptimizerSettings
-from hypermnesia.regularizers import RegularizerSettings
+from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.training.phases import TrainSettings
 from hypermnesia.vae import BoundSettings, VaeSettings
 

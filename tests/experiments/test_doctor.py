@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from hypermnesia.data.benchmarks import BENCHMARKS
-from hypermnesia.data.mnist import FILES
+from hypermnesia.data.datasets import FILES
 from hypermnesia.experiments import doctor
 from hypermnesia.experiments.doctor import examine
 

@@ -11,9 +11,9 @@ import torch
 from safetensors import safe_open
 
 from hypermnesia.cli import main
-from hypermnesia.data.digits import load_digits
+from hypermnesia.data.datasets import load_digits
 from hypermnesia.errors import ConfigError, HypermnesiaError, RunError
-from hypermnesia.experiments.export import export_task
+from hypermnesia.experiments.finished import export_task
 from hypermnesia.experiments.run_folder import RunFolder
 
 SHORT = ["--set", "train.iterations=40", "--tasks", "2", "--seeds", "3"]
@@ -108,6 +108,6 @@ def test_damaged_weights_are_told(runs, tmp_path) -> None:
 
 
 def test_without_the_extra_it_says_which(runs, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("hypermnesia.onnx.find_spec", lambda name: None)
+    monkeypatch.setattr("hypermnesia.nets.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"no onnx and no onnxscript; .*hypermnesia\[onnx\]"):
         export_task(runs / "hnet", 1, "onnx", tmp_path / "f")

@@ -1,7 +1,7 @@
 import pytest
 
-from hypermnesia.experiments import extras as module
-from hypermnesia.experiments.extras import Extra, extras
+from hypermnesia.experiments import doctor as module
+from hypermnesia.experiments.doctor import Extra, extras
 
 REQUIRES = [
     "torch>=2",

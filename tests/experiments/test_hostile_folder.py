@@ -14,7 +14,7 @@ from hypermnesia.errors import RunError
 from hypermnesia.experiments.identity import owner
 from hypermnesia.experiments.run import Place, resume, run_all
 from hypermnesia.training import CheckpointStore
-from hypermnesia.training.observer import Observer
+from hypermnesia.training.observers import Observer
 from problems import blobs, build, learn
 
 

@@ -11,17 +11,16 @@ import pytest
 import yaml
 from small_config import small
 
-from hypermnesia.checksums import sealed, unsealed
 from hypermnesia.errors import ConfigError, RunError
 from hypermnesia.experiments.identity import checksum
-from hypermnesia.experiments.integrity import Finding, check_run, run_folders
+from hypermnesia.experiments.results import read_fields, read_weights
 from hypermnesia.experiments.run import Place, resume, run_all
 from hypermnesia.experiments.run_folder import opened
-from hypermnesia.experiments.seed_result import read_fields
-from hypermnesia.experiments.weights import read_weights
-from hypermnesia.methods.check import same_state
+from hypermnesia.experiments.verify import Finding, check_run, run_folders
+from hypermnesia.storage import sealed, unsealed
+from hypermnesia.testing import same_state
 from hypermnesia.training import CheckpointStore
-from hypermnesia.training.observer import Observer
+from hypermnesia.training.observers import Observer
 
 
 @pytest.fixture(scope="module")

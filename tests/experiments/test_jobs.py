@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hypermnesia.experiments.jobs import Job, run_jobs
+from hypermnesia.experiments.launch import Job, run_jobs
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import pytest
 
 from figure_runs import SHORT
 from hypermnesia.cli import main
-from hypermnesia.training.observer import Observer, ObserverGroup
-from hypermnesia.training.samples import SampleLog
+from hypermnesia.training.logs import SampleLog
+from hypermnesia.training.observers import Observer, ObserverGroup
 
 FILES = ("weights.safetensors", "metrics.jsonl", "accuracy_matrix_task.csv")
 

@@ -1,7 +1,7 @@
 import pytest
 
 from hypermnesia.errors import ConfigError
-from hypermnesia.experiments.overrides import merged, parsed
+from hypermnesia.experiments.resolve import merged, parsed
 
 
 def test_values_are_yaml():

@@ -4,7 +4,7 @@ import time
 import pytest
 import torch
 
-from hypermnesia.experiments.rates import one_thread, product_rate, seconds_of
+from hypermnesia.experiments.doctor import one_thread, product_rate, seconds_of
 
 
 def test_the_shortest_time_counts_and_the_first_does_not():

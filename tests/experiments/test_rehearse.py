@@ -5,9 +5,9 @@ from small_config import small
 
 from hypermnesia.data.benchmarks import make_tasks
 from hypermnesia.errors import ConfigError
-from hypermnesia.experiments import rehearse as module
-from hypermnesia.experiments.rehearse import rehearse
-from hypermnesia.methods.baselines import Finetune
+from hypermnesia.experiments import build as module
+from hypermnesia.experiments.build import rehearse
+from hypermnesia.methods.plain import Finetune
 
 
 def test_one_task_of_every_head_width_is_tried(monkeypatch):

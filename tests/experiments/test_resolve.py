@@ -1,10 +1,9 @@
 import pytest
 
 from hypermnesia.data.benchmarks import BENCHMARKS
-from hypermnesia.experiments.recipes import FOLDER, load_recipe, recipe_names
-from hypermnesia.experiments.resolve import Request, resolve
+from hypermnesia.experiments.resolve import FOLDER, Request, load_recipe, recipe_names, resolve
 from hypermnesia.methods import METHODS
-from hypermnesia.methods.penalty import PenaltySettings
+from hypermnesia.methods.penalties import PenaltySettings
 
 FILES = sorted(FOLDER.glob("*/*.yaml"))
 

@@ -6,10 +6,10 @@ import safetensors
 from small_config import small
 
 from hypermnesia.errors import ConfigError, DataError, RunError
+from hypermnesia.experiments.results import read_result
 from hypermnesia.experiments.run import Place, resume, run_all
 from hypermnesia.experiments.run_folder import opened
-from hypermnesia.experiments.seed_result import read_result
-from hypermnesia.training.observer import Observer
+from hypermnesia.training.observers import Observer
 
 
 class Counter:
@@ -117,7 +117,7 @@ def test_a_finished_run_is_summarised_again_without_its_data(tmp_path, monkeypat
     def no_data(*_):
         raise DataError("the data are gone")
 
-    monkeypatch.setattr("hypermnesia.experiments.rehearse.make_tasks", no_data)
+    monkeypatch.setattr("hypermnesia.experiments.build.make_tasks", no_data)
     assert resume(summary.folder.path, Counter()).scenarios == summary.scenarios
     assert summary.folder.summary.is_file()
 

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 from small_config import small
 
-from hypermnesia.checksums import note, sealed, unsealed
 from hypermnesia.errors import RunError
-from hypermnesia.experiments.results import summarize
+from hypermnesia.experiments.results import read_result, summarize, write_result
 from hypermnesia.experiments.run_folder import opened
-from hypermnesia.experiments.seed_result import read_result, write_result
-from hypermnesia.training.progress import TrainResult
+from hypermnesia.storage import note, sealed, unsealed
+from hypermnesia.training.evaluate import TrainResult
 
 GONE = object()
 

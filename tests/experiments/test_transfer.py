@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hypermnesia.experiments.transfer import transfer_matrix
+from hypermnesia.experiments.finished import transfer_matrix
 from hypermnesia.training import evaluate
 from problems import blobs, build, learn
 

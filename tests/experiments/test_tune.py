@@ -2,11 +2,11 @@ import pytest
 from small_config import small
 
 from hypermnesia.errors import ConfigError
+from hypermnesia.experiments.compare import TrialPlace, judged, points, trials
 from hypermnesia.experiments.identity import identity
 from hypermnesia.experiments.resolve import Request
 from hypermnesia.experiments.run import run_all
-from hypermnesia.experiments.tune import TrialPlace, judged, points, trials
-from hypermnesia.training.observer import Observer
+from hypermnesia.training.observers import Observer
 
 EWC = Request("split-digits", ("ewc",), "class", seeds=(100,))
 

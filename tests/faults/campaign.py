@@ -18,7 +18,7 @@ import torch
 from lab import Lab, LostError
 
 from faults import FAULTS, MENDED, SAME
-from hypermnesia.experiments.environment import environment
+from hypermnesia.experiments.doctor import environment
 
 
 def tried(lab: Lab, name: str, tries: int) -> Counter[str]:

@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from pace import ROOM, pace
 
-from hypermnesia.experiments.environment import environment
+from hypermnesia.experiments.doctor import environment
 
 _LEARNED = re.compile(r"task (\d+) learned")
 _RESIDENT = re.compile(r"VmRSS:\s+(\d+) kB")

@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hypermnesia.errors import ConfigError
-from hypermnesia.hypernet import all_tasks
-from hypermnesia.hypernet.all_tasks import AllTasks
+from hypermnesia.hypernet import ensemble as all_tasks
+from hypermnesia.hypernet.ensemble import AllTasks
 from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.optimizers import OptimizerSettings
@@ -56,12 +55,10 @@ def test_all_at_once_is_each_on_its_own(outputs: tuple[int, ...], budget: int) -
     assert torch.allclose(found, one_by_one(memory, x), atol=1e-6)
 
 
-@pytest.mark.usefixtures("int8_products")
-@pytest.mark.parametrize("screen", ["bf16", "int8"])
 @pytest.mark.parametrize("budget", [1, 1 << 20])
-def test_first_answers_are_near_and_what_is_doubtful_is_settled(screen: str, budget: int) -> None:
+def test_first_answers_are_near_and_what_is_doubtful_is_settled(budget: int) -> None:
     memory, x = memory_of(3, 2, 3, width=64), inputs(9)
-    ask, exact = AllTasks(memory, budget, screen), one_by_one(memory, x)
+    ask, exact = AllTasks(memory, budget, "bf16"), one_by_one(memory, x)
     rough = ask.screened(x)
     assert rough.dtype == torch.float32
     known = exact.isfinite()
@@ -74,36 +71,6 @@ def test_first_answers_are_near_and_what_is_doubtful_is_settled(screen: str, bud
     ask.settle(x, settled, doubtful)
     assert torch.allclose(settled[doubtful], exact[doubtful], atol=1e-6)
     assert torch.equal(settled[~doubtful], rough[~doubtful])
-
-
-@pytest.mark.usefixtures("int8_products")
-def test_int8_weights_are_kept_with_the_others_and_within_the_budget() -> None:
-    """Layers of 4-64-2 units with normalisation: 450 weights made, of 5 bytes with int8's."""
-    memory, x = memory_of(2, 2, 2, width=64), inputs(4)
-    room = 3 * 450 * 5
-    kept, without = AllTasks(memory, room, "int8"), AllTasks(memory, room - 1)
-    assert [len(group.tasks) for group in without.groups] == [3]
-    assert [len(group.tasks) for group in AllTasks(memory, room - 1, "int8").groups] == [2, 1]
-    kept.screened(x)
-    first = [group.int8 for group in kept.groups]
-    assert [len(layers) for layers in first] == [3]
-    before = kept.screened(x)
-    assert all(a is b.int8 for a, b in zip(first, kept.groups, strict=True))
-    step("sgd")(memory)
-    exact = one_by_one(memory, x).detach()
-    near = 0.05 * float(exact.abs().max())
-    assert torch.allclose(kept.screened(x), exact, atol=near)
-    assert not torch.allclose(before, exact, atol=near)
-    kept.forget()
-    assert [group.int8 for group in kept.groups] == [{}]
-
-
-def test_int8_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    memory = memory_of(2)
-    monkeypatch.setattr(memory, "device", torch.device("cuda"))
-    AllTasks(memory, screen="bf16")
-    with pytest.raises(ConfigError, match="exact int8 products"):
-        AllTasks(memory, screen="int8")
 
 
 def test_the_budget_bounds_tasks_and_samples_of_a_call(monkeypatch: pytest.MonkeyPatch) -> None:

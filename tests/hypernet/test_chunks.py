@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hypermnesia.errors import ConfigError
-from hypermnesia.hypernet.chunks import make_plan
+from hypermnesia.hypernet.network import make_plan
 
 layers = st.lists(st.integers(1, 30), min_size=1, max_size=5)
 

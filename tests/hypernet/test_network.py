@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from hypermnesia.hypernet.chunks import make_plan
-from hypermnesia.hypernet.network import HypernetSettings, Hypernetwork
+from hypermnesia.hypernet.network import HypernetSettings, Hypernetwork, make_plan
 
 
 def make(plan_name="even", hidden=(5, 4), layers=(20, 7), chunk=6, init="xavier", seed=0):

@@ -9,10 +9,8 @@ from learners import QUICK, clouds, mlp
 
 from hypermnesia import ContinualLearner
 from hypermnesia.errors import DataError
-from hypermnesia.learner.autoencoder import CentredVae
-from hypermnesia.learner.design import autoencoder_design
-from hypermnesia.learner.moments import Moments
-from hypermnesia.vae import VaeSettings, elbo
+from hypermnesia.learner.design import Moments, autoencoder_design
+from hypermnesia.vae import CentredVae, VaeSettings, elbo
 
 
 def batches(x: torch.Tensor):

@@ -12,7 +12,8 @@ from learners import QUICK, clouds, held, learner, mlp, same, words
 
 from hypermnesia import ContinualLearner
 from hypermnesia.errors import DataError, HypermnesiaError, RunError
-from hypermnesia.learner import fitting, sources
+from hypermnesia.learner import fitting
+from hypermnesia.learner import inputs as sources
 
 
 class Failing(torch.utils.data.Dataset):

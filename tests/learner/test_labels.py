@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from hypermnesia.errors import DataError
-from hypermnesia.learner.labels import Labels, from_json, plain, to_json
+from hypermnesia.learner.targets import Labels, from_json, plain, to_json
 
 KINDS = [
     ["cat", "dog"],

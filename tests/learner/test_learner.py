@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from hypermnesia import ContinualLearner
 from hypermnesia.errors import ConfigError, DataError, RunError, TargetError
-from hypermnesia.learner import stopping
+from hypermnesia.learner import fitting as stopping
 
 INFERRING = ["likelihood", "entropy"]
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hypermnesia import ContinualLearner
 from hypermnesia.errors import ConfigError, DataError
-from hypermnesia.onnx import INPUTS, to_onnx
+from hypermnesia.nets import INPUTS, to_onnx
 
 Data = tuple[Tensor, Any]
 

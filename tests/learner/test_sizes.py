@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hypermnesia.errors import ConfigError
-from hypermnesia.hypernet.chunks import make_plan
-from hypermnesia.hypernet.network import Hypernetwork
-from hypermnesia.learner.sizes import SMALLEST, hypernet_sizes
+from hypermnesia.hypernet.network import Hypernetwork, make_plan
+from hypermnesia.learner.design import SMALLEST, hypernet_sizes
 
 
 def kept(weights: int, compression: float | None) -> int:

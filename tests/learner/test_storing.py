@@ -16,8 +16,8 @@ from torch import nn
 
 from hypermnesia import ContinualLearner
 from hypermnesia.errors import RunError
-from hypermnesia.learner import storing
-from hypermnesia.training.state_files import MANIFEST, TENSORS, decode_state, encode_state
+from hypermnesia.learner import persistence as storing
+from hypermnesia.state_files import MANIFEST, TENSORS, decode_state, encode_state
 
 
 @pytest.fixture(scope="module")

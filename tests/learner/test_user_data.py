@@ -15,8 +15,8 @@ from torch.utils.data import (
 )
 
 from hypermnesia.errors import DataError
-from hypermnesia.learner.labels import listed
-from hypermnesia.learner.sources import Source, slices, source_of
+from hypermnesia.learner.inputs import Source, slices, source_of
+from hypermnesia.learner.targets import listed
 
 X, Y = np.arange(30, dtype=np.float64).reshape(10, 3), np.arange(10) % 3
 

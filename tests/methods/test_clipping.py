@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hypermnesia.methods import Method, TaskSpec
 from hypermnesia.optimizers import OptimizerSettings, gradient_norm
-from hypermnesia.regularizers import RegularizerSettings
+from hypermnesia.regularization.output import RegularizerSettings
 from problems import batches, blobs, build, learn
 
 CLIP, SCALE = 0.01, 2.0**20  # scaling by a power of two and back is exact

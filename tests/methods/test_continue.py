@@ -10,10 +10,10 @@ from torch import Tensor
 
 from hypermnesia.data.stream import each_once
 from hypermnesia.errors import ConfigError
-from hypermnesia.inference import EntropySettings
-from hypermnesia.methods.check import same_state
+from hypermnesia.evidence.entropy import EntropySettings
 from hypermnesia.methods.hnet import HypernetMethod
-from hypermnesia.regularizers import RegularizerSettings
+from hypermnesia.regularization.output import RegularizerSettings
+from hypermnesia.testing import same_state
 from problems import blobs, build, learn
 
 METHODS = ["hnet", "hnet-ent", "hnet-lik"]

@@ -10,12 +10,12 @@ import torch
 
 from hypermnesia.errors import ConfigError
 from hypermnesia.methods import METHODS, TaskSpec
-from hypermnesia.methods.baselines import Finetune
-from hypermnesia.methods.check import check_method, same_state
+from hypermnesia.methods.plain import Finetune
 from hypermnesia.optimizers import OptimizerSettings
-from hypermnesia.regularizers import RegularizerSettings
+from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
-from hypermnesia.training.pack import pack, unpack
+from hypermnesia.state_files import pack, unpack
+from hypermnesia.testing import check_method, same_state
 from problems import CPU, Confident, batches, blobs, build, learn, small_net
 
 CASES = [

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hypermnesia.data.types import Part, Task
-from hypermnesia.inference import EntropySettings
+from hypermnesia.evidence.entropy import EntropySettings
 from hypermnesia.methods import METHODS, Method, TaskSpec
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.seeding import Generators

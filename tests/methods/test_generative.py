@@ -9,10 +9,9 @@ import torch
 
 from hypermnesia.data.types import Part
 from hypermnesia.hypernet.network import HypernetSettings, Hypernetwork
-from hypermnesia.methods.generative import GenerativeMemory
-from hypermnesia.methods.vae_memory import Autoencoders
+from hypermnesia.methods.autoencoders import Autoencoders, GenerativeMemory
 from hypermnesia.optimizers import OptimizerSettings
-from hypermnesia.regularizers import RegularizerSettings
+from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
 from hypermnesia.vae import VaeSettings, build_vae
 from problems import CPU, SMALL_VAE, batches, blobs

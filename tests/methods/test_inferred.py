@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from hypermnesia.errors import ConfigError
-from hypermnesia.inference import EntropySettings, entropy
+from hypermnesia.evidence.entropy import EntropySettings, entropy
 from hypermnesia.methods import METHODS, TaskSpec
 from hypermnesia.methods.base import predictions
-from hypermnesia.methods.check import check_method
-from hypermnesia.methods.entropy import HypernetEntropy
+from hypermnesia.methods.hnet import HypernetEntropy
+from hypermnesia.testing import check_method
 from problems import blobs, build, learn, small_net
 
 
@@ -59,15 +59,11 @@ WIDE = small_net(width=64)
 FAR_AND_NEAR = 2 * torch.randn(5000, 6, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.usefixtures("int8_products")
-@pytest.mark.parametrize("screen", ["bf16", "int8"])
 @pytest.mark.parametrize("calibrated", [False, True])
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
-def test_a_screen_gives_the_answers_of_float32(
-    temperature: float, calibrated: bool, screen: str
-) -> None:
+def test_a_screen_gives_the_answers_of_float32(temperature: float, calibrated: bool) -> None:
     exact = trained(2, 3, 2, network=WIDE, temperature=temperature, calibrated=calibrated)
-    rough = screened(exact, screen)
+    rough = screened(exact, "bf16")
     for scenario in ("domain", "class"):
         wanted, found = (method.predict(FAR_AND_NEAR, None, scenario) for method in (exact, rough))
         assert torch.equal(found.tasks, wanted.tasks)
@@ -76,9 +72,8 @@ def test_a_screen_gives_the_answers_of_float32(
     assert not torch.equal(unsettled, wanted.tasks)
 
 
-@pytest.mark.usefixtures("int8_products")
 def test_a_screen_settles_some_and_leaves_others_as_first_answered(monkeypatch) -> None:
-    rough, seen = screened(trained(2, 3, 2, network=WIDE), "int8"), []
+    rough, seen = screened(trained(2, 3, 2, network=WIDE), "bf16"), []
     monkeypatch.setattr(
         rough.all_tasks, "settle", lambda x, scores, doubtful: seen.append(doubtful)
     )
@@ -86,24 +81,21 @@ def test_a_screen_settles_some_and_leaves_others_as_first_answered(monkeypatch) 
     assert 0 < seen[0].any(dim=0).float().mean() < 0.5
 
 
-@pytest.mark.usefixtures("int8_products")
 def test_a_given_task_is_answered_in_float32_whatever_the_screen() -> None:
     exact = trained(2, 3, network=WIDE)
-    rough = screened(exact, "int8")
+    rough = screened(exact, "bf16")
     wanted, found = (method.predict(FAR_AND_NEAR, 1, "class").scores for method in (exact, rough))
     assert torch.equal(found, wanted)
 
 
-@pytest.mark.usefixtures("int8_products")
 def test_few_samples_and_none_are_answered_with_a_screen() -> None:
-    rough = screened(trained(2, 3, network=WIDE), "int8")
+    rough = screened(trained(2, 3, network=WIDE), "bf16")
     assert rough.predict(FAR_AND_NEAR[:1], scenario="class").scores.shape == (1, 5)
     assert rough.predict(FAR_AND_NEAR[:0], scenario="class").scores.shape == (0, 5)
 
 
-@pytest.mark.usefixtures("int8_products")
 def test_it_keeps_the_contract_screened() -> None:
-    settings = EntropySettings(calibrated=True, screen="int8")
+    settings = EntropySettings(calibrated=True, screen="bf16")
     check_method(lambda g: build("hnet-ent", network=WIDE, generators=g, inference=settings))
 
 

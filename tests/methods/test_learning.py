@@ -14,7 +14,7 @@ from hypermnesia.errors import ConfigError, TargetError
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods import METHODS, Method, TaskSpec
 from hypermnesia.optimizers import OptimizerSettings
-from hypermnesia.regularizers import RegularizerSettings
+from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
 from problems import CPU, batches, blobs, build, learn
 

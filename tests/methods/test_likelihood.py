@@ -8,12 +8,12 @@ from torch import Tensor
 
 from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError
-from hypermnesia.hypernet.all_tasks import AllTasks
+from hypermnesia.hypernet.ensemble import AllTasks
 from hypermnesia.methods.base import TaskSpec
-from hypermnesia.methods.check import check_method, same_state
 from hypermnesia.methods.likelihood import HypernetLikelihood, LikelihoodSettings
-from hypermnesia.regularizers import RegularizerSettings
+from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
+from hypermnesia.testing import check_method, same_state
 from hypermnesia.vae import BoundSettings, bound, draw_noise, vae_loss
 from problems import blobs, build, learn
 

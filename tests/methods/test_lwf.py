@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hypermnesia.distillation import DistillationSettings, distill
 from hypermnesia.methods import METHODS, Method, TaskSpec
+from hypermnesia.methods.lwf import DistillationSettings, distill
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.seeding import Generators
 from problems import CPU, batches, blobs, learn

@@ -9,11 +9,10 @@ from torch import nn
 
 from hypermnesia.data.stream import each_once
 from hypermnesia.errors import ConfigError
-from hypermnesia.importance import diagonal_fisher
 from hypermnesia.methods import METHODS, Method, TaskSpec
-from hypermnesia.methods.penalty import PenaltySettings
+from hypermnesia.methods.penalties import PenaltySettings
 from hypermnesia.optimizers import OptimizerSettings
-from hypermnesia.quadratic import sum_of_terms
+from hypermnesia.regularization.quadratic import diagonal_fisher, sum_of_terms
 from hypermnesia.seeding import Generators
 from problems import CPU, batches, blobs, learn
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from hypermnesia.methods import TaskSpec
-from hypermnesia.methods.check import check_method
+from hypermnesia.testing import check_method
 from problems import batches, blobs, build, learn
 
 

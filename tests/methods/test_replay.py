@@ -9,11 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hypermnesia.distillation import DistillationSettings
 from hypermnesia.methods import Method, TaskSpec
-from hypermnesia.methods.dgr import dgr
-from hypermnesia.methods.generative import Replayed
-from hypermnesia.methods.replay import ReplayClassifier, ReplaySettings
+from hypermnesia.methods.autoencoders import Replayed
+from hypermnesia.methods.lwf import DistillationSettings
+from hypermnesia.methods.replay import ReplayClassifier, ReplaySettings, dgr
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.seeding import Generators
 from hypermnesia.vae import build_vae

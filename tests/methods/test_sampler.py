@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hypermnesia.methods import METHODS, Method, TaskSpec
-from hypermnesia.methods.sampler import Generative
+from hypermnesia.methods.autoencoders import Generative
 from hypermnesia.seeding import Generators
 from problems import SMALL_VAE, batches, blobs, build, learn
 

@@ -11,7 +11,7 @@ from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods import METHODS
 from hypermnesia.nets import NETS, NetSettings
 from hypermnesia.optimizers import OptimizerSettings
-from hypermnesia.regularizers import RegularizerSettings
+from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
 from problems import CPU, learn
 

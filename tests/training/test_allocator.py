@@ -6,7 +6,7 @@ import sys
 
 SCRIPT = """
 import resource, sys, torch
-from hypermnesia.training.resources import keep_freed_memory
+from hypermnesia.compute import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 def churn():

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hypermnesia.errors import RunError
-from hypermnesia.training import CheckpointStore, manifest
+from hypermnesia.state_files import MANIFEST, TENSORS
+from hypermnesia.training import CheckpointStore
 
 
 def state(step: int) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def lengthened(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("damage", [cut, emptied, lengthened])
-@pytest.mark.parametrize("name", [manifest.TENSORS, manifest.MANIFEST])
+@pytest.mark.parametrize("name", [TENSORS, MANIFEST])
 def test_a_damaged_newest_falls_back(
     store: CheckpointStore, name: str, damage: Callable[[bytes], bytes]
 ) -> None:
@@ -86,7 +87,7 @@ def test_a_damaged_newest_falls_back(
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(st.sampled_from([manifest.TENSORS, manifest.MANIFEST]), st.data())
+@given(st.sampled_from([TENSORS, MANIFEST]), st.data())
 def test_any_flipped_bit_falls_back(store: CheckpointStore, name: str, data: st.DataObject) -> None:
     path = store.folder / "step-000000000002" / name
     good = path.read_bytes()
@@ -101,13 +102,13 @@ def test_any_flipped_bit_falls_back(store: CheckpointStore, name: str, data: st.
     assert newest(store) == 2
 
 
-@pytest.mark.parametrize("name", [manifest.TENSORS, manifest.MANIFEST])
+@pytest.mark.parametrize("name", [TENSORS, MANIFEST])
 def test_a_missing_file_falls_back(store: CheckpointStore, name: str) -> None:
     (store.folder / "step-000000000002" / name).unlink()
     assert newest(store) == 1
 
 
-@pytest.mark.parametrize("name", [manifest.TENSORS, manifest.MANIFEST])
+@pytest.mark.parametrize("name", [TENSORS, MANIFEST])
 def test_a_pipe_or_a_link_in_place_of_a_file_falls_back(
     store: CheckpointStore, name: str, tmp_path: Path
 ) -> None:
@@ -128,7 +129,7 @@ def test_a_link_to_a_folder_is_no_checkpoint(store: CheckpointStore, tmp_path: P
 
 def test_none_good_is_an_error_that_says_why(store: CheckpointStore) -> None:
     for path in store.folder.iterdir():
-        (path / manifest.TENSORS).write_bytes(b"")
+        (path / TENSORS).write_bytes(b"")
     with pytest.raises(RunError, match=r"step-000000000002.*step-000000000001") as caught:
         store.load_newest()
     assert "\n" not in str(caught.value)
@@ -156,7 +157,7 @@ def test_one_under_another_step_is_skipped(store: CheckpointStore) -> None:
 
 def rewrite(store: CheckpointStore, **changes: object) -> None:
     """Change the newest manifest and make its checksum right again, as a forger would."""
-    path = store.folder / "step-000000000002" / manifest.MANIFEST
+    path = store.folder / "step-000000000002" / MANIFEST
     body = json.loads(path.read_bytes()) | changes
     del body["sha256"]
     text = json.dumps(body, sort_keys=True, separators=(",", ":"))
@@ -214,7 +215,7 @@ def test_one_of_another_version_is_refused_and_left_alone(
     "text", ["[" * 100_000, "[1]", "null", "9" * 10_000, '{"sha256": {}}', "\xff"]
 )
 def test_a_manifest_that_is_none_falls_back(store: CheckpointStore, text: str) -> None:
-    path = store.folder / "step-000000000002" / manifest.MANIFEST
+    path = store.folder / "step-000000000002" / MANIFEST
     path.write_text(text, encoding="latin-1")
     assert newest(store) == 1
 
@@ -224,7 +225,7 @@ def test_a_tensor_header_that_claims_the_world_falls_back(store: CheckpointStore
         entry = {"dtype": "F32", "shape": shape, "data_offsets": [0, end]}
         header = json.dumps({"0/weight": entry}).encode()
         content = len(header).to_bytes(8, "little") + header
-        (store.folder / "step-000000000002" / manifest.TENSORS).write_bytes(content)
+        (store.folder / "step-000000000002" / TENSORS).write_bytes(content)
         digest = hashlib.sha256(content).hexdigest()
         rewrite(store, tensors={"bytes": len(content), "sha256": digest})
         assert newest(store) == 1
@@ -233,14 +234,14 @@ def test_a_tensor_header_that_claims_the_world_falls_back(store: CheckpointStore
 def test_going_back_removes_what_came_after(store: CheckpointStore) -> None:
     store.save(3, state(3))
     for step in (2, 3):
-        (store.folder / f"step-{step:012d}" / manifest.TENSORS).write_bytes(b"")
+        (store.folder / f"step-{step:012d}" / TENSORS).write_bytes(b"")
     store.save(1, state(1))
     assert names(store) == ["step-000000000001"]
     assert newest(store) == 1
 
 
 def test_saving_over_a_damaged_one_mends_it(store: CheckpointStore) -> None:
-    (store.folder / "step-000000000002" / manifest.TENSORS).write_bytes(b"")
+    (store.folder / "step-000000000002" / TENSORS).write_bytes(b"")
     store.save(2, state(2))
     assert newest(store) == 2
 
@@ -271,7 +272,7 @@ def test_killed_anywhere_while_saving_loses_nothing(
     store: CheckpointStore, call: str, nth: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hypermnesia.durable.clean", lambda parent: None)
+        patch.setattr("hypermnesia.storage.clean", lambda parent: None)
         fail_at(patch, call, nth, KilledError())
         try:
             store.save(3, state(3))

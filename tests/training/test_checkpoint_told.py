@@ -11,11 +11,11 @@ import pytest
 import torch
 from test_checkpoint import rewrite
 
-from hypermnesia.checksums import canonical, sealed
 from hypermnesia.errors import RunError
+from hypermnesia.state_files import MANIFEST, TENSORS
+from hypermnesia.storage import canonical, sealed
 from hypermnesia.training import CheckpointStore, MemoryStore
-from hypermnesia.training.checkpoint import load_step, steps_in
-from hypermnesia.training.manifest import MANIFEST, TENSORS, decode, encode
+from hypermnesia.training.checkpoint import decode, encode, load_step, steps_in
 
 STATE = {"weight": torch.ones(3)}
 DENIED = "make room or give access to the folder, then resume; earlier ones are intact"

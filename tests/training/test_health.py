@@ -14,8 +14,8 @@ from torch import Tensor
 
 from hypermnesia.data.types import Batch
 from hypermnesia.errors import RunError
-from hypermnesia.methods.base import State
 from hypermnesia.seeding import Generators
+from hypermnesia.state_files import State
 from hypermnesia.training import (
     MemoryStore,
     NotFiniteError,
@@ -25,7 +25,7 @@ from hypermnesia.training import (
     TrainSettings,
     train,
 )
-from hypermnesia.training.health import Health
+from hypermnesia.training.observers import Health
 
 NEVER = 1e9
 INF, NAN = float("inf"), float("nan")

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hypermnesia.training.manifest import encode
-from hypermnesia.training.pack import pack, unpack
+from hypermnesia.state_files import pack, unpack
+from hypermnesia.training.checkpoint import encode
 
 DTYPES = [
     torch.float64,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from hypermnesia.training import resources
-from hypermnesia.training.resources import peak_memory_mb, reset_peak_memory
+from hypermnesia import compute as resources
+from hypermnesia.compute import peak_memory_mb, reset_peak_memory
 
 CPU = torch.device("cpu")
 HERE = Path(__file__).parent
@@ -20,7 +20,7 @@ import sys, torch
 from tiny_run import CPU, Linear, make_tasks
 from hypermnesia.seeding import Generators
 from hypermnesia.training import Observer, TrainSettings, train
-from hypermnesia.training.resources import keep_freed_memory
+from hypermnesia.compute import keep_freed_memory
 
 def peak(features):
     generators, tasks = Generators(0), make_tasks(2, 20_000, features)

@@ -10,11 +10,11 @@ import safetensors.torch
 import torch
 from tiny_run import make_tasks
 
-from hypermnesia.data.permuted import Permutation
+from hypermnesia.data.benchmarks import Permutation
 from hypermnesia.data.types import Part, Task
 from hypermnesia.errors import RunError
 from hypermnesia.training import Phase
-from hypermnesia.training.samples import SampleLog, read_samples, samples_file, spread_out
+from hypermnesia.training.logs import SampleLog, read_samples, samples_file, spread_out
 
 SHAPE = (1, 2, 2)
 

@@ -11,8 +11,8 @@ from tiny_run import Linear
 from hypermnesia.errors import DataError, RunError
 from hypermnesia.seeding import Generators
 from hypermnesia.training import MemoryStore, Observer
-from hypermnesia.training.progress import Progress
-from hypermnesia.training.saver import Saver, must_fit
+from hypermnesia.training.checkpoint import Saver, must_fit
+from hypermnesia.training.evaluate import Progress
 
 
 class Remembering(Observer):

@@ -10,8 +10,13 @@ import pytest
 import torch
 from tiny_run import Run
 
-from hypermnesia.training.observer import ObserverGroup, StopTraining
-from hypermnesia.training.termination import Terminated, Termination, terminable
+from hypermnesia.training.observers import (
+    ObserverGroup,
+    StopTraining,
+    Terminated,
+    Termination,
+    terminable,
+)
 
 
 def kill() -> None:

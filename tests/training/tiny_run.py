@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch, Part, Task
-from hypermnesia.methods.base import Prediction, State, TaskSpec, accuracy
+from hypermnesia.methods.base import Prediction, TaskSpec, accuracy
 from hypermnesia.seeding import Generators
+from hypermnesia.state_files import State
 from hypermnesia.training import (
     CheckpointStore,
     MetricsLog,

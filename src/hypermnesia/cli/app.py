@@ -1,29 +1,82 @@
-"""The application: its commands, and what an error looks like."""
+"""The application: its commands, what an error looks like, and interrupts.
+
+Which signal a command was interrupted by, whatever became of the exception that it raised.
+
+An interrupt is an exception, raised wherever the program happens to be. In the middle of an import,
+code that is not ours may swallow it, or break in other ways later: what is then reported is not
+the error but the interrupt.
+"""
 
 from __future__ import annotations
 
 import logging
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
 from hypermnesia import __version__
-from hypermnesia.cli.check import check_command
-from hypermnesia.cli.compare import compare_command
-from hypermnesia.cli.doctor import doctor_command
-from hypermnesia.cli.explain import explain_command
-from hypermnesia.cli.export import export_command
-from hypermnesia.cli.figures import figures_command
-from hypermnesia.cli.list import list_command
-from hypermnesia.cli.report import report_command
-from hypermnesia.cli.reproduce import reproduce_command
-from hypermnesia.cli.resume import resume_command
-from hypermnesia.cli.run import run_command
-from hypermnesia.cli.signals import Noted, noting
-from hypermnesia.cli.tune import tune_command
+from hypermnesia.cli.inspection import (
+    check_command,
+    doctor_command,
+    explain_command,
+    export_command,
+    figures_command,
+    list_command,
+    report_command,
+)
+from hypermnesia.cli.training import (
+    compare_command,
+    reproduce_command,
+    resume_command,
+    run_command,
+    tune_command,
+)
 from hypermnesia.errors import HypermnesiaError, printable
+
+
+class Interrupted(KeyboardInterrupt):
+    """An interrupt of its own class.
+
+    Where a KeyboardInterrupt as such passes through `exec` of a text, which dataclasses use,
+    CPython ends a program that `-m` started by SIGINT, though it was dealt with
+    (`run_eval_code_obj`).
+    """
+
+
+@dataclass
+class Noted:
+    """The exit code that the last signal asks for, 128 + its number; None without any."""
+
+    code: int | None = None
+
+
+@contextmanager
+def noting(noted: Noted) -> Iterator[None]:
+    """Note SIGINT and SIGTERM in `noted`, and interrupt; but for a signal that is ignored."""
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        noted.code = 128 + number
+        raise Interrupted
+
+    if threading.current_thread() is not threading.main_thread():  # who may not set handlers
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
 
 app = typer.Typer(
     name="hypermnesia",

@@ -12,13 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from hypermnesia.data.scenarios import ScenarioName
-from hypermnesia.experiments.comparison import Comparison
+from hypermnesia.experiments.compare import Trial
 from hypermnesia.experiments.config import ExperimentConfig
 from hypermnesia.experiments.explain import Explanation
-from hypermnesia.experiments.metrics_table import LEGEND, NAMES, SPREAD, cell, metrics_table
 from hypermnesia.experiments.results import RunSummary
-from hypermnesia.experiments.texts import TextTable
-from hypermnesia.experiments.tune import Trial
+from hypermnesia.report.comparison import Comparison
+from hypermnesia.report.tables import LEGEND, NAMES, SPREAD, TextTable, cell, metrics_table
 
 Row = tuple[RunSummary, ScenarioName]
 

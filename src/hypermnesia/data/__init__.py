@@ -1,9 +1,8 @@
 """Data: sources, benchmarks, scenarios and streams of mini-batches."""
 
-from hypermnesia.data.benchmarks import BENCHMARKS, make_tasks
+from hypermnesia.data.benchmarks import BENCHMARKS, BenchmarkSettings, make_tasks
+from hypermnesia.data.datasets import SOURCES, load
 from hypermnesia.data.scenarios import Scenario
-from hypermnesia.data.settings import BenchmarkSettings
-from hypermnesia.data.sources import SOURCES, load
 from hypermnesia.data.stream import BatchStream
 from hypermnesia.data.types import Batch, Part, Task
 

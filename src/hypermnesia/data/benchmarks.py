@@ -1,16 +1,211 @@
-"""The benchmarks: named sequences of tasks made from the data sets."""
+"""Benchmarks: named sequences of tasks made from the data sets.
+
+Split benchmarks: every task has some of a data set's classes.
+
+F. Zenke, B. Poole, S. Ganguli, "Continual learning through synaptic intelligence", ICML 2017,
+arXiv:1703.04200.
+
+Permuted benchmarks: every task shows the same images, its pixels in an order of its own.
+
+I. Goodfellow et al., "An empirical investigation of catastrophic forgetting in gradient-based
+neural networks", 2013, arXiv:1312.6211. The permutation is over the padded image, and the first
+task is not permuted, as in von Oswald et al. 2020, arXiv:1906.00695.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
 
-from hypermnesia.data.permuted import permuted_tasks
-from hypermnesia.data.settings import BenchmarkSettings, check_range, refuse_unused
-from hypermnesia.data.sources import SOURCES, load
-from hypermnesia.data.split import Piece, split_tasks
-from hypermnesia.data.types import Task
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hypermnesia.data.datasets import SOURCES, load
+from hypermnesia.data.types import ImageData, Part, Task, hold_out
+from hypermnesia.errors import ConfigError
 from hypermnesia.registry import Registry
+from hypermnesia.seeding import Generators
+
+
+@dataclass(frozen=True)
+class BenchmarkSettings:
+    """Choices about a benchmark.
+
+    Attributes:
+        tasks: number of tasks, the first ones of the sequence; None for the benchmark's own.
+        padding: pixels of zeros added on each side of an image (permuted benchmarks).
+        class_order: seed of a shuffled order of classes, apart from the run's seed; None for the
+            natural order (split benchmarks).
+        validation: samples held out of each task's training data, drawn at random by the run's
+            seed. All tasks of a permuted benchmark hold out the same images.
+        data_dir: folder of the data set's files; None for HYPERMNESIA_DATA, else the cache.
+    """
+
+    tasks: int | None = None
+    padding: int = 0
+    class_order: int | None = None
+    validation: int = 0
+    data_dir: Path | None = None
+
+
+def refuse_unused(name: str, settings: BenchmarkSettings, used: frozenset[str]) -> None:
+    """Raise `ConfigError` for a setting that is not the default and that `name` cannot use."""
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if field.name not in used and value != field.default:
+            raise ConfigError(
+                f"{name} has no use for '{field.name}'",
+                got=value,
+                cure=f"leave it out; {name} takes {', '.join(sorted(used))}",
+            )
+
+
+def check_range(what: str, value: int, low: int, high: int | None = None) -> int:
+    """`value`, if it lies between `low` and `high` (None: no upper end), both included.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if value < low or (high is not None and value > high):
+        bounds = f"at least {low}" if high is None else f"from {low} to {high}"
+        raise ConfigError(f"{what} must be {bounds}", got=value, cure="choose a value in range")
+    return value
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Consecutive tasks from one data set.
+
+    Attributes:
+        source: the data set.
+        tasks: number of tasks.
+        classes: classes of each task.
+    """
+
+    source: str
+    tasks: int
+    classes: int
+
+    def groups(self, class_order: int | None) -> list[list[int]]:
+        """The classes of each task, in natural order or in one shuffled by a seed."""
+        order = list(range(SOURCES[self.source].classes))
+        if class_order is not None:
+            generator = Generators(class_order)["class-order"]
+            order = torch.randperm(len(order), generator=generator).tolist()
+        starts = range(0, self.tasks * self.classes, self.classes)
+        return [order[start : start + self.classes] for start in starts]
+
+
+def split_tasks(
+    pieces: Sequence[Piece], settings: BenchmarkSettings, tasks: int, seed: int
+) -> tuple[Task, ...]:
+    """The first `tasks` tasks of `pieces`; loads only the data sets that they need."""
+    every = [
+        (piece.source, group) for piece in pieces for group in piece.groups(settings.class_order)
+    ]
+    chosen = every[:tasks]
+    data = {source: load(source, settings.data_dir) for source in dict(chosen)}
+    generators = Generators(seed)
+    return tuple(
+        split_task(
+            data[source],
+            classes,
+            index,
+            name=f"{source} {_label(classes)}",
+            validation=settings.validation,
+            generator=generators[f"validation/{index}"],
+        )
+        for index, (source, classes) in enumerate(chosen)
+    )
+
+
+def split_task(
+    data: ImageData,
+    classes: Sequence[int],
+    index: int,
+    *,
+    name: str,
+    validation: int,
+    generator: torch.Generator,
+) -> Task:
+    """The task of telling `classes` apart; a label is a class's place among them.
+
+    Args:
+        data: the data set, whose storage the task shares.
+        classes: classes of the task, in the order of its labels.
+        index: position of the task in its sequence.
+        name: what a table calls the task.
+        validation: training samples to hold out.
+        generator: draws them.
+    """
+    place = torch.full((data.classes,), -1)
+    place[torch.tensor(classes)] = torch.arange(len(classes))
+    train_y, test_y = place[data.train_y], place[data.test_y]
+    rows, held_out = hold_out(_rows(train_y), validation, generator)
+
+    def part(x: Tensor, y: Tensor, rows: Tensor) -> Part:
+        return Part(x, y[rows], index, data.scale, rows=rows)
+
+    kept = None if held_out is None else part(data.train_x, train_y, held_out)
+    train, test = part(data.train_x, train_y, rows), part(data.test_x, test_y, _rows(test_y))
+    return Task(index, name, len(classes), train, kept, test)
+
+
+def _rows(y: Tensor) -> Tensor:
+    return (y >= 0).nonzero().squeeze(1)
+
+
+def _label(classes: Sequence[int]) -> str:
+    in_order = list(classes) == list(range(classes[0], classes[-1] + 1))
+    return f"{classes[0]}-{classes[-1]}" if in_order else ",".join(map(str, classes))
+
+
+@dataclass(frozen=True)
+class Permutation:
+    """A fixed order of the entries of a sample, applied to a batch.
+
+    Attributes:
+        order: (entries,) int64, where each entry of the result comes from.
+    """
+
+    order: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """`x` (batch, *sample) with the entries of each sample in the new order."""
+        return x.flatten(1).index_select(1, self.order.to(x.device)).reshape(x.shape)
+
+    @property
+    def inverse(self) -> Permutation:
+        """The permutation that puts every entry back."""
+        return Permutation(self.order.argsort())
+
+
+def permuted_tasks(
+    data: ImageData, settings: BenchmarkSettings, tasks: int, seed: int
+) -> tuple[Task, ...]:
+    """A sequence of permutations of `data`, which all share one storage of uint8 images."""
+    generators = Generators(seed)
+    train_x, test_x = (F.pad(x, (settings.padding,) * 4) for x in (data.train_x, data.test_x))
+    everything = torch.arange(len(data.train_y))
+    rows, held_out = hold_out(everything, settings.validation, generators["validation"])
+
+    def task(index: int) -> Task:
+        generator = generators[f"permutation/{index}"]
+        transform = Permutation(torch.randperm(train_x[0].numel(), generator=generator))
+
+        def part(x: Tensor, y: Tensor, rows: Tensor | None) -> Part:
+            labels = y if rows is None else y[rows]
+            return Part(x, labels, index, data.scale, transform if index else None, rows)
+
+        kept = None if held_out is None else part(train_x, data.train_y, held_out)
+        train, test = part(train_x, data.train_y, rows), part(test_x, data.test_y, None)
+        name = f"permutation {index}" if index else "unpermuted"
+        return Task(index, name, data.classes, train, kept, test)
+
+    return tuple(task(index) for index in range(tasks))
+
 
 _ALWAYS_USED = frozenset({"tasks", "validation", "data_dir"})
 _ZENKE = "Zenke et al. 2017, arXiv:1703.04200"

@@ -14,11 +14,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hypermnesia.data.fetch import fetch, scratch, unpack, verify_md5
-from hypermnesia.data.files import FileSet
-from hypermnesia.data.images import ImageData
-from hypermnesia.durable import read_bounded, write_text
+from hypermnesia.data.download import FileSet, fetch, scratch, unpack, verify_md5
+from hypermnesia.data.types import ImageData
 from hypermnesia.errors import DataError
+from hypermnesia.storage import read_bounded, write_text
 
 SHAPE = (3, 32, 32)
 """(channels, height, width) of an image."""

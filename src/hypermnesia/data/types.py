@@ -1,13 +1,62 @@
-"""What the data part hands to the rest: parts of tasks, tasks and mini-batches, all in memory."""
+"""Parts of tasks, tasks and mini-batches, all in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from hypermnesia.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """Training and test images of one data set, as stored.
+
+    Attributes:
+        train_x: (n, channels, height, width) uint8 training images.
+        train_y: (n,) int64 their classes.
+        test_x: (m, channels, height, width) uint8 test images.
+        test_y: (m,) int64 their classes.
+        classes: number of classes.
+        scale: the largest stored value, what a batch is divided by to lie in [0, 1].
+    """
+
+    train_x: Tensor
+    train_y: Tensor
+    test_x: Tensor
+    test_y: Tensor
+    classes: int
+    scale: float
+
+
+def hold_out(
+    rows: Tensor, validation: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor | None]:
+    """Split training rows at random into rows to learn from and rows held out, both in order.
+
+    Args:
+        rows: (n,) int64 rows of a task's training samples.
+        validation: number of samples to hold out; 0 for none, which gives None for them.
+        generator: draws the samples.
+
+    Raises:
+        ConfigError: if no sample would be left to learn from.
+    """
+    if not 0 <= validation < len(rows):
+        raise ConfigError(
+            "validation samples must leave some to learn from",
+            got=f"{validation} of the {len(rows)} training samples of a task",
+            cure=f"choose from 0 to {len(rows) - 1}",
+        )
+    if validation == 0:
+        return rows, None
+    shuffled = rows[torch.randperm(len(rows), generator=generator)]
+    return shuffled[validation:].sort().values, shuffled[:validation].sort().values
+
 
 Transform = Callable[[Tensor], Tensor]
 """(batch, *sample) -> (batch, *sample)."""
@@ -134,3 +183,44 @@ def place(tasks: Sequence[Task], device: torch.device) -> list[Task]:
         return replace(task, train=part(task.train), validation=held_out, test=part(task.test))
 
     return [task(each) for each in tasks]
+
+
+def check_samples(tasks: Sequence[Task]) -> None:
+    """Raise `DataError` for inputs that are not finite, or labels that are none of the task's.
+
+    Few classes, few samples, constant or repeated ones are no error: there is little to learn
+    from them, and that little is learned. Inputs that tasks share are looked at once.
+    """
+    finite: dict[int, bool] = {}
+    for task in tasks:
+        for kind, part in _parts(task):
+            where = f"'{task.name}', {kind} samples"
+            if id(part.x) not in finite:
+                finite[id(part.x)] = _finite(part.x)
+            if not finite[id(part.x)]:
+                raise DataError(
+                    "inputs must be finite numbers",
+                    got=f"NaN or an infinity in the inputs of {where}",
+                    cure="leave such samples out, or fill in what is missing",
+                )
+            _check_labels(part.y, task.outputs, where)
+
+
+def _parts(task: Task) -> Iterator[tuple[str, Part]]:
+    yield "training", task.train
+    if task.validation is not None:
+        yield "validation", task.validation
+    yield "test", task.test
+
+
+def _finite(x: Tensor) -> bool:
+    return not x.is_floating_point() or bool(x.isfinite().all())
+
+
+def _check_labels(y: Tensor, outputs: int, where: str) -> None:
+    if len(y) and not 0 <= int(y.min()) <= int(y.max()) < outputs:
+        raise DataError(
+            f"labels must count the task's classes, from 0 to {outputs - 1}",
+            got=f"{int(y.min())} to {int(y.max())} in {where}",
+            cure="number the classes of each task from 0",
+        )

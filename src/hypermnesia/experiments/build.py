@@ -1,9 +1,10 @@
-"""From a configuration to the things it describes: tasks, method, training settings, device."""
+"""From a configuration to the things it describes, tried before a run begins."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +12,28 @@ import torch
 from pydantic import BaseModel
 from torch import nn
 
-from hypermnesia.data.settings import BenchmarkSettings
+from hypermnesia.compute import deterministic_kernels
+from hypermnesia.data.benchmarks import BenchmarkSettings, make_tasks
 from hypermnesia.data.types import Task
-from hypermnesia.distillation import DistillationSettings
 from hypermnesia.errors import ConfigError, HypermnesiaError
+from hypermnesia.evidence.entropy import EntropySettings
 from hypermnesia.experiments.config import ExperimentConfig, MachineConfig
 from hypermnesia.experiments.config_sections import OptimizerConfig
-from hypermnesia.experiments.reads import FIELDS
-from hypermnesia.experiments.scenarios import trained
+from hypermnesia.experiments.identity import FIELDS, trained
 from hypermnesia.hypernet.network import HypernetSettings
-from hypermnesia.inference import EntropySettings
-from hypermnesia.methods import METHODS, Method
+from hypermnesia.methods import METHODS, Method, TaskSpec
+from hypermnesia.methods.autoencoders import Autoencoders
 from hypermnesia.methods.likelihood import LikelihoodSettings
-from hypermnesia.methods.penalty import PenaltySettings
+from hypermnesia.methods.lwf import DistillationSettings
+from hypermnesia.methods.penalties import PenaltySettings
 from hypermnesia.methods.replay import ReplaySettings
-from hypermnesia.methods.vae_memory import Autoencoders
 from hypermnesia.nets import NetSettings, build_net
 from hypermnesia.optimizers import OPTIMIZERS, OptimizerSettings
 from hypermnesia.registry import unknown_name
-from hypermnesia.regularizers import RegularizerSettings
+from hypermnesia.regularization.output import RegularizerSettings
+from hypermnesia.report.tensorboard import check_tensorboard
 from hypermnesia.seeding import Generators
-from hypermnesia.training.phases import TrainSettings
+from hypermnesia.training.phases import TrainSettings, make_phases
 from hypermnesia.vae import BoundSettings, VaeSettings, build_vae
 
 _OPTIONS = ("betas", "eps", "momentum", "weight_decay")
@@ -155,3 +157,56 @@ def device_of(machine: MachineConfig) -> torch.device:
             cure="use --device cpu or auto",
         )
     return torch.device("cuda" if found and machine.device != "cpu" else "cpu")
+
+
+def rehearse(config: ExperimentConfig) -> None:
+    """Read the data, build everything and try it on a small batch of a task of each width.
+
+    Raises:
+        HypermnesiaError: data that are missing or damaged, settings that do not fit together, a
+            package that is missing.
+    """
+    if config.machine.tensorboard:
+        check_tensorboard()
+    seed, device = config.seeds[0], device_of(config.machine)
+    tasks = make_tasks(config.benchmark, benchmark_settings(config), seed)
+    settings = train_settings(config)
+    make_phases(tasks, settings, "task")
+    samples = min(2, settings.batch_size, *(len(task.train) for task in tasks))
+    widths = {task.outputs: task for task in reversed(tasks)}
+    try:
+        with deterministic_kernels(config.compute.deterministic):
+            method = build_method(config, tasks, Generators(seed), device)
+            for position, task in enumerate(sorted(widths.values(), key=lambda task: task.index)):
+                _try(method, task, position, samples, device)
+    except HypermnesiaError:
+        raise
+    except (MemoryError, RuntimeError, ValueError) as error:
+        raise _as_config_error(error, samples) from error
+
+
+def _try(method: Method, task: Task, position: int, samples: int, device: torch.device) -> None:
+    """One update and one answer; `position` is where the task stands in the rehearsal."""
+    batch = task.train.batch(torch.arange(samples))
+    x, y = batch.x.to(device), batch.y.to(device)
+    method.begin_task(TaskSpec(task.outputs, iterations=1))
+    batch = replace(batch, x=x, y=y, task=torch.full_like(y, position))
+    method.update(batch)
+    method.end_task([batch])
+    for scenario in method.answers:
+        method.predict(x, position if scenario == "task" else None, scenario)
+
+
+def _as_config_error(error: Exception, samples: int) -> ConfigError:
+    first = str(error).strip().partition("\n")[0] or type(error).__name__
+    if isinstance(error, MemoryError) or "memory" in first.lower():
+        cure = "choose smaller values in target.hidden or hypernet"
+        return ConfigError("the networks must fit into memory", got=first, cure=cure)
+    if "deterministic" in first:
+        cure = "set compute.deterministic=false, or train on the CPU"
+        return ConfigError("compute.deterministic needs such kernels", got=first, cure=cure)
+    return ConfigError(
+        f"the networks must be able to learn from a batch of {samples}",
+        got=first,
+        cure="change the settings of target (target.head among them), hypernet or train.batch_size",
+    )

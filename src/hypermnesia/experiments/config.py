@@ -11,18 +11,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictBool, ValidationError, model_validator
 
-from hypermnesia.data.settings import BenchmarkSettings
+from hypermnesia.compute import Precision
+from hypermnesia.data.benchmarks import BenchmarkSettings
 from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.config_errors import as_config_error
-from hypermnesia.experiments.config_fields import (
-    Fraction,
-    Integer,
-    Name,
-    Positive,
-    Section,
-    Seed,
-    Width,
-)
 from hypermnesia.experiments.config_sections import (
     BoundConfig,
     DistillationConfig,
@@ -36,7 +28,15 @@ from hypermnesia.experiments.config_sections import (
     VaeConfig,
 )
 from hypermnesia.nets import NetSettings
-from hypermnesia.precision import Precision
+from hypermnesia.settings import (
+    Fraction,
+    Integer,
+    Name,
+    Positive,
+    Section,
+    Seed,
+    Width,
+)
 from hypermnesia.training.phases import TrainSettings
 
 

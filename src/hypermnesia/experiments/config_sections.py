@@ -6,9 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool, model_validator
 
-from hypermnesia.distillation import DistillationSettings
+from hypermnesia.compute import Screen
 from hypermnesia.errors import ConfigError
-from hypermnesia.experiments.config_fields import (
+from hypermnesia.evidence.entropy import EntropySettings
+from hypermnesia.hypernet.network import HypernetSettings, PlanName
+from hypermnesia.methods.likelihood import LikelihoodSettings
+from hypermnesia.methods.lwf import DistillationSettings
+from hypermnesia.methods.penalties import PenaltySettings
+from hypermnesia.methods.replay import ReplaySettings
+from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.regularization.output import RegularizerSettings
+from hypermnesia.settings import (
     Fraction,
     Integer,
     Name,
@@ -19,15 +27,6 @@ from hypermnesia.experiments.config_fields import (
     Strength,
     Width,
 )
-from hypermnesia.hypernet.chunks import PlanName
-from hypermnesia.hypernet.network import HypernetSettings
-from hypermnesia.inference import EntropySettings
-from hypermnesia.methods.likelihood import LikelihoodSettings
-from hypermnesia.methods.penalty import PenaltySettings
-from hypermnesia.methods.replay import ReplaySettings
-from hypermnesia.optimizers import OptimizerSettings
-from hypermnesia.precision import Screen
-from hypermnesia.regularizers import RegularizerSettings
 from hypermnesia.vae import BoundSettings, VaeSettings
 
 

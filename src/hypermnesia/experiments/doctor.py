@@ -2,21 +2,232 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import os
-from collections.abc import Iterator
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from packaging.requirements import Requirement
+from torch import Tensor
 
+from hypermnesia import __version__
 from hypermnesia.data.benchmarks import BENCHMARKS
-from hypermnesia.data.files import cache_folder, given_folder
-from hypermnesia.data.sources import SOURCES
-from hypermnesia.experiments.environment import environment
-from hypermnesia.experiments.extras import Extra, extras
-from hypermnesia.experiments.jobs import cores
-from hypermnesia.experiments.rates import one_thread, product_rate
+from hypermnesia.data.datasets import SOURCES
+from hypermnesia.data.download import cache_folder, given_folder
+from hypermnesia.experiments.launch import cores
+from hypermnesia.storage import read_json, write_json
+
+_CHECKOUT = Path(__file__).resolve().parents[3]
+
+
+_log = logging.getLogger(__name__)
+_MAY_CHANGE_NUMBERS = ("device", "torch")
+
+
+def environment(device: torch.device | None = None) -> dict[str, Any]:
+    """The facts that `environment.json` holds; `device` is where the training happens."""
+    return {
+        "device": None if device is None else device.type,
+        "hypermnesia": __version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def note_environment(path: Path, now: Mapping[str, Any]) -> None:
+    """Store what a training begins on; what it goes on with is added under `continued`.
+
+    A continuation on another type of device, or by another version of torch, is warned about.
+    """
+    if not path.is_file():
+        write_json(path, now)
+        return
+    stored = read_json(path)
+    *_, last = [stored, *_continuations(stored)]
+    for name in _MAY_CHANGE_NUMBERS:
+        if last.get(name) != now[name]:
+            _log.warning(
+                "%s: went on with %s %s where it had %s, which may change numbers",
+                path.parent,
+                name,
+                now[name],
+                last.get(name),
+            )
+    if any(last.get(name) != value for name, value in now.items()):
+        write_json(path, {**stored, "continued": [*_continuations(stored), now]})
+
+
+def _continuations(stored: Mapping[str, Any]) -> list[dict[str, Any]]:
+    found = stored.get("continued", [])
+    entries = found if isinstance(found, list) else []
+    return [entry for entry in entries if isinstance(entry, dict)]
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that the library runs from, `+changes` if it was edited."""
+    git = shutil.which("git")
+    if git is None or not (_CHECKOUT / ".git").exists():
+        return None
+
+    def output(*arguments: str) -> str:
+        command = [git, "-C", str(_CHECKOUT), *arguments]
+        done = subprocess.run(  # noqa: S603 - git by its full path, and no shell
+            command, capture_output=True, text=True, check=True, timeout=10
+        )
+        return done.stdout.strip()
+
+    try:
+        changed = output("status", "--porcelain", "--untracked-files=no")
+        return output("rev-parse", "HEAD") + ("+changes" if changed else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        name = next(line for line in lines if line.startswith("model name"))
+        return name.partition(":")[2].strip()
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def seconds_of(action: Callable[[], object], repeats: int, budget: float = math.inf) -> float:
+    """The shortest time of `repeats`, after one that is not counted.
+
+    Args:
+        action: what is timed; it must wait for a device's work to end.
+        repeats: how often, 1 or more.
+        budget: seconds after which no other one begins.
+    """
+    begun = time.perf_counter()
+    action()
+    best = math.inf
+    for _ in range(repeats):
+        start = time.perf_counter()
+        action()
+        end = time.perf_counter()
+        best = min(best, end - start)
+        if end - begun >= budget:
+            break
+    return best
+
+
+def product_rate(
+    m: int,
+    k: int,
+    n: int,
+    dtype: torch.dtype,
+    *,
+    repeats: int = 7,
+    budget: float = math.inf,
+    device: torch.device | None = None,
+) -> float:
+    """Operations a second of (m, k) times (k, n); two for each product and sum.
+
+    Args:
+        m: rows of the first matrix.
+        k: its columns.
+        n: columns of the second matrix.
+        dtype: a floating-point format, or `torch.int8`, whose products are summed in int32.
+        repeats: how often it is timed; the shortest time counts.
+        budget: seconds after which no other one begins.
+        device: where; the CPU by default.
+
+    Raises:
+        RuntimeError: the device cannot do it.
+    """
+    device = device or torch.device("cpu")
+    # Up to 100: what lies below 1 is 0 in int8.
+    a = (100 * torch.rand(m, k, device=device)).to(dtype)
+    b = (100 * torch.rand(k, n, device=device)).to(dtype)
+    product = _product(a, b)
+
+    def action() -> None:
+        product()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return 2 * m * k * n / seconds_of(action, repeats, budget)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread of the CPU within the block: others would wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _product(a: Tensor, b: Tensor) -> Callable[[], Tensor]:
+    if a.dtype == torch.int8:
+        return lambda: torch._int_mm(a, b)
+    out = torch.empty(len(a), b.shape[1], dtype=a.dtype, device=a.device)
+    return lambda: torch.mm(a, b, out=out)
+
+
+_OWN = "hypermnesia"
+
+
+@dataclass(frozen=True)
+class Extra:
+    """A set of optional packages, `pip install 'hypermnesia[NAME]'`.
+
+    Attributes:
+        name: of the set.
+        missing: those of its packages that are not installed, or in another version, as pip
+            would be asked for them.
+    """
+
+    name: str
+    missing: tuple[str, ...]
+
+
+def extras() -> list[Extra]:
+    """Every set there is, by name."""
+    names = sorted(metadata.metadata(_OWN).get_all("Provides-Extra") or ())
+    return [Extra(name, tuple(_missing(name))) for name in names]
+
+
+def _missing(extra: str) -> Iterator[str]:
+    for requirement in map(Requirement, metadata.requires(_OWN) or ()):
+        if requirement.marker is None or not requirement.marker.evaluate({"extra": extra}):
+            continue
+        if requirement.name == _OWN:
+            for other in sorted(requirement.extras):
+                yield from _missing(other)
+        elif not _met(requirement):
+            yield f"{requirement.name}{requirement.specifier}"
+
+
+def _met(requirement: Requirement) -> bool:
+    try:
+        found = metadata.version(requirement.name)
+    except metadata.PackageNotFoundError:
+        return False
+    return requirement.specifier.contains(found, prereleases=True)
+
 
 _MEMINFO = Path("/proc/meminfo")
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")

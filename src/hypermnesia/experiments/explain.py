@@ -11,8 +11,7 @@ import yaml
 
 from hypermnesia.experiments.config import ExperimentConfig
 from hypermnesia.experiments.identity import fields_read
-from hypermnesia.experiments.recipes import load_recipe
-from hypermnesia.experiments.resolve import Request, resolve
+from hypermnesia.experiments.resolve import Request, load_recipe, resolve
 from hypermnesia.methods import METHODS, MethodEntry
 
 _EMPTY: tuple[object, ...] = (None, {}, [])

@@ -2,28 +2,86 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+import safetensors.torch
 import torch
 
 from hypermnesia.data.benchmarks import BENCHMARKS, make_tasks
 from hypermnesia.data.types import Part, Task
-from hypermnesia.durable import refuse_links
-from hypermnesia.errors import HypermnesiaError, RunError
+from hypermnesia.errors import ConfigError, HypermnesiaError, RunError
 from hypermnesia.experiments.build import benchmark_settings, build_method, train_settings
-from hypermnesia.experiments.claimed_sizes import check_claimed_sizes
 from hypermnesia.experiments.config import ExperimentConfig
+from hypermnesia.experiments.config_sections import HypernetConfig
+from hypermnesia.experiments.results import read_fields, read_result, read_weights
 from hypermnesia.experiments.run_folder import RunFolder, SeedFolder
-from hypermnesia.experiments.seed_result import read_fields, read_result
-from hypermnesia.experiments.weights import read_weights
 from hypermnesia.methods import Method
-from hypermnesia.methods.base import MISFITS
+from hypermnesia.methods.hnet import HypernetMethod
+from hypermnesia.metrics import Matrix
+from hypermnesia.nets import to_onnx
+from hypermnesia.registry import unknown_name
 from hypermnesia.seeding import Generators
+from hypermnesia.state_files import MISFITS
+from hypermnesia.storage import refuse_links, write_bytes
+from hypermnesia.training.evaluate import TrainResult, evaluate
 from hypermnesia.training.phases import evaluation_part
-from hypermnesia.training.progress import TrainResult
+
+_SMALL = 10**7  # weights that any machine has room for
+_MOST_COMPRESSED = 100  # weights that one stored value may stand for
+
+
+def check_claimed_sizes(config: ExperimentConfig, values: int) -> None:
+    """Refuse networks that are far larger than what is stored of them.
+
+    Args:
+        config: what the run folder says.
+        values: number of values in the file of weights.
+
+    Raises:
+        ValueError: they are.
+    """
+    pixels = math.prod(BENCHMARKS[config.benchmark].sample_shape(config.data.padding))
+    vae = config.vae
+    networks = (
+        (pixels, *config.target.hidden),
+        (pixels, *vae.encoder, vae.latent),
+        (vae.latent, *vae.decoder, pixels),
+        _widths(config.hypernet),
+        _widths(config.vae_hypernet),
+    )
+    claimed = max(sum(n_in * n_out for n_in, n_out in pairwise(each)) for each in networks)
+    if claimed > max(_SMALL, _MOST_COMPRESSED * values):
+        raise ValueError(f"a network of {claimed:,} weights for {values:,} stored values")
+
+
+def _widths(settings: HypernetConfig) -> tuple[int, ...]:
+    inputs = settings.task_embedding + settings.chunk_embedding
+    return inputs, *settings.hidden, settings.chunk or 1
+
+
+def transfer_matrix(method: HypernetMethod, parts: Sequence[Part]) -> Matrix:
+    """E[i, j]: accuracy, in percent, of the i-th task's embedding on the samples of the j-th.
+
+    Its network answers in the task scenario: among the classes of one task, counted from 0. The
+    diagonal is the last row of that scenario's accuracy matrix.
+
+    Args:
+        method: has learned the tasks.
+        parts: samples of some of its tasks, or of all.
+    """
+    rows = [
+        # Whose task they are said to be decides who answers.
+        [evaluate(method, replace(part, task=own.task), "task").accuracy for part in parts]
+        for own in parts
+    ]
+    return np.array(rows, dtype=np.float64)
+
 
 _CPU = torch.device("cpu")
 
@@ -125,3 +183,77 @@ def _blank(config: ExperimentConfig) -> Task:
     x = torch.zeros(1, *benchmark.sample_shape(config.data.padding))
     part = Part(x, torch.zeros(1, dtype=torch.int64), 0)
     return Task(0, "blank", benchmark.classes[0], part, None, part)
+
+
+_KINDS = ("onnx", "torch")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        path: the file.
+        inputs: shape of a sample.
+        outputs: number of scores.
+        how_to_load: Python that gives the network back, a line each; empty for ONNX.
+    """
+
+    path: Path
+    inputs: tuple[int, ...]
+    outputs: int
+    how_to_load: tuple[str, ...]
+
+
+def export_task(
+    run: Path, task: int, kind: str, out: Path, *, seed: int | None = None, overwrite: bool = False
+) -> Exported:
+    """Write the network of a task to a file; needs no data.
+
+    It takes inputs as the run's batches hold them: images in [0, 1], permuted where they were.
+
+    Args:
+        run: a run folder.
+        task: number of the task, from 1, as tables count.
+        kind: `onnx`, or `torch` for the parameters and buffers as safetensors.
+        out: the file.
+        seed: of the training; the run's first that is finished by default.
+        overwrite: replace `out`.
+
+    Raises:
+        ConfigError: no such task or kind of file.
+        RunError: the run is not finished or damaged, or the file exists or cannot be written.
+    """
+    if kind not in _KINDS:
+        raise unknown_name("kind of file", kind, _KINDS)
+    if out.exists() and not overwrite:
+        raise RunError("nothing is overwritten", got=f"{out}, which exists", cure="add --overwrite")
+    of = finished_seed(run, seed)
+    if not 1 <= task <= of.tasks:
+        raise ConfigError(f"--task counts from 1 to {of.tasks} here", got=task)
+    network = of.method.export(task - 1)
+    benchmark = BENCHMARKS[of.config.benchmark]
+    example = torch.zeros(2, *benchmark.sample_shape(of.config.data.padding))
+    with torch.no_grad():
+        outputs = network(example).shape[1]
+    shape = tuple(example.shape[1:])
+    if kind == "onnx":
+        write_bytes(out, to_onnx(network, example))
+        return Exported(out, shape, outputs, ())
+    how = _how_to_load(of.config, shape, outputs, out)
+    write_bytes(out, safetensors.torch.save(network.state_dict(), {"how_to_load": "\n".join(how)}))
+    return Exported(out, shape, outputs, how)
+
+
+def _how_to_load(
+    config: ExperimentConfig, shape: tuple[int, ...], outputs: int, out: Path
+) -> tuple[str, ...]:
+    target = config.target
+    settings = f"NetSettings({target.net!r}, {target.hidden!r}, {target.dropout!r})"
+    return (
+        "from safetensors.torch import load_file",
+        "from hypermnesia.nets import NetSettings, build_net",
+        "from hypermnesia.seeding import Generators",
+        f"network = build_net({settings}, {shape}, {outputs}, Generators(0)).eval()",
+        f"network.load_state_dict(load_file({str(out)!r}))",
+    )

@@ -1,12 +1,75 @@
-"""What makes two runs the same run."""
+"""What makes two runs the same run, and which settings a method reads."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
-from hypermnesia.checksums import canonical, sha256
+from hypermnesia.data.scenarios import ScenarioName
+from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.config import ExperimentConfig
-from hypermnesia.experiments.reads import reads
+from hypermnesia.methods import METHODS, settings_of
+from hypermnesia.storage import canonical, sha256
+
+FIELDS = {"target": {"generated", "head", "train_shared"}, "compute": {"precision", "compile"}}
+"""Fields that are settings of some methods, in sections that all methods read."""
+
+
+def reads(method: str, section: str, field: str) -> bool:
+    """Whether a field of the configuration changes what `method` does."""
+    entry = METHODS[method]
+    setting = field if field in FIELDS.get(section, ()) else section
+    if setting not in settings_of(METHODS):
+        return True
+    return setting in entry.settings and f"{section}.{field}" not in entry.ignores
+
+
+def refuse_unused(assigned: Mapping[str, Mapping[str, Any]], methods: Sequence[str]) -> None:
+    """Raise `ConfigError` for a field that was set and that none of the `methods` reads.
+
+    A recipe may say more than a method reads, and so may a setting for several methods.
+    """
+    for section, fields in assigned.items():
+        for field in fields:
+            if not any(reads(method, section, field) for method in methods):
+                raise ConfigError(
+                    f"{section}.{field} does nothing for {', '.join(methods)}",
+                    got=f"{section}.{field}={fields[field]}",
+                    cure="leave it out",
+                )
+
+
+RunScenario = Literal["task", "domain", "class", "all"]
+
+
+def run_scenario(method: str, scenario: ScenarioName) -> RunScenario:
+    """The scenario of the run that answers for `method` in `scenario`.
+
+    It is `all` for a method that is trained once for every scenario.
+
+    Raises:
+        ConfigError: a method that does not exist or cannot do the scenario.
+    """
+    entry = METHODS[method]
+    if scenario not in entry.scenarios:
+        able = [name for name in METHODS if scenario in METHODS[name].scenarios]
+        raise ConfigError(
+            f"the method {method} works in the scenarios {', '.join(entry.scenarios)}",
+            got=f"'{scenario}'",
+            cure=f"methods for it: {', '.join(able) or 'none'}",
+        )
+    return "all" if entry.trained == "once" else scenario
+
+
+def evaluated(config: ExperimentConfig) -> tuple[ScenarioName, ...]:
+    """The scenarios that a run of `config` has accuracies in."""
+    return METHODS[config.method].scenarios if config.scenario == "all" else (config.scenario,)
+
+
+def trained(config: ExperimentConfig) -> ScenarioName:
+    """The scenario that the method of `config` is built for: own heads, if it is for all."""
+    return "task" if config.scenario == "all" else config.scenario
+
 
 _NEUTRAL: dict[str, Any] = {
     "recipe": True,

@@ -1,26 +1,159 @@
-"""From what a user asks for to resolved configurations: recipe, then method, then overrides."""
+"""From what a user asks for to resolved configurations: recipe, then method, then overrides.
+
+Recipes: the settings that a benchmark starts from, as YAML files with their source.
+
+A file `<benchmark>/<recipe>.yaml` holds `source`, sections of the configuration, optionally
+`base` (a recipe that it changes, `<benchmark>/<recipe>`) and `methods` (sections that differ for
+a method and, under its `scenarios`, for a scenario too). `best` is ours, `paper` is as published
+for this very benchmark, `derived` is what was published for a similar one; the first of them
+that a benchmark has is its default.
+"""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from hypermnesia.data.augment import AUGMENTATIONS
+import yaml
+
 from hypermnesia.data.benchmarks import BENCHMARKS
 from hypermnesia.data.scenarios import scenario_name
+from hypermnesia.data.stream import AUGMENTATIONS
 from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.build import benchmark_settings, device_of, optimizer_settings
 from hypermnesia.experiments.config import ExperimentConfig, validated
-from hypermnesia.experiments.identity import first_difference
-from hypermnesia.experiments.overrides import Raw, merged, parsed
-from hypermnesia.experiments.recipes import load_recipe
-from hypermnesia.experiments.scenarios import run_scenario
-from hypermnesia.experiments.unused import refuse_unused
+from hypermnesia.experiments.config_errors import field_paths
+from hypermnesia.experiments.identity import first_difference, refuse_unused, run_scenario
 from hypermnesia.hypernet.network import ACTIVATIONS
-from hypermnesia.lookahead import LOOKAHEADS
 from hypermnesia.nets import NETS
-from hypermnesia.regularizers import REGULARIZERS
+from hypermnesia.plain_yaml import load_plain
+from hypermnesia.registry import unknown_name
+from hypermnesia.regularization.lookahead import LOOKAHEADS
+from hypermnesia.regularization.output import REGULARIZERS
+
+FOLDER = Path(__file__).parent / "recipes"
+_DEFAULTS = ("best", "paper", "derived")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe with its base worked in.
+
+    Attributes:
+        name: its name within the benchmark.
+        source: where its values come from.
+        sections: the fields for every method.
+        methods: the sections that differ, by method.
+    """
+
+    name: str
+    source: str
+    sections: dict[str, Any]
+    methods: dict[str, dict[str, Any]]
+
+    def sections_for(self, method: str, scenario: str) -> dict[str, Any]:
+        """The sections of the configuration for `method` in `scenario`."""
+        own = dict(self.methods.get(method, {}))
+        in_scenario = own.pop("scenarios", {}).get(scenario, {})
+        return merged(merged(self.sections, own), in_scenario)
+
+
+def recipe_names(benchmark: str) -> list[str]:
+    """Names of the recipes of `benchmark`, the default one first."""
+    names = sorted(path.stem for path in (FOLDER / benchmark).glob("*.yaml"))
+    default = next((name for name in _DEFAULTS if name in names), None)
+    return sorted(names, key=lambda name: name != default)
+
+
+def load_recipe(benchmark: str, name: str | None = None) -> Recipe:
+    """The recipe called `name` of `benchmark`; its default one for None.
+
+    Raises:
+        ConfigError: there is no such benchmark or no such recipe.
+    """
+    names = recipe_names(BENCHMARKS[benchmark].name)
+    if name is None:
+        name = names[0]
+    if name not in names:
+        raise unknown_name(f"recipe of {benchmark}", name, names)
+    fields = _read(f"{benchmark}/{name}")
+    source, methods = fields.pop("source"), fields.pop("methods", {})
+    return Recipe(name, source, fields, methods)
+
+
+def _read(path: str) -> dict[str, Any]:
+    fields: dict[str, Any] = yaml.safe_load((FOLDER / f"{path}.yaml").read_text("utf-8"))
+    base = fields.pop("base", None)
+    if base is None:
+        return fields
+    below = _read(base)
+    methods, own = below.pop("methods", {}), fields.pop("methods", {})
+    both = {name: merged(methods.get(name, {}), own.get(name, {})) for name in methods | own}
+    return {**merged(below, fields), "methods": both}
+
+
+Raw = dict[str, Any]
+
+
+def settable_paths() -> list[str]:
+    """The fields that `--set` reaches; the others have an option of their own."""
+    paths = field_paths(ExperimentConfig)
+    return [p for p in paths if "." in p and not p.startswith("recipe.")]
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Raw:
+    """`below` with the fields of `above` laid over it, section by section."""
+    result = dict(below)
+    for name, value in above.items():
+        if isinstance(value, Mapping) and isinstance(result.get(name), Mapping):
+            value = {**result[name], **value}
+        result[name] = value
+    return result
+
+
+def parsed(assignments: Sequence[str]) -> Raw:
+    """Nested fields of `section.field=value` texts; values are read as YAML.
+
+    Raises:
+        ConfigError: a text that reads otherwise.
+    """
+    result: Raw = {}
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        if not equals:
+            raise ConfigError(
+                "a setting must read section.field=value",
+                got=f"'{assignment}'",
+                cure="write for example --set hypernet.chunk=10000",
+            )
+        section, field = _known(path.strip()).split(".")
+        result.setdefault(section, {})[field] = _value(path, text)
+    return result
+
+
+def _known(path: str) -> str:
+    paths = settable_paths()
+    if path in paths:
+        return path
+    leaves = {p.split(".")[1]: p for p in reversed(paths)}
+    near = difflib.get_close_matches(path, leaves, n=1, cutoff=0.8)
+    if "." not in path and near:
+        raise ConfigError(
+            "the setting must be one that exists",
+            got=f"'{path}'",
+            cure=f"did you mean '{leaves[near[0]]}'?",
+        )
+    raise unknown_name("setting", path, paths)
+
+
+def _value(path: str, text: str) -> object:
+    try:
+        return load_plain(text)
+    except ValueError:
+        raise ConfigError(f"the value of {path} must be YAML", got=repr(text)) from None
 
 
 @dataclass(frozen=True)

@@ -10,33 +10,37 @@ from pathlib import Path
 
 import torch
 
+from hypermnesia.compute import deterministic_kernels
 from hypermnesia.data.benchmarks import make_tasks
-from hypermnesia.durable import holds, make_folder, told_as_run_error, write_json, write_text
 from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.build import (
     benchmark_settings,
     build_method,
     device_of,
+    rehearse,
     train_settings,
 )
 from hypermnesia.experiments.config import ExperimentConfig, validated
-from hypermnesia.experiments.determinism import deterministic_kernels
-from hypermnesia.experiments.environment import environment, note_environment
+from hypermnesia.experiments.doctor import environment, note_environment
 from hypermnesia.experiments.identity import owner
-from hypermnesia.experiments.rehearse import rehearse
-from hypermnesia.experiments.results import RunSummary, matrix_csv, results_of, summarize
+from hypermnesia.experiments.results import (
+    RunSummary,
+    matrix_csv,
+    results_of,
+    summarize,
+    write_result,
+    write_weights,
+)
 from hypermnesia.experiments.run_folder import RunFolder, SeedFolder, opened
-from hypermnesia.experiments.seed_result import write_result
-from hypermnesia.experiments.tensorboard import TensorBoard
-from hypermnesia.experiments.weights import write_weights
 from hypermnesia.methods import Method
+from hypermnesia.report.tensorboard import TensorBoard
 from hypermnesia.seeding import Generators
+from hypermnesia.storage import holds, make_folder, told_as_run_error, write_json, write_text
 from hypermnesia.training.checkpoint import CheckpointStore
+from hypermnesia.training.evaluate import TrainResult
+from hypermnesia.training.logs import MetricsLog, SampleLog
 from hypermnesia.training.loop import train
-from hypermnesia.training.metrics_log import MetricsLog
-from hypermnesia.training.observer import Observer, ObserverGroup
-from hypermnesia.training.progress import TrainResult
-from hypermnesia.training.samples import SampleLog
+from hypermnesia.training.observers import Observer, ObserverGroup
 
 _LONGEST_NAME = 240  # bytes: nearly every file system takes 255, some are for an ending
 

@@ -10,12 +10,18 @@ from pathlib import Path
 from typing import Any, get_args
 
 from hypermnesia.data.scenarios import ScenarioName
-from hypermnesia.durable import read_bounded, read_text, refuse_links, told_as_run_error, write_text
 from hypermnesia.errors import ConfigError, RunError
 from hypermnesia.experiments.config import ExperimentConfig, validated
 from hypermnesia.experiments.identity import checksum, first_difference
-from hypermnesia.lock import locked
 from hypermnesia.plain_yaml import dump_plain, load_plain
+from hypermnesia.storage import (
+    locked,
+    read_bounded,
+    read_text,
+    refuse_links,
+    told_as_run_error,
+    write_text,
+)
 
 CONFIG = "config.yaml"
 MATRIX = "accuracy_matrix_{}.csv"

@@ -8,11 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hypermnesia.hypernet.chunks import ChunkPlan, make_plan
-from hypermnesia.hypernet.layout import Layout
-from hypermnesia.hypernet.network import HypernetSettings, Hypernetwork
-from hypermnesia.hypernet.target import Buffers, Target
-from hypermnesia.precision import Precision, autocast
+from hypermnesia.compute import Precision, autocast
+from hypermnesia.hypernet.network import ChunkPlan, HypernetSettings, Hypernetwork, make_plan
+from hypermnesia.hypernet.target import Buffers, Layout, Target
 from hypermnesia.seeding import Generators
 
 

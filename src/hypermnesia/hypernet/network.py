@@ -3,24 +3,151 @@
 von Oswald et al., "Continual learning with hypernetworks", ICLR 2020 (arXiv 1906.00695),
 section 2. Full and chunked are one class: weights = [V φ(e, c_1) + b, ..., V φ(e, c_C) + b],
 and a full hypernetwork is C = 1 without chunk embeddings.
+
+Chunk plans: how the flat weight vector of a target network is cut into the head's outputs.
+
+A hypernetwork's head has D outputs. Evaluated once for each of C chunk embeddings it gives C
+rows of D entries; a plan says how many entries at the front of each row are weights.
+
+Initial values of a hypernetwork.
+
+Xavier-uniform as in von Oswald et al. 2020; hyperfan as in Chang et al. 2020 ("Principled weight
+initialization for hypernetworks"), which sets the spread of the *generated* weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hypermnesia.heads import blank_linear
-from hypermnesia.hypernet.chunks import ChunkPlan, PlanName
-from hypermnesia.hypernet.init import INITS
+from hypermnesia.errors import ConfigError
+from hypermnesia.nets import blank_linear
 from hypermnesia.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+PlanName = Literal["full", "even", "layer"]
+"""One chunk of everything, chunks of a size, or a chunk a layer."""
+
+
+@dataclass(frozen=True)
+class ChunkPlan:
+    """How many entries of each chunk are weights.
+
+    Attributes:
+        used: n_j, number of weights that chunk j makes, in the order of the flat weight vector.
+        width: D, number of entries that the head makes for every chunk; at least max(used).
+    """
+
+    used: tuple[int, ...]
+    width: int
+
+    @property
+    def count(self) -> int:
+        """C, the number of chunks."""
+        return len(self.used)
+
+    @property
+    def total(self) -> int:
+        """N, the number of weights of the target network."""
+        return sum(self.used)
+
+    def join(self, chunks: Float[Tensor, "tasks C D"]) -> Float[Tensor, "tasks N"]:
+        """The flat weights from all chunks of each task; D may exceed the plan's width."""
+        if all(n == chunks.shape[-1] for n in self.used[:-1]):
+            return chunks.flatten(1)[:, : self.total]
+        return torch.cat([chunks[:, j, :n] for j, n in enumerate(self.used)], dim=1)
+
+
+def make_plan(name: PlanName, layers: Sequence[int], width: int | None = None) -> ChunkPlan:
+    """The plan for a target network.
+
+    Args:
+        name: `full` (one chunk makes all), `even` (chunks of `width` entries, which may run
+            across layers, and a shorter last one) or `layer` (a chunk for each layer, as wide
+            as the widest; von Oswald et al. 2020, section 2, "chunk embedding" of a layer).
+        layers: number of weights of each layer.
+        width: D of an even plan.
+
+    Raises:
+        ConfigError: an even plan without a width of at least 1.
+
+    Example:
+        >>> from hypermnesia.hypernet.network import make_plan
+        >>> make_plan("even", layers=(6, 4), width=4)
+        ChunkPlan(used=(4, 4, 2), width=4)
+        >>> make_plan("layer", layers=(6, 4))
+        ChunkPlan(used=(6, 4), width=6)
+    """
+    total = sum(layers)
+    if name == "full":
+        return ChunkPlan((total,), total)
+    if name == "layer":
+        return ChunkPlan(tuple(layers), max(layers))
+    if width is None or width < 1:
+        raise ConfigError(
+            "an even chunk plan needs the number of entries of a chunk",
+            got=width,
+            cure="set hypernet.chunk to a positive number",
+        )
+    whole, rest = divmod(total, width)
+    return ChunkPlan((width,) * whole + ((rest,) if rest else ()), width)
+
+
+INITS: Registry[Callable[[Hypernetwork, Tensor, torch.Generator], None]] = Registry("init")
+"""Every initialisation, by name: (hypernetwork, variances, generator) -> None."""
+
+
+@torch.no_grad()
+def xavier(hypernet: Hypernetwork, variances: Tensor, generator: torch.Generator) -> None:  # noqa: ARG001
+    """Xavier-uniform weights and zero biases, whatever the (N,) variances wanted."""
+    for layer in (*hypernet.hidden, hypernet.head):
+        nn.init.xavier_uniform_(layer.weight, generator=generator)
+        nn.init.zeros_(layer.bias)
+
+
+@torch.no_grad()
+def hyperfan(hypernet: Hypernetwork, variances: Tensor, generator: torch.Generator) -> None:
+    """Generated weights start with the variance that the target network's layers want.
+
+    A generated weight is v · φ + b with independent entries of v, so Var(v) = Var(weight) /
+    (k E[φ²]) (Chang et al. 2020, equations for hyperfan-in). E[φ²] is measured on embeddings
+    drawn as they start, N(0, 1). This is exact for a full plan; a row of the head that serves
+    several chunks gets the mean of the variances that they want.
+
+    Args:
+        hypernet: the network to initialise, in place.
+        variances: (N,) wanted variance of each weight of the target network.
+        generator: source of the random numbers.
+    """
+    xavier(hypernet, variances, generator)
+    plan = hypernet.plan
+    wanted, makes = torch.zeros(plan.width), torch.zeros(plan.width)
+    start = 0
+    for n in plan.used:
+        wanted[:n] += variances[start : start + n]
+        makes[:n] += 1
+        start += n
+    conditions = torch.randn(64, hypernet.settings.task_embedding, generator=generator)
+    features = hypernet.features(conditions.to(hypernet.head.weight))
+    power = features.square().mean().item() * hypernet.head.in_features
+    std = (wanted / makes.clamp(min=1) / power).sqrt().to(hypernet.head.weight)
+    noise = torch.randn(hypernet.head.weight.shape, generator=generator)
+    hypernet.head.weight.copy_(noise.to(std) * std[:, None])
+
+
+INITS.add("xavier", xavier)
+INITS.add("hyperfan", hyperfan)
+
 
 ACTIVATIONS: Registry[type[nn.Module]] = Registry("activation")
 """Every activation, by name."""

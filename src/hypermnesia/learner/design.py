@@ -1,20 +1,205 @@
-"""From a model and a first task to the sizes and views of everything that is learned."""
+"""From a model and a first task to the sizes of everything that is learned."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from hypermnesia.errors import DataError
+from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.hypernet.network import HypernetSettings
-from hypermnesia.learner.moments import Moments
-from hypermnesia.learner.sizes import autoencoder_sizes
-from hypermnesia.learner.targets import Problem
+from hypermnesia.learner.targets import LOSSES, Problem
+from hypermnesia.registry import unknown_name
 from hypermnesia.vae import Vae, VaeSettings
+
+TaskInference = Literal["likelihood", "entropy"]
+"""How the task of an input can be told."""
+
+
+@dataclass(frozen=True)
+class LearnerSettings:
+    """Choices of a `ContinualLearner`, which documents them.
+
+    Raises:
+        ConfigError: a value that cannot work.
+    """
+
+    infer_task: TaskInference | None = "likelihood"
+    problem: Problem | None = None
+    head: str | None = None
+    generated: tuple[str, ...] | None = None
+    compression: float | None = None
+    beta: float = 0.1
+    lr: float = 1e-3
+    batch_size: int = 64
+    iterations: int = 2000
+    patience: int = 400
+    validation: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_name("way to infer tasks", self.infer_task, ("likelihood", "entropy"))
+        _check_name("problem", self.problem, tuple(LOSSES))
+        self._check_types()
+        for name in ("batch_size", "iterations", "patience"):
+            if not getattr(self, name) >= 1:
+                raise ConfigError(f"{name} must be 1 or more", got=getattr(self, name))
+        if not 0 <= self.validation < 1:
+            raise ConfigError(
+                "validation is the share of a task's samples that is held out, from 0 to below 1",
+                got=self.validation,
+            )
+        for name in ("lr", "compression"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ConfigError(f"{name} must be above 0", got=value)
+        if not 0 <= self.beta < math.inf:
+            raise ConfigError("beta must be 0 or more", got=self.beta)
+
+    def _check_types(self) -> None:
+        for name in ("batch_size", "iterations", "patience", "seed"):
+            if type(getattr(self, name)) is not int:
+                got = repr(getattr(self, name))
+                raise ConfigError(f"{name} must be a whole number", got=got, cure="give an int")
+        for name in ("beta", "lr", "validation", "compression"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, int | float):
+                raise ConfigError(f"{name} must be a number", got=repr(value))
+
+
+def patterns(given: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Patterns of names, as they are kept.
+
+    Raises:
+        ConfigError: one string, whose letters would each be taken for a pattern.
+    """
+    if isinstance(given, str):
+        raise ConfigError(
+            "generated must be a list of patterns", got=repr(given), cure=f"give [{given!r}]"
+        )
+    return None if given is None else tuple(given)
+
+
+def _check_name(kind: str, name: str | None, known: Sequence[str]) -> None:
+    if name is not None and name not in known:
+        raise unknown_name(kind, name, known)
+
+
+class Moments:
+    """Shape, range, means and deviations of (batch, *sample) inputs.
+
+    Attributes:
+        shape: of a sample.
+        least: the smallest entry of all.
+        most: the largest.
+        mean: (entries of a sample,) means.
+        deviation: (entries of a sample,) standard deviations; where there is none, the mean of
+            the others, or 1.
+
+    Raises:
+        DataError: inputs that are no floats, or not all of one shape.
+    """
+
+    def __init__(self, batches: Iterable[Tensor]) -> None:
+        count, extremes = 0, []
+        for x in batches:
+            _check_floats(x)
+            if not count:
+                self.shape = tuple(x.shape[1:])
+                total = squares = torch.zeros(x[0].numel(), dtype=torch.float64)
+            flat = x.flatten(1).double()
+            if flat.shape[1] != len(total):
+                raise DataError("likelihoods compare inputs of one shape", got=tuple(x.shape[1:]))
+            total, squares = total + flat.sum(dim=0), squares + flat.square().sum(dim=0)
+            extremes += [float(x.min()), float(x.max())]
+            count += len(x)
+        self.least, self.most = min(extremes), max(extremes)
+        self.mean = (total / count).float()
+        deviation = (squares / count - (total / count).square()).clamp(min=0).sqrt().float()
+        usual = deviation[deviation > 0].mean() if bool(deviation.any()) else torch.tensor(1.0)
+        self.deviation = deviation.where(deviation > 0, usual)
+
+    @property
+    def intensities(self) -> bool:
+        """Whether all are in [0, 1]."""
+        return self.least >= 0 and self.most <= 1
+
+
+def _check_floats(x: Tensor) -> None:
+    if not x.is_floating_point():
+        raise DataError(
+            "likelihoods are of inputs that are real numbers",
+            got=f"ids ({str(x.dtype).removeprefix('torch.')})",
+            cure="use infer_task='entropy', or convert measurements to floats",
+        )
+
+
+SMALLEST = 4000
+"""Learned values of a hypernetwork for the smallest models, for which fewer learn too little."""
+
+_WIDTHS = (32, 24, 16, 12, 8)
+_OVERHEAD = 1 / 8  # of all values, in what all chunks share
+
+
+def autoencoder_sizes(weights: int, compression: float | None = None) -> HypernetSettings:
+    """As of `hypernet_sizes`, in the form in which it learns autoencoders.
+
+    One hidden layer, and new embeddings at the mean: chosen on Split MNIST (docs/results.md).
+    """
+    sizes = hypernet_sizes(weights, compression)
+    return replace(sizes, hidden=sizes.hidden[:1], activation="relu", embedding_start="mean")
+
+
+def hypernet_sizes(weights: int, compression: float | None = None) -> HypernetSettings:
+    """A chunked hypernetwork for a target network of so many weights.
+
+    Args:
+        weights: |W|.
+        compression: at most this times |W| learned values, the first task's embedding among them;
+            by default as many as |W|, or 4,000 if that is more.
+
+    Raises:
+        ConfigError: no hypernetwork is so small.
+    """
+    budget = max(weights, SMALLEST) if compression is None else int(compression * weights)
+    for width in _WIDTHS:
+        chunk = _chunk(weights, budget, width)
+        if chunk and (_shared(width) <= _OVERHEAD * budget or width == _WIDTHS[-1]):
+            return _settings(width, min(chunk, weights))
+    raise ConfigError(
+        "a hypernetwork must be large enough to make the model's weights",
+        got=f"compression={compression} of {weights} weights",
+        cure="choose a larger compression, or leave it out",
+    )
+
+
+def _settings(width: int, chunk: int) -> HypernetSettings:
+    return HypernetSettings(
+        hidden=(width, width),
+        task_embedding=width,
+        chunk_embedding=width,
+        activation="elu",
+        init="hyperfan",
+        plan="even",
+        chunk=chunk,
+    )
+
+
+def _shared(width: int) -> int:
+    """Values of the hidden layers and a task's embedding."""
+    return (2 * width + 1) * width + (width + 1) * width + width
+
+
+def _chunk(weights: int, budget: int, width: int) -> int:
+    """The largest D with D (k + 1) + k ceil(N / D) within what the hidden layers leave; or 0."""
+    left = budget - _shared(width) - width  # one chunk more than N / D
+    root = left**2 - 4 * width * (width + 1) * weights
+    return int((left + math.sqrt(root)) / (2 * (width + 1))) if left > 0 and root >= 0 else 0
+
 
 _LARGEST = 20_000  # entries of a sample that fully connected layers can do with
 _NOISE = 0.3  # of an entry's deviation is what an autoencoder need not explain

@@ -1,28 +1,90 @@
-"""One fit: a task learned, or gone on with, in knowledge of its own."""
+"""One fit: a task learned, or continued."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
 from hypermnesia.data.stream import BatchStream, each_once
+from hypermnesia.data.types import Samples
 from hypermnesia.errors import ConfigError, DataError, RunError
-from hypermnesia.learner.build import model_sizes
-from hypermnesia.learner.design import Design, autoencoder_design
-from hypermnesia.learner.knowledge import Knowledge, TaskRecord
-from hypermnesia.learner.model_checks import check_network
-from hypermnesia.learner.samples import SourceSamples, divided
-from hypermnesia.learner.settings import LearnerSettings
-from hypermnesia.learner.sources import Source, slices
-from hypermnesia.learner.stopping import EarlyStopping
+from hypermnesia.learner.design import Design, LearnerSettings, autoencoder_design
+from hypermnesia.learner.inputs import Source, SourceSamples, divided, slices
+from hypermnesia.learner.knowledge import Knowledge, TaskRecord, check_network, model_sizes
 from hypermnesia.learner.targets import problem_of, targets_of
 from hypermnesia.methods import TaskSpec
+from hypermnesia.methods.hnet import HypernetMethod
 from hypermnesia.methods.likelihood import HypernetLikelihood
-from hypermnesia.training.health import Fault, Health, NotFiniteError
-from hypermnesia.training.updates import updates
+from hypermnesia.state_files import State
+from hypermnesia.training.loop import updates
+from hypermnesia.training.observers import Fault, Health, NotFiniteError
+
+_EVERY = 50  # updates between two looks
+
+
+@dataclass
+class _Best:
+    loss: float = math.inf
+    at: int = 0
+    state: State | None = None
+
+
+class EarlyStopping:
+    """Remembers the best state of each part that a method learns by a loss of its own.
+
+    Args:
+        method: in training.
+        held: samples of its task that are not learned from; None never stops.
+        patience: updates without a better loss, of any part, after which it is enough.
+        batch_size: samples a look takes at a time.
+    """
+
+    def __init__(
+        self, method: HypernetMethod, held: Samples | None, patience: int, batch_size: int
+    ) -> None:
+        self._method, self._held = method, held
+        self._patience, self._batch_size = patience, batch_size
+        self._best = {name: _Best() for name in method.memories}
+        looks = 0 if held is None else math.ceil(len(held) / batch_size)
+        self._every = max(_EVERY, looks)
+        self.loss = math.nan
+
+    def enough(self, updates: int) -> bool:
+        """Look, if it is time to after so many updates, and tell whether to stop."""
+        if self._held is None or updates % self._every:
+            return False
+        for part, loss in self._losses(self._held).items():
+            best = self._best[part]
+            if loss < best.loss:
+                state = self._method.memories[part].state_dict()
+                self._best[part] = _Best(loss, updates, copy.deepcopy(state))
+        return all(updates - best.at >= self._patience for best in self._best.values())
+
+    def restore(self) -> None:
+        """Put every part to its best state."""
+        for part, best in self._best.items():
+            if best.state is not None:
+                self._method.memories[part].load_state_dict(best.state)
+
+    def _losses(self, held: Samples) -> dict[str, float]:
+        """Means over the samples held out."""
+        totals = dict.fromkeys(self._best, 0.0)
+        for batch in each_once([held], self._batch_size):
+            for part, loss in self._method.losses(batch).items():
+                totals[part] += float(loss) * len(batch) / len(held)
+        self.loss = totals["loss"]
+        return totals
+
 
 Tell = Callable[[int, Tensor, float], None]
 """(updates done, loss of the last one, loss of the samples held out) -> None."""
@@ -159,3 +221,32 @@ def _diverged(fault: Fault) -> RunError:
         got=str(fault),
         cure="choose a smaller lr, or bring inputs nearer to [-1, 1]; the learner is as it was",
     )
+
+
+_SECONDS = 0.3  # between two readings of the loss, each of which waits for the device
+
+
+@contextmanager
+def bar(title: str, updates: int, *, show: bool) -> Iterator[Tell]:
+    """Who is told of every update, and shows it on stderr if asked to."""
+    if not show:
+        yield lambda _done, _loss, _held_out: None
+        return
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=15),
+        TextColumn("{task.completed}/{task.total} {task.fields[status]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        shown, last = progress.add_task(title, total=updates, status=""), 0.0
+
+        def tell(done: int, loss: Tensor, held_out: float) -> None:
+            nonlocal last
+            if done == updates or time.monotonic() - last >= _SECONDS:
+                last = time.monotonic()
+                rest = "" if math.isnan(held_out) else f", held out {held_out:.4f}"
+                status = f"loss {float(loss):.4f}{rest}"
+                progress.update(shown, completed=done, status=status)
+
+        yield tell

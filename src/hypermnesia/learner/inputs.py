@@ -1,14 +1,19 @@
-"""Inputs as a network is shown them."""
+"""Whatever a user calls data, as inputs by row and targets beside them."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
 
+from hypermnesia.data.types import Batch, hold_out
 from hypermnesia.errors import DataError
+from hypermnesia.learner.targets import listed
 
 _ROUND = (torch.int8, torch.int16, torch.int32, torch.uint16, torch.uint32)
 
@@ -66,3 +71,258 @@ def _no_numbers(got: str) -> DataError:
         got=got,
         cure="give an array or tensor of them, a tuple (x, y), a Dataset or a DataLoader",
     )
+
+
+class Arrays:
+    """Inputs in memory, and their targets.
+
+    Args:
+        x: (n, *sample) array, tensor or nested sequence.
+        y: n targets; None where nobody asks for them.
+
+    Raises:
+        DataError: they are no numbers, or not of the same length.
+    """
+
+    def __init__(self, x: Any, y: Any = None) -> None:
+        given = as_tensor(x)
+        self._x = given if given.dtype == torch.uint8 else as_input(given)
+        self._y = _listable(y)
+        if self._x.ndim == 0:
+            raise DataError(
+                "inputs must be of shape (n, ...)",
+                got="a single number",
+                cure="give a row a sample",
+            )
+        if y is not None and _length(self._y) != len(self._x):
+            got = f"{tuple(self._x.shape)} inputs, {_length(self._y)} targets"
+            raise DataError("there must be a target for each input", got=got, cure="give as many")
+        if 0 in self._x.shape[1:]:
+            raise DataError("a sample must hold numbers", got=f"shape {tuple(self._x.shape)}")
+        finite(self._x)
+
+    def __len__(self) -> int:
+        return len(self._x)
+
+    def read(self, rows: Tensor) -> Tensor:
+        """(len(rows), *sample) inputs."""
+        return as_input(self._x.index_select(0, rows))
+
+    def targets(self) -> Any:
+        """As they were given.
+
+        Raises:
+            DataError: there are none.
+        """
+        if self._y is None:
+            raise DataError("targets are needed", got="inputs only", cure="give (x, y)")
+        return self._y
+
+
+def _listable(y: Any) -> Any:
+    if isinstance(y, Tensor):
+        y = y.detach().cpu()
+    return np.asarray(y) if hasattr(y, "__array__") else y
+
+
+def _length(y: Any) -> int:
+    try:
+        return len(y)
+    except TypeError:
+        raise DataError(
+            "targets must be a sequence", got=f"a single {type(y).__name__}", cure="give [y]"
+        ) from None
+
+
+_SLICE = 128  # samples that are read at a time
+
+
+class Source(Protocol):
+    """Inputs by row."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, rows: Tensor) -> Tensor:
+        """(n, *sample) inputs of (n,) rows: floats, or int64 ids."""
+
+    def targets(self) -> Any:
+        """One target for each row, in the order of the rows, as the user gave them."""
+
+
+class FromDataset:
+    """Samples of a map-style data set, read from it each time they are needed.
+
+    So its random transforms go on being random. Samples are (input, target); inputs alone will do
+    to predict.
+
+    Args:
+        dataset: has a length and items.
+        indices: those of its items that count; all by default.
+        collate: makes a batch of a list of items, as of a `DataLoader`.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        indices: Sequence[int] | None = None,
+        collate: Callable[[list[Any]], Any] | None = None,
+    ) -> None:
+        self._dataset, self._collate = dataset, collate or _collated
+        self._indices = range(len(dataset)) if indices is None else indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def read(self, rows: Tensor) -> Tensor:
+        """(len(rows), *sample) inputs."""
+        return finite(as_input(self._batch(rows.tolist())[0]))
+
+    def targets(self) -> list[object]:
+        """Read from all items, once.
+
+        Raises:
+            DataError: there are none.
+        """
+        found: list[object] = []
+        for rows in _slices(len(self)):
+            _, targets = self._batch(rows.tolist())
+            if targets is None:
+                raise DataError(
+                    "targets are needed",
+                    got="a data set of inputs only",
+                    cure="let it give (input, target)",
+                )
+            found += listed(targets)
+        return found
+
+    def _batch(self, rows: list[int]) -> tuple[Tensor, Any]:
+        batch = self._collate([self._dataset[self._indices[row]] for row in rows])
+        if not isinstance(batch, tuple | list):
+            batch = batch, None
+        if len(batch) != 2:
+            raise DataError(
+                "a sample must be (input, target)",
+                got=f"{len(batch)} parts",
+                cure="wrap the data set so that it gives two",
+            )
+        inputs = as_tensor(batch[0])
+        if len(inputs) != len(rows):
+            raise DataError(
+                "an input must be one tensor or array",
+                got=f"{type(batch[0]).__name__} for {len(rows)} of them",
+                cure="wrap the data set so that it is",
+            )
+        return inputs, batch[1]
+
+
+def source_of(data: Any, y: Any = None) -> Source:
+    """The source that a user's data are.
+
+    Args:
+        data: a `DataLoader` or map-style `Dataset` of (input, target), a pair of arrays or
+            tensors, or inputs alone where `y` is given or nobody asks for targets.
+        y: targets.
+
+    Raises:
+        DataError: it is something else.
+    """
+    if y is not None:
+        return Arrays(data, y)
+    if isinstance(data, DataLoader):
+        return _from_loader(data)
+    if isinstance(data, tuple) and len(data) == 2:
+        return Arrays(*data)
+    if isinstance(data, IterableDataset):
+        raise _not_by_row(type(data).__name__)
+    array = isinstance(data, Tensor | list | tuple | str | Mapping) or hasattr(data, "__array__")
+    if not array and hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+        return FromDataset(data)
+    return Arrays(data)
+
+
+def slices(source: Source, rows: int = _SLICE) -> Iterator[Tensor]:
+    """All inputs of a source in order, some at a time."""
+    for numbers in _slices(len(source), rows):
+        yield source.read(numbers)
+
+
+def _from_loader(loader: DataLoader[Any]) -> FromDataset:
+    """The items that one pass over a loader gives, with its way to make batches of them."""
+    if isinstance(loader.dataset, IterableDataset) or loader.batch_sampler is None:
+        raise _not_by_row("one that cannot")
+    indices = sorted(index for batch in loader.batch_sampler for index in batch)
+    return FromDataset(loader.dataset, indices, loader.collate_fn)
+
+
+def _not_by_row(got: str) -> DataError:
+    return DataError(
+        "a data set must give its samples by number (map-style)",
+        got=got,
+        cure="read it into arrays, or into a Dataset with __len__ and __getitem__",
+    )
+
+
+def _collated(items: list[Any]) -> Any:
+    """Stacked inputs and a list of targets, which stay what they are."""
+    if not isinstance(items[0], tuple | list):
+        return _stacked(items)
+    if any(len(item) != 2 for item in items):
+        return items[0]
+    return _stacked([item[0] for item in items]), [item[1] for item in items]
+
+
+def _stacked(inputs: list[Any]) -> Tensor:
+    try:
+        return torch.stack([as_tensor(x) for x in inputs])
+    except (DataError, RuntimeError) as error:
+        raise DataError(
+            "inputs of a data set must be tensors or arrays of one shape",
+            got=f"{type(inputs[0]).__name__}: {str(error).splitlines()[0]:.80}",
+            cure="convert them (ToTensor), or give a DataLoader that collates them",
+        ) from None
+
+
+def _slices(total: int, rows: int = _SLICE) -> Iterator[Tensor]:
+    yield from torch.split(torch.arange(total), rows)
+
+
+@dataclass(frozen=True)
+class SourceSamples:
+    """Samples that are read from their source when a batch is made.
+
+    Attributes:
+        source: has the inputs.
+        y: (n, ...) targets, encoded.
+        rows: (n,) int64 rows of the source, on the CPU.
+        task: index of the task.
+        device: where batches go.
+    """
+
+    source: Source
+    y: Tensor
+    rows: Tensor
+    task: int
+    device: torch.device
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, indices: Tensor) -> Batch:
+        """The samples at `indices` ((batch,) int64, on the CPU)."""
+        x, y = self.source.read(self.rows[indices]), self.y[indices]
+        task = torch.full((len(y),), self.task)
+        return Batch(*(each.to(self.device) for each in (x, y, task)))
+
+
+def divided(
+    everything: SourceSamples, share: float, generator: torch.Generator
+) -> tuple[SourceSamples, SourceSamples | None]:
+    """Samples to learn from and a share of them held out, or None if that is not even one."""
+    rows = torch.arange(len(everything))
+    learned, held = hold_out(rows, int(share * len(everything)), generator)
+    return _chosen(everything, learned), None if held is None else _chosen(everything, held)
+
+
+def _chosen(samples: SourceSamples, rows: Tensor) -> SourceSamples:
+    source, task, device = samples.source, samples.task, samples.device
+    return SourceSamples(source, samples.y[rows], samples.rows[rows], task, device)

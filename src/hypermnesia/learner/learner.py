@@ -10,16 +10,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from hypermnesia.compute import device_of
 from hypermnesia.errors import DataError
-from hypermnesia.learner.devices import device_of
-from hypermnesia.learner.fitting import first_knowledge, learn_task
-from hypermnesia.learner.knowledge import check_task_name
-from hypermnesia.learner.model_checks import check_model, check_module
+from hypermnesia.learner.design import LearnerSettings, TaskInference, patterns
+from hypermnesia.learner.fitting import bar, first_knowledge, learn_task
+from hypermnesia.learner.inputs import source_of
+from hypermnesia.learner.knowledge import check_model, check_module, check_task_name
+from hypermnesia.learner.persistence import Stored, save
 from hypermnesia.learner.predictor import Predictor
-from hypermnesia.learner.progress import bar
-from hypermnesia.learner.settings import LearnerSettings, TaskInference, patterns
-from hypermnesia.learner.sources import source_of
-from hypermnesia.learner.storing import Stored, save
 from hypermnesia.learner.targets import Problem
 
 

@@ -2,15 +2,283 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
+import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from hypermnesia.learner.classes import Classes
-from hypermnesia.learner.labels import Labels, from_json
-from hypermnesia.learner.values import Values
+from hypermnesia.errors import DataError
 from hypermnesia.methods.base import Loss
+
+Label = bool | int | float | str | tuple[Any, ...]
+"""What a label can be: everything here can be written to a file and read back the same."""
+
+
+class Labels:
+    """Distinct labels in an order, each with its number.
+
+    Args:
+        values: the labels; those that are there already keep their first place.
+    """
+
+    def __init__(self, values: Iterable[Label]) -> None:
+        self._numbers: dict[object, int] = {}
+        self.values: list[Label] = []
+        for value in values:
+            if self._numbers.setdefault(_key(value), len(self.values)) == len(self.values):
+                self.values.append(value)
+
+    @classmethod
+    def of(cls, given: Iterable[object]) -> Labels:
+        """The sorted labels of a task's samples.
+
+        Raises:
+            DataError: a label that cannot be stored, or labels of several kinds.
+        """
+        labels = cls(map(plain, given))
+        kinds = sorted({type(value).__name__ for value in labels.values})
+        if len(kinds) > 1:
+            raise DataError(
+                "the labels of a task must be of one kind",
+                got=" and ".join(kinds),
+                cure="convert them, for example to strings",
+            )
+        try:
+            return cls(sorted(labels.values))
+        except TypeError:  # tuples with parts of several kinds
+            return labels
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def encode(self, given: Iterable[object]) -> Tensor:
+        """(n,) int64 numbers of labels.
+
+        Raises:
+            DataError: a label that is none of these.
+        """
+        numbers = [self._numbers.get(_key(plain(value)), -1) for value in given]
+        return torch.tensor(numbers, dtype=torch.int64)
+
+    @property
+    def array(self) -> NDArray[Any]:
+        """(labels,) all of them, as strings, numbers or truth values where they are of one kind."""
+        kinds = {type(value) for value in self.values}
+        if len(kinds) == 1 and tuple not in kinds:
+            array = np.array(self.values)
+            if array.tolist() == self.values:  # NumPy drops a final NUL of a string
+                return array
+        objects = np.empty(len(self.values), dtype=object)
+        for number, value in enumerate(self.values):
+            objects[number] = value
+        return objects
+
+
+def plain(label: object) -> Label:
+    """A label as a Python value of its own; scalars of NumPy and torch become what they hold.
+
+    Raises:
+        DataError: it is of a kind that cannot be stored.
+    """
+    if isinstance(label, np.generic) or (isinstance(label, Tensor) and label.ndim == 0):
+        label = label.item()
+    if type(label) is tuple:
+        return tuple(map(plain, label))
+    finite = not isinstance(label, float) or math.isfinite(label)
+    if type(label) in (bool, int, float, str) and finite:
+        return label  # type: ignore[return-value]
+    raise DataError(
+        "labels must be strings, finite numbers, truth values or tuples of these",
+        got=f"{label!r:.40} of type {type(label).__name__}",
+        cure="map them to strings",
+    )
+
+
+def to_json(label: Label) -> Any:
+    """A label as JSON: a tuple is a list."""
+    return list(map(to_json, label)) if isinstance(label, tuple) else label
+
+
+def from_json(value: Any) -> Label:
+    """The label of which `to_json` made `value`."""
+    return plain(tuple(map(from_json, value)) if isinstance(value, list) else value)
+
+
+def listed(given: Any) -> Sequence[object]:
+    """(n,) labels of an array, tensor or sequence, one by one."""
+    return given.tolist() if isinstance(given, Tensor | np.ndarray) else list(given)
+
+
+def _key(label: Label) -> object:
+    # 1, 1.0 and True are equal, but not the same label.
+    if isinstance(label, tuple):
+        return tuple(map(_key, label))
+    return type(label), label
+
+
+class Classes:
+    """Classes by the user's own labels."""
+
+    def __init__(self, labels: Labels) -> None:
+        self.labels = labels
+
+    @classmethod
+    def of(cls, given: Any) -> Classes:
+        """Those of a task's samples.
+
+        Raises:
+            DataError: not one label a sample, or labels that cannot be stored.
+        """
+        if getattr(given, "ndim", 1) != 1:
+            raise DataError(
+                "classification needs one label a sample",
+                got=f"labels of shape {tuple(given.shape)}",
+                cure="give an array of shape (n,), or problem='regression'",
+            )
+        return cls(Labels.of(listed(given)))
+
+    @property
+    def outputs(self) -> int:
+        """Number of classes."""
+        return len(self.labels)
+
+    def encode(self, given: Any) -> Tensor:
+        """(n,) int64 classes.
+
+        Raises:
+            DataError: a label that the task does not have.
+        """
+        given = listed(given)
+        numbers = self.labels.encode(given)
+        if (numbers < 0).any():
+            strange = given[int((numbers < 0).nonzero()[0])]
+            known = ", ".join(map(str, self.labels.values[:8]))
+            raise DataError(
+                "a task keeps the labels that it was first fitted with",
+                got=f"{strange!r:.40}, where it has {known}",
+                cure="fit samples with new labels as a task of their own",
+            )
+        return numbers
+
+    def answer(self, scores: Tensor) -> NDArray[Any]:
+        """(n,) labels."""
+        labels: NDArray[Any] = self.labels.array[scores.argmax(dim=1).numpy()]
+        return labels
+
+    def finish(self, network: nn.Module) -> nn.Module:
+        """The network, whose outputs are scores of the labels in their order."""
+        return network
+
+    def stored(self) -> dict[str, Any]:
+        """The labels."""
+        return {"labels": [to_json(value) for value in self.labels.values]}
+
+
+class Values:
+    """Real values, learned as deviations from a task's mean in units of its spread.
+
+    So that losses, and the strength of the regulariser against them, are comparable between tasks.
+
+    Args:
+        mean: of each target.
+        spread: their standard deviations, 1 where there is none.
+        single: the user gives and gets (n,) values, not (n, 1).
+    """
+
+    def __init__(self, mean: Sequence[float], spread: Sequence[float], *, single: bool) -> None:
+        self.mean, self.spread = torch.tensor(mean), torch.tensor(spread)
+        self.single = single
+
+    @classmethod
+    def of(cls, given: Any) -> Values:
+        """Those of a task's samples.
+
+        Raises:
+            DataError: targets that are no finite numbers.
+        """
+        values = _numbers(given)
+        single, values = values.ndim == 1, values.reshape(len(values), -1)
+        spread = values.std(dim=0, correction=0)
+        spread[spread == 0] = 1.0
+        return cls(values.mean(dim=0).tolist(), spread.tolist(), single=single)
+
+    @property
+    def outputs(self) -> int:
+        """Number of values a sample."""
+        return len(self.mean)
+
+    def encode(self, given: Any) -> Tensor:
+        """(n, outputs) deviations.
+
+        Raises:
+            DataError: targets of another shape, or that are no finite numbers.
+        """
+        values = _numbers(given)
+        wanted = 1 if self.single else 2
+        if values.ndim != wanted or values.reshape(len(values), -1).shape[1] != self.outputs:
+            raise DataError(
+                "a task keeps the number of values that it was first fitted with",
+                got=f"targets of shape {tuple(values.shape)}",
+                cure=f"give {self.outputs} a sample",
+            )
+        return (values.reshape(len(values), -1) - self.mean) / self.spread
+
+    def answer(self, scores: Tensor) -> NDArray[Any]:
+        """(n,) or (n, outputs) values."""
+        values: NDArray[Any] = (scores * self.spread + self.mean).numpy()
+        return values[:, 0] if self.single else values
+
+    def finish(self, network: nn.Module) -> nn.Module:
+        """The network and, behind it, `Rescale`."""
+        return nn.Sequential(network, Rescale(self.mean, self.spread)).eval()
+
+    def stored(self) -> dict[str, Any]:
+        """Means and spreads."""
+        moments = {"mean": self.mean.tolist(), "spread": self.spread.tolist()}
+        return {**moments, "single": self.single}
+
+
+class Rescale(nn.Module):
+    """(batch, outputs) deviations to values.
+
+    Args:
+        mean: (outputs,) added.
+        spread: (outputs,) multiplied by before.
+    """
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, mean: Tensor, spread: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean.clone())
+        self.register_buffer("spread", spread.clone())
+
+    def forward(self, deviations: Tensor) -> Tensor:
+        """(batch, outputs) values."""
+        return deviations * self.spread + self.mean
+
+
+def _numbers(given: Any) -> Tensor:
+    try:
+        values = torch.as_tensor(np.asarray(given, dtype=np.float64)).float()
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            "regression needs numbers", got=str(error), cure="or problem='classification'"
+        ) from None
+    if values.ndim not in (1, 2) or not torch.isfinite(values).all():
+        raise DataError(
+            "regression needs finite targets of shape (n,) or (n, k)",
+            got=f"shape {tuple(values.shape)}" if values.ndim not in (1, 2) else "NaN or infinity",
+            cure="reshape them, and drop samples without a target",
+        )
+    return values
+
 
 Problem = Literal["classification", "regression"]
 """What the outputs of a network can stand for."""

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hypermnesia.data.scenarios import ScenarioName
-from hypermnesia.methods.base import Method, Prediction, State, TaskSpec
-from hypermnesia.methods.baselines import Finetune, Joint, Separate
-from hypermnesia.methods.dgr import dgr
-from hypermnesia.methods.entropy import HypernetEntropy
-from hypermnesia.methods.hnet import HypernetMethod
-from hypermnesia.methods.hnet_r import hnet_r
+from hypermnesia.methods.base import Method, Prediction, TaskSpec
+from hypermnesia.methods.hnet import HypernetEntropy, HypernetMethod
 from hypermnesia.methods.likelihood import HypernetLikelihood
 from hypermnesia.methods.lwf import Lwf
-from hypermnesia.methods.penalty import Ewc, EwcOnline, Si
+from hypermnesia.methods.penalties import Ewc, EwcOnline, Si
+from hypermnesia.methods.plain import Finetune, Joint, Separate
+from hypermnesia.methods.replay import dgr, hnet_r
 from hypermnesia.methods.tir import HypernetTir
 from hypermnesia.registry import Registry
+from hypermnesia.state_files import State
 
 __all__ = ["METHODS", "Method", "MethodEntry", "Prediction", "State", "TaskSpec", "settings_of"]
 

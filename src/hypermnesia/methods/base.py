@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -12,16 +12,10 @@ from torch import Tensor, nn
 from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError
+from hypermnesia.state_files import State
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(scores, targets) -> scalar loss."""
-
-State = dict[str, Any]
-"""Nested dicts and lists of tensors and plain values: what a checkpoint can hold."""
-
-
-MISFITS = (LookupError, ArithmeticError, TypeError, AttributeError, ValueError, RuntimeError)
-"""What `load_state_dict` may raise for the state of another method."""
 
 
 @dataclass(frozen=True)

@@ -17,18 +17,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from hypermnesia.compute import Precision
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError
-from hypermnesia.hypernet.all_tasks import AllTasks
-from hypermnesia.hypernet.groups import TaskGroup
+from hypermnesia.hypernet.ensemble import AllTasks, TaskGroup
 from hypermnesia.hypernet.memory import WeightMemory
-from hypermnesia.methods.base import State, TaskSpec
-from hypermnesia.methods.inferred import InferredTaskMethod
-from hypermnesia.methods.sampler import Sampler
-from hypermnesia.methods.vae_memory import Autoencoders, VaeMemory
-from hypermnesia.precision import Precision
+from hypermnesia.methods.autoencoders import Autoencoders, Sampler, VaeMemory
+from hypermnesia.methods.base import TaskSpec
+from hypermnesia.methods.hnet import InferredTaskMethod
 from hypermnesia.seeding import Generators
+from hypermnesia.state_files import State
 from hypermnesia.vae import BoundSettings, bound, draw_noise
 
 View = Callable[[Tensor], Tensor]

@@ -14,19 +14,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hypermnesia.compute import Precision
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError
-from hypermnesia.methods.base import State, TaskSpec, accuracy
-from hypermnesia.methods.baselines import Finetune
-from hypermnesia.methods.generative import GenerativeMemory, Replayed
-from hypermnesia.methods.inferred import InferredTaskMethod
+from hypermnesia.methods.autoencoders import Autoencoders, GenerativeMemory, Replayed, Sampler
+from hypermnesia.methods.base import TaskSpec, accuracy
+from hypermnesia.methods.hnet import InferredTaskMethod
+from hypermnesia.methods.plain import Finetune
 from hypermnesia.methods.replay import ReplaySettings
-from hypermnesia.methods.sampler import Sampler
-from hypermnesia.methods.vae_memory import Autoencoders
 from hypermnesia.optimizers import OptimizerSettings
-from hypermnesia.precision import Precision
 from hypermnesia.seeding import Generators
+from hypermnesia.state_files import State
 
 
 class TaskRecognizer(Finetune):

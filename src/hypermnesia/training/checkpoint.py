@@ -3,18 +3,75 @@
 from __future__ import annotations
 
 import re
+import reprlib
 import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from torch import Tensor
 
-from hypermnesia.durable import make_folder, told_as_run_error, write_folder
-from hypermnesia.errors import RunError
-from hypermnesia.methods.base import State
-from hypermnesia.training import manifest
-from hypermnesia.training.pack import Json, pack, unpack
+from hypermnesia.errors import DataError, RunError
+from hypermnesia.methods.base import Method
+from hypermnesia.seeding import Generators
+from hypermnesia.state_files import (
+    MANIFEST,
+    Fields,
+    Json,
+    State,
+    decode_state,
+    encode_state,
+    pack,
+    unpack,
+)
+from hypermnesia.storage import make_folder, told_as_run_error, write_folder
+from hypermnesia.training import checkpoint as manifest
+from hypermnesia.training.evaluate import Progress
+from hypermnesia.training.observers import Observer
+
+FORMAT = 2
+"""Version of the format; 1 knew one accuracy matrix, not one for each scenario."""
+
+
+def encode(step: int, state: State, owner: str) -> dict[str, bytes]:
+    """The files of a checkpoint, by name."""
+    return encode_state({"format": FORMAT, "owner": owner, "step": step}, state)
+
+
+def decode(folder: Path, owner: str | None) -> tuple[int, State]:
+    """The step and the state that `folder` holds, of `owner` or, for None, of anyone.
+
+    Raises:
+        OtherFormatError: it is whole, but of a format version that this one does not read.
+        ValueError: a file is missing, damaged or of another owner.
+    """
+
+    def accept(fields: Fields) -> None:
+        _check_format(fields["format"])
+        if owner not in (None, fields["owner"]):
+            raise ValueError("it belongs to another run or configuration")
+        if not isinstance(fields["step"], int):
+            raise ValueError("its step is no number")
+
+    fields, state = decode_state(folder, accept)
+    return fields["step"], state
+
+
+class OtherFormatError(Exception):
+    """A checkpoint that is whole, and of another version of Hypermnesia."""
+
+
+def _check_format(version: object) -> None:
+    # Checksum and version stay where they are in every format, so that any of them is known.
+    if isinstance(version, int) and version != FORMAT:
+        age = "an earlier" if version < FORMAT else "a later"
+        raise OtherFormatError(f"format {version}, of {age} version, where {FORMAT} is read")
+    if version != FORMAT:
+        raise ValueError(f"{MANIFEST} is damaged")
+
 
 _NAME = re.compile(r"step-(\d{12})")
 _CURE = "make room or give access to the folder, then resume; earlier ones are intact"
@@ -163,3 +220,81 @@ def load_step(path: Path, step: int, owner: str | None) -> State:
     if found != step:
         raise ValueError(f"it was saved as step {found}")
     return state
+
+
+@contextmanager
+def must_fit() -> Iterator[None]:
+    """Turn whatever a state does that is none of this run's into a `RunError`.
+
+    Raises:
+        RunError: it does anything.
+    """
+    try:
+        yield
+    except (DataError, RunError):
+        raise
+    except Exception as error:
+        got = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise RunError(
+            "the state in a checkpoint must fit the run that goes on from it",
+            got=reprlib.repr(got),
+            cure="restore the folder from a copy, or start the run anew in another folder",
+        ) from error
+
+
+class Saver:
+    """Saves and restores all that the rest of a run depends on.
+
+    Args:
+        store: where to.
+        every: seconds between two checkpoints inside a phase, by the monotonic clock.
+        method: the one in training.
+        generators: all random numbers of the run.
+        observer: may remember things too.
+        progress: the loop's own state.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        every: float,
+        method: Method,
+        generators: Generators,
+        observer: Observer,
+        progress: Progress,
+    ) -> None:
+        self._store, self._every = store, every
+        self._method, self._generators = method, generators
+        self._observer, self._progress = observer, progress
+        self._last = time.monotonic()
+
+    def restore(self) -> Checkpoint | None:
+        """Put everything back to the newest good checkpoint; None if there are none."""
+        found = self._store.load_newest()
+        if found is not None:
+            with must_fit():
+                self._method.load_state_dict(found.state["method"])
+                self._generators.load_state_dict(found.state["generators"])
+                self._observer.load_state_dict(found.state["observer"])
+                self._progress.load_state_dict(found.state["progress"])
+        return found
+
+    def due(self) -> bool:
+        """Whether it is time for another checkpoint."""
+        return time.monotonic() - self._last >= self._every
+
+    def save(self, stream: State | None) -> None:
+        """Save everything; `stream` is the position in a phase's data, None between phases.
+
+        Raises:
+            RunError: it cannot be written; earlier checkpoints are intact.
+        """
+        state = {
+            "method": self._method.state_dict(),
+            "generators": self._generators.state_dict(),
+            "observer": self._observer.state_dict(),
+            "progress": self._progress.state_dict(),
+            "stream": stream,
+        }
+        self._store.save(self._progress.done, state)
+        self._last = time.monotonic()

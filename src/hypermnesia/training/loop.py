@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from hypermnesia.data.augment import AUGMENTATIONS
-from hypermnesia.data.check import check_samples
-from hypermnesia.data.stream import BatchStream, each_once
-from hypermnesia.data.types import Task, place
-from hypermnesia.methods.base import Method, State, TaskSpec
+from hypermnesia.compute import reset_peak_memory
+from hypermnesia.data.stream import AUGMENTATIONS, BatchStream, each_once
+from hypermnesia.data.types import Task, check_samples, place
+from hypermnesia.methods.base import Method, TaskSpec
 from hypermnesia.seeding import Generators
-from hypermnesia.training.checkpoint import MemoryStore, Store
-from hypermnesia.training.evaluate import evaluate_in
-from hypermnesia.training.health import Health, NotFiniteError
-from hypermnesia.training.observer import Observer, StopTraining
+from hypermnesia.state_files import State
+from hypermnesia.training.checkpoint import MemoryStore, Saver, Store, must_fit
+from hypermnesia.training.evaluate import Progress, TrainResult, evaluate_in
+from hypermnesia.training.observers import Health, NotFiniteError, Observer, StopTraining
 from hypermnesia.training.phases import Phase, TrainSettings, evaluation_part, make_phases
-from hypermnesia.training.progress import Progress, TrainResult
-from hypermnesia.training.resources import reset_peak_memory
-from hypermnesia.training.saver import Saver, must_fit
-from hypermnesia.training.updates import updates
+
+Metrics = dict[str, Tensor]
+"""Detached scalars that an update reports, `loss` among them."""
+
+
+def updates(
+    method: Method, stream: BatchStream, health: Health, numbers: range
+) -> Iterator[tuple[int, Metrics]]:
+    """Take updates of a task that has begun, each when it is asked for.
+
+    Args:
+        method: has begun the task.
+        stream: its mini-batches.
+        health: notes what they report, and has a last look when all are done.
+        numbers: of the updates to take, from 0.
+
+    Yields:
+        How many updates of the task are done, and what the last one reported.
+
+    Raises:
+        NotFiniteError: a loss or a gradient is no finite number.
+    """
+    for number in numbers:
+        metrics = method.update(stream.next())
+        health.note(metrics)
+        yield number + 1, metrics
+    health.check()
 
 
 def train(

@@ -1,0 +1,343 @@
+"""Commands that look: check, explain, list, doctor, figures, report, export."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hypermnesia.cli.options import DataDir, Recipe
+from hypermnesia.errors import printable
+from hypermnesia.registry import unknown_name
+
+if TYPE_CHECKING:
+    from hypermnesia.experiments.doctor import DataFound, Diagnosis, Rate
+
+
+def check_command(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.")],
+) -> None:
+    """Verify run folders against their checksums: what is damaged, and what is still good.
+
+    The exit code is 1 if anything is damaged.
+
+    For example:
+
+    hypermnesia check runs
+    """
+    from hypermnesia.experiments.verify import check_run, run_folders  # torch is slow to import
+
+    folders = [folder for path in runs for folder in run_folders(path)]
+    damaged = False
+    for folder in folders:
+        findings = check_run(folder)
+        counts = Counter(finding.verdict for finding in findings)
+        damaged |= counts["damaged"] > 0
+        told = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
+        typer.echo(f"{printable(str(folder))}: {told}")
+        for finding in findings:
+            remark = f"  ({printable(finding.remark)})" if finding.remark else ""
+            typer.echo(f"  {finding.verdict:<10} {printable(str(finding.path))}{remark}")
+    if damaged:
+        raise typer.Exit(1)
+
+
+def explain_command(
+    method: Annotated[str, typer.Argument(help="See `hypermnesia list methods`.")],
+    benchmark: Annotated[
+        str, typer.Option(help="Whose settings to show; see `list benchmarks`.")
+    ] = "split-mnist",
+    recipe: Recipe = None,
+) -> None:
+    """Show a method's equations, source, needs and settings.
+
+    For example:
+
+    hypermnesia explain hnet --benchmark split-mnist
+    """
+    from hypermnesia.cli.tables import show_explanation
+    from hypermnesia.experiments.explain import explain
+
+    show_explanation(explain(method, benchmark, recipe))
+
+
+Rows = Sequence[Sequence[str]]
+
+
+def list_command(
+    kind: Annotated[str, typer.Argument(metavar="{benchmarks,methods,recipes}", help="What.")],
+) -> None:
+    """Show what there is to choose from.
+
+    For example:
+
+    hypermnesia list recipes
+    """
+    if kind not in _KINDS:
+        raise unknown_name("list to show", kind, _KINDS)
+    from rich import box
+    from rich.table import Table
+
+    from hypermnesia.cli.tables import console
+
+    table = Table(box=box.SIMPLE_HEAD)
+    headings, rows = _KINDS[kind]()
+    for heading in headings:
+        table.add_column(heading, no_wrap=heading in ("benchmark", "method", "recipe"))
+    for row in rows:
+        table.add_row(*row)
+    console().print(table)
+
+
+def _benchmarks() -> tuple[Sequence[str], Rows]:
+    from hypermnesia.data.benchmarks import BENCHMARKS
+
+    rows = [
+        (b.name, str(b.default_tasks), b.description, b.reference)
+        for b in map(BENCHMARKS.__getitem__, BENCHMARKS)
+    ]
+    return ("benchmark", "tasks", "what it is", "source"), rows
+
+
+def _methods() -> tuple[Sequence[str], Rows]:
+    from hypermnesia.methods import METHODS
+
+    rows = [
+        (m.name, ", ".join(m.scenarios), m.trained, m.summary, m.source)
+        for m in map(METHODS.__getitem__, METHODS)
+    ]
+    return ("method", "scenarios", "trained", "what it is", "source"), rows
+
+
+def _recipes() -> tuple[Sequence[str], Rows]:
+    from hypermnesia.data.benchmarks import BENCHMARKS
+    from hypermnesia.experiments.resolve import load_recipe, recipe_names
+
+    rows = []
+    for benchmark in BENCHMARKS:
+        for position, name in enumerate(recipe_names(benchmark)):
+            mark = " (default)" if position == 0 else ""
+            rows.append((benchmark, name + mark, load_recipe(benchmark, name).source))
+    return ("benchmark", "recipe", "source"), rows
+
+
+_KINDS: dict[str, Callable[[], tuple[Sequence[str], Rows]]] = {
+    "benchmarks": _benchmarks,
+    "methods": _methods,
+    "recipes": _recipes,
+}
+
+
+_FIGURES = ("10⁹ operations/s", "against float32")
+
+
+def doctor_command(
+    data_dir: DataDir = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+) -> None:
+    """Say what this machine offers: versions, devices, rates, data and optional packages.
+
+    For example:
+
+    hypermnesia doctor
+    """
+    from dataclasses import asdict
+    from json import dumps
+
+    from hypermnesia.cli.tables import console
+    from hypermnesia.experiments.doctor import examine
+
+    found = examine(data_dir)
+    if as_json:
+        typer.echo(dumps(asdict(found), indent=2))
+        return
+    out = console()
+    for title, headings, rows in _sections(found):
+        out.print(title, style="italic")
+        out.print(_table(headings, rows))
+
+
+def _sections(found: Diagnosis) -> list[tuple[str, Sequence[str], Rows]]:
+    return [
+        ("Machine", ("", ""), _machine(found)),
+        (
+            "Products of matrices, on one core of the CPU, beside whatever else runs",
+            ("device", "format", *_FIGURES),
+            [_rate(rate, found.rates) for rate in found.rates],
+        ),
+        (
+            f"Data: {found.data_folder or 'the cache'}",
+            ("data set", "files"),
+            [(data.name, _files(data, named=found.data_folder is not None)) for data in found.data],
+        ),
+        (
+            "Benchmarks",
+            ("benchmark", ""),
+            [
+                (each.name, f"needs {', '.join(each.missing)}" if each.missing else "can run")
+                for each in found.benchmarks
+            ],
+        ),
+        (
+            "Optional packages: pip install 'hypermnesia[NAME]'",
+            ("name", "packages"),
+            [
+                (each.name, f"missing: {', '.join(each.missing)}" if each.missing else "installed")
+                for each in found.extras
+            ],
+        ),
+    ]
+
+
+def _machine(found: Diagnosis) -> Rows:
+    names = ("hypermnesia", "commit", "python", "torch", "numpy", "platform", "cpu")
+    facts = found.environment
+    rows = [(name, str(facts[name])) for name in names if facts[name]]
+    free = _gigabytes(found.memory.available)
+    return [
+        *rows,
+        ("cores", f"{facts['cores']}, of which {found.usable_cores} can be used"),
+        ("threads", f"{facts['threads']}, unless --threads says otherwise"),
+        ("memory", f"{_gigabytes(found.memory.total)}, of which {free} are free"),
+        ("gpu", facts["gpu"] or "none that torch can use"),
+    ]
+
+
+def _gigabytes(count: int | None) -> str:
+    return "?" if count is None else f"{count / 1e9:.1f} GB"
+
+
+def _rate(rate: Rate, rates: Sequence[Rate]) -> Sequence[str]:
+    if rate.per_second is None:
+        return rate.device, rate.format, "-", "-"
+    plain = {each.device: each.per_second for each in rates if each.format == "float32"}
+    base = plain[rate.device]
+    ratio = "-" if base is None else f"{rate.per_second / base:.1f}"
+    return rate.device, rate.format, f"{rate.per_second / 1e9:.1f}", ratio
+
+
+def _files(data: DataFound, *, named: bool) -> str:
+    if data.folder is None:
+        return "inside a package"
+    if not data.missing:
+        return f"complete in {data.folder}"
+    without = f"missing in {data.folder}: {', '.join(data.missing)}"
+    if not named:
+        return f"{without}; downloaded when first needed"
+    return f"{without}; the cache has them all" if data.cached else without
+
+
+def _table(headings: Sequence[str], rows: Rows) -> object:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_header=any(headings))
+    for position, heading in enumerate(headings):
+        right = heading in _FIGURES
+        table.add_column(heading, justify="right" if right else "left", no_wrap=not position)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def figures_command(
+    run: Annotated[Path, typer.Argument(help="The run folder, for example runs/NAME.")],
+    seed: Annotated[
+        int | None, typer.Option(help="Of the run's seeds; the first finished one otherwise.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the figures; in the seed's folder otherwise.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder of data files, where it has moved.")
+    ] = None,
+) -> None:
+    """Draw what a finished run has learned, and say what each figure shows.
+
+    Task confusion, embedding transfer matrix, task embeddings in two dimensions, samples of the
+    generative memory after each task, as PNG files; ends with 1 if there is none.
+
+    For example:
+
+    hypermnesia figures runs/split-digits_hnet-tir_all
+    """
+    # torch is slow to import
+    from hypermnesia.experiments.finished import finished_seed
+    from hypermnesia.report.canvas import png
+    from hypermnesia.report.of_run import figures_and_missing
+    from hypermnesia.storage import make_folder, told_as_run_error, write_bytes
+
+    of = finished_seed(run, seed, data_dir)
+    drawn, missing = figures_and_missing(of)
+    for kind in missing:
+        typer.echo(f"no {kind.kind}: {kind.reason}")
+    if not drawn:
+        raise typer.Exit(1)
+    folder = out or of.folder.path / "figures"
+    with told_as_run_error(folder, "the folder of the figures must be writable"):
+        make_folder(folder)
+    for each in drawn:
+        path = folder / f"{each.name}.png"
+        write_bytes(path, png(each.figure))
+        typer.echo(f"\n{each.title}: {path}\n{each.text}")
+
+
+def report_command(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.")],
+    out: Annotated[Path, typer.Option(help="The page.")] = Path("report.html"),
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a page that is there.")
+    ] = False,
+) -> None:
+    """Write one self-contained HTML page about runs: figures, tables, settings and machines.
+
+    Run folders are only read. What is not finished or damaged is left out, and said.
+
+    For example:
+
+    hypermnesia report runs/split-digits_*
+    """
+    from hypermnesia.experiments.verify import run_folders
+    from hypermnesia.report.collect import collect
+    from hypermnesia.report.page import check_place, html_page, write_page
+
+    check_place(out, overwrite=overwrite)
+    collected = collect([folder for path in runs for folder in run_folders(path)])
+    again = ["--overwrite"] if overwrite else []
+    command = ["hypermnesia", "report", *map(str, runs), "--out", str(out), *again]
+    write_page(out, html_page(collected, shlex.join(command)))
+    for run in collected:
+        for line in run.missing:
+            typer.echo(f"{run.label}: {line}", err=True)
+    typer.echo(out)
+
+
+def export_command(
+    run: Annotated[Path, typer.Argument(help="The run folder, for example runs/NAME.")],
+    task: Annotated[int, typer.Option(help="Number of the task, from 1.")],
+    out: Annotated[Path, typer.Option(help="The file to write.")],
+    to: Annotated[
+        str, typer.Option(help="onnx, or torch: parameters and buffers as safetensors.")
+    ] = "onnx",
+    seed: Annotated[
+        int | None, typer.Option(help="Of the run's seeds this one; otherwise the first.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+) -> None:
+    """Write the network of one task of a finished run to a file, for other programs.
+
+    For example:
+
+    hypermnesia export runs/split-digits_hnet_task --task 3 --out 3.onnx
+    """
+    from hypermnesia.experiments.finished import export_task  # torch is slow to import
+
+    done = export_task(run, task, to, out, seed=seed, overwrite=overwrite)
+    inputs = " x ".join(map(str, done.inputs))
+    typer.echo(f"{done.path}: from (batch, {inputs}) inputs to (batch, {done.outputs}) scores")
+    for line in done.how_to_load:
+        typer.echo(line)

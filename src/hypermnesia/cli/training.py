@@ -1,0 +1,285 @@
+"""Commands that train: run, resume, compare, reproduce, tune."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hypermnesia.cli.options import (
+    Assignments,
+    Benchmark,
+    DataDir,
+    Device,
+    Jobs,
+    Methods,
+    Out,
+    Recipe,
+    Seeds,
+    Tasks,
+    Tensorboard,
+    Threads,
+    Train,
+    parse_seeds,
+)
+from hypermnesia.registry import unknown_name
+
+
+def run_command(
+    benchmark: Benchmark,
+    method: Methods = ["hnet"],  # noqa: B006 (typer reads the default, nothing changes it)
+    scenario: Annotated[
+        str | None,
+        typer.Option(
+            help="task (the default), domain or class; CL1, TIL, 1 and so on do as well. A method "
+            "that is trained once for all of them shows the one asked for, or all if none was."
+        ),
+    ] = None,
+    seeds: Seeds = "0",
+    recipe: Recipe = None,
+    assignments: Assignments = None,
+    tasks: Tasks = None,
+    class_order: Annotated[
+        int | None, typer.Option(help="Seed of a random order of the classes.", metavar="SEED")
+    ] = None,
+    data_dir: DataDir = None,
+    out: Out = Path("runs"),
+    name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace another run, or redo these seeds.")
+    ] = False,
+    precision: Annotated[
+        str | None, typer.Option(help="float32 or bf16, of the network's products in training.")
+    ] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Train through torch.compile; pays for convolutions.")
+    ] = False,
+    device: Device = None,
+    threads: Threads = None,
+    tensorboard: Tensorboard = None,
+) -> None:
+    """Train methods on a benchmark and compare them; a run that exists is continued.
+
+    For example:
+
+    hypermnesia run split-digits --method hnet,finetune --seeds 0-2
+
+    hypermnesia run split-digits --set regularizer.beta=0.1 --name strong
+
+    hypermnesia run split-mnist --method hnet-lik --scenario class --tensorboard
+    """
+    # torch is slow to import
+    from hypermnesia.cli.session import machine_options, split, train_and_show
+    from hypermnesia.data.scenarios import scenario_name
+    from hypermnesia.experiments.resolve import Request, resolve
+    from hypermnesia.experiments.run import Place, run_all
+
+    asked = None if scenario is None else scenario_name(scenario)
+    request = Request(
+        benchmark,
+        methods=split(method),
+        scenario=asked or "task",
+        seeds=parse_seeds(seeds),
+        recipe=recipe,
+        assignments=[*(assignments or ()), *_compute(precision, compiled)],
+        options={
+            "data": {"tasks": tasks, "class_order": class_order},
+            "machine": machine_options(data_dir, device, threads, tensorboard),
+        },
+    )
+    configs = resolve(request)
+    place = Place(out, name, overwrite)
+    folders = [place.folder(config) for config in configs]
+    train_and_show(folders, lambda watch: run_all(configs, place, watch), asked)
+
+
+def _compute(precision: str | None, compiled: bool) -> list[str]:
+    """Settings, so that a method that cannot use them refuses them."""
+    settings = [] if precision is None else [f"compute.precision={precision}"]
+    return [*settings, "compute.compile=true"] if compiled else settings
+
+
+def resume_command(
+    run: Annotated[Path, typer.Argument(help="The run folder, for example runs/NAME.")],
+    seeds: Annotated[
+        str | None, typer.Option(help="Of the run's seeds these only, for example 0-2.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder of data files, where it has moved.")
+    ] = None,
+    device: Device = None,
+    threads: Threads = None,
+    tensorboard: Tensorboard = None,
+) -> None:
+    """Finish a run that was interrupted, with the numbers it would have had.
+
+    For example:
+
+    hypermnesia resume runs/split-digits_hnet_task
+    """
+    from hypermnesia.cli.session import train_and_show  # torch is slow to import
+    from hypermnesia.data.download import user_path
+    from hypermnesia.experiments.run import resume
+
+    folder = None if data_dir is None else str(user_path(data_dir))
+    machine = {"device": device, "threads": threads, "tensorboard": tensorboard}
+    given = {"data_dir": folder, **machine}
+    changes = {name: value for name, value in given.items() if value is not None}
+    chosen = None if seeds is None else parse_seeds(seeds)
+    train_and_show([run], lambda watch: [resume(run, watch, changes, chosen)])
+
+
+def compare_command(
+    benchmarks: Annotated[
+        str, typer.Argument(help="One, or several with commas; see `list benchmarks`.")
+    ],
+    method: Methods = ["hnet", "finetune"],  # noqa: B006 (typer reads the default, nothing changes it)
+    scenario: Annotated[
+        list[str],
+        typer.Option(help="One, or several with commas; a method skips those it cannot do."),
+    ] = ["task", "domain", "class"],  # noqa: B006
+    seeds: Seeds = "0",
+    recipe: Recipe = None,
+    assignments: Assignments = None,
+    tasks: Tasks = None,
+    data_dir: DataDir = None,
+    out: Out = Path("runs"),
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name of the files with the tables; comparison_BENCHMARKS otherwise."),
+    ] = None,
+    jobs: Jobs = None,
+    device: Device = None,
+    tensorboard: Tensorboard = None,
+    train: Train = True,
+) -> None:
+    """Train methods on benchmarks in scenarios, several processes at a time, and compare them.
+
+    What is finished is kept and what was interrupted goes on: the same command again continues.
+    Ends with 1 if a training failed.
+
+    For example:
+
+    hypermnesia compare split-digits --method hnet,finetune,joint --seeds 0-2
+    """
+    from hypermnesia.cli.session import compare_and_show, machine_options, split
+    from hypermnesia.experiments.compare import Question, plan
+    from hypermnesia.report.comparison import compared
+
+    question = Question(
+        benchmarks=split([benchmarks]),
+        scenarios=split(scenario),
+        methods=split(method),
+        seeds=parse_seeds(seeds),
+        recipe=recipe,
+        assignments=assignments or (),
+        options={
+            "data": {"tasks": tasks},
+            "machine": machine_options(data_dir, device, tensorboard=tensorboard),
+        },
+    )
+    files = "_".join(["comparison", *question.benchmarks]) if name is None else name
+    compare_and_show(plan(question), compared, out, files, jobs, train=train)
+
+
+_TABLES = ("table1",)
+
+
+def reproduce_command(
+    table: Annotated[str, typer.Argument(metavar="{table1}", help="Which table of the paper.")],
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Small digits and short trainings: a first look.")
+    ] = False,
+    seeds: Annotated[
+        str | None, typer.Option(help="For example 0-2; 0-4 otherwise, 0 if --quick.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="paper or best; each benchmark's default otherwise.")
+    ] = None,
+    data_dir: DataDir = None,
+    out: Out = Path("runs"),
+    jobs: Jobs = None,
+    device: Device = None,
+    train: Train = True,
+) -> None:
+    """Print a table of the paper with the published value, ours and the difference.
+
+    Like `compare`: finished runs in --out are kept, interrupted ones go on. Ends with 1 if a
+    training failed.
+
+    For example:
+
+    hypermnesia reproduce table1 --quick
+    """
+    if table not in _TABLES:
+        raise unknown_name("table to reproduce", table, _TABLES)
+    from hypermnesia.cli.session import compare_and_show, machine_options
+    from hypermnesia.errors import ConfigError
+    from hypermnesia.experiments.compare import plan
+    from hypermnesia.report.comparison import question, table1
+
+    if quick and recipe is not None:
+        raise ConfigError(
+            "--quick has a recipe of its own", got=f"--recipe {recipe}", cure="leave one out"
+        )
+    asked = parse_seeds(seeds or ("0" if quick else "0-4"))
+    cells = plan(question(asked, recipe, machine_options(data_dir, device), quick=quick))
+    name = "table1-quick" if quick else "table1"
+    compare_and_show(cells, table1, out, name, jobs, train=train)
+
+
+def tune_command(
+    benchmark: Benchmark,
+    grid: Annotated[
+        list[str],
+        typer.Option(
+            metavar="SECTION.FIELD=VALUE,VALUE,...",
+            help="Values to try; several of these options are all combined.",
+        ),
+    ],
+    validation: Annotated[
+        int, typer.Option(help="Samples of each task held out of the training data to judge by.")
+    ],
+    method: Annotated[str, typer.Option(help="See `list methods`.")] = "hnet",
+    scenario: Annotated[str, typer.Option(help="task, domain or class.")] = "task",
+    seeds: Annotated[
+        str, typer.Option(help="For example 100-102; other ones than those that are reported.")
+    ] = "100",
+    recipe: Recipe = None,
+    assignments: Assignments = None,
+    data_dir: DataDir = None,
+    out: Out = Path("runs/tune"),
+    device: Device = None,
+    threads: Threads = None,
+) -> None:
+    """Try a grid of settings on validation samples; what was tried before is kept.
+
+    For example:
+
+    hypermnesia tune split-digits --validation 60 --grid optimizer.lr=1e-3,1e-2
+    """
+    from hypermnesia.cli.session import machine_options, watched  # torch is slow to import
+    from hypermnesia.cli.tables import show_trials
+    from hypermnesia.data.scenarios import scenario_name
+    from hypermnesia.experiments.compare import TrialPlace, judged, trials
+    from hypermnesia.experiments.resolve import Request
+    from hypermnesia.experiments.run import run_all
+
+    asked = scenario_name(scenario)
+    request = Request(
+        benchmark,
+        methods=[method],
+        scenario=asked,
+        seeds=parse_seeds(seeds),
+        recipe=recipe,
+        assignments=assignments or (),
+        options={"machine": machine_options(data_dir, device, threads)},
+    )
+    chosen, place = trials(request, grid, validation), TrialPlace(out)
+    configs = [trial.config for trial in chosen]
+    summaries = watched(
+        lambda watch: run_all(configs, place, watch),
+        lambda: "interrupted; the same command goes on",
+    )
+    show_trials(chosen, judged(chosen, summaries), asked)

@@ -1,0 +1,177 @@
+"""Where and how a computation runs: device, number format, determinism, time and memory.
+
+The number format of a network's products.
+
+`bf16` has the range of float32 and 8 bits of precision. Parameters, optimisers and regulariser
+stay in float32 (mixed precision, Micikevicius et al. 2018, arXiv 1710.03740; bf16 needs no loss
+scaling).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from hypermnesia.errors import ConfigError
+
+Precision = Literal["float32", "bf16"]
+"""Number format of a network's products."""
+
+Screen = Literal["bf16"]
+"""Formats of a first answer, which float32 settles where it is in doubt."""
+
+
+def autocast(precision: Precision, device: torch.device) -> torch.autocast:
+    """A context in which matrix products and convolutions run in `precision`."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def device_of(given: torch.device | str | None) -> torch.device:
+    """The device that was asked for; a GPU if there is one, else the CPU, where none was.
+
+    Raises:
+        ConfigError: it is not here.
+    """
+    if given is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(given)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ConfigError(
+            "the device must be one that torch finds here",
+            got=f"'{given}' ({str(error).splitlines()[0]:.60})",
+            cure="leave device out, or give 'cpu'",
+        ) from None
+    return device
+
+
+_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+
+
+@contextmanager
+def deterministic_kernels(wanted: bool) -> Iterator[None]:
+    """Within it torch uses deterministic kernels alone, if they are `wanted`.
+
+    cuBLAS needs a workspace of fixed size besides, which it asks the environment for when it is
+    first used; one that the user has chosen stays.
+
+    Raises:
+        RuntimeError: (torch, in an operation) there is no such kernel of it.
+    """
+    if not wanted:
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled()
+    os.environ.setdefault(_WORKSPACE, ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+_STATUS = Path("/proc/self/status")
+_CLEAR_REFS = Path("/proc/self/clear_refs")
+# From glibc's malloc.h.
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+_LARGEST = 2**31 - 1
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep the memory of freed tensors for the next ones (glibc only).
+
+    By default glibc returns large blocks to the system, and every iteration pays for the faults
+    of their pages again. Other C libraries are left alone. A command does this for its own
+    process; importing Hypermnesia does not.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        mallopt(_M_TRIM_THRESHOLD, _LARGEST)
+
+
+def release_freed_memory() -> None:
+    """Give the system back what earlier work of this process left behind (glibc only)."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Start measuring afresh, where the system allows it.
+
+    On Linux, 5 written to /proc/self/clear_refs sets the peak to what is resident now (proc(5));
+    elsewhere, or where this is forbidden, the peak counts from the start of the process. Freed
+    memory that is kept would be resident, and counted to whoever comes next: it is released.
+    """
+    release_freed_memory()
+    with suppress(OSError):
+        _CLEAR_REFS.write_text("5")
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Largest resident memory since the reset, in MB of 10^6 bytes.
+
+    On a CUDA device the largest memory held by tensors there is added.
+    """
+    peak = _resident_bytes()
+    if device.type == "cuda":
+        peak += torch.cuda.max_memory_allocated(device)
+    return peak / 1e6
+
+
+def _resident_bytes() -> int:
+    try:
+        lines = _STATUS.read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+class Stopwatch:
+    """Wall seconds that add up over pauses and over resumed processes.
+
+    The clock is monotonic: setting the computer's time changes nothing.
+
+    Args:
+        device: what it times; stopping waits for work still queued there.
+        seconds: what was counted before, by a process that is gone.
+    """
+
+    def __init__(self, device: torch.device, seconds: float = 0.0) -> None:
+        self._device = device
+        self._counted = seconds
+        self._since: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Counted so far, running or not."""
+        running = 0.0 if self._since is None else time.monotonic() - self._since
+        return self._counted + running
+
+    def start(self) -> None:
+        """Begin or go on counting; one that runs is left running."""
+        if self._since is None:
+            self._since = time.monotonic()
+
+    def stop(self) -> None:
+        """Pause; what was counted is kept."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        self._counted, self._since = self.seconds, None

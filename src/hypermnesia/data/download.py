@@ -1,0 +1,205 @@
+"""Where the files of a data set are: a folder the user names, or the cache, filled on demand."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tarfile
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pooch  # type: ignore[import-untyped]
+
+from hypermnesia.errors import DataError
+
+ENVIRONMENT = "HYPERMNESIA_DATA"
+"""Name of the environment variable that names a folder of data files."""
+
+OFFLINE_CURE = f"put the files into a folder and name it with --data-dir or {ENVIRONMENT}"
+"""What to do where nothing can be downloaded."""
+
+Fetch = Callable[[Path, tuple[str, ...]], None]
+"""(folder, names of files that are missing there) -> None; puts them there."""
+
+
+def given_folder(data_dir: Path | None) -> Path | None:
+    """The folder that the user named: `data_dir`, else HYPERMNESIA_DATA, else None."""
+    if data_dir is not None:
+        return user_path(data_dir)
+    named = os.environ.get(ENVIRONMENT)
+    return user_path(named) if named else None
+
+
+def user_path(typed: str | Path) -> Path:
+    """Where `typed` is, `~` and links resolved as far as they lead anywhere."""
+    return Path(os.path.realpath(os.path.expanduser(typed)))
+
+
+def cache_folder() -> Path:
+    """The user's cache folder for downloaded data sets."""
+    return Path(pooch.os_cache("hypermnesia"))
+
+
+@dataclass(frozen=True)
+class FileSet:
+    """The files that make a data set.
+
+    Attributes:
+        name: the data set, which is also its folder in the cache.
+        folders: sub-folders in which the files may lie, besides the folder itself.
+        files: names of the files, all needed.
+        suffixes: what may follow a name: "" for the file itself, ".gz" for a compressed one.
+    """
+
+    name: str
+    folders: tuple[str, ...]
+    files: tuple[str, ...]
+    suffixes: tuple[str, ...] = ("",)
+
+    def locate(self, data_dir: Path | None, fetch: Fetch) -> tuple[Path, ...]:
+        """Paths of the files, in order, fetched into the cache if the user named no folder.
+
+        Args:
+            data_dir: folder that holds them; None for HYPERMNESIA_DATA, else the cache.
+            fetch: called with the cache folder and the names that are missing there.
+
+        Raises:
+            DataError: if a folder was named and a file is missing in it, or if `fetch` fails.
+        """
+        folder = self.folder(data_dir)
+        missing = self.missing(folder)
+        if missing and given_folder(data_dir) is None:
+            fetch(folder, missing)
+            missing = self.missing(folder)
+        if missing:
+            places = ", ".join(("it", *(f"{sub}/" for sub in self.folders)))
+            raise DataError(
+                f"the folder named for data must hold the files of {self.name}, in {places}",
+                got=f"{folder} without {', '.join(missing)}",
+                cure=f"add them, or unset --data-dir and {ENVIRONMENT} to download",
+            )
+        return tuple(path for name in self.files if (path := self._find(folder, name)))
+
+    def folder(self, data_dir: Path | None) -> Path:
+        """Where `locate` looks: the folder that the user named, or else the cache's own."""
+        return given_folder(data_dir) or cache_folder() / self.name
+
+    def missing(self, folder: Path) -> tuple[str, ...]:
+        """Names of the files that are neither in `folder` nor in one of `folders` there."""
+        return tuple(name for name in self.files if self._find(folder, name) is None)
+
+    def cure(self, data_dir: Path | None) -> str:
+        """What to do about a file that is not as published: it may be another data set's."""
+        folder = given_folder(data_dir)
+        if folder is None:
+            return "delete it: the next run will fetch the official one"
+        place = folder / self.folders[0]
+        return f"it is no file of {self.name} as published: put the official one into {place}"
+
+    def _find(self, folder: Path, name: str) -> Path | None:
+        places = (*(folder / sub for sub in self.folders), folder)
+        paths = (place / f"{name}{suffix}" for place in places for suffix in self.suffixes)
+        return next((path for path in paths if os.path.isfile(path)), None)
+
+
+_TIMEOUT = 30.0  # seconds without a byte, after which the next mirror is tried
+_log = logging.getLogger(__name__)
+
+
+def fetch(urls: Collection[str], path: Path, verify: Callable[[Path], object]) -> None:
+    """Download `path` from the first of `urls` whose file passes `verify`.
+
+    Args:
+        urls: mirrors of the file, tried in order.
+        path: where the file goes, in one step, once it is complete and verified.
+        verify: raises `DataError` for a file that is not the right one.
+
+    Raises:
+        DataError: if no mirror gave the right file, or the folder cannot be written.
+    """
+    failures = []
+    with scratch(path.parent) as folder:
+        partial = Path(folder) / path.name
+        for url in urls:
+            _log.info("downloading %s", url)
+            try:
+                pooch.HTTPDownloader(timeout=_TIMEOUT)(url, str(partial), None)
+                verify(partial)
+            except (OSError, DataError) as error:  # all of requests' errors are OSErrors
+                failures.append(f"{url} ({_reason(error)})")
+            else:
+                os.replace(partial, path)
+                return
+    raise DataError(
+        f"one of the mirrors of {path.name} must give the right file",
+        got=", ".join(failures),
+        cure=f"check the network, or {OFFLINE_CURE}",
+    )
+
+
+def _reason(error: OSError | DataError) -> str:
+    if isinstance(error, DataError):
+        return error.rule
+    return error.strerror or type(error).__name__
+
+
+def verify_md5(path: Path, md5: str) -> None:
+    """Raise `DataError` unless the file at `path` has this MD5."""
+    found = pooch.file_hash(str(path), alg="md5")
+    if found != md5:
+        raise DataError(
+            "a downloaded archive must have the official checksum",
+            got=f"{path}: MD5 {found}, not {md5}",
+            cure="fetch it again",
+        )
+
+
+def unpack(archive: Path, members: Collection[str], folder: Path) -> None:
+    """Write the `members` of a tar archive into `folder`, under their base names.
+
+    The archive decides about contents only: which files are written, and where, is decided here,
+    so that neither a strange path nor a link in it can do harm.
+
+    Raises:
+        DataError: if a member is missing or no plain file, or if `folder` cannot be written.
+    """
+    try:
+        with scratch(folder) as temporary, tarfile.open(archive) as tar:
+            for member in members:
+                partial = Path(temporary) / Path(member).name
+                _write_member(tar, member, partial)
+                os.replace(partial, folder / partial.name)
+    except (OSError, EOFError, tarfile.TarError, KeyError) as error:
+        raise DataError(
+            "a downloaded archive must hold every file of the data set, and the cache have room",
+            got=f"{archive.name}: {error}",
+            cure=OFFLINE_CURE,
+        ) from error
+
+
+def _write_member(tar: tarfile.TarFile, member: str, path: Path) -> None:
+    source = tar.extractfile(member) if tar.getmember(member).isreg() else None
+    if source is None:
+        raise tarfile.ExtractError(f"{member} is no plain file")
+    with source, path.open("wb") as target:
+        shutil.copyfileobj(source, target)
+
+
+def scratch(folder: Path) -> TemporaryDirectory[str]:
+    """A temporary folder inside `folder` (made if need be), gone after its `with` block.
+
+    Raises:
+        DataError: if `folder` cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return TemporaryDirectory(prefix=".partial-", dir=folder)
+    except OSError as error:
+        raise DataError(
+            "the cache folder for data must be writable",
+            got=f"{folder}: {type(error).__name__}",
+            cure=OFFLINE_CURE,
+        ) from error

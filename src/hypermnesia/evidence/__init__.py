@@ -1,0 +1,1 @@
+"""How the task of an input is inferred."""

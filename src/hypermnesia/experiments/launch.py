@@ -1,0 +1,123 @@
+"""Trainings in processes of their own, several at a time.
+
+A network of these sizes gains little from a second thread, so a machine is used best by one
+process with one thread on each core. A process that fails does not stop the others.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from hypermnesia.training.observers import terminable
+
+Say = Callable[[str], None]
+_GRACE_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One seed of the run in a folder, which holds its configuration."""
+
+    folder: Path
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.folder.name} seed {self.seed}"
+
+    def command(self) -> list[str]:
+        """What the process is started with."""
+        chosen = ["--seeds", str(self.seed), "--threads", "1"]
+        return [sys.executable, "-m", "hypermnesia", "resume", str(self.folder.absolute()), *chosen]
+
+
+def cores() -> int:
+    """Number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux, where a container may be given some only
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def run_jobs(jobs: Sequence[Job], workers: int, say: Say) -> dict[Job, str]:
+    """Do all `jobs`, `workers` at a time.
+
+    An interrupt, or a request to terminate, ends every process; what they had saved is kept.
+
+    Args:
+        jobs: each of another folder or seed.
+        workers: processes at a time, 1 or more.
+        say: shows a line: what the processes say, and how many are done.
+
+    Returns:
+        The jobs that failed, each with the reason.
+    """
+    failures: dict[Job, str] = {}
+    children = _Children(say)
+    with terminable(), ThreadPoolExecutor(max(1, workers)) as pool:
+        futures = {pool.submit(children.do, job): job for job in jobs}
+        try:
+            for done, future in enumerate(as_completed(futures), start=1):
+                job, reason = futures[future], future.result()
+                if reason is not None:
+                    failures[job] = reason
+                ending = "finished" if reason is None else f"failed: {reason}"
+                say(f"[{done}/{len(jobs)}] {job} {ending}")
+        except BaseException:
+            children.stop()
+            raise
+    return failures
+
+
+class _Children:
+    """The processes that run, and those that may still be started."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[str]] = set()
+        self._stopped = False
+
+    def do(self, job: Job) -> str | None:
+        """Start the process of `job` and wait for it; why it failed, or None."""
+        with self._lock:
+            if self._stopped:
+                return "not started"
+            process = subprocess.Popen(  # noqa: S603 - Python itself, and no shell
+                job.command(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+            )
+            self._running.add(process)
+        last = ""
+        with process:
+            for line in process.stderr or ():
+                last = line.strip() or last
+                if not self._stopped:
+                    self._say(f"{job.folder.name}: {line.rstrip()}")
+        with self._lock:
+            self._running.discard(process)
+        if process.returncode < 0:
+            return f"ended by signal {-process.returncode}"
+        return None if process.returncode == 0 else last or f"exit code {process.returncode}"
+
+    def stop(self) -> None:
+        """End every process and start no other one."""
+        with self._lock:
+            self._stopped = True
+            running = list(self._running)
+        for process in running:
+            process.terminate()
+        for process in running:
+            try:
+                process.wait(_GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()

@@ -1,0 +1,263 @@
+"""A learner as a folder: a sealed state, and the JSON that tells what it is of."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor, nn
+
+from hypermnesia.errors import RunError
+from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.learner.design import AutoencoderDesign, Design, LearnerSettings
+from hypermnesia.learner.knowledge import Knowledge, TaskRecord
+from hypermnesia.learner.targets import from_json, restored
+from hypermnesia.state_files import MANIFEST, MISFITS, Fields, State, decode_state, encode_state
+from hypermnesia.storage import (
+    folder_held,
+    make_folder,
+    sync_folder,
+    told_as_run_error,
+    write_folder,
+)
+from hypermnesia.vae import Vae
+
+
+def check_claimed_sizes(design: Design, state: State) -> None:
+    """Refuse a design of larger networks than `state`, that of a method, holds tensors for.
+
+    Raises:
+        ValueError: it claims other sizes.
+        KeyError, TypeError, AttributeError, RuntimeError: there is no such state.
+    """
+    _check_hypernet(design.hypernet, state["memory"]["hypernet"])
+    if design.autoencoder is not None:
+        tensors = state["likelihoods"]["memory"]["hypernet"]
+        _check_hypernet(design.autoencoder.hypernet, tensors)
+        _check_autoencoder(design.autoencoder, tensors)
+
+
+def _check_hypernet(settings: HypernetSettings, tensors: Mapping[str, Tensor]) -> None:
+    chunk_width = 0 if settings.plan == "full" else settings.chunk_embedding
+    widths = [settings.task_embedding + chunk_width, *settings.hidden]
+    claimed = [(n_out, n_in) for n_in, n_out in pairwise(widths)]
+    held = [tuple(tensors[f"hidden.{i}.weight"].shape) for i in range(len(claimed))]
+    rows, features = tensors["head.weight"].shape
+    cut = settings.plan == "full" or 0 < (settings.chunk or 0) <= rows
+    if held != claimed or features != widths[-1] or not cut:
+        raise ValueError("a hypernetwork of other sizes than its tensors")
+
+
+def _check_autoencoder(design: AutoencoderDesign, tensors: Mapping[str, Tensor]) -> None:
+    with torch.device("meta"):  # to be counted only
+        vae = Vae(design.sample_shape, design.vae)
+    wanted = sum(p.numel() for p in vae.parameters())
+    made = len(tensors["chunk_embeddings"]) * len(tensors["head.weight"])
+    if wanted > made:
+        raise ValueError(f"autoencoders of {wanted} weights where {made} can be made")
+
+
+FORMAT = 1
+"""Version of the format."""
+
+_KIND = "hypermnesia.ContinualLearner"
+
+T = TypeVar("T")
+
+
+def save(knowledge: Knowledge, path: Path, *, overwrite: bool) -> None:
+    """Write a learner's knowledge to the folder at `path`, completely or not at all.
+
+    Raises:
+        RunError: something is there and `overwrite` is not set, or it is no learner; it cannot be
+            written.
+    """
+    fields = {
+        "kind": _KIND,
+        "format": FORMAT,
+        "model": _description(knowledge.model),
+        "settings": asdict(knowledge.settings),
+        "design": asdict(knowledge.design),
+        "tasks": [_stored_record(record) for record in knowledge.records],
+    }
+    # New tasks start with the buffers of the template, which a model made anew may lack.
+    buffers = dict(knowledge.model.named_buffers())
+    files = encode_state(fields, {**knowledge.state_dict(), "buffers": buffers})
+    path = _real(path)
+    cure = "check access and free space, or choose another folder"
+    with told_as_run_error(path, "the learner must be written", cure):
+        make_folder(path.parent)
+        with folder_held(path.parent):
+            _settle(path)
+            _check_free(path, files, overwrite=overwrite)
+            _write(path, files)
+
+
+def _write(path: Path, files: dict[str, bytes]) -> None:
+    """Write a folder; one in its place is removed when the new one is there in full."""
+    new, old = path.with_name(f".new-{path.name}"), _before(path)
+    write_folder(new, files)
+    if path.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        path.rename(old)
+    new.rename(path)
+    sync_folder(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _real(path: Path) -> Path:
+    """Where it is, through links, which are not replaced."""
+    return Path(os.path.realpath(path))
+
+
+def _before(path: Path) -> Path:
+    """Where the learner that is overwritten waits until the new one is in its place."""
+    return path.with_name(f".old-{path.name}")
+
+
+def _settle(path: Path) -> None:
+    """Put back the learner that a save was overwriting when it was cut off."""
+    if not path.exists() and (_before(path) / MANIFEST).is_file():
+        _before(path).rename(path)
+
+
+class Stored:
+    """The folder of a learner.
+
+    Args:
+        path: where it is.
+
+    Raises:
+        RunError: it is missing, damaged or of another version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path = _real(path)
+        cure = "check its name, and access"
+        try:
+            with (
+                told_as_run_error(path, "the learner must be readable", cure),
+                folder_held(path.parent),
+            ):
+                _settle(path)
+                self._fields, self._state = decode_state(path, _accept)
+        except ValueError as error:
+            raise _unreadable(path, str(error)) from None
+
+    @cached_property
+    def settings(self) -> LearnerSettings:
+        """The user's choices."""
+        return self._read(LearnerSettings, "settings")
+
+    def knowledge(self, model: nn.Module, device: torch.device) -> Knowledge:
+        """What it had learned, for a model like its own, which gets the buffers of that.
+
+        Raises:
+            RunError: the model is another one, or the folder holds something else.
+        """
+        design = self._read(Design, "design")
+        try:
+            _check_same(self._fields["model"], _description(model), self.path)
+            for name, buffer in model.named_buffers():
+                buffer.copy_(self._state["buffers"][name])
+            check_claimed_sizes(design, self._state["method"])
+            knowledge = Knowledge(model, self.settings, design, device)
+            knowledge.records = [_record(stored) for stored in self._fields["tasks"]]
+            knowledge.load_state_dict(self._state)
+            if len(knowledge.records) != knowledge.method.memory.tasks:
+                raise ValueError("another number of tasks")
+        except RunError:
+            raise
+        except MISFITS as error:
+            raise _unreadable(self.path, f"{type(error).__name__}: {error!s:.80}") from None
+        return knowledge
+
+    def _read(self, kind: type[T], name: str) -> T:
+        try:
+            return TypeAdapter(kind).validate_python(self._fields[name])
+        except (ValidationError, KeyError) as error:
+            raise _unreadable(self.path, f"{name}: {type(error).__name__}") from None
+
+
+def _accept(fields: Fields) -> None:
+    if fields.get("kind") != _KIND:
+        raise ValueError(f"{MANIFEST} is not that of a learner")
+    if fields["format"] > FORMAT:
+        raise ValueError(f"its format version {fields['format']} is newer than {FORMAT}")
+
+
+def _unreadable(path: Path, got: str) -> RunError:
+    return RunError(
+        f"{path} must hold a learner that this version of hypermnesia can read",
+        got=got,
+        cure="restore it from a copy, or install the version that wrote it",
+    )
+
+
+def _check_free(path: Path, files: Collection[str], *, overwrite: bool) -> None:
+    if not path.exists() and not path.is_symlink():
+        return
+    if not overwrite:
+        raise RunError(
+            "a learner is saved to a new folder",
+            got=f"{path}, which exists",
+            cure="choose another one, or set overwrite=True",
+        )
+    if not path.is_dir() or not (path / MANIFEST).is_file():
+        raise RunError("only a learner is overwritten", got=f"{path}, which is none")
+    strange = next((file for file in path.iterdir() if file.name not in files), None)
+    if strange is not None:
+        raise RunError(
+            "only a learner is overwritten", got=f"another file too: {strange}", cure="move it"
+        )
+
+
+def _stored_record(record: TaskRecord) -> Fields:
+    counts = {"samples": record.samples, "updates": record.updates}
+    return {"name": record.name, "targets": record.targets.stored(), **counts}
+
+
+def _record(stored: Fields) -> TaskRecord:
+    name = from_json(stored["name"])
+    if not isinstance(name, str | int):
+        raise TypeError("a task's name")
+    return TaskRecord(name, restored(stored["targets"]), stored["samples"], stored["updates"])
+
+
+def _description(model: nn.Module) -> list[Any]:
+    """What must be the same of a model: torch's layers, shapes of tensors, what is frozen."""
+    layers = [
+        [name, type(part).__name__]
+        for name, part in model.named_modules()
+        if type(part).__module__.startswith("torch.nn.")
+    ]
+    parameters = [
+        [name, list(p.shape), "learned" if p.requires_grad else "frozen"]
+        for name, p in model.named_parameters()
+    ]
+    buffers = [[name, list(buffer.shape), "buffer"] for name, buffer in model.named_buffers()]
+    return layers + parameters + buffers
+
+
+def _check_same(stored: Any, given: list[Any], path: Path) -> None:
+    if stored == given:
+        return
+    missing = next((each for each in stored if each not in given), None)
+    strange = next((each for each in given if each not in stored), None)
+    raise RunError(
+        f"{path} holds a learner of another model",
+        got=f"{_told(strange)}, where it had {_told(missing)}",
+        cure="make the model as it was when the learner was saved",
+    )
+
+
+def _told(part: Any) -> str:
+    return "nothing of the kind" if part is None else f"'{part[0]}' " + " ".join(map(str, part[1:]))

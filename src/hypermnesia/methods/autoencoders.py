@@ -1,0 +1,323 @@
+"""Autoencoders whose weights, or some of them, one hypernetwork makes for each task.
+
+Autoencoders whose weights, or some of them, one hypernetwork makes for each task.
+
+For the loss: Kingma and Welling 2014 (arXiv 1312.6114). For the step and the regulariser: von
+Oswald et al. 2020 (arXiv 1906.00695).
+
+A generative memory: an autoencoder whose decoder one hypernetwork makes for each task.
+
+von Oswald et al. 2020 (arXiv 1906.00695), section 2, "generative replay": the memory of HNET+R
+and HNET+TIR. The decoders are protected by the output regulariser; the encoder, which only
+training needs, is plain, shared by all tasks and unprotected. The task is told by its embedding;
+the published decoder is told by a one-hot input as well, which adds nothing to weights that are
+the task's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.func import functional_call, vmap
+
+from hypermnesia.compute import Precision, autocast
+from hypermnesia.hypernet.memory import WeightMemory
+from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.regularization.output import Parameters, RegularizerSettings
+from hypermnesia.regularization.step import HypernetTrainer
+from hypermnesia.seeding import Generators
+from hypermnesia.state_files import State
+from hypermnesia.vae import Vae, draw_noise, pixel_means, vae_loss
+
+Samples = dict[int | None, Tensor]
+"""task -> (n, *sample) samples of it; under None those of all tasks, mixed."""
+
+
+class Sampler(Protocol):
+    """What gives samples of the tasks learned so far."""
+
+    def samples(self, tasks: Sequence[int], n: int, generators: Generators) -> Samples:
+        """`n` samples of each task as it is remembered now; changes nothing.
+
+        A memory that does not know whose its samples are gives `n` in all, mixed, under None.
+
+        Args:
+            tasks: begun already.
+            n: 1 or more.
+            generators: streams called `samples/...` are used; not those of the training.
+        """
+
+
+@runtime_checkable
+class Generative(Protocol):
+    """A method with a generative memory."""
+
+    @property
+    def sampler(self) -> Sampler:
+        """The memory."""
+
+
+@dataclass(frozen=True)
+class Autoencoders:
+    """What the autoencoders of all tasks are, and how they are learned.
+
+    Attributes:
+        vae: their template, left unchanged.
+        vae_hypernet: sizes of the hypernetwork.
+        vae_regularizer: how earlier autoencoders are protected.
+        vae_optimizer: for θ and what is shared.
+        vae_embedding_optimizer: for the current task's embedding.
+    """
+
+    vae: Vae
+    vae_hypernet: HypernetSettings
+    vae_regularizer: RegularizerSettings
+    vae_optimizer: OptimizerSettings
+    vae_embedding_optimizer: OptimizerSettings
+
+    @classmethod
+    def gathered(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Keyword arguments of a method, in which all that describe this one become this one.
+
+        They are left as they are where some of them are missing.
+        """
+        own = [field.name for field in fields(cls)]
+        if not set(own) <= settings.keys():
+            return dict(settings)
+        rest = {name: value for name, value in settings.items() if name not in own}
+        return {**rest, "autoencoders": cls(**{name: settings[name] for name in own})}
+
+
+class VaeMemory:
+    """Autoencoders for each task, held in one hypernetwork; what it does not make is shared.
+
+    A task has one, or one for each of its parts, which are learned together.
+
+    Args:
+        autoencoders: what they are, and how they are learned.
+        generated: patterns of the names of the parameters to generate, the decoder's among them.
+        generators: the streams `hypernet`, `embedding`, `noise` and `subset` are used.
+        device: where everything lives.
+        precision: of what training makes and runs.
+    """
+
+    def __init__(
+        self,
+        autoencoders: Autoencoders,
+        *,
+        generated: Sequence[str],
+        generators: Generators,
+        device: torch.device,
+        precision: Precision,
+    ) -> None:
+        self.generators, self.device = generators, device
+        self.memory = WeightMemory(
+            autoencoders.vae,
+            autoencoders.vae_hypernet,
+            generated=generated,
+            head=None,
+            device=device,
+            precision=precision,
+        )
+        self.vae = cast(Vae, self.memory.target.module)
+        self.parts: list[int] = []
+        self.trainer = HypernetTrainer(
+            self.memory,
+            regularizer=autoencoders.vae_regularizer,
+            optimizer=autoencoders.vae_optimizer,
+            embedding_optimizer=autoencoders.vae_embedding_optimizer,
+            generators=generators,
+            train_shared=True,
+        )
+
+    def begin_task(self, iterations: int) -> None:
+        """Make room for one more task, and protect the earlier ones."""
+        self._begin(iterations, 1)
+
+    def _begin(self, iterations: int, parts: int) -> None:
+        self.parts.append(parts)
+        for _ in range(parts):
+            self.memory.add_task(self.vae.pixels, self.generators)
+        self.continue_task(len(self.parts) - 1, iterations)
+
+    def continue_task(self, task: int, iterations: int) -> None:
+        """Go on learning a task that has ended; all others are protected, later ones too."""
+        self.trainer.begin_task(iterations, self._autoencoders(task))
+
+    def _autoencoders(self, task: int) -> range:
+        """Those of a task, by their numbers in `memory`."""
+        first = sum(self.parts[:task])
+        return range(first, first + self.parts[task])
+
+    def learn(self, x: Tensor, part: Tensor | None = None) -> dict[str, Tensor]:
+        """One iteration on the task in training.
+
+        Args:
+            x: (batch, *sample) inputs of it.
+            part: (batch,) int64 which of the task's autoencoders learns each; None for the only
+                one.
+        """
+        noise = draw_noise(1, len(x), self.vae.settings.latent, self.generators["noise"])
+        noise = noise.to(self.device, x.dtype, non_blocking=True)
+
+        def loss() -> Tensor:
+            return self._loss(x, noise, part, training=True)
+
+        return {f"vae_{name}": value for name, value in self.trainer.step(loss).items()}
+
+    def _loss(self, x: Tensor, noise: Tensor, part: Tensor | None, *, training: bool) -> Tensor:
+        """The mean loss of (batch, *sample) inputs, each under its part's autoencoder."""
+        loss = x.new_zeros(())
+        for index, autoencoder in enumerate(self.trainer.tasks):
+            own = slice(None) if part is None else (part == index).nonzero().squeeze(1)
+            some = x[own]
+            if len(some):
+                output = self.memory.run(autoencoder, some, noise[:, own], training=training)
+                share = len(some) / len(x)
+                loss = loss + share * vae_loss(some, output, self.vae.settings.likelihood)
+        return loss
+
+    def end_task(self) -> None:
+        """Drop what only the task's training needed."""
+        self.trainer.end_task()
+
+    def samples(self, tasks: Sequence[int], n: int, generators: Generators) -> Samples:
+        """`n` samples of each task as it is remembered now."""
+        return {task: self.sample(task, n, generators[f"samples/{task}"]) for task in tasks}
+
+    @torch.no_grad()
+    def sample(self, task: int, n: int, generator: torch.Generator) -> Tensor:
+        """(n, *sample) samples of a task as it is remembered now: expected pixels."""
+        own = self._autoencoders(task)
+        weights = torch.stack([self.memory.weights(autoencoder) for autoencoder in own])
+        x = self._decode(weights, -(-n // len(own)), generator)
+        by_part = x.view(len(own), -1, *self.vae.sample_shape)
+        return by_part.transpose(0, 1).flatten(0, 1)[:n]  # the parts in turn
+
+    @torch.no_grad()
+    def _decode(
+        self, weights: Float[Tensor, "tasks N"], n: int, generator: torch.Generator
+    ) -> Tensor:
+        """(tasks · n, *sample) samples, `n` from each row of weights, in one batched call."""
+        layout, settings = self.memory.layouts[0], self.vae.settings
+        latents = torch.randn(len(weights), n, settings.latent, generator=generator)
+
+        def one(row: Tensor, own: Tensor) -> Tensor:
+            parts = ((name.partition("."), p) for name, p in layout.split(row).items())
+            named = {name: p for (part, _, name), p in parts if part == "decoder"}
+            decoded: Tensor = functional_call(self.vae.decoder, named, (own,))
+            return decoded
+
+        with autocast(self.memory.precision, self.device):
+            decoded = vmap(one)(weights, latents.to(weights, non_blocking=True))
+        means = pixel_means(decoded.to(weights.dtype), settings.likelihood)
+        return means.view(-1, *self.vae.sample_shape)
+
+    @property
+    def kept(self) -> int:
+        """Number of learned values."""
+        return self.memory.kept
+
+    def state_dict(self) -> State:
+        """The memory and, within a task, the state of its training."""
+        return {
+            "parts": self.parts,
+            "memory": self.memory.state_dict(),
+            "trainer": self.trainer.state_dict(),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Put a newly built memory where `state_dict` found the other."""
+        self.memory.load_state_dict(state["memory"])
+        # Before tasks had parts, they had one autoencoder each.
+        self.parts = [*state.get("parts", [1] * self.memory.tasks)]
+        self.trainer.load_state_dict(state["trainer"])
+
+
+class Replayed(NamedTuple):
+    """Generated samples of earlier tasks.
+
+    Attributes:
+        x: (n, *sample) samples, constant.
+        tasks: (n,) int64 task of each; None where it is not known.
+    """
+
+    x: Tensor
+    tasks: Tensor | None
+
+
+class GenerativeMemory(VaeMemory):
+    """Samples of every task, from decoders that one hypernetwork makes.
+
+    Args:
+        autoencoders: whose decoders remember, and how they are learned.
+        generators: streams called `memory/...` are used.
+        device: where everything lives.
+        precision: of what training makes and runs, and of what is replayed.
+    """
+
+    def __init__(
+        self,
+        autoencoders: Autoencoders,
+        *,
+        generators: Generators,
+        device: torch.device,
+        precision: Precision,
+    ) -> None:
+        own: dict[str, Any] = {"generators": generators.under("memory"), "device": device}
+        super().__init__(autoencoders, generated=("decoder.*",), precision=precision, **own)
+        self._former: Parameters | None = None
+        self._decoders: Tensor | None = None
+
+    def begin_task(self, iterations: int) -> None:
+        """Make the decoders of all earlier tasks, once, and room for one more."""
+        if self.memory.tasks:
+            theta = self.memory.hypernet.named_parameters()
+            self._recall({name: p.detach().clone() for name, p in theta})
+        super().begin_task(iterations)
+
+    @torch.no_grad()
+    def _recall(self, theta: Parameters) -> None:
+        """Decoders of the tasks that the current one found, as they were then."""
+        earlier = self.memory.tasks - bool(self.trainer.optimizers)
+        conditions = torch.stack([e.detach() for e in self.memory.embeddings[:earlier]])
+        self._former = theta
+        self._decoders = functional_call(self.memory.hypernet, theta, (conditions,))
+
+    def replay(self, n: int) -> Replayed | None:
+        """At least `n` fresh samples, equally many of each earlier task; None if there is none."""
+        if self._decoders is None:
+            return None
+        tasks = len(self._decoders)
+        each = -(-n // tasks)
+        x = self._decode(self._decoders, each, self.generators["noise"])
+        return Replayed(x, torch.arange(tasks, device=self.device).repeat_interleave(each))
+
+    def update(self, x: Tensor, replayed: Replayed | None = None) -> dict[str, Tensor]:  # noqa: ARG002
+        """One iteration on (batch, *sample) inputs of the current task.
+
+        Nothing replayed is needed: the regulariser protects what the memory holds.
+        """
+        return self.learn(x)
+
+    def end_task(self) -> None:
+        """Nothing to keep but the hypernetwork, the embeddings and the encoder."""
+        super().end_task()
+        self._former = self._decoders = None
+
+    def state_dict(self) -> State:
+        """The memory and, within a task, θ at its start and the state of its training."""
+        return super().state_dict() | {"former": self._former}
+
+    def load_state_dict(self, state: State) -> None:
+        """Put a newly built memory where `state_dict` found the other."""
+        self.end_task()
+        super().load_state_dict(state)
+        if state["former"] is not None:
+            self._recall({n: p.to(self.device) for n, p in state["former"].items()})

@@ -1,0 +1,194 @@
+"""Plain networks whose important parameters are held: `ewc`, `ewc-online` and `si`.
+
+Each adds a quadratic penalty Σ_i A_i (θ_i - m_i)² to the loss of a new task. Rows that the last
+layer gained later are free until the end of the task that brought them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from hypermnesia.data.scenarios import ScenarioName
+from hypermnesia.data.types import Batch
+from hypermnesia.errors import ConfigError
+from hypermnesia.methods.base import TaskSpec
+from hypermnesia.methods.plain import Finetune
+from hypermnesia.regularization.quadratic import (
+    PathIntegral,
+    QuadraticPenalty,
+    Values,
+    diagonal_fisher,
+    drawn_inputs,
+)
+from hypermnesia.state_files import State
+
+
+@dataclass(frozen=True)
+class PenaltySettings:
+    """How strongly earlier tasks' parameters are held.
+
+    Attributes:
+        strength: λ of EWC, c of SI: weight of the penalty against the task's loss.
+        decay: γ of online EWC, what remains of earlier importance when a task ends.
+        xi: ξ of SI, which bounds the importance of a parameter that did not move.
+        samples: training samples of a task, drawn at random, that its Fisher information is
+            estimated on; None for all of them.
+
+    Raises:
+        ConfigError: ξ is not above zero, or there are no samples.
+    """
+
+    strength: float = 100.0
+    decay: float = 1.0
+    xi: float = 0.1
+    samples: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.xi > 0:
+            raise ConfigError("penalty.xi must be above zero", got=self.xi)
+        if self.samples is not None and self.samples < 1:
+            raise ConfigError("penalty.samples must be 1 or more, or none", got=self.samples)
+
+
+class _Penalized(Finetune):
+    """A plain network with a quadratic penalty.
+
+    Args:
+        network: template, left unchanged.
+        scenario: how the task's samples are answered.
+        penalty: how strongly earlier tasks' parameters are held.
+        plain: the other keyword arguments of `Finetune`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        scenario: ScenarioName,
+        *,
+        penalty: PenaltySettings,
+        **plain: Any,
+    ) -> None:
+        super().__init__(network, scenario, **plain)
+        self.protection, self.penalty = penalty, QuadraticPenalty()
+
+    @property
+    def weight(self) -> float:
+        """What the penalty is multiplied by."""
+        return self.protection.strength
+
+    def parameters(self) -> Values:
+        """The network's parameters by name, detached."""
+        return {name: p.detach() for name, p in self.network.named_parameters()}
+
+    def _step(self) -> dict[str, Tensor]:
+        """A step by the gradients of the task's loss and of the penalty."""
+        pulled = self.penalty.pull(self.network, self.weight) if len(self.penalty) else None
+        reported = super()._step()
+        return reported if pulled is None else reported | {"penalty": pulled}
+
+    def compression(self) -> float:
+        """(network + importances + means) / network."""
+        weights = sum(p.numel() for p in self.network.parameters())
+        return (weights + len(self.penalty)) / weights
+
+    def state_dict(self) -> State:
+        """The network, its optimiser and the penalty."""
+        return super().state_dict() | {"penalty": self.penalty.state_dict()}
+
+    def load_state_dict(self, state: State) -> None:
+        """Put a newly built method where `state_dict` found the other."""
+        super().load_state_dict(state)
+        self.penalty.load_state_dict(state["penalty"], self.device)
+
+
+class Ewc(_Penalized):
+    """Elastic weight consolidation: L + λ/2 Σ_t Σ_i F_ti (θ_i - θ*_ti)², one term a task.
+
+    Kirkpatrick et al. 2017, arXiv 1612.00796, equation 3. F_t is the diagonal Fisher information
+    of task t at θ*_t, where it ended: `diagonal_fisher` over the task's candidate columns. The
+    terms of all tasks are kept as one, which is exact. The stream `fisher` is used.
+    """
+
+    @property
+    def weight(self) -> float:
+        """λ/2."""
+        return self.protection.strength / 2
+
+    def end_task(self, batches: Iterable[Batch]) -> None:
+        """Estimate the task's Fisher information, and hold its parameters."""
+        super().end_task(batches)
+        inputs = (batch.x for batch in batches)
+        drawn = drawn_inputs(inputs, self.protection.samples, self.generators["fisher"])
+        candidates = self.scenario.candidates(len(self.scenario.heads) - 1)
+        self.network.eval()
+        self._hold(diagonal_fisher(self.network, drawn, candidates))
+
+    def _hold(self, fisher: Values) -> None:
+        self.penalty.add(fisher, self.parameters())
+
+
+class EwcOnline(Ewc):
+    """Elastic weight consolidation with one running term, F ← γF + F_t around the newest θ*.
+
+    Schwarz et al. 2018, "Progress & compress", arXiv 1805.06370, section 4.
+    """
+
+    def _hold(self, fisher: Values) -> None:
+        decay = self.protection.decay
+        kept = {name: decay * self.penalty.padded(name, f)[0] + f for name, f in fisher.items()}
+        self.penalty.replace(kept, self.parameters())
+
+
+class Si(_Penalized):
+    """Synaptic intelligence: L + c Σ_i Ω_i (θ_i - θ̃_i)², θ̃ where the last task ended.
+
+    Zenke, Poole, Ganguli 2017, arXiv 1703.04200, equations 4 and 5. The path integral follows the
+    gradients of the task's loss alone along the steps that were made. When a task ends,
+    Ω ← max(0, Ω + ω/(Δ² + ξ)), as in the authors' code (pathint).
+    """
+
+    path: PathIntegral | None = None
+
+    def begin_task(self, spec: TaskSpec) -> None:
+        """Widen the last layer if need be; a path begins."""
+        super().begin_task(spec)
+        self.path = PathIntegral(self.parameters())
+
+    def _step(self) -> dict[str, Tensor]:
+        """A step by both gradients; it lengthens the path."""
+        named = dict(self.network.named_parameters())
+        before = {name: p.detach().clone() for name, p in named.items()}
+        own = {name: p.grad.clone() for name, p in named.items() if p.grad is not None}
+        reported = super()._step()
+        changes = {name: named[name].detach() - before[name] for name in own}
+        cast(PathIntegral, self.path).add(own, changes)
+        return reported
+
+    def end_task(self, batches: Iterable[Batch]) -> None:
+        """Hold the parameters by what they did for the task."""
+        super().end_task(batches)
+        parameters = self.parameters()
+        of_task = cast(PathIntegral, self.path).importance(parameters, self.protection.xi)
+        kept = {
+            name: (self.penalty.padded(name, new)[0] + new).clamp(min=0)
+            for name, new in of_task.items()
+        }
+        self.penalty.replace(kept, parameters)
+        self.path = None
+
+    def state_dict(self) -> State:
+        """The network, its optimiser, the penalty and, within a task, the path."""
+        path = None if self.path is None else self.path.state_dict()
+        return super().state_dict() | {"path": path}
+
+    def load_state_dict(self, state: State) -> None:
+        """Put a newly built method where `state_dict` found the other."""
+        super().load_state_dict(state)
+        self.path = None
+        if state["path"] is not None:
+            self.path = PathIntegral(self.parameters())
+            self.path.load_state_dict(state["path"])

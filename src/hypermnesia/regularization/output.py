@@ -1,0 +1,387 @@
+"""The output regulariser: what keeps a hypernetwork from changing the weights of earlier tasks.
+
+The output regulariser by its definition: regenerate, compare, average.
+
+    R(θ) = 1/(T-1) Σ_{t<T} || h(e_t; θ*) - h(e_t; θ) ||²
+
+von Oswald et al. 2020, equation 2. Here T - 1 is the number of earlier tasks: the mean over
+them, as in the authors' code (their slides print the plain sum).
+
+The output regulariser in closed form: exact, at a cost that hardly grows with earlier tasks.
+
+A weight is v · φ + b, with features φ of its (task, chunk) row r and its row [v, b] of the head.
+Starred values are those at the snapshot. How far the weights of row r have moved is
+
+    h_r - h*_r = (V - V*) φ_r + (b - b*) + V* (φ_r - φ*_r) = X y_r,
+    X = [V - V*, b - b*, V*]   (D, 2k+1),      y_r = [φ_r, 1, φ_r - φ*_r]   (2k+1).
+
+With Y the matrix of rows y_r, the sum of squares over all rows, tasks and chunks, is
+
+    Σ_r || X y_r ||² = || X Yᵀ ||² = <XᵀX, YᵀY>,
+
+products of (2k+1, 2k+1) matrices: no target network is generated. The gradients by hand are
+
+    dX = 2 X (YᵀY), whose first k + 1 columns are those of V and b,
+    dY = 2 Y (XᵀX), and φ appears in its columns 1 to k and k+2 to 2k+1: both are added.
+
+Only differences are squared, so nothing large cancels in the head. Features are small, and a step
+of 1e-4 moves them by little more than float32 resolves: they are made in float64, where autograd
+also takes their gradient back through the hidden layers. So float32 is exact to rounding, which
+the direct sum is not.
+
+A row uses the first n_r entries of the head only (a last chunk, a chunk of a small layer, a task
+with few outputs). The distinct n_r cut the head into bands; YᵀY of a band is the sum over the
+rows that reach it, and XᵀX of a row is the sum over the bands that it reaches.
+
+The problem is von Oswald et al. 2020 (arXiv 1906.00695), equation 2; this form of it is ours.
+
+The output regulariser over a few earlier tasks, drawn anew at every iteration.
+
+The estimate is the plain mean over `subset` of the T - 1 earlier tasks, drawn without
+replacement. Each task is drawn equally often, so its expectation is the mean over all of them,
+R of `reference`. (Against the *sum* over earlier tasks, as the slides of von Oswald et al. 2020
+print it, the same estimate is the subset's sum scaled by (T - 1) / subset.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.utils.rnn import pad_sequence
+
+from hypermnesia.errors import ConfigError
+from hypermnesia.hypernet.network import ChunkPlan, Hypernetwork
+from hypermnesia.registry import Registry
+from hypermnesia.regularization.lookahead import Rows
+from hypermnesia.seeding import Generators
+
+Parameters = dict[str, Tensor]
+"""Tensors by the names of a hypernetwork's parameters."""
+
+
+@dataclass(frozen=True)
+class RegularizerSettings:
+    """How earlier tasks are protected.
+
+    Attributes:
+        beta: β, weight of the regulariser against the task's loss; 0 switches it off.
+        kind: a name in `REGULARIZERS`.
+        lookahead: a name in `hypermnesia.regularization.lookahead.LOOKAHEADS`.
+        subset: number of earlier tasks that `sampled` draws at an iteration; None is all.
+
+    Raises:
+        ConfigError: a subset of no tasks.
+    """
+
+    beta: float = 0.01
+    kind: str = "closed"
+    lookahead: str = "optimizer"
+    subset: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.subset is not None and self.subset < 1:
+            raise ConfigError(
+                "a subset of earlier tasks holds at least one",
+                got=self.subset,
+                cure="set regularizer.subset to a positive number, or to none for all tasks",
+            )
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What earlier tasks must keep: made when a task begins, constant while it is learned.
+
+    Attributes:
+        parameters: θ*, the hypernetwork's parameters at that moment.
+        conditions: (tasks, E) frozen embeddings of the earlier tasks.
+        plans: chunk plan of each earlier task.
+    """
+
+    parameters: Parameters
+    conditions: Float[Tensor, "tasks E"]
+    plans: Sequence[ChunkPlan]
+
+
+Point = Mapping[str, Rows]
+"""θ + Δθ by parameter name: tensors, or what makes their rows when asked."""
+
+OutputRegularizer = Callable[[Point, Parameters, float], Tensor]
+"""(point, gradients, β) -> R at the point, a detached scalar; β ∇R is added to the gradients."""
+
+RegularizerFactory = Callable[
+    [Hypernetwork, Snapshot, RegularizerSettings, Generators], OutputRegularizer
+]
+"""(hypernetwork, snapshot, settings, generators) -> regulariser of one task's training."""
+
+REGULARIZERS: Registry[RegularizerFactory] = Registry("regularizer")
+"""Every way to compute the output regulariser, by name."""
+
+
+def without_options(
+    kind: Callable[[Hypernetwork, Snapshot], OutputRegularizer],
+) -> RegularizerFactory:
+    """The factory of a kind that has no settings of its own and draws nothing."""
+    return lambda hypernet, snapshot, _settings, _generators: kind(hypernet, snapshot)
+
+
+class DirectRegularizer:
+    """Keeps the weights of every earlier target network and regenerates them at every call.
+
+    Time and memory grow with tasks x N.
+    """
+
+    def __init__(self, hypernet: Hypernetwork, snapshot: Snapshot) -> None:
+        self.hypernet, self.snapshot = hypernet, snapshot
+        with torch.no_grad():
+            self.wanted = self._weights(snapshot.parameters)
+
+    def _weights(self, parameters: Parameters) -> list[Tensor]:
+        tasks = zip(self.snapshot.conditions, self.snapshot.plans, strict=True)
+        return [
+            functional_call(self.hypernet, parameters, (condition[None], plan))[0]
+            for condition, plan in tasks
+        ]
+
+    def __call__(self, point: Point, gradients: Parameters, beta: float) -> Tensor:
+        """R, a scalar, at `point`; β times its gradient is added to `gradients`."""
+        leaves = {name: rows[:].detach().requires_grad_() for name, rows in point.items()}
+        pairs = zip(self._weights(leaves), self.wanted, strict=True)
+        distances = torch.stack([(now - then).square().sum() for now, then in pairs])
+        value = distances.mean()
+        pull = torch.autograd.grad(value, list(leaves.values()))
+        for name, part in zip(leaves, pull, strict=True):
+            gradients[name].add_(part, alpha=beta)
+        return value.detach()
+
+
+REGULARIZERS.add("direct", without_options(DirectRegularizer))
+
+
+CACHE_BYTES = 1 << 19
+"""Size of a block of X on a CPU: half of a usual second-level cache, as its inputs pass through."""
+
+
+class ClosedFormRegularizer:
+    """`DirectRegularizer` to rounding, without the earlier target networks.
+
+    Memory: X a block at a time, one gradient, and features of tasks x chunks rows. Python's work
+    grows with the number of distinct n_r, not with tasks.
+
+    Args:
+        hypernet: the network that is trained.
+        snapshot: what earlier tasks must keep.
+    """
+
+    def __init__(self, hypernet: Hypernetwork, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self._features = _Features(hypernet)
+        self._then = snapshot.parameters["head.weight"], snapshot.parameters["head.bias"]
+        used = pad_sequence([torch.tensor(p.used) for p in snapshot.plans], batch_first=True)
+        self._ends = torch.unique(used[used > 0])
+        # Number of the last band that a row reaches; -1 where a task has no such chunk.
+        self._band = torch.searchsorted(self._ends, used).where(used > 0, -1)
+        with torch.no_grad():
+            self._features_then = self._features.at(
+                snapshot.parameters, snapshot.conditions, used.shape[1]
+            )
+            self._allocate()
+        self._rows = self._by_band(self._band)
+
+    def _allocate(self) -> None:
+        weight, _ = self._then
+        k = weight.shape[1]
+        self._bands = list(pairwise([0, *self._ends.tolist()]))
+        # XᵀX of each band; its lower right part, V*ᵀV*, never changes.
+        self._products = weight.new_empty(len(self._bands), 2 * k + 1, 2 * k + 1)
+        for product, (start, stop) in zip(self._products, self._bands, strict=True):
+            torch.mm(weight[start:stop].T, weight[start:stop], out=product[k + 1 :, k + 1 :])
+        self._step = block_rows(weight)
+        self._x = weight.new_empty(min(self._step, len(weight)), 2 * k + 1)
+
+    def __call__(
+        self,
+        point: Point,
+        gradients: Parameters,
+        beta: float,
+        tasks: Int[Tensor, " chosen"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """The mean over some earlier tasks (all by default).
+
+        Args:
+            point: the hypernetwork's parameters, by name; each row of it is asked for once,
+                before anything is added to its gradient.
+            gradients: β times the gradient is added here.
+            beta: β.
+            tasks: distinct numbers of earlier tasks, on the CPU.
+        """
+        leaves = {n: p[:].detach().requires_grad_() for n, p in point.items() if n not in _HEAD}
+        conditions, then, (order, sizes) = self._chosen(tasks)
+        features = self._features.at(leaves, conditions, then.shape[1])
+        with torch.no_grad():
+            rows = _stack_rows(features, then).to(self._x).flatten(0, 1)[order]
+            groups = torch.split(rows, sizes)
+            # YᵀY of a band: its own rows and those of every later one.
+            grams = torch.stack([y.T @ y for y in groups]).flip(0).cumsum(0).flip(0)
+            grams /= len(conditions)
+            self._walk_head(point, gradients, 2 * beta * grams)
+            value = (self._products * grams).sum()
+            gradient = torch.zeros_like(features).flatten(0, 1)
+            gradient[order] = self._feature_slopes(groups).to(gradient) / len(conditions)
+        if leaves:
+            pull = torch.autograd.grad(features, list(leaves.values()), gradient.view_as(features))
+            torch._foreach_add_([gradients[name] for name in leaves], pull, alpha=beta)
+        return value
+
+    def _chosen(self, tasks: Tensor | None) -> tuple[Tensor, Tensor, tuple[Tensor, list[int]]]:
+        """Conditions, features then, and the order of the rows, of the chosen tasks."""
+        conditions, then = self.snapshot.conditions, self._features_then
+        if tasks is None:
+            return conditions, then, self._rows
+        here = tasks.to(then.device, non_blocking=True)
+        return conditions[here], then[here], self._by_band(self._band[tasks])
+
+    def _by_band(self, band: Int[Tensor, "tasks C"]) -> tuple[Int[Tensor, " rows"], list[int]]:
+        """Rows in the order of their bands, without those of no weight, and how many in each.
+
+        Found on the CPU, so that no device is waited for.
+        """
+        counts = torch.bincount(band.flatten() + 1, minlength=len(self._bands) + 1)
+        unused, *sizes = counts.tolist()
+        order = band.flatten().argsort(stable=True)[unused:]
+        return order.to(self._x.device, non_blocking=True), sizes
+
+    def _walk_head(
+        self, point: Point, gradients: Parameters, grams: Float[Tensor, "bands y y"]
+    ) -> None:
+        """Add to the head's gradient and make the bands' XᵀX, a block of rows at a time."""
+        weight, bias = point["head.weight"], point["head.bias"][:]
+        pull, then = [gradients[name] for name in _HEAD], self._then
+        k = then[0].shape[1]
+        self._products[:, : k + 1].zero_()
+        for band, (start, stop) in enumerate(self._bands):
+            product, gram = self._products[band, : k + 1], grams[band, :, : k + 1]
+            for first in range(start, stop, self._step):
+                rows = slice(first, min(first + self._step, stop))
+                head_block(
+                    (weight[rows], bias[rows]),
+                    (then[0][rows], then[1][rows]),
+                    gram,
+                    product,
+                    (pull[0][rows], pull[1][rows]),
+                    self._x,
+                )
+        self._products[:, k + 1 :, : k + 1] = self._products[:, : k + 1, k + 1 :].mT
+
+    def _feature_slopes(self, groups: tuple[Tensor, ...]) -> Float[Tensor, "rows k"]:
+        reached = self._products.cumsum(0)
+        k = reached.shape[1] // 2
+        double = 2 * (reached[..., :k] + reached[..., k + 1 :])
+        return torch.cat([y @ m for y, m in zip(groups, double, strict=True)])
+
+
+_HEAD = ("head.weight", "head.bias")
+
+HeadRows = tuple[Float[Tensor, "rows k"], Float[Tensor, " rows"]]
+"""Some rows of the head, or of its gradient: weight and bias."""
+
+
+def head_block(
+    now: HeadRows,
+    then: HeadRows,
+    gram: Float[Tensor, "y k+1"],
+    product: Float[Tensor, "k+1 y"],
+    gradient: HeadRows,
+    work: Float[Tensor, "block y"],
+) -> None:
+    """One block of the head: its part of the gradient and of XᵀX; y = 2k + 1.
+
+    Args:
+        now: rows of the head at the point; read once, so they may be made just before.
+        then: the same rows in the snapshot.
+        gram: 2 β YᵀY of the band, over the number of tasks; its columns for V and b.
+        product: the first k + 1 rows of the band's XᵀX, added to.
+        gradient: added to.
+        work: room for at least as many rows of X.
+    """
+    k = now[0].shape[1]
+    x = work[: len(now[1])]
+    torch.sub(now[0], then[0], out=x[:, :k])
+    torch.sub(now[1], then[1], out=x[:, k])
+    x[:, k + 1 :] = then[0]
+    product.addmm_(x[:, : k + 1].T, x)
+    gradient[0].addmm_(x, gram[:, :k])
+    gradient[1].addmv_(x, gram[:, k])
+
+
+def block_rows(weight: Float[Tensor, "D k"]) -> int:
+    """How many rows of the head to take at a time: all, unless a cache is to be kept to."""
+    if weight.device.type != "cpu":
+        return len(weight)
+    return max(256, CACHE_BYTES // ((2 * weight.shape[1] + 1) * weight.element_size()))
+
+
+def _stack_rows(now: Tensor, then: Tensor) -> Float[Tensor, "tasks C y"]:
+    return torch.cat([now, torch.ones_like(now[..., :1]), now - then], dim=-1)
+
+
+class _Features(nn.Module):
+    """A hypernetwork's features, in float64, at parameters from outside."""
+
+    def __init__(self, hypernet: Hypernetwork) -> None:
+        super().__init__()
+        self.hypernet = hypernet
+
+    def forward(self, conditions: Tensor, chunks: int) -> Tensor:
+        return self.hypernet.features(conditions, chunks)
+
+    def at(
+        self, parameters: Parameters, conditions: Float[Tensor, "tasks E"], chunks: int
+    ) -> Float[Tensor, "tasks C k"]:
+        """Differentiable in `parameters`, of which the head has no part in features."""
+        small = {f"hypernet.{n}": p.double() for n, p in parameters.items() if n not in _HEAD}
+        features: Tensor = functional_call(self, small, (conditions.double(), chunks))
+        return features
+
+
+REGULARIZERS.add("closed", without_options(ClosedFormRegularizer))
+
+
+class SampledRegularizer:
+    """An unbiased estimate of R, in closed form over the tasks drawn.
+
+    Args:
+        hypernet: the network that is trained.
+        snapshot: what earlier tasks must keep.
+        settings: `subset` tasks are drawn; all are taken if there are no more, or it is None.
+        generators: the stream `subset` is used, and only where there is something to draw.
+    """
+
+    def __init__(
+        self,
+        hypernet: Hypernetwork,
+        snapshot: Snapshot,
+        settings: RegularizerSettings,
+        generators: Generators,
+    ) -> None:
+        self.closed = ClosedFormRegularizer(hypernet, snapshot)
+        self.tasks, self.size = len(snapshot.plans), settings.subset
+        self.generators = generators
+
+    def __call__(self, point: Point, gradients: Parameters, beta: float) -> Tensor:
+        """An estimate of R, a scalar, at `point`; β times its gradient is added to `gradients`."""
+        return self.closed(point, gradients, beta, self._draw())
+
+    def _draw(self) -> Int[Tensor, " chosen"] | None:
+        if self.size is None or self.size >= self.tasks:
+            return None
+        drawn = torch.randperm(self.tasks, generator=self.generators["subset"])
+        return drawn[: self.size]
+
+
+REGULARIZERS.add("sampled", SampledRegularizer)

@@ -1,0 +1,289 @@
+"""A quadratic penalty on parameters, and how much each of them mattered for a task.
+
+How much each parameter of a network mattered for a task it has learned.
+
+The diagonal of the Fisher information, for elastic weight consolidation (Kirkpatrick et al. 2017,
+arXiv 1612.00796), and the path integral of synaptic intelligence (Zenke, Poole, Ganguli 2017,
+arXiv 1703.04200).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, jacrev, vmap
+
+from hypermnesia.errors import ConfigError
+
+Values = dict[str, Tensor]
+"""Tensors by the names and of the shapes of a network's parameters."""
+
+_GRADIENT_BYTES = 2**28
+_POINTWISE = (nn.ReLU, nn.ELU, nn.Tanh, nn.Sigmoid, nn.Dropout, nn.Identity)
+
+
+def drawn_inputs(
+    inputs: Iterable[Tensor], samples: int | None, generator: torch.Generator
+) -> Iterator[Tensor]:
+    """Batches of `samples` of the inputs, drawn without replacement; of all of them for None.
+
+    The batches are read once, and no more than `samples` and one of them are kept.
+
+    Args:
+        inputs: (batch, *sample) each.
+        samples: how many to draw.
+        generator: CPU generator that draws.
+    """
+    if samples is None:
+        yield from inputs
+        return
+    kept, keys = None, torch.empty(0)
+    for x in inputs:
+        # Every sample has a random key; those with the largest keys are a random subset.
+        keys = torch.cat([keys, torch.rand(len(x), generator=generator)])
+        kept = x if kept is None else torch.cat([kept, x])
+        best = keys.topk(min(samples, len(keys))).indices
+        keys, kept = keys[best], kept[best.to(x.device)]
+    if kept is not None:
+        yield kept
+
+
+def diagonal_fisher(network: nn.Module, inputs: Iterable[Tensor], columns: slice) -> Values:
+    """F_i = mean over x of E_{y ~ p(y | x)} (∂ log p(y | x) / ∂θ_i)².
+
+    Gradients are squared sample by sample, and the expectation over the answers y is exact: every
+    class, weighted by the probability that the network gives it. (Given labels would make it the
+    "empirical" Fisher, which vanishes with the training loss.) The sum over samples is taken by
+    `summed_by_layer` where it can be, and by `summed_by_sample` otherwise; both are exact.
+
+    Args:
+        network: in evaluation mode, so that samples do not depend on each other.
+        inputs: (batch, *sample) each, together one sample or more.
+        columns: the outputs among which x is answered; p is the softmax over them.
+
+    Raises:
+        ConfigError: there is no sample.
+    """
+    total = {name: torch.zeros_like(p) for name, p in network.named_parameters()}
+    samples = 0
+    for x in inputs:
+        summed = summed_by_layer if is_plain(network, x) else summed_by_sample
+        for name, values in summed(network, x, columns).items():
+            total[name] += values
+        samples += len(x)
+    if samples == 0:
+        raise ConfigError("a Fisher information is estimated on samples", got="none")
+    return {name: values.detach() / samples for name, values in total.items()}
+
+
+def summed_by_sample(network: nn.Module, x: Tensor, columns: slice) -> Values:
+    """The sum over samples, by its definition: every sample's gradient for every class.
+
+    For (batch, *sample) inputs and any module that `torch.func.vmap` can run; slices bound the
+    memory of the gradients.
+    """
+    parameters = {name: p.detach() for name, p in network.named_parameters()}
+    buffers = dict(network.named_buffers())
+
+    def log_probabilities(parameters: Values, sample: Tensor) -> tuple[Tensor, Tensor]:
+        scores = functional_call(network, (parameters, buffers), (sample[None],))
+        logs = scores[0, columns].log_softmax(dim=0)
+        return logs, logs
+
+    gradients = vmap(jacrev(log_probabilities, has_aux=True), in_dims=(None, 0))
+    total = {name: torch.zeros_like(p) for name, p in parameters.items()}
+    for part in torch.split(x, _slice(parameters, columns)):
+        of_class, logs = gradients(parameters, part)
+        for name, g in of_class.items():
+            total[name] += torch.einsum("nc,nc...->...", logs.exp(), g.square())
+    return total
+
+
+def _slice(parameters: Values, columns: slice) -> int:
+    """Samples whose gradients for all classes fit into the memory that they may take."""
+    one = sum(p.numel() * p.element_size() for p in parameters.values())
+    classes: int = columns.stop - columns.start
+    return max(1, _GRADIENT_BYTES // (one * classes))
+
+
+def is_plain(network: nn.Module, x: Tensor) -> bool:
+    """Whether `network` is but fully connected layers in a row, for (batch, *sample) inputs `x`."""
+    if type(network) is not nn.Sequential:
+        return False
+    modules, flat = list(network), x.dim() == 2
+    every = list(network.named_parameters(remove_duplicate=False))
+    once = len(set(modules)) == len(modules) and len(list(network.parameters())) == len(every)
+    if modules and isinstance(modules[0], nn.Flatten):
+        flat = (modules[0].start_dim, modules[0].end_dim) == (1, -1)
+        modules = modules[1:]
+    known = all(type(module) in (nn.Linear, *_POINTWISE) for module in modules)
+    return flat and known and once and not any(getattr(m, "inplace", False) for m in modules)
+
+
+def summed_by_layer(network: nn.Module, x: Tensor, columns: slice) -> Values:
+    """The same for a network that `is_plain`, without ever making a sample's weight gradient.
+
+    A layer's weight gradient for sample n is g_n a_nᵀ, with its input a_n and the gradient g_n of
+    its output, so the sum over samples of its squares is Σ_n g_n² (a_n²)ᵀ: one product.
+
+    Args:
+        network: the one.
+        x: (batch, *sample) inputs.
+        columns: of its outputs, those that are classes of the task.
+    """
+    layers, inputs, outputs, h = [], [], [], x
+    for name, module in network.named_children():
+        before, h = h, module(h)
+        if isinstance(module, nn.Linear):
+            layers.append((name, module))
+            inputs.append(before.detach())
+            outputs.append(h)
+    squares = _expected_squares(h[:, columns].log_softmax(dim=1), outputs)
+    total = {}
+    for (name, layer), a, g in zip(layers, inputs, squares, strict=True):
+        total[f"{name}.weight"] = g.T @ a.square()
+        if layer.bias is not None:
+            total[f"{name}.bias"] = g.sum(dim=0)
+    return total
+
+
+def _expected_squares(logs: Tensor, outputs: list[Tensor]) -> list[Tensor]:
+    """E_y (∂ log p(y | x_n) / ∂z_n)² for each of the `outputs` z, (batch, width) each."""
+    probabilities = logs.detach().exp()
+    total = [torch.zeros_like(z) for z in outputs]
+    for c in range(logs.shape[1]):
+        # A sample's outputs reach only its own row of `logs`: the sum keeps samples apart.
+        gradients = torch.autograd.grad(logs[:, c].sum(), outputs, retain_graph=True)
+        for squares, g in zip(total, gradients, strict=True):
+            squares += probabilities[:, c, None] * g.square()
+    return total
+
+
+class PathIntegral:
+    """ω_i = -Σ_steps g_i Δθ_i along a task's training: the share of θ_i in the loss's fall.
+
+    Args:
+        parameters: where the path begins.
+    """
+
+    def __init__(self, parameters: Mapping[str, Tensor]) -> None:
+        self.start = {name: p.detach().clone() for name, p in parameters.items()}
+        self.omega = {name: torch.zeros_like(p) for name, p in self.start.items()}
+
+    def add(self, gradients: Mapping[str, Tensor], changes: Mapping[str, Tensor]) -> None:
+        """One step: the gradients of the task's loss, and the change Δθ that the step made."""
+        for name, gradient in gradients.items():
+            self.omega[name].addcmul_(gradient, changes[name], value=-1)
+
+    def importance(self, parameters: Mapping[str, Tensor], xi: float) -> Values:
+        """ω_i / (Δ_i² + ξ), with Δ_i the way from the start to `parameters` (eq. 5)."""
+        return {
+            name: omega / ((parameters[name].detach() - self.start[name]).square() + xi)
+            for name, omega in self.omega.items()
+        }
+
+    def state_dict(self) -> dict[str, Values]:
+        """Where it began, and what it summed."""
+        return {"start": self.start, "omega": self.omega}
+
+    def load_state_dict(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Put a path of the same parameters where `state_dict` found the other."""
+        for name in self.start:
+            self.start[name].copy_(state["start"][name])
+            self.omega[name].copy_(state["omega"][name])
+
+
+def sum_of_terms(
+    terms: Sequence[tuple[Values, Values]], parameters: Mapping[str, Tensor]
+) -> Tensor:
+    """Σ_t Σ_i A_ti (θ_i - θ*_ti)² by its definition: a sum over terms (importance, point).
+
+    A term made when a layer had fewer rows is about those rows.
+    """
+    total = torch.zeros(())
+    for importance, point in terms:
+        for name, a in importance.items():
+            change = _rows(parameters[name], like=a) - point[name]
+            total = total + (a * change.square()).sum()
+    return total
+
+
+class QuadraticPenalty:
+    """Σ_i A_i (θ_i - m_i)² + constant.
+
+    A sum of such penalties is another one, so that earlier tasks with a term each need no more
+    memory and time than one: Σ_t A_t (θ - θ*_t)² = A (θ - m)² + constant with A = Σ_t A_t and m
+    the mean of the θ*_t weighted by A_t. `sum_of_terms` is the definition.
+
+    Attributes:
+        importance: A, zero or above; empty before the first term.
+        mean: m.
+        constant: scalar tensor, what remains at θ = m.
+    """
+
+    def __init__(self) -> None:
+        self.importance: Values = {}
+        self.mean: Values = {}
+        self.constant = torch.zeros(())
+
+    def __len__(self) -> int:
+        """Number of values that are stored."""
+        return sum(v.numel() for kept in (self.importance, self.mean) for v in kept.values())
+
+    def add(self, importance: Values, point: Mapping[str, Tensor]) -> None:
+        """Add the term `importance` (θ - `point`)²; rows that are new have no earlier terms."""
+        for name, a in importance.items():
+            earlier, mean = self.padded(name, a)
+            share = a / (earlier + a).clamp(min=torch.finfo(a.dtype).tiny)
+            change = point[name].detach() - mean
+            self.constant = self.constant.to(a) + (earlier * share * change.square()).sum()
+            self.importance[name] = earlier + a
+            self.mean[name] = mean + share * change
+
+    def replace(self, importance: Values, point: Mapping[str, Tensor]) -> None:
+        """Put the single term `importance` (θ - `point`)² in place of what there is."""
+        self.importance = dict(importance)
+        self.mean = {name: p.detach().clone() for name, p in point.items()}
+        self.constant = torch.zeros(())
+
+    def padded(self, name: str, like: Tensor) -> tuple[Tensor, Tensor]:
+        """A and m of a parameter of the shape of `like`, zero in rows that are new."""
+        both = torch.zeros_like(like), torch.zeros_like(like)
+        if name in self.importance:
+            for wide, kept in zip(both, (self.importance[name], self.mean[name]), strict=True):
+                _rows(wide, like=kept).copy_(kept)
+        return both
+
+    @torch.no_grad()
+    def pull(self, network: nn.Module, weight: float) -> Tensor:
+        """Add the gradient of `weight` times the penalty to the network's; returns the product."""
+        total = self.constant
+        for name, parameter in network.named_parameters():
+            if name not in self.importance or parameter.grad is None:
+                continue
+            a = self.importance[name]
+            change = _rows(parameter, like=a) - self.mean[name]
+            force = a * change
+            _rows(parameter.grad, like=a).add_(force, alpha=2 * weight)
+            total = total + (force * change).sum()
+        return weight * total
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that it is."""
+        return {"importance": self.importance, "mean": self.mean, "constant": self.constant}
+
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Put a new penalty where `state_dict` found the other."""
+        self.importance, self.mean = (
+            {name: value.to(device) for name, value in state[kept].items()}
+            for kept in ("importance", "mean")
+        )
+        self.constant = state["constant"].to(device)
+
+
+def _rows(tensor: Tensor, like: Tensor) -> Tensor:
+    """The rows that `like` has too, as a view."""
+    return tensor[: len(like)] if tensor.dim() else tensor

@@ -1,0 +1,217 @@
+"""The iteration of von Oswald et al., "Continual learning with hypernetworks", ICLR 2020.
+
+Everything in Hypermnesia that learns through a hypernetwork takes this step, whatever its loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from hypermnesia.hypernet.memory import WeightMemory
+from hypermnesia.optimizers import OptimizerSettings, gradient_norm
+from hypermnesia.regularization.lookahead import LOOKAHEADS, Lookahead, parameters_of
+from hypermnesia.regularization.output import (
+    REGULARIZERS,
+    OutputRegularizer,
+    Parameters,
+    RegularizerSettings,
+    Snapshot,
+)
+from hypermnesia.seeding import Generators
+from hypermnesia.state_files import State
+
+
+@dataclass(frozen=True)
+class _Protection:
+    """What protects the earlier tasks while one is in training."""
+
+    snapshot: Snapshot
+    lookahead: Lookahead
+    penalty: OutputRegularizer
+
+
+class HypernetTrainer:
+    """Trains one task of a `WeightMemory`, as a rule the newest; the others are held in place.
+
+    Where a memory has several networks for a task, as one for each of its classes, they are tasks
+    of the memory that are trained together.
+
+    Args:
+        memory: the hypernetwork and the tasks so far.
+        regularizer: how earlier tasks are protected.
+        optimizer: for θ, and for shared parameters if there are any.
+        embedding_optimizer: for the embeddings in training.
+        generators: the stream `subset` is used, where earlier tasks are drawn.
+        train_shared: go on training shared parameters after the first task.
+    """
+
+    def __init__(
+        self,
+        memory: WeightMemory,
+        *,
+        regularizer: RegularizerSettings,
+        optimizer: OptimizerSettings,
+        embedding_optimizer: OptimizerSettings,
+        generators: Generators,
+        train_shared: bool = False,
+    ) -> None:
+        self.generators = generators
+        self.memory, self.regularizer, self.train_shared = memory, regularizer, train_shared
+        self.theta_settings, self.embedding_settings = optimizer, embedding_optimizer
+        self.optimizers: dict[str, tuple[OptimizerSettings, Optimizer]] = {}
+        self.protection: _Protection | None = None
+        self.tasks: list[int] = []
+        self.iteration = self.iterations = 0
+
+    @property
+    def task(self) -> int:
+        """The task in training, or trained last; the first of them where they are several."""
+        return self.tasks[0]
+
+    def begin_task(self, iterations: int, tasks: Sequence[int] = ()) -> None:
+        """Take the snapshot θ* and start the optimisers afresh.
+
+        Args:
+            iterations: how many steps will follow, for schedules.
+            tasks: those to train, which the memory has; its newest by default. All others are
+                protected, those that came later too.
+        """
+        self.tasks = [*tasks] or self._newest()
+        snapshot = None
+        if self._others() and self.regularizer.beta > 0:
+            hypernet = self.memory.hypernet.named_parameters()
+            snapshot = self._snapshot({name: p.detach().clone() for name, p in hypernet})
+        self._start(iterations, snapshot)
+
+    def _newest(self) -> list[int]:
+        return [max(self.memory.tasks - 1, 0)]
+
+    def _others(self) -> list[int]:
+        return [task for task in range(self.memory.tasks) if task not in self.tasks]
+
+    def _snapshot(self, parameters: Parameters) -> Snapshot:
+        memory, others = self.memory, self._others()
+        conditions = torch.stack([memory.embeddings[t].detach() for t in others])
+        return Snapshot(parameters, conditions, [memory.plans[t] for t in others])
+
+    def _start(self, iterations: int, snapshot: Snapshot | None) -> None:
+        self.iteration, self.iterations = 0, iterations
+        theta, memory = self.theta_settings, self.memory
+        groups: dict[str, tuple[OptimizerSettings, list[nn.Parameter]]] = {
+            "theta": (theta, list(memory.hypernet.parameters())),
+            "embedding": (self.embedding_settings, [memory.embeddings[t] for t in self.tasks]),
+            "shared": (theta, self._trained_shared()),
+        }
+        self.optimizers = {
+            name: (settings, settings.build(parameters))
+            for name, (settings, parameters) in groups.items()
+            if parameters
+        }
+        self.protection = None if snapshot is None else self._protected(snapshot)
+
+    def _protected(self, snapshot: Snapshot) -> _Protection:
+        settings, (_, of_theta) = self.regularizer, self.optimizers["theta"]
+        penalty = REGULARIZERS[settings.kind](
+            self.memory.hypernet, snapshot, settings, self.generators
+        )
+        return _Protection(snapshot, LOOKAHEADS[settings.lookahead](of_theta), penalty)
+
+    def _trained_shared(self) -> list[nn.Parameter]:
+        trained = self.train_shared or not self._others()
+        shared = self.memory.target.shared.parameters()
+        return [p for p in shared if p.requires_grad] if trained else []
+
+    def step(self, loss_of: Callable[[], Tensor]) -> dict[str, Tensor]:
+        """One iteration (von Oswald et al. 2020, equation 2).
+
+        Args:
+            loss_of: the loss of the task in training on a mini-batch, made through `memory`.
+
+        Returns:
+            Detached scalars: `loss`; from the second task on `penalty`, R(θ + Δθ); `gradient`,
+            the norm of what the optimisers were given.
+        """
+        named = dict(self.memory.hypernet.named_parameters())
+        leaves = self._leaves()
+        for settings, optimizer in self.optimizers.values():
+            settings.schedule_step(optimizer, self.iteration, self.iterations)
+
+        # 1. The task's loss and its gradients for θ, e_T and what is shared.
+        loss = loss_of()
+        gradients = self._clipped(torch.autograd.grad(loss, leaves, materialize_grads=True))
+        of_theta = dict(zip(named, gradients, strict=False))
+        metrics = {"loss": loss.detach()}
+
+        if self.protection is not None:
+            # 2. Lookahead: where the optimiser would take θ by that gradient alone.
+            ahead = self.protection.lookahead(gradients[: len(named)])
+            point = dict(zip(named, ahead, strict=True))
+            # 3. How far the weights of earlier tasks would have moved there: g becomes g + β ∇R.
+            metrics["penalty"] = self.protection.penalty(point, of_theta, self.regularizer.beta)
+        metrics["gradient"] = gradient_norm(gradients)
+
+        # 4. The steps: θ by g + β ∇R, the embedding (and what is shared) by its own gradient.
+        for leaf, gradient in zip(leaves, gradients, strict=True):
+            leaf.grad = gradient
+        for _, optimizer in self.optimizers.values():
+            optimizer.step()
+        self.iteration += 1
+        return metrics
+
+    def _leaves(self) -> list[nn.Parameter]:
+        """What is trained: θ, the embeddings of the task, and what is shared."""
+        embeddings = [self.memory.embeddings[task] for task in self.tasks]
+        return [*self.memory.hypernet.parameters(), *embeddings, *self._trained_shared()]
+
+    def _clipped(self, gradients: Sequence[Tensor]) -> list[Tensor]:
+        """The task's gradients, each optimiser's held to its `clip`.
+
+        Before the lookahead, so that Δθ is the step that the clipped gradient makes; and without
+        β ∇R, so that a steep loss does not scale down what protects the earlier tasks.
+        """
+        remaining = iter(gradients)
+        return [
+            clipped
+            for settings, optimizer in self.optimizers.values()
+            for clipped in settings.clipped([*islice(remaining, len(parameters_of(optimizer)))])
+        ]
+
+    def end_task(self) -> None:
+        """Drop what only the task's training needed."""
+        for _, optimizer in self.optimizers.values():
+            optimizer.zero_grad()
+        self.protection, self.optimizers = None, {}
+        self.iteration = self.iterations = 0
+
+    def state_dict(self) -> State:
+        """Snapshot, optimisers and the position within a task."""
+        return {
+            "snapshot": self.protection.snapshot.parameters if self.protection else None,
+            "tasks": self.tasks,
+            "iteration": self.iteration,
+            "iterations": self.iterations,
+            "optimizers": {name: o.state_dict() for name, (_, o) in self.optimizers.items()},
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Continue where `state_dict` was taken; the memory is loaded before."""
+        # Checkpoints of earlier versions know one task only, and those before them the newest.
+        before = [state["task"]] if "task" in state else self._newest()
+        self.tasks = state.get("tasks", before)
+        if not state["optimizers"]:
+            self.end_task()
+            return
+        snapshot = state["snapshot"]
+        if snapshot is not None:
+            device = self.memory.device
+            snapshot = self._snapshot({name: p.to(device) for name, p in snapshot.items()})
+        self._start(state["iterations"], snapshot)
+        self.iteration = state["iteration"]
+        for name, (_, optimizer) in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])

@@ -1,0 +1,168 @@
+"""What run folders hold, read without changing them, and what is missing.
+
+A folder may come from another machine. Files are read with a bound on their size and checked,
+links are not followed, and a name goes into a figure only if it is plain.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hypermnesia.data.benchmarks import BENCHMARKS
+from hypermnesia.errors import ConfigError, RunError, printable
+from hypermnesia.experiments.config import ExperimentConfig
+from hypermnesia.experiments.results import RunSummary, read_result, summary_of
+from hypermnesia.experiments.run_folder import RunFolder, SeedFolder
+from hypermnesia.methods import METHODS
+from hypermnesia.storage import read_json
+from hypermnesia.training.evaluate import TrainResult
+
+_MOST = 300  # signs
+_MOST_SEEDS = 12
+
+
+def shown(value: object, most: int = _MOST) -> str:
+    """`value` as a printable text of at most `most` signs."""
+    text = str(value)
+    cut = text if len(text) <= most else text[: most - 1] + "…"
+    return printable(cut)
+
+
+def seeds_listed(seeds: Sequence[int]) -> str:
+    """`seeds 0, 1, 2`, or the first ones of many."""
+    listed = ", ".join(map(str, seeds[:_MOST_SEEDS]))
+    more = f" and {len(seeds) - _MOST_SEEDS} more" if len(seeds) > _MOST_SEEDS else ""
+    return f"seed{'s' if len(seeds) != 1 else ''} {listed}{more}"
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,40}")
+_MOST_PROBLEMS, _LONGEST_PROBLEM = 10, 600
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class CollectedRun:
+    """A run as a report sees it.
+
+    Attributes:
+        label: what figures and tables call it: plain letters, its own among the runs.
+        folder: where it is.
+        config: what was run.
+        results: what was measured, by finished seed; may be empty.
+        environments: what its trainings ran on, by finished seed.
+        missing: what it lacks, a line each.
+    """
+
+    label: str
+    folder: RunFolder
+    config: ExperimentConfig
+    results: Mapping[int, TrainResult]
+    environments: Mapping[int, Mapping[str, Any]]
+    missing: Sequence[str]
+
+    @cached_property
+    def summary(self) -> RunSummary:
+        """The figures over the finished seeds, of which there must be one."""
+        return summary_of(self.folder, self.config, self.results)
+
+
+def collect(paths: Sequence[Path]) -> list[CollectedRun]:
+    """The runs in the folders at `paths`.
+
+    Raises:
+        ConfigError: a folder named twice, or a run of a method or benchmark that is not known.
+        RunError: a folder is no run, or its configuration is damaged.
+    """
+    places = [Path(os.path.realpath(path)) for path in paths]
+    if len(set(places)) != len(places):
+        raise ConfigError("a run can be named once", got=", ".join(map(str, paths)))
+    folders = [RunFolder(path) for path in paths]
+    configs = [_config(folder) for folder in folders]
+    labels = _labels([config.method for config in configs], [path.name for path in places])
+    return [_read(*each) for each in zip(labels, folders, configs, strict=True)]
+
+
+def _config(folder: RunFolder) -> ExperimentConfig:
+    config = folder.read_config()
+    METHODS[config.method]  # raises where this version does not know it
+    BENCHMARKS[config.benchmark]
+    return config
+
+
+def _labels(methods: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Of each run the method or, where several have it, the folder's name or the position."""
+    several = {method for method, count in Counter(methods).items() if count > 1}
+    telling = {name for name, count in Counter(names).items() if count == 1} - {*methods}
+
+    def label(position: int, method: str, name: str) -> str:
+        if method not in several:
+            return method
+        plain = name in telling and _PLAIN.fullmatch(name)
+        return name if plain else f"{method} (run {position})"
+
+    pairs = zip(methods, names, strict=True)
+    return [label(i, method, name) for i, (method, name) in enumerate(pairs, start=1)]
+
+
+def _read(label: str, folder: RunFolder, config: ExperimentConfig) -> CollectedRun:
+    finished = [seed for seed in config.seeds if folder.seed(seed).finished]
+    unfinished = sorted({*config.seeds} - {*finished})
+    found, problems = _each(
+        finished, lambda seed: read_result(_inside(folder.seed(seed)), config, seed)
+    )
+    results, odd = _trained_alike(found)
+    environments, more = _each(list(results), lambda seed: read_json(folder.seed(seed).environment))
+    missing = _bounded([*problems, *odd, *more])
+    if unfinished:
+        command = f"hypermnesia resume {shlex.quote(str(folder.path))}"
+        line = f"{seeds_listed(unfinished)}: not finished; go on with: {command}"
+        missing.append(shown(line, _LONGEST_PROBLEM))
+    return CollectedRun(label, folder, config, results, environments, missing)
+
+
+def _each(seeds: Sequence[int], read: Callable[[int], T]) -> tuple[dict[int, T], list[str]]:
+    """What could be read, by seed, and why the rest could not."""
+    found, problems = {}, []
+    for seed in seeds:
+        try:
+            found[seed] = read(seed)
+        except RunError as error:
+            problems.append(shown(f"seed {seed}: {error}", _LONGEST_PROBLEM))
+    return found, problems
+
+
+def _trained_alike(results: dict[int, TrainResult]) -> tuple[dict[int, TrainResult], list[str]]:
+    """The seeds whose training had as many phases as the first one's, and what others had."""
+    phases = {seed: len(result.seconds_per_iteration) for seed, result in results.items()}
+    usual = next(iter(phases.values()), 0)
+    alike = {seed: result for seed, result in results.items() if phases[seed] == usual}
+    odd = [
+        f"seed {seed}: {count} phases of training where another seed has {usual}"
+        for seed, count in phases.items()
+        if count != usual
+    ]
+    return alike, odd
+
+
+def _inside(folder: SeedFolder) -> SeedFolder:
+    if folder.path.is_symlink():
+        raise RunError(
+            "the folder of a seed must lie in its run folder",
+            got=f"{folder.path}, a link to elsewhere",
+            cure="copy what it leads to in its place",
+        )
+    return folder
+
+
+def _bounded(lines: list[str]) -> list[str]:
+    more = len(lines) - _MOST_PROBLEMS
+    return lines if more <= 0 else [*lines[:_MOST_PROBLEMS], f"and {more} more of this kind"]

@@ -1,0 +1,230 @@
+"""Tables as text: Markdown, LaTeX, CSV, and those of a report."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hypermnesia import metrics
+from hypermnesia.data.scenarios import ScenarioName
+from hypermnesia.experiments.explain import settings_read
+from hypermnesia.experiments.results import RunSummary
+from hypermnesia.report.canvas import seeds_told
+from hypermnesia.report.collect import CollectedRun, seeds_listed, shown
+from hypermnesia.training.logs import spread_out
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "−": "$-$",
+}
+
+
+_MINUS = re.compile(r"(?<!\w)-(?=\d)")  # not that of a name or an exponent
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A table whose cells are text already; the first column names the row.
+
+    Attributes:
+        title: stands above it.
+        headings: one for each column.
+        rows: of the width of `headings`.
+    """
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def markdown(tables: Sequence[TextTable], notes: Sequence[str]) -> str:
+    """The tables, each under its title, then the notes."""
+    parts = []
+    for table in tables:
+        rule = ["---", *("---:" for _ in table.headings[1:])]
+        lines = [_markdown_row(row) for row in (table.headings, rule, *table.rows)]
+        parts.append("\n".join([f"**{table.title}**", "", *lines]))
+    return "\n\n".join([*parts, *notes]) + "\n"
+
+
+def latex(tables: Sequence[TextTable], notes: Sequence[str]) -> str:
+    """The tables as `tabular` environments that need no package, then the notes as comments."""
+    parts = []
+    for table in tables:
+        columns = "l" + "r" * (len(table.headings) - 1)
+        lines = [
+            f"% {table.title}",
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\hline",
+            _latex_row(table.headings),
+            r"\hline",
+            *map(_latex_row, table.rows),
+            r"\hline",
+            r"\end{tabular}",
+        ]
+        parts.append("\n".join(lines))
+    comments = "\n".join(f"% {note}" for note in notes)
+    return "\n\n".join([*parts, comments]) + "\n"
+
+
+def csv_text(rows: Sequence[Mapping[str, object]]) -> str:
+    """A line for each row under the names of the first one's fields; None is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _markdown_row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def _latex_row(cells: Iterable[str]) -> str:
+    return " & ".join(map(_latex_cell, cells)) + r" \\"
+
+
+def _latex_cell(cell: str) -> str:
+    signed = "--" if cell == "-" else _MINUS.sub("−", cell)
+    return "".join(_LATEX.get(c, c) for c in signed)
+
+
+NAMES = ("method", "scenario")
+"""Headings of the columns that name a row."""
+
+LEGEND = {
+    "R[i, j]": "accuracy on task j after learning task i, T tasks",
+    "ACC": "mean_j R[T, j]",
+    "during": "mean_j R[j, j]",
+    "BWT": "mean_(j<T) (R[T, j] - R[j, j])",
+    "forgetting": "mean_(j<T) (max_i R[i, j] - R[T, j])",
+    "task inf.": "samples answered with their own task, mean over tasks at the end",
+    "compr.": "compression, learned values / weights of one target network",
+    "MB": "peak memory",
+}
+"""What the columns hold."""
+
+SPREAD = "Mean±standard error over n seeds."
+
+_COLUMNS = (
+    ("ACC %", "acc", 2),
+    ("during %", "during", 2),
+    ("BWT", "bwt", 2),
+    ("forgetting", "forgetting", 2),
+    ("task inf. %", "task_inference", 2),
+    ("compr.", "compression", 3),
+    ("seconds", "seconds", 1),
+    ("MB", "peak_memory_mb", 0),
+)
+
+
+def metrics_table(title: str, rows: Sequence[tuple[str, RunSummary, ScenarioName]]) -> TextTable:
+    """A table of runs in scenarios; columns that would be empty are left out.
+
+    Args:
+        title: stands above it.
+        rows: what to call the run, the run, and the scenario; one or more.
+    """
+    figures = [summary.figures | summary.scenarios[name] for _, summary, name in rows]
+    columns = [c for c in _COLUMNS if any(each[c[1]]["n"] for each in figures)]
+    several = len({name for *_, name in rows}) > 1
+    names = [NAMES[0], *([NAMES[1]] if several else [])]
+    texts = [
+        [
+            *([label, name] if several else [label]),
+            *(cell(each[key], digits) for _, key, digits in columns),
+            str(each["acc"]["n"]),
+        ]
+        for (label, _, name), each in zip(rows, figures, strict=True)
+    ]
+    return TextTable(title, [*names, *(heading for heading, *_ in columns), "n"], texts)
+
+
+def cell(figure: dict[str, Any], digits: int) -> str:
+    """`mean±sem` of a figure, without a sem of zero; a dash where there is no figure."""
+    if figure["mean"] is None:
+        return "-"
+    text = f"{figure['mean']:.{digits}f}"
+    return f"{text}±{figure['sem']:.{digits}f}" if figure["sem"] else text
+
+
+_MOST_TASKS = 20  # rows that a reader goes through; files have the rest
+_MOST_FACTS, _MOST_MACHINES = 30, 4
+_NONE = "-"
+
+
+def results_table(runs: Sequence[CollectedRun]) -> TextTable:
+    """The figures of `runs`, each with a finished seed or more, in each scenario."""
+    rows = [(run.label, run.summary, name) for run in runs for name in run.summary.scenarios]
+    title = "Accuracy, forgetting and cost: mean±standard error over n seeds"
+    return metrics_table(title, rows)
+
+
+def cost_table(runs: Sequence[CollectedRun]) -> TextTable:
+    """Milliseconds an iteration of each task and, where known, seconds of its training."""
+    costs = [_costs(run) for run in runs]
+    tasks = max(map(len, costs))
+    rows = [
+        [str(task + 1), *(own[task] if 1 < len(own) > task else _NONE for own in costs)]
+        for task in (spread_out(tasks, _MOST_TASKS) if tasks > 1 else ())
+    ]
+    if any(len(own) == 1 for own in costs):
+        rows.append(["all at once", *(own[0] if len(own) == 1 else _NONE for own in costs)])
+    title = "Milliseconds an iteration (seconds of training the task)"
+    return TextTable(title, ["task", *(run.label for run in runs)], rows)
+
+
+def matrix_tables(run: CollectedRun) -> Iterator[TextTable]:
+    """The accuracy matrices of a run, unless they are too large to read."""
+    for scenario, matrix in run.summary.matrices.items():
+        if len(matrix) > _MOST_TASKS:
+            continue
+        title = f"Accuracy matrix, {scenario} scenario, %, mean of {seeds_told(len(run.results))}"
+        headings = ["after task", *(f"task {j}" for j in range(1, len(matrix) + 1))]
+        rows = [
+            [str(i), *("" if math.isnan(value) else f"{value:.2f}" for value in row)]
+            for i, row in enumerate(matrix, start=1)
+        ]
+        yield TextTable(title, headings, rows)
+
+
+def settings_table(run: CollectedRun) -> TextTable:
+    """The sections of the configuration that the method reads."""
+    lines = {name: line[1:-1] for name, line in settings_read(run.config).items()}  # no braces
+    rows = [[name, shown(line, 1000)] for name, line in lines.items()]
+    return TextTable("Configuration", ["section", "settings"], rows)
+
+
+def environment_table(run: CollectedRun) -> TextTable:
+    """What trainings ran on: a row for each fact, a column for each machine that differs."""
+    machines: dict[tuple[tuple[str, str], ...], list[int]] = {}
+    for seed, facts in run.environments.items():
+        known = tuple((shown(name, 40), shown(fact)) for name, fact in facts.items())
+        machines.setdefault(known[:_MOST_FACTS], []).append(seed)
+    columns = [dict(machine) for machine in machines][:_MOST_MACHINES]
+    seeds = [seeds_listed(own) for own in machines.values()][:_MOST_MACHINES]
+    names = dict.fromkeys(name for column in columns for name in column)
+    rows = [[name, *(column.get(name, "") for column in columns)] for name in names]
+    some = f", {_MOST_MACHINES} of {len(machines)}" if len(machines) > _MOST_MACHINES else ""
+    return TextTable(f"Environment{some}", ["fact", *seeds], rows)
+
+
+def _costs(run: CollectedRun) -> list[str]:
+    """For each phase of training: `milliseconds an iteration (seconds in all)`."""
+    by_phase = zip(*(each.seconds_per_iteration for each in run.results.values()), strict=True)
+    means = [metrics.over_seeds(seconds).mean for seconds in by_phase]
+    iterations = run.config.train.iterations
+    if iterations is None:  # epochs, whose length is in the data
+        return [f"{1000 * seconds:.3g}" for seconds in means]
+    if len(means) == 1:
+        iterations *= run.config.data.tasks
+    return [f"{1000 * seconds:.3g} ({seconds * iterations:.3g} s)" for seconds in means]

@@ -1,0 +1,349 @@
+"""Files and folders on disk: written completely or not at all, locked, and checked by checksums.
+
+Checksums: noted when something is written, compared when it is read.
+
+A checksum finds damage. It does not stop one who means to forge a file: that is why reading one
+runs nothing, whatever it holds.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from hypermnesia.errors import RunError
+
+_ASIDE = ".writing-"
+_TEXT_LIMIT = 64 * 2**20
+_CURE = "check access and free space, or choose another folder with --out"
+
+
+@contextmanager
+def told_as_run_error(path: Path, rule: str, cure: str = _CURE) -> Iterator[None]:
+    """Turn the system's refusal (no access, no room) into a `RunError` about `path`.
+
+    Raises:
+        RunError: the system refused.
+    """
+    try:
+        yield
+    except OSError as error:
+        got = error.strerror or type(error).__name__
+        raise RunError(f"{rule}: {path}", got=got, cure=cure) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Create `folder`, and those above it that are missing, to outlast a power cut.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in new:
+        sync_folder(path.parent)
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Create `folder` with `files`, in one step as seen from outside and across a power cut.
+
+    The files are written into a hidden folder beside it, brought to the disk (fsync), and the
+    folder is renamed. One that bears the name already is removed just before: it is for the
+    caller to know that it was worth nothing.
+
+    Raises:
+        OSError: a file could not be written; `folder` is then not there.
+    """
+    clean(folder.parent)
+    aside = folder.parent / f"{_ASIDE}{folder.name}"
+    try:
+        aside.mkdir()
+        for name, content in files.items():
+            _write_through(aside / name, content)
+        sync_folder(aside)
+        if folder.exists():
+            shutil.rmtree(folder)
+        aside.rename(folder)
+        sync_folder(folder.parent)
+    finally:
+        clean(folder.parent)
+
+
+def clean(parent: Path) -> None:
+    """Remove what `write_folder` left in `parent` when it was cut off."""
+    for left_over in parent.glob(f"{_ASIDE}*"):
+        shutil.rmtree(left_over, ignore_errors=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace `path` by a file with `content` in one step, also across a power cut.
+
+    Raises:
+        RunError: it cannot be written; a file that was there is intact.
+    """
+    if path.name in ("", "..") or path.is_dir():
+        raise RunError("a file must not be a folder", got=path, cure="name a file in it")
+    aside = path.with_name(f"{_ASIDE}{path.name}")
+    with told_as_run_error(path, "the file must be writable"):
+        _write_through(aside, content)
+        aside.replace(path)
+        sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_bytes` of UTF-8 text."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`write_bytes` of indented JSON; not-a-number is an error here, write None."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """The content of a regular file of at most `limit` bytes.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is larger, a link, or no file (a pipe would block).
+    """
+    size = check_regular(path)
+    if size > limit:
+        raise ValueError(f"{path.name} has {size} bytes where {limit} are allowed")
+    return path.read_bytes()
+
+
+def holds(path: Path, text: str) -> bool:
+    """Whether `path` is a regular file of exactly this UTF-8 `text`."""
+    content = text.encode()
+    try:
+        return read_bounded(path, len(content)) == content
+    except (OSError, ValueError):
+        return False
+
+
+def check_regular(path: Path) -> int:
+    """The size in bytes of a regular file.
+
+    Raises:
+        OSError: it cannot be found.
+        ValueError: it is a link, or no file (a pipe would block).
+    """
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"{path.name} is not a regular file")
+    return status.st_size
+
+
+def read_text(path: Path, limit: int = _TEXT_LIMIT) -> str:
+    """The text of a regular file of at most `limit` bytes.
+
+    Raises:
+        RunError: it cannot be read, or is none.
+    """
+    with told_as_run_error(path, "the file must be readable"):
+        try:
+            return read_bounded(path, limit).decode()
+        except UnicodeDecodeError:
+            raise RunError(f"{path} must be UTF-8 text", got="other bytes") from None
+        except ValueError as error:
+            raise RunError(f"{path} must be a text file", got=str(error)) from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        RunError: it cannot be read, or holds something else.
+    """
+    text = read_text(path)
+    try:
+        value = json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError):  # a number of 5,000 digits is a ValueError as such
+        value = None
+    if not isinstance(value, dict):
+        raise RunError(
+            f"{path} must hold a JSON object", got="a damaged file", cure="move it away and resume"
+        )
+    return value
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name}, which is no JSON")
+
+
+def open_to_append(path: Path) -> BinaryIO:
+    """The regular file at `path`, made if need be, to write at its end.
+
+    A link is not followed, so that what is written stays where it should, and a pipe not waited
+    for.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+    file = os.fdopen(os.open(path, flags, 0o666), "ab")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return file
+
+
+def refuse_links(folder: Path) -> None:
+    """Raise `RunError` if anything in `folder` is a symbolic link: it may lead out of it."""
+    with told_as_run_error(folder, "the folder must be readable"):
+        link = next((path for path in folder.rglob("*") if path.is_symlink()), None)
+    if link is not None:
+        raise RunError(
+            f"nothing in {folder} may be a link, which may lead out of it",
+            got=link.relative_to(folder),
+            cure="put what it points to in its place",
+        )
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    path.unlink(missing_ok=True)  # never through a link that waits there
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring what was created, renamed or removed in `folder` to the disk (fsync)."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+_POLL_SECONDS = 0.02
+
+
+@contextmanager
+def locked(
+    folder: Path, name: str = ".lock", what: str = "a run folder", wait: float = 0.0
+) -> Iterator[None]:
+    """Hold the lock called `name` in `folder`, creating the folder if need be.
+
+    Args:
+        folder: where the lock's file is.
+        name: name of the file.
+        what: that which one process has at a time, for the message.
+        wait: seconds to wait for a process that holds it.
+
+    Raises:
+        RunError: another process holds it, or the folder cannot be written.
+    """
+    with told_as_run_error(folder, "the run folder must be writable"):
+        make_folder(folder)
+        file = open_to_append(folder / name)
+    with file:
+        if not _taken(file, time.monotonic() + wait):
+            raise RunError(
+                f"{what} serves one process at a time",
+                got=f"{folder} in use by another one",
+                cure="wait for it, or choose another folder with --name or --out",
+            )
+        yield
+
+
+@contextmanager
+def folder_held(folder: Path) -> Iterator[None]:
+    """Hold `folder` itself, after all who do; nothing is written to it.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _taken(file: BinaryIO, deadline: float) -> bool:
+    """Whether the lock could be taken in time."""
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_POLL_SECONDS)
+        else:
+            return True
+
+
+_SEAL = "sha256"
+
+
+def sha256(content: bytes) -> str:
+    """64 hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def canonical(fields: Mapping[str, Any]) -> bytes:
+    """Plain fields as JSON that is the same whatever their order.
+
+    Raises:
+        TypeError: a value that is none of JSON's.
+        ValueError: a number that is not finite.
+    """
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return text.encode()
+
+
+def sealed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """`fields` with the checksum of all of them."""
+    return {**fields, _SEAL: sha256(canonical(fields))}
+
+
+def unsealed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """`fields` without their checksum.
+
+    Raises:
+        ValueError: it is missing or wrong.
+    """
+    inner = {name: value for name, value in fields.items() if name != _SEAL}
+    if fields.get(_SEAL) != sha256(canonical(inner)):
+        raise ValueError("its checksum is wrong")
+    return inner
+
+
+def note(path: Path) -> dict[str, Any]:
+    """Size and checksum of a file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no regular file.
+    """
+    check_regular(path)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"bytes": file.tell(), _SEAL: digest}
+
+
+def compare(path: Path, noted: Mapping[str, Any]) -> None:
+    """Raise `ValueError` unless the file at `path` is the one that was `noted`.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    size = check_regular(path)
+    if size != noted["bytes"]:
+        raise ValueError(f"it has {size} bytes where {noted['bytes']} were written")
+    if note(path) != noted:
+        raise ValueError("its checksum is wrong")

@@ -1,0 +1,224 @@
+"""Logs of a run: metrics.jsonl, and samples of a generative memory after each task."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from hypermnesia.data.benchmarks import Permutation
+from hypermnesia.data.types import Task
+from hypermnesia.errors import RunError
+from hypermnesia.methods import Method
+from hypermnesia.methods.autoencoders import Generative, Samples
+from hypermnesia.seeding import Generators
+from hypermnesia.state_files import State
+from hypermnesia.storage import (
+    make_folder,
+    open_to_append,
+    read_bounded,
+    told_as_run_error,
+    write_bytes,
+)
+from hypermnesia.training.evaluate import Rows
+from hypermnesia.training.observers import Observer
+from hypermnesia.training.phases import Phase
+
+Tell = Callable[[Phase, int, Mapping[str, float]], None]
+"""(phase, iteration in it from 1, metrics by name) -> None."""
+
+
+class MetricsLog(Observer):
+    """Writes metrics every so many updates, and the rows of the accuracy matrix.
+
+    Lines are `{"kind": "update", "task": 0, "iteration": 50, "loss": ..., ...}`, with whatever the
+    method measures, and `{"kind": "evaluation", "task": 0, "scenario": ..., "accuracy": [...],
+    "inference": [...]}`, where `task` is the last task begun, from 0, `iteration` counts from 1
+    within it, `accuracy` is a share of the batch in the first and percent on each task seen in the
+    second. What is not finite is null.
+
+    Args:
+        path: the file. The run starts it anew, and a resumed run cuts it back to what its
+            checkpoint knows; if that is no longer there, the log begins anew from here.
+        every: updates between two lines; reading the metrics waits for the device.
+        tell: handed what was read, so that nobody has to read it again.
+    """
+
+    def __init__(self, path: Path, every: int = 50, tell: Tell | None = None) -> None:
+        self.path, self.every, self._tell = path, every, tell
+        self._size = 0
+        self._lost: list[str] = []
+
+    def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:  # noqa: ARG002
+        """Cut off whatever was logged after the checkpoint that the run goes on from."""
+        with self._open() as file:
+            found = file.tell()
+            if found < self._size:
+                # Training does not depend on its diary: it goes on with a shorter one.
+                self._lost = [f"{self.path.name}: {found} of {self._size} bytes are there"]
+                self._size = 0
+            file.truncate(self._size)
+
+    def lost(self) -> Sequence[str]:
+        """The log, if it no longer held what the checkpoint knows of."""
+        return self._lost
+
+    def on_update(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> None:
+        """Log every `every`-th update, the first and the last of a phase."""
+        if iteration % self.every and iteration not in (1, phase.iterations):
+            return
+        read = {name: float(value) for name, value in metrics.items()}
+        values = {name: _finite(value) for name, value in read.items()}
+        self._write({"kind": "update", "task": phase.row, "iteration": iteration, **values})
+        if self._tell is not None:
+            self._tell(phase, iteration, read)
+
+    def on_task_end(self, phase: Phase, rows: Rows) -> None:
+        """Log a row of each scenario's accuracy matrix."""
+        for scenario, row in rows.items():
+            accuracy = [evaluation.accuracy for evaluation in row]
+            inference = [evaluation.inference for evaluation in row]
+            line = {"kind": "evaluation", "task": phase.row, "scenario": scenario}
+            known = None if None in inference else inference
+            self._write({**line, "accuracy": accuracy, "inference": known})
+
+    def state_dict(self) -> State:
+        """The size in bytes of what is on the disk by now (fsync)."""
+        with self._open() as file:
+            os.fsync(file.fileno())
+        return {"bytes": self._size}
+
+    def load_state_dict(self, state: State) -> None:
+        """Remember how much of the file is known; `on_start` cuts off the rest."""
+        self._size = int(state["bytes"])
+
+    def _write(self, line: Mapping[str, object]) -> None:
+        content = (json.dumps(line, allow_nan=False) + "\n").encode()
+        with self._open() as file:
+            file.write(content)
+        self._size += len(content)
+
+    @contextmanager
+    def _open(self) -> Iterator[BinaryIO]:
+        cure = "make room or give access, then resume"
+        told = told_as_run_error(self.path, "the log must be writable", cure)
+        with told, open_to_append(self.path) as file:
+            yield file
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+_EACH = 8  # images of a task
+_MOST_TASKS = 10
+_MIXED = "mixed"
+_LIMIT = 256 * 2**20  # bytes of a file
+
+
+def spread_out(tasks: int, most: int = _MOST_TASKS) -> tuple[int, ...]:
+    """Tasks that stand for all: every one, or `most` evenly spread from the first to the last."""
+    if tasks <= most:
+        return tuple(range(tasks))
+    return tuple(round(i * (tasks - 1) / (most - 1)) for i in range(most))
+
+
+class SampleLog(Observer):
+    """Writes images of every task that a generative memory knows, after each task.
+
+    Of a long sequence only the tasks of `spread_out` are kept, and only after these. The random
+    draws are the same after every task, so that images differ only by what became of the memory,
+    and are none of the training's: a run is the same with and without this log, and a resumed one
+    writes the same files again. The permutation of a task is undone.
+
+    A method without a generative memory, or of samples that are no images, writes nothing.
+
+    Args:
+        folder: where to; a file is called `after_task_<number, from 1>.safetensors`.
+        method: the one in training.
+        seed: of the run.
+    """
+
+    def __init__(self, folder: Path, method: Method, seed: int) -> None:
+        self.folder, self.method, self.seed = folder, method, seed
+        self._tasks: Sequence[Task] = ()
+
+    def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:  # noqa: ARG002
+        """Learn which tasks there will be."""
+        self._tasks = tasks
+
+    def on_task_end(self, phase: Phase, rows: Rows) -> None:  # noqa: ARG002
+        """Ask for samples of the tasks so far, and keep them."""
+        chosen = spread_out(len(self._tasks))
+        if not isinstance(self.method, Generative) or phase.row not in chosen:
+            return
+        known = [task for task in chosen if task <= phase.row]
+        samples = self.method.sampler.samples(known, _EACH, Generators(self.seed))
+        if all(_are_images(x) for x in samples.values()):
+            self._write(samples_file(self.folder, phase.row), samples)
+
+    def _write(self, path: Path, samples: Samples) -> None:
+        with told_as_run_error(self.folder, "the folder of samples must be writable"):
+            make_folder(self.folder)
+        named = {_key(task): _pixels(self._unpermuted(task, x)) for task, x in samples.items()}
+        write_bytes(path, safetensors.torch.save(named))
+
+    def _unpermuted(self, task: int | None, x: Tensor) -> Tensor:
+        transform = None if task is None else self._tasks[task].train.transform
+        return transform.inverse(x) if isinstance(transform, Permutation) else x
+
+
+def samples_file(folder: Path, row: int) -> Path:
+    """The file of the samples after the task `row`, counted from 0."""
+    return folder / f"after_task_{row + 1}.safetensors"
+
+
+def read_samples(path: Path, tasks: Sequence[int]) -> Samples:
+    """What `SampleLog` wrote: (n, channels, height, width) uint8 images of `tasks`, or mixed ones.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    told = told_as_run_error(
+        path, "the samples must be readable", "train the seed anew with --overwrite"
+    )
+    try:
+        with told:
+            stored = safetensors.torch.load(read_bounded(path, _LIMIT))
+        keys: list[int | None] = [None] if _MIXED in stored else list(tasks)
+        samples: Samples = {task: stored[_key(task)] for task in keys}
+    except (ValueError, KeyError, SafetensorError) as error:
+        raise _damaged(path, str(error)) from None
+    for x in samples.values():
+        if x.dtype != torch.uint8 or not _are_images(x) or len(x) != _EACH:
+            raise _damaged(path, f"no {_EACH} images but {tuple(x.shape)} of {x.dtype}")
+    if len({x.shape for x in samples.values()}) != 1:
+        raise _damaged(path, "images of several sizes")
+    return samples
+
+
+def _key(task: int | None) -> str:
+    return _MIXED if task is None else f"task_{task + 1}"
+
+
+def _are_images(x: Tensor) -> bool:
+    return x.dim() == 4 and x.shape[1] in (1, 3) and x.numel() > 0
+
+
+def _pixels(x: Tensor) -> Tensor:
+    return x.clamp(0.0, 1.0).mul(255.0).round().to("cpu", torch.uint8).contiguous()
+
+
+def _damaged(path: Path, got: str) -> RunError:
+    return RunError(
+        f"{path} must hold samples", got=got, cure="train the seed anew with --overwrite"
+    )

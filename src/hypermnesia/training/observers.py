@@ -1,0 +1,304 @@
+"""Observers of a run: told what happens, asked what they must remember to go on.
+
+Whether training stays in the numbers: what each update reported, looked at in blocks.
+
+Reading a number waits for the device, so updates are only noted, and looked at together now and
+then. What they reported is still there: the first bad update is found exactly.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+
+import torch
+from torch import Tensor
+
+from hypermnesia.data.types import Task
+from hypermnesia.errors import RunError
+from hypermnesia.state_files import State
+from hypermnesia.training.evaluate import Rows
+from hypermnesia.training.phases import Phase
+
+
+class StopTraining(BaseException):
+    """Raised by an observer in `on_update`: the loop saves the run, and lets this through.
+
+    Like `KeyboardInterrupt` it is no `Exception`: nobody takes it for a failure of the training.
+    """
+
+
+class Observer:
+    """What the loop tells; this one does nothing about it, others care for some of the calls.
+
+    On a resumed run `load_state_dict` comes before `on_start`, and `on_resume` after it.
+    """
+
+    def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:
+        """The run begins, or goes on."""
+
+    def lost(self) -> Sequence[str]:
+        """What of the past was no good and is begun anew, a line each; asked after `on_start`."""
+        return ()
+
+    def on_resume(self, done_iterations: int, skipped: Sequence[str]) -> None:
+        """It goes on from a checkpoint, without what `skipped` names: NAME: why it was no good.
+
+        These are newer checkpoints, what observers `lost`, and an update that went wrong: the
+        loop then goes back, all in one process, to end where the run was still good.
+        """
+
+    def on_update(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> None:
+        """An update is done, the `iteration`-th of its phase, from 1.
+
+        `metrics` are detached scalars that may still be in the making on the device: reading
+        one (`float(...)`) waits for it.
+        """
+
+    def on_task_end(self, phase: Phase, rows: Rows) -> None:
+        """A phase is learned, every task seen evaluated: row `phase.row` of each scenario's R."""
+
+    def state_dict(self) -> State:
+        """What to remember of the past; it goes into the checkpoint being made."""
+        return {}
+
+    def load_state_dict(self, state: State) -> None:
+        """Go back to where `state_dict` was asked; whatever came later will be told again."""
+
+
+class ObserverGroup(Observer):
+    """Several observers as one, told in order."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self.observers = observers
+
+    def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:
+        """Tell each."""
+        for observer in self.observers:
+            observer.on_start(tasks, total_iterations)
+
+    def lost(self) -> Sequence[str]:
+        """What each lost."""
+        return [line for observer in self.observers for line in observer.lost()]
+
+    def on_resume(self, done_iterations: int, skipped: Sequence[str]) -> None:
+        """Tell each."""
+        for observer in self.observers:
+            observer.on_resume(done_iterations, skipped)
+
+    def on_update(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> None:
+        """Tell each."""
+        for observer in self.observers:
+            observer.on_update(phase, iteration, metrics)
+
+    def on_task_end(self, phase: Phase, rows: Rows) -> None:
+        """Tell each."""
+        for observer in self.observers:
+            observer.on_task_end(phase, rows)
+
+    def state_dict(self) -> State:
+        """Each one's memory, by class name: one of a kind, the same after a resume."""
+        return {type(observer).__name__: observer.state_dict() for observer in self.observers}
+
+    def load_state_dict(self, state: State) -> None:
+        """Hand each one's memory back; one that was not there before starts without."""
+        for observer in self.observers:
+            if type(observer).__name__ in state:
+                observer.load_state_dict(state[type(observer).__name__])
+
+
+_BLOCK = 50  # as often as the metrics are logged, which waits for the device anyway
+
+
+@dataclass(frozen=True)
+class Fault:
+    """The first update of which a loss or a gradient is no finite number.
+
+    Attributes:
+        name: of what was being learned.
+        iteration: the update, from 1 within its phase.
+        good: updates of the run before it.
+        found: everything that it reported.
+        before: what the update before it reported, where it is known.
+    """
+
+    name: str
+    iteration: int
+    good: int
+    found: Mapping[str, float]
+    before: Mapping[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        bad = ", ".join(f"{name} {self._told(name)}" for name in self._bad)
+        return f"iteration {self.iteration} of {self.name}: {bad}"
+
+    @property
+    def _bad(self) -> list[str]:
+        return [name for name, value in self.found.items() if not math.isfinite(value)]
+
+    def _told(self, name: str) -> str:
+        value = f"{self.found[name]:g}"
+        return f"{value} ({self.before[name]:.3g} before)" if name in self.before else value
+
+    def cause(self) -> tuple[str, str]:
+        """The likely cause, and what to do about it."""
+        first = self._bad[0]
+        optimizer = "vae_optimizer" if first.startswith("vae_") else "optimizer"
+        smaller = f"start another run with a smaller {optimizer}.lr, or with {optimizer}.clip=1"
+        if self.iteration == 1:
+            return (
+                "inputs, first weights or the pull of earlier tasks that are too large",
+                "bring inputs into [0, 1], choose a smaller regularizer.beta or penalty.strength",
+            )
+        if first.endswith("gradient"):
+            return "gradients that explode though the loss is finite", smaller
+        if first.endswith("penalty"):
+            return (
+                "a step so large that earlier tasks are thrown out of place",
+                f"{smaller}, or with a smaller regularizer.beta or penalty.strength",
+            )
+        return "a step that is too large", smaller
+
+
+class NotFiniteError(RunError):
+    """A loss or a gradient was no finite number.
+
+    Args:
+        fault: where, and what was found.
+    """
+
+    def __init__(self, fault: Fault) -> None:
+        cause, cure = fault.cause()
+        super().__init__(
+            "losses and gradients must stay finite",
+            got=f"{fault}; likely cause: {cause}",
+            cure=f"{cure}; all up to the update before is kept",
+        )
+        self.fault = fault
+
+
+class Health:
+    """Notes what the updates of a phase report, and raises `NotFiniteError`.
+
+    Args:
+        name: what is being learned.
+        iteration: updates of it done so far.
+        done: updates of the run done so far.
+    """
+
+    def __init__(self, name: str, iteration: int, done: int) -> None:
+        self._name, self._iteration, self._done = name, iteration, done
+        self._noted: list[Mapping[str, Tensor]] = []
+        self._before: Mapping[str, float] = {}
+
+    def note(self, metrics: Mapping[str, Tensor]) -> None:
+        """Remember the scalars that an update reported; checks now and then.
+
+        Raises:
+            NotFiniteError: one of those checked is no finite number.
+        """
+        self._noted.append(metrics)
+        if len(self._noted) >= _BLOCK:
+            self.check()
+
+    def check(self) -> None:
+        """Look at the updates since the last check; waits for the device.
+
+        Raises:
+            NotFiniteError: a scalar of one of them is no finite number.
+        """
+        for found in _read(self._noted):
+            if not all(map(math.isfinite, found.values())):
+                iteration, good = self._iteration + 1, self._done
+                raise NotFiniteError(Fault(self._name, iteration, good, found, self._before))
+            self._iteration, self._done = self._iteration + 1, self._done + 1
+            self._before = found
+        self._noted = []
+
+
+def _read(noted: Sequence[Mapping[str, Tensor]]) -> Iterator[dict[str, float]]:
+    """The numbers of all updates, fetched together; the device is waited for once a name."""
+    names = dict.fromkeys(name for metrics in noted for name in metrics)
+    values = {
+        name: iter(torch.stack([m[name] for m in noted if name in m]).tolist()) for name in names
+    }
+    for metrics in noted:
+        yield {name: next(values[name]) for name in metrics}
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end. Treated as Ctrl-C is, by all who do not tell them apart."""
+
+
+def at_once() -> bool:
+    """Nothing is to be finished before the end."""
+    return False
+
+
+@contextmanager
+def terminable(ask: Callable[[], bool] = at_once) -> Iterator[None]:
+    """Treat SIGTERM as an interrupt; in another than the main thread, do nothing.
+
+    Args:
+        ask: whether an end will come all the same, a little later. If not, the handler that was
+            there before is called; where there was none, `Terminated` is raised.
+
+    Raises:
+        Terminated: SIGTERM came, and nobody else deals with it.
+    """
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if ask():
+            return
+        if callable(before):
+            before(number, frame)
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():  # who may not set handlers
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class Termination(Observer):
+    """Has a training saved before it ends.
+
+    What is at work, an update or an evaluation, is finished first. Before the first update and
+    after the last there is nothing to save.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._last: int | None = None  # row of the last phase, while one is trained
+
+    def ask(self) -> bool:
+        """Ask for an end; whether it will come by itself, after the update at work."""
+        self._asked = True
+        return self._last is not None
+
+    def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:  # noqa: ARG002
+        """From now on there is something to save."""
+        self._last = len(tasks) - 1
+
+    def on_update(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> None:  # noqa: ARG002
+        """End the training if that was asked for.
+
+        Raises:
+            StopTraining: it was.
+        """
+        if self._asked:
+            raise StopTraining
+
+    def on_task_end(self, phase: Phase, rows: Rows) -> None:  # noqa: ARG002
+        """After the last task the results are about to be written: that is not waited for."""
+        if phase.row == self._last:
+            self._last = None
