@@ -68,6 +68,10 @@ class Measured:
         last = {line["task"]: line["loss"] for line in self._log if line["kind"] == "update"}
         return [last[task] for task in sorted(last)]
 
+    def first_loss(self) -> float:
+        """The loss at the first update of all, which no training has amplified."""
+        return next(line["loss"] for line in self._log if line["kind"] == "update")
+
     def weights(self) -> list[Tensor]:
         """All that the method keeps."""
         return list(safetensors.torch.load_file(self._seed / "weights.safetensors").values())

@@ -48,6 +48,7 @@ def values_of(measured: runs.Measured) -> dict[str, Any]:
             "samples": measured.samples,
             **{name: result[name] for name in ("accuracy", "inference", "confusion")},
             "compression": result["compression"],
+            "first_loss": measured.first_loss(),
             "losses": measured.losses(),
             "weights": in_any_order(measured.weights()),
             "networks": [in_order(measured.network(task)) for task in range(measured.tasks)],
