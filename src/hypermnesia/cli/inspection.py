@@ -72,7 +72,7 @@ def explain_command(
 
 
 def list_command(
-    kind: Annotated[str, typer.Argument(metavar="{benchmarks,methods,recipes}", help="What.")],
+    kind: Annotated[str, typer.Argument(metavar="benchmarks|methods|recipes", help="What.")],
 ) -> None:
     """Show what there is to choose from.
 

@@ -193,7 +193,7 @@ _TABLES = ("table1",)
 
 
 def reproduce_command(
-    table: Annotated[str, typer.Argument(metavar="{table1}", help="Which table of the paper.")],
+    table: Annotated[str, typer.Argument(metavar="table1", help="Which table of the paper.")],
     quick: Annotated[
         bool, typer.Option("--quick", help="Small digits and short trainings: a first look.")
     ] = False,
