@@ -101,7 +101,11 @@ class Cifar:
 
 
 def read_note(path: Path) -> tuple[str, str] | None:
-    """Read the digests of a verified archive's training and test records; None without a file."""
+    """Read the digests of a verified archive's training and test records; None without a file.
+
+    Raises:
+        DataError: if the file does not contain two digests.
+    """
     if not path.is_file():
         return None
     try:

@@ -28,7 +28,11 @@ _ALIASES: dict[str, ScenarioName] = {
 
 
 def scenario_name(name: str) -> ScenarioName:
-    """Return the scenario that `name` or one of its aliases (CL1, TIL, 1, ...) stands for."""
+    """Return the scenario called `name`, or by one of its aliases (CL1, TIL, 1, ...).
+
+    Raises:
+        ConfigError: for an unknown name.
+    """
     key = str(name).lower()
     if key not in _ALIASES:
         raise unknown_name("scenario", name, _ALIASES)
