@@ -1,8 +1,8 @@
-"""Unknown-task inference by lowest entropy: samples a second, batched and one by one.
+"""Task inference by lowest entropy: samples per second, batched and one by one.
 
-The ways are those of `unknown_task`. They are timed in turn, round after round, so that a machine's
-drift meets all alike; loops on a few samples a round. All keep freed memory, as our commands do.
-Answers must be the same: those of the loop, and with a screen those of float32 on all samples.
+The ways are those of `unknown_task`. They are timed in turn, round after round, so that drift of
+the machine affects all equally; loops use a few samples per round. All keep freed memory, as our
+commands do. Predictions must equal those of the loop and, with a screen, those of float32.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from hypermnesia.methods.hnet import HypernetMethod
 _SCREENS: dict[str, Screen | None] = {"none": None, "bf16": "bf16"}
 
 Way = Callable[[Tensor], object]
-"""Answers the samples that it is given."""
+"""Predicts tasks and classes of a batch."""
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:

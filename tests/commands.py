@@ -49,7 +49,7 @@ def dry_run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
     def stop(*_: object, **__: object) -> None:
         raise typer.Exit(0)
 
-    for work in ("train_and_show", "compare_and_show", "watched"):
-        monkeypatch.setattr(f"hypermnesia.cli.session.{work}", stop)
+    for work in ("session", "compare_and_show"):
+        monkeypatch.setattr(f"hypermnesia.cli.terminal.{work}", stop)
     monkeypatch.setitem(doctor._SIDE, "cpu", 8)
     return main(arguments)

@@ -1,4 +1,4 @@
-"""A page of the API reference for each package, and a check that no public name is left out."""
+"""API reference: a page for each package, the front door first; no public name is left out."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from written_pages import contents, write_pages
 
 import hypermnesia
 
-_ELSEWHERE = ("hypermnesia.__main__", "hypermnesia.cli")  # the command line has a page of its own
+_ELSEWHERE = ("hypermnesia.__main__", "hypermnesia.cli")  # the command line has its own page
+_WITHOUT_CONSTANTS = ("hypermnesia.experiments", "hypermnesia.report", "hypermnesia.settings")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Write the pages before they are read, and check them afterwards."""
+    """Write the pages before Sphinx reads them, and check them afterwards."""
     app.connect("builder-inited", _write)
     app.connect("autodoc-skip-member", _skip)
     app.connect("env-check-consistency", _check)
@@ -30,14 +31,14 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 def _skip(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
-    """Fields of a named tuple are among its attributes already."""
+    """Skip fields of a named tuple, which its attributes list already."""
     made_up = str(getattr(obj, "__doc__", "")).startswith("Alias for field number")
     return True if made_up else None
 
 
 @cache
 def modules() -> list[ModuleType]:
-    """Every documented module, packages before what is in them."""
+    """Import every documented module, packages before their contents."""
     names = [found.name for found in pkgutil.walk_packages(hypermnesia.__path__, "hypermnesia.")]
     return [import_module(name) for name in names if not name.startswith(_ELSEWHERE)]
 
@@ -52,8 +53,29 @@ def _write(app: Sphinx) -> None:
         for name, found in by_page.items()
     ]
     table = "\n".join(["| | |", "|---|---|", *rows])
-    index = f"# API reference\n\nShapes are in round brackets: `(batch, k)`.\n\n{table}\n\n"
+    index = (
+        "# API reference\n\nShapes are in round brackets: `(batch, k)`.\n\n"
+        f"`from hypermnesia import ...`: {', '.join(_front_door())}.\n\n{table}\n\n"
+    )
     write_pages(Path(app.srcdir) / "api", {**pages, "index": index + contents(pages)})
+
+
+def front_door() -> list[str]:
+    """Return the full names of what `hypermnesia.__all__` lists."""
+    names = [name for name in hypermnesia.__all__ if not name.startswith("_")]
+    return [f"{_home(getattr(hypermnesia, name), name)}.{name}" for name in names]
+
+
+def _home(value: Any, name: str) -> str:
+    """Return the module that defines a public name."""
+    if getattr(value, "__module__", None) in [module.__name__ for module in modules()]:
+        return str(value.__module__)
+    return next(module.__name__ for module in modules() if _defines(module, name))
+
+
+def _front_door() -> Iterator[str]:
+    for name in front_door():
+        yield f"{{py:obj}}`{name.rpartition('.')[2]} <{name}>`"
 
 
 def _section(module: ModuleType) -> str:
@@ -77,16 +99,15 @@ def _about(module: ModuleType) -> str:
 
 
 def _handed_on(module: ModuleType) -> Iterator[tuple[str, str]]:
-    """Names that a package offers, and the modules that they are from."""
+    """Yield names that a package re-exports, and the modules that define them."""
     for name in getattr(module, "__all__", ()):
         if not _defines(module, name):
-            home = next(m for m in modules() if m is not module and _defines(m, name))
-            yield name, home.__name__
+            yield name, _home(getattr(module, name), name)
 
 
 def public_names(module: ModuleType) -> Iterator[str]:
-    """Classes, functions and, below the experiments, constants that `module` defines."""
-    with_constants = not module.__name__.startswith("hypermnesia.experiments")
+    """Yield the classes, functions and, in the library proper, constants that `module` defines."""
+    with_constants = not module.__name__.startswith(_WITHOUT_CONSTANTS)
     for name, value in vars(module).items():
         if name.startswith("_") or isinstance(value, TypeVar) or not _defines(module, name):
             continue
@@ -106,7 +127,7 @@ def _source(module: ModuleType) -> str:
 
 def _check(app: Sphinx, env: Any) -> None:
     documented = {name for name, *_ in env.get_domain("py").get_objects()}
-    names = {name for module in modules() for name in public_names(module)}
+    names = {name for module in modules() for name in public_names(module)} | {*front_door()}
     left_out = sorted(names - documented)
     if left_out:
         raise ExtensionError(f"public names without documentation: {', '.join(left_out)}")

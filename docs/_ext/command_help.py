@@ -1,4 +1,4 @@
-"""The command line's reference: what `--help` says, command by command."""
+"""Reference of the command line: the `--help` of each command."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class CommandHelp(SphinxDirective):
 
 
 def shown(command: Sequence[str]) -> str:
-    """The help of a command, without colours."""
+    """Return the help of a command, without colours."""
     terminal = {"COLUMNS": _COLUMNS, "TERMINAL_WIDTH": _COLUMNS, "NO_COLOR": "1", "TERM": "dumb"}
     done = CliRunner().invoke(commands, [*command, "--help"], env=terminal)
     return "\n".join(line.rstrip() for line in done.output.strip("\n").splitlines())

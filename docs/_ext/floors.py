@@ -43,7 +43,7 @@ class Floors(SphinxDirective):
 
 
 def floors() -> list[list[str]]:
-    """Modules of each floor, from the top: lines of `layers` in pyproject.toml."""
+    """Return the modules of each floor, from the top: `layers` in pyproject.toml."""
     contracts = tomllib.loads(_PROJECT.read_text())["tool"]["importlinter"]["contracts"]
     layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
     return [
@@ -52,7 +52,7 @@ def floors() -> list[list[str]]:
 
 
 def drawing(layers: Sequence[Sequence[str]]) -> str:
-    """The floors as an SVG element, which says in words what it shows."""
+    """Draw the floors as an SVG element with a description in words."""
     parts, y = [], _PADDING
     for position, names in enumerate(layers):
         lines = _lines(names)

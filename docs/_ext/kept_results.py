@@ -1,4 +1,4 @@
-"""The finished runs whose results lie beside the documents."""
+"""The finished runs whose results are stored beside the documents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _RESULTS = Path(__file__).parents[1] / "results"
 
 @cache
 def summaries() -> tuple[RunSummary, ...]:
-    """The figures of each run over its finished seeds."""
+    """Summarise each run over its finished seeds."""
     found = []
     for path in sorted(path for path in _RESULTS.iterdir() if path.is_dir()):
         folder = RunFolder(path)
@@ -25,7 +25,7 @@ def summaries() -> tuple[RunSummary, ...]:
 
 
 def mean_text(figure: dict[str, float]) -> str:
-    """`mean ± standard error` of a figure over seeds; "-" where there is no mean."""
+    """Return `mean ± standard error` over seeds; "-" where there is no mean."""
     if figure["mean"] is None:  # no transfer where all tasks are learned at once
         return "-"
     spread = "" if figure["sem"] is None else f" ± {figure['sem']:.2f}"

@@ -1,4 +1,4 @@
-"""A page for each method, made of what the registry, the code and the recipes say."""
+"""A page for each method, generated from the registry, the code and the recipes."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _MADE_OF = (
 
 @dataclass(frozen=True)
 class Link:
-    """Where something stands.
+    """Where a class or function is defined.
 
     Attributes:
         name: of the class or function.
         file: its file, from the root of the source.
         lines: its first and its last line.
-        page: of the highlighted source, from the root of the documents.
+        page: its highlighted source, from the root of the documents.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Link:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Write the pages before they are read, and follow their links once all is built."""
+    """Write the pages before Sphinx reads them, and check their links after the build."""
     app.connect("builder-inited", _write)
     app.connect("build-finished", _follow)
     return {"parallel_read_safe": True}
@@ -98,13 +98,13 @@ def _part(heading: str, text: str) -> str:
 
 
 def _narrow(settings: str) -> str:
-    """The settings in lines that a page shows as they are."""
+    """Format settings in lines that fit a page."""
     fields = yaml.safe_load(settings)
     return str(yaml.safe_dump(fields, default_flow_style=None, sort_keys=False, width=76))
 
 
 def links(entry: MethodEntry) -> Iterator[Link]:
-    """What the method is built by, and what that is made of."""
+    """Link to what builds the method, and to the classes it uses."""
     built: Any = entry.build
     bases = inspect.getmro(built)[1:] if inspect.isclass(built) else ()
     module = inspect.getmodule(built)

@@ -1,4 +1,4 @@
-"""What finished runs of a method measured, from the results that lie beside the documents."""
+"""Results of a method, from the finished runs that are stored beside the documents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HEADING = (
 
 
 def results(method: str) -> str:
-    """A table of the method's finished runs; a line that says so where there are none."""
+    """Tabulate the method's finished runs, or say that there are none."""
     of_method = (summary for summary in summaries() if summary.config.method == method)
     rows = [row for summary in of_method for row in _rows(summary)]
     if not rows:

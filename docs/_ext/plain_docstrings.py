@@ -1,4 +1,4 @@
-"""Docstrings are plain text with `code`: any other markup in them is escaped."""
+"""Docstrings are plain text with `code`: other markup in them is escaped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NAPOLEON = 500  # priority of listeners that name none
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Escape before napoleon writes markup of its own."""
+    """Escape before napoleon adds its own markup."""
     app.connect("autodoc-process-docstring", _escape, priority=_NAPOLEON - 100)
     app.connect("autodoc-process-docstring", _escape_types, priority=_NAPOLEON + 100)
     return {"parallel_read_safe": True}

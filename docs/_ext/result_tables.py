@@ -1,8 +1,8 @@
-"""The tables of README and results: `python docs/_ext/result_tables.py` writes them anew.
+"""The tables of README and results: `python docs/_ext/result_tables.py` regenerates them.
 
-A comment in a document, `<!-- results: BENCHMARK -->`, has a table of that benchmark's kept runs
-behind it: methods by scenario, published figures in brackets. The document's own heading of the
-table stays and says which columns there are.
+A comment `<!-- results: BENCHMARK -->` in a document is followed by a table of that benchmark's
+stored runs: methods by scenario, published values in brackets. The heading of the table in the
+document determines the columns.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _TABLE = re.compile(
 
 
 def filled(text: str) -> str:
-    """`text` with the rows of its tables as the kept results have them.
+    """Return `text` with the rows of its tables taken from the stored results.
 
     Raises:
-        ValueError: a comment has no table behind it.
+        ValueError: if no table follows a comment.
     """
     new, tables = _TABLE.subn(_filled, text)
     if tables != text.count("<!-- results:"):

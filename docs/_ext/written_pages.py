@@ -1,4 +1,4 @@
-"""Pages that are written when the documents are built: a folder of them, always up to date."""
+"""Folders of pages that are generated when the documents are built."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def write_pages(folder: Path, pages: Mapping[str, str]) -> None:
-    """Let `folder` hold these Markdown `pages`, by name, and no other.
+    """Make `folder` contain exactly these Markdown `pages`, by name.
 
-    A page that is as it was keeps its time, and is not built again.
+    An unchanged page keeps its modification time, and is not built again.
     """
     folder.mkdir(exist_ok=True)
     for path in folder.glob("*.md"):
@@ -22,5 +22,5 @@ def write_pages(folder: Path, pages: Mapping[str, str]) -> None:
 
 
 def contents(pages: Mapping[str, str]) -> str:
-    """What makes `pages` the children of the page that says so."""
+    """Return a hidden table of contents with `pages`."""
     return "\n".join(["```{toctree}", ":hidden:", "", *pages, "```", ""])

@@ -1,4 +1,4 @@
-"""Figures of merit from the matrix of accuracies, and their mean over seeds.
+"""Metrics of continual learning from the matrix of accuracies, and their mean over seeds.
 
 `matrix` is always R, (T, T) in percent: R[i, j] is the accuracy on task j after learning task i,
 NaN where it was not measured. T is the number of tasks, and R[T, j] below means the last row.
@@ -28,12 +28,12 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Summary:
-    """A figure over seeds.
+    """Mean and spread of a metric over seeds.
 
     Attributes:
-        mean: mean of the seeds that have the figure; NaN if none has.
+        mean: mean of the seeds that have the metric; NaN if none has.
         sem: standard error of the mean, std(ddof=1) / sqrt(n); NaN for fewer than two seeds.
-        n: number of seeds that have the figure.
+        n: number of seeds that have the metric.
     """
 
     mean: float
@@ -41,7 +41,7 @@ class Summary:
     n: int
 
     def text(self, digits: int = 2) -> str:
-        """`mean ± sem`, or `mean` where there is no standard error."""
+        """Return `mean ± sem`, or `mean` where there is no standard error."""
         spread = "" if math.isnan(self.sem) else f" ± {self.sem:.{digits}f}"
         return f"{self.mean:.{digits}f}{spread}"
 
@@ -75,14 +75,14 @@ def forgetting(matrix: Matrix) -> float:
     """Forgetting = mean_{j<T} (max_i R[i, j] - R[T, j]), points; 0 or more, 0 is best.
 
     The maximum runs over the rows i in which task j was measured, the last one among them
-    (some papers leave the last row out, which lets the figure fall below 0). NaN for a single
+    (some papers leave the last row out, which allows values below 0). NaN for a single
     task, or where R[T, j] or R[j, j] was not measured.
     """
     return _mean(forgetting_by_task(matrix))
 
 
 def forgetting_by_task(matrix: Matrix) -> Vector:
-    """The terms of `forgetting`: (T - 1,) points that each task but the last one fell."""
+    """Return the terms of `forgetting`: (T - 1,) points, for each task but the last one."""
     matrix = _square(matrix)
     best = np.where(np.isnan(matrix), -np.inf, matrix).max(axis=0)
     measured = ~np.isnan(np.diagonal(matrix))
@@ -90,7 +90,7 @@ def forgetting_by_task(matrix: Matrix) -> Vector:
 
 
 def task_inference(matrix: Matrix) -> float:
-    """Percent of samples answered with their own task, mean over tasks at the end.
+    """Percent of samples assigned to their own task, mean over tasks at the end.
 
     Args:
         matrix: (T, T) task-inference accuracy, laid out as R; NaN where the task was given.
@@ -99,7 +99,7 @@ def task_inference(matrix: Matrix) -> float:
 
 
 def over_seeds(values: Sequence[float]) -> Summary:
-    """Mean and standard error of a figure over seeds, leaving out seeds where it is NaN."""
+    """Return mean and standard error over seeds, leaving out seeds where the metric is NaN."""
     known = np.asarray([value for value in values if not np.isnan(value)], dtype=np.float64)
     n = len(known)
     mean = float(known.mean()) if n else math.nan

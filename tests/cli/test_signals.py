@@ -11,7 +11,7 @@ import time
 import pytest
 
 from hypermnesia.cli import app, main
-from hypermnesia.cli.app import Noted, noting
+from hypermnesia.cli.app import Outcome, signals_noted
 
 RUN = ["run", "split-digits", "--method", "finetune", "--threads", "1"]
 LONG = ["--set", "train.iterations=100000", "--set", "train.checkpoint_seconds=10000"]
@@ -94,10 +94,10 @@ def test_what_breaks_without_an_interrupt_is_an_error(monkeypatch):
 def test_a_signal_that_is_ignored_stays_so():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        noted = Noted()
-        with noting(noted):
+        outcome = Outcome()
+        with signals_noted(outcome):
             os.kill(os.getpid(), signal.SIGINT)
-        assert noted.code is None
+        assert outcome.signal_code is None
         assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)

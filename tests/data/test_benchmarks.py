@@ -177,8 +177,16 @@ def test_facts_known_before_loading(name: str) -> None:
     benchmark = BENCHMARKS[name]
     assert benchmark.name == name
     assert benchmark.count(DEFAULT) == benchmark.default_tasks
-    channels, height, width = benchmark.sample_shape()
-    assert benchmark.sample_shape(3) == (channels, height + 6, width + 6)
+    if "padding" in benchmark.used:
+        channels, height, width = benchmark.sample_shape()
+        assert benchmark.sample_shape(3) == (channels, height + 6, width + 6)
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (7, 2)])
+def test_samples_need_not_be_images(shape: tuple[int, ...]) -> None:
+    benchmark = replace(BENCHMARKS["split-digits"], shape=shape)
+    assert benchmark.sample_shape() == shape
+    assert benchmark.count(DEFAULT) == 5
 
 
 @pytest.mark.parametrize("name", ["split-digits", "perm-digits"])

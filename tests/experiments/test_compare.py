@@ -10,7 +10,7 @@ from hypermnesia.errors import ConfigError, RunError
 from hypermnesia.experiments import compare
 from hypermnesia.experiments.compare import Question, carry_out, filled, plan
 from hypermnesia.experiments.run import resume
-from hypermnesia.report.comparison import cell_text, compared, record, write_files
+from hypermnesia.report.comparison import cell_text, method_tables, record, write_files
 from hypermnesia.training.observers import Observer
 
 SHORT = ("train.iterations=3", "data.tasks=2")
@@ -96,7 +96,7 @@ def test_another_configuration_in_the_place_is_refused_even_if_it_is_finished(
     assert [cell_text(cell).endswith("(1)") for cell in cells] == [True, False]
     assert cell_text(cells[1]) == "other settings"
     assert record(cells[1])["mean"] is None
-    (_, note) = compared(cells).notes
+    (_, note) = method_tables(cells).notes
     assert "finetune, which has optimizer.lr = 0.5 here and 0.001 there" in note
 
 
@@ -125,7 +125,7 @@ def test_one_training_fills_the_cells_of_every_scenario(tmp_path, in_this_proces
 def test_a_report_says_the_same_in_every_form(tmp_path, in_this_process):
     cells = plan(question(seeds=(0, 1, 2)))
     carry_out(plan(question()), tmp_path, 1, quiet)
-    report = compared(filled(cells, tmp_path))
+    report = method_tables(filled(cells, tmp_path))
     files = write_files(report, tmp_path / "report", "mine")
     assert [file.name for file in files] == [
         f"mine.{end}" for end in ("md", "tex", "csv", "json", "png")

@@ -3,7 +3,8 @@ import math
 import pytest
 
 from hypermnesia.metrics import Summary
-from hypermnesia.report.bars import Bar, Panel, bar_plot
+from hypermnesia.report.bars import Bar, Panel, bar_figure
+from hypermnesia.report.canvas import png
 
 NONE = Summary(math.nan, math.nan, 0)
 
@@ -30,7 +31,8 @@ def test_bars_stand_in_their_group_and_marks_across_them(drawn):
         Bar("class", "a", NONE, mark=70.0),
         Bar("class", "b", Summary(60.0, 0.5, 2)),
     ]
-    assert bar_plot([Panel("one", bars), Panel("two", bars[:2])], "%", "published")[1:4] == b"PNG"
+    figure = bar_figure([Panel("one", bars), Panel("two", bars[:2])], "%", "published")
+    assert png(figure)[1:4] == b"PNG"
     one, two = drawn[0].axes
     assert [one.get_title(), two.get_title()] == ["one", "two"]
     assert [tick.get_text() for tick in one.get_xticklabels()] == ["task", "class"]
@@ -46,4 +48,4 @@ def test_bars_stand_in_their_group_and_marks_across_them(drawn):
 
 
 def test_nothing_finished_is_an_empty_figure(drawn):
-    assert bar_plot([Panel("one", [Bar("task", "a", NONE)])], "%")[1:4] == b"PNG"
+    assert png(bar_figure([Panel("one", [Bar("task", "a", NONE)])], "%"))[1:4] == b"PNG"

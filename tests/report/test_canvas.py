@@ -4,10 +4,10 @@ from matplotlib.colors import to_rgb
 
 from hypermnesia.report.canvas import (
     COLOURS,
-    canvas,
     line_style,
     mean_and_error,
-    seeds_told,
+    new_axes,
+    seed_count,
 )
 
 
@@ -40,5 +40,5 @@ def test_means_and_standard_errors_mean_and_error():
 
 
 def test_figures_are_as_wide_as_a_phone_shows_them():
-    assert canvas(2.0)[0].get_size_inches().tolist() == [4.4, 2.0]
-    assert [seeds_told(n) for n in (1, 2)] == ["1 seed", "2 seeds"]
+    assert new_axes(2.0)[0].get_size_inches().tolist() == [4.4, 2.0]
+    assert [seed_count(n) for n in (1, 2)] == ["1 seed", "2 seeds"]

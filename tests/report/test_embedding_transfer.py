@@ -21,6 +21,6 @@ def test_rows_are_embeddings_and_the_text_tells_earlier_from_later_tasks():
 
 
 def test_values_can_be_read_on_their_colour():
-    drawn = embedding_transfer(np.array([[100.0, 0.0], [46.0, 48.0]]), (0, 1), 50.0)
+    drawn = embedding_transfer(np.array([[100.0, 0.0], [44.0, 46.0]]), (0, 1), 50.0)
     colours = [text.get_color() for text in drawn.figure.axes[0].texts]
-    assert colours == ["#1a1a1a", "#ffffff", "#ffffff", "#1a1a1a"]
+    assert colours == ["#000000", "#ffffff", "#ffffff", "#000000"]

@@ -1,8 +1,7 @@
 import pytest
-from small_config import small
+from report_runs import made
 
 from hypermnesia.experiments.results import RunSummary
-from hypermnesia.experiments.run_folder import RunFolder
 from hypermnesia.report.tables import cell, metrics_table
 
 NONE = {"mean": None, "sem": None, "n": 0}
@@ -15,7 +14,8 @@ def summary(tmp_path, *scenarios):
     names = ("acc", "during", "bwt", "forgetting", "task_inference")
     figures = dict.fromkeys(names, NONE) | {"acc": {"mean": 90.0, "sem": 0.0, "n": 2}}
     in_scenarios = dict.fromkeys(scenarios, figures)
-    return RunSummary(small(), RunFolder(tmp_path), TRAINING, in_scenarios, {})
+    folder = made(tmp_path / "run", finished=())
+    return RunSummary(folder.read_config(), folder, TRAINING, in_scenarios, {})
 
 
 def test_columns_that_would_be_empty_are_left_out(tmp_path):

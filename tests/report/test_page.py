@@ -80,8 +80,7 @@ def test_every_figure_says_what_it_shows(tree):
         assert figure.all("h3")[0].text in image.attributes["alt"]
         assert re.search(r"\d", caption.text)
         assert dark.attributes["media"] == "(prefers-color-scheme: dark)"
-        on_a_sheet = "confusion" in figure.attributes["id"]  # white on every page
-        assert (image.attributes["src"] == dark.attributes["srcset"]) == on_a_sheet
+        assert image.attributes["src"] != dark.attributes["srcset"]
         assert int(image.attributes["width"]) > 0
 
 

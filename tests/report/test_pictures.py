@@ -6,7 +6,8 @@ from matplotlib.colors import to_hex
 from hypermnesia.metrics import Summary
 from hypermnesia.report import Drawn
 from hypermnesia.report.bars import Bar, Panel, bar_figure
-from hypermnesia.report.canvas import DARK_INK, canvas, picture
+from hypermnesia.report.canvas import DARK_INK, INK, PAPER, new_axes, picture
+from hypermnesia.report.learned import embedding_plot
 from hypermnesia.report.matrices import accuracy_matrix
 
 
@@ -39,14 +40,14 @@ def test_numbers_on_cells_stay_as_they_stand_out_from_them():
     drawn = accuracy_matrix("task", np.array([[90.0, np.nan], [10.0, 80.0]]), 1)
     cells = drawn.figure.axes[0].texts
     before = [cell.get_color() for cell in cells]
-    assert before == ["black", "white", "black"]
+    assert before == [INK, PAPER, INK]
     picture(drawn, "x")
     assert [cell.get_color() for cell in cells] == before
     assert to_hex(drawn.figure.axes[0].xaxis.label.get_color()) == DARK_INK
 
 
 def test_colours_that_mean_something_stay():
-    figure, axes = canvas()
+    figure, axes = new_axes()
     axes.plot([0, 1], color="#2a7de1")
     axes.scatter([0, 1], [0, 1], c=[0.0, 1.0], cmap="gray")
     found = picture(Drawn("a", "A", "-", figure), "x")
@@ -56,7 +57,7 @@ def test_colours_that_mean_something_stay():
 
 
 def test_what_has_too_many_parts_becomes_pixels():
-    figure, axes = canvas()
+    figure, axes = new_axes()
     axes.plot(np.random.default_rng(0).normal(size=20_000))
     found = picture(Drawn("a", "A", "-", figure), "x")
     for uri in (found.light, found.dark):
@@ -69,3 +70,13 @@ def test_what_has_too_many_parts_becomes_pixels():
 def test_the_same_figure_is_the_same_picture():
     first, second = (picture(accuracy_matrix("task", np.eye(2), 1), "x") for _ in range(2))
     assert first == second
+
+
+def test_names_in_points_stay_as_they_stand_out_from_them():
+    drawn = embedding_plot(np.array([[0.0, 1.0], [2.0, 3.0], [5.0, 1.0]]), "classifiers", [1, 1, 1])
+    names = drawn.figure.axes[0].texts
+    before = [name.get_color() for name in names]
+    assert before == [PAPER, PAPER, INK]
+    picture(drawn, "x")
+    assert [name.get_color() for name in names] == before
+    assert to_hex(drawn.figure.axes[0].yaxis.label.get_color()) == DARK_INK

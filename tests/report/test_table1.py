@@ -5,7 +5,13 @@ import pytest
 from hypermnesia.cli import main
 from hypermnesia.experiments.compare import Cell, plan
 from hypermnesia.methods import METHODS
-from hypermnesia.report.comparison import METHOD_NAMES, published, question, table1, write_files
+from hypermnesia.report.comparison import (
+    METHOD_NAMES,
+    published,
+    table1,
+    table1_question,
+    write_files,
+)
 
 
 def row(table, method, scenario):
@@ -23,7 +29,7 @@ def test_published_values_are_the_papers():
 
 def test_every_row_of_the_paper_is_there_even_without_its_method(monkeypatch, tmp_path):
     monkeypatch.delitem(METHODS._entries, "ewc", raising=False)
-    cells = plan(question((0, 1), "paper", {}, quick=False))
+    cells = plan(table1_question((0, 1), "paper", {}, quick=False))
     done = [
         Cell(
             cell.benchmark,

@@ -1,11 +1,4 @@
-"""The application: its commands, what an error looks like, and interrupts.
-
-Which signal a command was interrupted by, whatever became of the exception that it raised.
-
-An interrupt is an exception, raised wherever the program happens to be. In the middle of an import,
-code that is not ours may swallow it, or break in other ways later: what is then reported is not
-the error but the interrupt.
-"""
+"""The application: its commands, one line for an error, exit codes, signals."""
 
 from __future__ import annotations
 
@@ -22,55 +15,50 @@ from typing import Annotated, Any
 import typer
 
 from hypermnesia import __version__
-from hypermnesia.cli.inspection import (
-    check_command,
-    doctor_command,
-    explain_command,
-    export_command,
-    figures_command,
-    list_command,
-    report_command,
-)
-from hypermnesia.cli.training import (
-    compare_command,
-    reproduce_command,
-    resume_command,
-    run_command,
-    tune_command,
-)
+from hypermnesia.cli import inspection, training
 from hypermnesia.errors import HypermnesiaError, printable
 
 
 class Interrupted(KeyboardInterrupt):
-    """An interrupt of its own class.
+    """A SIGINT or SIGTERM.
 
-    Where a KeyboardInterrupt as such passes through `exec` of a text, which dataclasses use,
-    CPython ends a program that `-m` started by SIGINT, though it was dealt with
-    (`run_eval_code_obj`).
+    A class of its own, as CPython ends a program that was started with `-m` by SIGINT when a plain
+    KeyboardInterrupt passes through `exec` of a string (`run_eval_code_obj`), as dataclasses use,
+    even if it is handled.
     """
 
 
 @dataclass
-class Noted:
-    """The exit code that the last signal asks for, 128 + its number; None without any."""
+class Outcome:
+    """How a command ends.
 
-    code: int | None = None
+    Attributes:
+        code: its exit code.
+        signal_code: 128 + the number of the last signal; None without any.
+    """
+
+    code: int = 0
+    signal_code: int | None = None
 
 
 @contextmanager
-def noting(noted: Noted) -> Iterator[None]:
-    """Note SIGINT and SIGTERM in `noted`, and interrupt; but for a signal that is ignored."""
+def signals_noted(outcome: Outcome) -> Iterator[None]:
+    """Raise `Interrupted` on SIGINT and SIGTERM, and note which it was; ignored ones stay so.
+
+    In the middle of an import, code that is not ours may swallow the exception or fail in another
+    way because of it. The noted signal then says what really happened.
+    """
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
-        noted.code = 128 + number
+        outcome.signal_code = 128 + number
         raise Interrupted
 
-    if threading.current_thread() is not threading.main_thread():  # who may not set handlers
+    if threading.current_thread() is not threading.main_thread():  # may not set handlers
         yield
         return
     numbers = (signal.SIGINT, signal.SIGTERM)
-    heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, interrupt) for number in heard}
+    handled = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in handled}
     try:
         yield
     finally:
@@ -92,18 +80,21 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("run")(run_command)
-app.command("resume")(resume_command)
-app.command("compare")(compare_command)
-app.command("reproduce")(reproduce_command)
-app.command("report")(report_command)
-app.command("tune")(tune_command)
-app.command("figures")(figures_command)
-app.command("check")(check_command)
-app.command("explain")(explain_command)
-app.command("export")(export_command)
-app.command("list")(list_command)
-app.command("doctor")(doctor_command)
+for _command in (
+    training.run_command,
+    training.resume_command,
+    training.compare_command,
+    training.reproduce_command,
+    inspection.report_command,
+    training.tune_command,
+    inspection.figures_command,
+    inspection.check_command,
+    inspection.explain_command,
+    inspection.export_command,
+    inspection.list_command,
+    inspection.doctor_command,
+):
+    app.command(_command.__name__.removesuffix("_command"))(_command)
 
 # Newer versions of typer carry their own copy of click: the same class has two homes.
 _CommandLineError: Any = next(
@@ -125,7 +116,7 @@ def _options(
         typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Options that belong to no command."""
+    """Options of the program itself."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -136,34 +127,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
     logging.getLogger("hypermnesia").setLevel(logging.INFO)
-    noted = Noted()
+    outcome = Outcome()
     try:
-        with noting(noted):
-            code = _main(arguments)
+        with signals_noted(outcome), _errors_shown(outcome):
+            code = app(arguments, prog_name="hypermnesia", standalone_mode=False)
+            outcome.code = code if isinstance(code, int) else 0
     except (Exception, KeyboardInterrupt):  # a signal may come before typer listens, or after
-        if noted.code is None:
+        if outcome.signal_code is None:
             raise
-        code = noted.code
-    return noted.code if code and noted.code else code
+        return outcome.signal_code
+    return outcome.code and (outcome.signal_code or outcome.code)
 
 
-def _main(arguments: Sequence[str] | None) -> int:
+@contextmanager
+def _errors_shown(outcome: Outcome) -> Iterator[None]:
+    """Show an error that users can fix as one line; note the exit code."""
     try:
-        code = app(arguments, prog_name="hypermnesia", standalone_mode=False)
-    except HypermnesiaError as error:
-        return _fail(str(error))
-    except OSError as error:
-        path = f": {error.filename!s:.60}" if error.filename else ""
-        rule, cure = "files and folders must be usable", "choose another path"
-        return _fail(f"{rule}; got {error.strerror or error}{path}; {cure}")
+        yield
     except typer.Abort:
-        return 130
-    except _CommandLineError as error:
-        message = error.format_message()  # empty where the help was shown instead
-        return _fail(message) if message else 2
-    return code if isinstance(code, int) else 0
+        outcome.code = 130
+    except (HypermnesiaError, OSError, _CommandLineError) as error:
+        outcome.code = 2
+        if message := _message(error):
+            typer.echo("error: " + printable(" ".join(message.split())), err=True)
 
 
-def _fail(message: str) -> int:
-    typer.echo("error: " + printable(" ".join(message.split())), err=True)
-    return 2
+def _message(error: Any) -> str:
+    """Return the text of an error; empty where typer has shown the help instead."""
+    if isinstance(error, HypermnesiaError):
+        return str(error)
+    if isinstance(error, OSError):
+        path = f": {error.filename!s:.60}" if error.filename else ""
+        found = f"{error.strerror or error}{path}"
+        return f"files and folders must be usable; got {found}; choose another path"
+    return str(error.format_message())

@@ -1,4 +1,4 @@
-"""Commands that look: check, explain, list, doctor, figures, report, export."""
+"""Commands that read: check, explain, list, doctor, figures, report, export."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hypermnesia.cli.options import DataDir, Recipe
+from hypermnesia.cli.options import DataDir, MovedData, Recipe, Run, Runs
 from hypermnesia.errors import printable
 from hypermnesia.registry import unknown_name
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def check_command(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.")],
+    runs: Runs,
 ) -> None:
-    """Verify run folders against their checksums: what is damaged, and what is still good.
+    """Verify run folders against their checksums: what is damaged, and what is intact.
 
     The exit code is 1 if anything is damaged.
 
@@ -37,8 +37,8 @@ def check_command(
         findings = check_run(folder)
         counts = Counter(finding.verdict for finding in findings)
         damaged |= counts["damaged"] > 0
-        told = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
-        typer.echo(f"{printable(str(folder))}: {told}")
+        verdicts = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
+        typer.echo(f"{printable(str(folder))}: {verdicts}")
         for finding in findings:
             remark = f"  ({printable(finding.remark)})" if finding.remark else ""
             typer.echo(f"  {finding.verdict:<10} {printable(str(finding.path))}{remark}")
@@ -59,17 +59,20 @@ def explain_command(
 
     hypermnesia explain hnet --benchmark split-mnist
     """
-    from hypermnesia.cli.tables import show_explanation
+    from textwrap import indent
+
+    from hypermnesia.cli.terminal import console
     from hypermnesia.experiments.explain import explain
 
-    show_explanation(explain(method, benchmark, recipe))
-
-
-Rows = Sequence[Sequence[str]]
+    out, explanation = console(), explain(method, benchmark, recipe)
+    out.print(explanation.title, style="bold", soft_wrap=True)
+    for heading, text in explanation.parts:
+        out.print(f"\n{heading}", style="italic", soft_wrap=True)
+        out.print(indent(text, "  "), soft_wrap=True)
 
 
 def list_command(
-    kind: Annotated[str, typer.Argument(metavar="{benchmarks,methods,recipes}", help="What.")],
+    kind: Annotated[str, typer.Argument(metavar="benchmarks|methods|recipes", help="What.")],
 ) -> None:
     """Show what there is to choose from.
 
@@ -77,69 +80,60 @@ def list_command(
 
     hypermnesia list recipes
     """
-    if kind not in _KINDS:
-        raise unknown_name("list to show", kind, _KINDS)
-    from rich import box
-    from rich.table import Table
+    if kind not in _LISTS:
+        raise unknown_name("list to show", kind, _LISTS)
+    from hypermnesia.cli.terminal import console, show_table
+    from hypermnesia.report.tables import TextTable
 
-    from hypermnesia.cli.tables import console
-
-    table = Table(box=box.SIMPLE_HEAD)
-    headings, rows = _KINDS[kind]()
-    for heading in headings:
-        table.add_column(heading, no_wrap=heading in ("benchmark", "method", "recipe"))
-    for row in rows:
-        table.add_row(*row)
-    console().print(table)
+    headings, rows = _LISTS[kind]()
+    names = sum(heading in ("benchmark", "method", "recipe") for heading in headings)
+    show_table(console(), TextTable("", headings, rows), names=names, numbers=False)
 
 
-def _benchmarks() -> tuple[Sequence[str], Rows]:
+Columns = tuple[Sequence[str], Sequence[Sequence[str]]]
+"""Headings and rows."""
+
+
+def _benchmarks() -> Columns:
     from hypermnesia.data.benchmarks import BENCHMARKS
 
-    rows = [
-        (b.name, str(b.default_tasks), b.description, b.reference)
-        for b in map(BENCHMARKS.__getitem__, BENCHMARKS)
-    ]
+    found = [BENCHMARKS[name] for name in BENCHMARKS]
+    rows = [(b.name, str(b.default_tasks), b.description, b.reference) for b in found]
     return ("benchmark", "tasks", "what it is", "source"), rows
 
 
-def _methods() -> tuple[Sequence[str], Rows]:
+def _methods() -> Columns:
     from hypermnesia.methods import METHODS
 
-    rows = [
-        (m.name, ", ".join(m.scenarios), m.trained, m.summary, m.source)
-        for m in map(METHODS.__getitem__, METHODS)
-    ]
+    found = [METHODS[name] for name in METHODS]
+    rows = [(m.name, ", ".join(m.scenarios), m.trained, m.summary, m.source) for m in found]
     return ("method", "scenarios", "trained", "what it is", "source"), rows
 
 
-def _recipes() -> tuple[Sequence[str], Rows]:
+def _recipes() -> Columns:
     from hypermnesia.data.benchmarks import BENCHMARKS
     from hypermnesia.experiments.resolve import load_recipe, recipe_names
 
-    rows = []
-    for benchmark in BENCHMARKS:
-        for position, name in enumerate(recipe_names(benchmark)):
-            mark = " (default)" if position == 0 else ""
-            rows.append((benchmark, name + mark, load_recipe(benchmark, name).source))
+    rows = [
+        (benchmark, name if position else f"{name} (default)", load_recipe(benchmark, name).source)
+        for benchmark in BENCHMARKS
+        for position, name in enumerate(recipe_names(benchmark))
+    ]
     return ("benchmark", "recipe", "source"), rows
 
 
-_KINDS: dict[str, Callable[[], tuple[Sequence[str], Rows]]] = {
+_LISTS: dict[str, Callable[[], Columns]] = {
     "benchmarks": _benchmarks,
     "methods": _methods,
     "recipes": _recipes,
 }
 
 
-_FIGURES = ("10⁹ operations/s", "against float32")
-
-
 def doctor_command(
     data_dir: DataDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
-    """Say what this machine offers: versions, devices, rates, data and optional packages.
+    """Show what this machine offers: versions, devices, rates, data and optional packages.
 
     For example:
 
@@ -148,52 +142,46 @@ def doctor_command(
     from dataclasses import asdict
     from json import dumps
 
-    from hypermnesia.cli.tables import console
+    from hypermnesia.cli.terminal import console, show_table
     from hypermnesia.experiments.doctor import examine
+    from hypermnesia.report.tables import TextTable
 
     found = examine(data_dir)
     if as_json:
         typer.echo(dumps(asdict(found), indent=2))
         return
     out = console()
-    for title, headings, rows in _sections(found):
-        out.print(title, style="italic")
-        out.print(_table(headings, rows))
-
-
-def _sections(found: Diagnosis) -> list[tuple[str, Sequence[str], Rows]]:
-    return [
-        ("Machine", ("", ""), _machine(found)),
-        (
-            "Products of matrices, on one core of the CPU, beside whatever else runs",
-            ("device", "format", *_FIGURES),
-            [_rate(rate, found.rates) for rate in found.rates],
-        ),
-        (
+    rates = "Matrix products, on one core of the CPU, beside whatever else runs"
+    headings = ("device", "format", "10⁹ operations/s", "against float32")
+    tables = [
+        TextTable("Machine", ("", ""), _machine(found)),
+        TextTable(rates, headings, [_rate(rate, found.rates) for rate in found.rates]),
+        TextTable(
             f"Data: {found.data_folder or 'the cache'}",
             ("data set", "files"),
             [(data.name, _files(data, named=found.data_folder is not None)) for data in found.data],
         ),
-        (
+        TextTable(
             "Benchmarks",
             ("benchmark", ""),
-            [
-                (each.name, f"needs {', '.join(each.missing)}" if each.missing else "can run")
-                for each in found.benchmarks
-            ],
+            [(each.name, _unless(each.missing, "can run", "needs")) for each in found.benchmarks],
         ),
-        (
+        TextTable(
             "Optional packages: pip install 'hypermnesia[NAME]'",
             ("name", "packages"),
-            [
-                (each.name, f"missing: {', '.join(each.missing)}" if each.missing else "installed")
-                for each in found.extras
-            ],
+            [(each.name, _unless(each.missing, "installed", "missing:")) for each in found.extras],
         ),
     ]
+    for table in tables:
+        numbers = table.title == rates
+        show_table(out, table, names=2 if numbers else 1, numbers=numbers)
 
 
-def _machine(found: Diagnosis) -> Rows:
+def _unless(missing: Sequence[str], complete: str, lacks: str) -> str:
+    return f"{lacks} {', '.join(missing)}" if missing else complete
+
+
+def _machine(found: Diagnosis) -> Sequence[Sequence[str]]:
     names = ("hypermnesia", "commit", "python", "torch", "numpy", "platform", "cpu")
     facts = found.environment
     rows = [(name, str(facts[name])) for name in names if facts[name]]
@@ -214,8 +202,8 @@ def _gigabytes(count: int | None) -> str:
 def _rate(rate: Rate, rates: Sequence[Rate]) -> Sequence[str]:
     if rate.per_second is None:
         return rate.device, rate.format, "-", "-"
-    plain = {each.device: each.per_second for each in rates if each.format == "float32"}
-    base = plain[rate.device]
+    float32 = {each.device: each.per_second for each in rates if each.format == "float32"}
+    base = float32[rate.device]
     ratio = "-" if base is None else f"{rate.per_second / base:.1f}"
     return rate.device, rate.format, f"{rate.per_second / 1e9:.1f}", ratio
 
@@ -231,35 +219,20 @@ def _files(data: DataFound, *, named: bool) -> str:
     return f"{without}; the cache has them all" if data.cached else without
 
 
-def _table(headings: Sequence[str], rows: Rows) -> object:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, show_header=any(headings))
-    for position, heading in enumerate(headings):
-        right = heading in _FIGURES
-        table.add_column(heading, justify="right" if right else "left", no_wrap=not position)
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
 def figures_command(
-    run: Annotated[Path, typer.Argument(help="The run folder, for example runs/NAME.")],
+    run: Run,
     seed: Annotated[
-        int | None, typer.Option(help="Of the run's seeds; the first finished one otherwise.")
+        int | None, typer.Option(help="One of the run's seeds; the first finished one otherwise.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the figures; in the seed's folder otherwise.")
     ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Folder of data files, where it has moved.")
-    ] = None,
+    data_dir: MovedData = None,
 ) -> None:
-    """Draw what a finished run has learned, and say what each figure shows.
+    """Draw what a finished run has learned, and describe each figure in words.
 
     Task confusion, embedding transfer matrix, task embeddings in two dimensions, samples of the
-    generative memory after each task, as PNG files; ends with 1 if there is none.
+    generative memory after each task, as PNG files; the exit code is 1 if there are none.
 
     For example:
 
@@ -268,16 +241,16 @@ def figures_command(
     # torch is slow to import
     from hypermnesia.experiments.finished import finished_seed
     from hypermnesia.report.canvas import png
-    from hypermnesia.report.of_run import figures_and_missing
+    from hypermnesia.report.run_figures import figures_and_missing
     from hypermnesia.storage import make_folder, told_as_run_error, write_bytes
 
-    of = finished_seed(run, seed, data_dir)
-    drawn, missing = figures_and_missing(of)
+    finished = finished_seed(run, seed, data_dir)
+    drawn, missing = figures_and_missing(finished)
     for kind in missing:
         typer.echo(f"no {kind.kind}: {kind.reason}")
     if not drawn:
         raise typer.Exit(1)
-    folder = out or of.folder.path / "figures"
+    folder = out or finished.folder.path / "figures"
     with told_as_run_error(folder, "the folder of the figures must be writable"):
         make_folder(folder)
     for each in drawn:
@@ -287,7 +260,7 @@ def figures_command(
 
 
 def report_command(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.")],
+    runs: Runs,
     out: Annotated[Path, typer.Option(help="The page.")] = Path("report.html"),
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a page that is there.")
@@ -295,7 +268,7 @@ def report_command(
 ) -> None:
     """Write one self-contained HTML page about runs: figures, tables, settings and machines.
 
-    Run folders are only read. What is not finished or damaged is left out, and said.
+    Run folders are only read. What is unfinished or damaged is left out, and listed.
 
     For example:
 
@@ -303,12 +276,12 @@ def report_command(
     """
     from hypermnesia.experiments.verify import run_folders
     from hypermnesia.report.collect import collect
-    from hypermnesia.report.page import check_place, html_page, write_page
+    from hypermnesia.report.page import check_output, html_page, write_page
 
-    check_place(out, overwrite=overwrite)
+    check_output(out, overwrite=overwrite)
     collected = collect([folder for path in runs for folder in run_folders(path)])
-    again = ["--overwrite"] if overwrite else []
-    command = ["hypermnesia", "report", *map(str, runs), "--out", str(out), *again]
+    options = ["--out", str(out), *(["--overwrite"] if overwrite else [])]
+    command = ["hypermnesia", "report", *map(str, runs), *options]
     write_page(out, html_page(collected, shlex.join(command)))
     for run in collected:
         for line in run.missing:
@@ -317,14 +290,14 @@ def report_command(
 
 
 def export_command(
-    run: Annotated[Path, typer.Argument(help="The run folder, for example runs/NAME.")],
+    run: Run,
     task: Annotated[int, typer.Option(help="Number of the task, from 1.")],
     out: Annotated[Path, typer.Option(help="The file to write.")],
     to: Annotated[
         str, typer.Option(help="onnx, or torch: parameters and buffers as safetensors.")
     ] = "onnx",
     seed: Annotated[
-        int | None, typer.Option(help="Of the run's seeds this one; otherwise the first.")
+        int | None, typer.Option(help="One of the run's seeds; the first otherwise.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
 ) -> None:

@@ -1,8 +1,9 @@
-"""Options that several commands have."""
+"""Options that several commands share, and how their values are read."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,8 @@ import typer
 from hypermnesia.errors import ConfigError
 
 Benchmark = Annotated[str, typer.Argument(help="See `hypermnesia list benchmarks`.")]
+Run = Annotated[Path, typer.Argument(help="The run folder, for example runs/NAME.")]
+Runs = Annotated[list[Path], typer.Argument(help="Run folders, or folders that contain some.")]
 Methods = Annotated[
     list[str], typer.Option("--method", help="One, or several with commas; see `list methods`.")
 ]
@@ -26,6 +29,7 @@ Tasks = Annotated[int | None, typer.Option(help="Number of tasks.")]
 DataDir = Annotated[
     Path | None, typer.Option(help="Folder of data files; or set HYPERMNESIA_DATA.")
 ]
+MovedData = Annotated[Path | None, typer.Option(help="Folder of data files, where it has moved.")]
 Out = Annotated[Path, typer.Option(help="Folder for run folders, and for reports.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or auto.")]
 Threads = Annotated[int | None, typer.Option(help="Threads of the processor.")]
@@ -36,7 +40,7 @@ Tensorboard = Annotated[
     bool | None,
     typer.Option(
         "--tensorboard/--no-tensorboard",
-        help="Write what TensorBoard shows, in the run folder.",
+        help="Write event files for TensorBoard, in the run folder.",
         show_default=False,
     ),
 ]
@@ -48,26 +52,35 @@ _MOST = 100_000
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """The seeds that `text` names, in order and each once.
-
-    Raises:
-        ConfigError: it is neither a number, a range nor a list of them.
-    """
+    """Parse numbers and ranges with commas between them into sorted, distinct seeds."""
     seeds: set[int] = set()
     for part in text.split(","):
         match = _PART.fullmatch(part.strip())
-        if match is None:
-            raise _wrong(text)
-        first, last = int(match[1]), int(match[2] or match[1])
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if not 0 <= last - first < _MOST:
-            raise _wrong(text)
+            raise ConfigError(
+                "seeds must be numbers and rising ranges",
+                got=f"'{text}'",
+                cure="write for example 0-2 or 0,3,5-7",
+            )
         seeds.update(range(first, last + 1))
     return tuple(sorted(seeds))
 
 
-def _wrong(text: str) -> ConfigError:
-    return ConfigError(
-        "seeds must be numbers and rising ranges",
-        got=f"'{text}'",
-        cure="write for example 0-2 or 0,3,5-7",
-    )
+def split(texts: Sequence[str]) -> list[str]:
+    """Split the values of a repeatable option at their commas."""
+    return [part.strip() for text in texts for part in text.split(",")]
+
+
+def machine_options(
+    data_dir: Path | None,
+    device: str | None,
+    threads: int | None = None,
+    tensorboard: bool | None = None,
+) -> dict[str, object]:
+    """Return the fields of the machine section; None for an option that was not given."""
+    from hypermnesia.data.download import given_folder  # slow to import
+
+    folder = given_folder(data_dir)
+    where = None if folder is None else str(folder)
+    return {"device": device, "threads": threads, "data_dir": where, "tensorboard": tensorboard}

@@ -14,14 +14,18 @@ from hypermnesia.cli.options import (
     Device,
     Jobs,
     Methods,
+    MovedData,
     Out,
     Recipe,
+    Run,
     Seeds,
     Tasks,
     Tensorboard,
     Threads,
     Train,
+    machine_options,
     parse_seeds,
+    split,
 )
 from hypermnesia.registry import unknown_name
 
@@ -32,8 +36,8 @@ def run_command(
     scenario: Annotated[
         str | None,
         typer.Option(
-            help="task (the default), domain or class; CL1, TIL, 1 and so on do as well. A method "
-            "that is trained once for all of them shows the one asked for, or all if none was."
+            help="task (the default), domain or class; or CL1, TIL, 1 and so on. A method that is "
+            "trained once for all of them shows this one, or all if none is given."
         ),
     ] = None,
     seeds: Seeds = "0",
@@ -50,7 +54,8 @@ def run_command(
         bool, typer.Option("--overwrite", help="Replace another run, or redo these seeds.")
     ] = False,
     precision: Annotated[
-        str | None, typer.Option(help="float32 or bf16, of the network's products in training.")
+        str | None,
+        typer.Option(help="float32 or bf16, for matrix products in training."),
     ] = None,
     compiled: Annotated[
         bool, typer.Option("--compile", help="Train through torch.compile; pays for convolutions.")
@@ -70,7 +75,7 @@ def run_command(
     hypermnesia run split-mnist --method hnet-lik --scenario class --tensorboard
     """
     # torch is slow to import
-    from hypermnesia.cli.session import machine_options, split, train_and_show
+    from hypermnesia.cli.terminal import session, show
     from hypermnesia.data.scenarios import scenario_name
     from hypermnesia.experiments.resolve import Request, resolve
     from hypermnesia.experiments.run import Place, run_all
@@ -90,35 +95,34 @@ def run_command(
     )
     configs = resolve(request)
     place = Place(out, name, overwrite)
-    folders = [place.folder(config) for config in configs]
-    train_and_show(folders, lambda watch: run_all(configs, place, watch), asked)
+    with session([place.folder(config) for config in configs]) as watch:
+        summaries = run_all(configs, place, watch)
+    show(summaries, asked)
 
 
 def _compute(precision: str | None, compiled: bool) -> list[str]:
-    """Settings, so that a method that cannot use them refuses them."""
+    """Return the options as settings: a method that cannot use one then refuses it."""
     settings = [] if precision is None else [f"compute.precision={precision}"]
     return [*settings, "compute.compile=true"] if compiled else settings
 
 
 def resume_command(
-    run: Annotated[Path, typer.Argument(help="The run folder, for example runs/NAME.")],
+    run: Run,
     seeds: Annotated[
-        str | None, typer.Option(help="Of the run's seeds these only, for example 0-2.")
+        str | None, typer.Option(help="Only these of the run's seeds, for example 0-2.")
     ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Folder of data files, where it has moved.")
-    ] = None,
+    data_dir: MovedData = None,
     device: Device = None,
     threads: Threads = None,
     tensorboard: Tensorboard = None,
 ) -> None:
-    """Finish a run that was interrupted, with the numbers it would have had.
+    """Finish an interrupted run, with the numbers it would have had without interruption.
 
     For example:
 
     hypermnesia resume runs/split-digits_hnet_task
     """
-    from hypermnesia.cli.session import train_and_show  # torch is slow to import
+    from hypermnesia.cli.terminal import session, show  # torch is slow to import
     from hypermnesia.data.download import user_path
     from hypermnesia.experiments.run import resume
 
@@ -127,7 +131,9 @@ def resume_command(
     given = {"data_dir": folder, **machine}
     changes = {name: value for name, value in given.items() if value is not None}
     chosen = None if seeds is None else parse_seeds(seeds)
-    train_and_show([run], lambda watch: [resume(run, watch, changes, chosen)])
+    with session([run]) as watch:
+        summary = resume(run, watch, changes, chosen)
+    show([summary])
 
 
 def compare_command(
@@ -137,7 +143,7 @@ def compare_command(
     method: Methods = ["hnet", "finetune"],  # noqa: B006 (typer reads the default, nothing changes it)
     scenario: Annotated[
         list[str],
-        typer.Option(help="One, or several with commas; a method skips those it cannot do."),
+        typer.Option(help="One, or several with commas; a method skips those it does not support."),
     ] = ["task", "domain", "class"],  # noqa: B006
     seeds: Seeds = "0",
     recipe: Recipe = None,
@@ -156,16 +162,16 @@ def compare_command(
 ) -> None:
     """Train methods on benchmarks in scenarios, several processes at a time, and compare them.
 
-    What is finished is kept and what was interrupted goes on: the same command again continues.
-    Ends with 1 if a training failed.
+    Finished runs are kept and interrupted ones go on: the same command again continues.
+    The exit code is 1 if a training failed.
 
     For example:
 
     hypermnesia compare split-digits --method hnet,finetune,joint --seeds 0-2
     """
-    from hypermnesia.cli.session import compare_and_show, machine_options, split
+    from hypermnesia.cli.terminal import compare_and_show
     from hypermnesia.experiments.compare import Question, plan
-    from hypermnesia.report.comparison import compared
+    from hypermnesia.report.comparison import method_tables
 
     question = Question(
         benchmarks=split([benchmarks]),
@@ -180,14 +186,14 @@ def compare_command(
         },
     )
     files = "_".join(["comparison", *question.benchmarks]) if name is None else name
-    compare_and_show(plan(question), compared, out, files, jobs, train=train)
+    compare_and_show(plan(question), method_tables, out, files, jobs, train=train)
 
 
 _TABLES = ("table1",)
 
 
 def reproduce_command(
-    table: Annotated[str, typer.Argument(metavar="{table1}", help="Which table of the paper.")],
+    table: Annotated[str, typer.Argument(metavar="table1", help="Which table of the paper.")],
     quick: Annotated[
         bool, typer.Option("--quick", help="Small digits and short trainings: a first look.")
     ] = False,
@@ -203,9 +209,9 @@ def reproduce_command(
     device: Device = None,
     train: Train = True,
 ) -> None:
-    """Print a table of the paper with the published value, ours and the difference.
+    """Print a table of the paper with published value, our value and the difference.
 
-    Like `compare`: finished runs in --out are kept, interrupted ones go on. Ends with 1 if a
+    Like `compare`: finished runs in --out are kept, interrupted ones go on. The exit code is 1 if a
     training failed.
 
     For example:
@@ -214,17 +220,17 @@ def reproduce_command(
     """
     if table not in _TABLES:
         raise unknown_name("table to reproduce", table, _TABLES)
-    from hypermnesia.cli.session import compare_and_show, machine_options
+    from hypermnesia.cli.terminal import compare_and_show
     from hypermnesia.errors import ConfigError
     from hypermnesia.experiments.compare import plan
-    from hypermnesia.report.comparison import question, table1
+    from hypermnesia.report.comparison import table1, table1_question
 
     if quick and recipe is not None:
         raise ConfigError(
             "--quick has a recipe of its own", got=f"--recipe {recipe}", cure="leave one out"
         )
     asked = parse_seeds(seeds or ("0" if quick else "0-4"))
-    cells = plan(question(asked, recipe, machine_options(data_dir, device), quick=quick))
+    cells = plan(table1_question(asked, recipe, machine_options(data_dir, device), quick=quick))
     name = "table1-quick" if quick else "table1"
     compare_and_show(cells, table1, out, name, jobs, train=train)
 
@@ -235,16 +241,17 @@ def tune_command(
         list[str],
         typer.Option(
             metavar="SECTION.FIELD=VALUE,VALUE,...",
-            help="Values to try; several of these options are all combined.",
+            help="Values to try; all combinations of several such options.",
         ),
     ],
     validation: Annotated[
-        int, typer.Option(help="Samples of each task held out of the training data to judge by.")
+        int,
+        typer.Option(help="Training samples of each task to hold out and evaluate on."),
     ],
     method: Annotated[str, typer.Option(help="See `list methods`.")] = "hnet",
     scenario: Annotated[str, typer.Option(help="task, domain or class.")] = "task",
     seeds: Annotated[
-        str, typer.Option(help="For example 100-102; other ones than those that are reported.")
+        str, typer.Option(help="For example 100-102; not the seeds you will report.")
     ] = "100",
     recipe: Recipe = None,
     assignments: Assignments = None,
@@ -253,14 +260,13 @@ def tune_command(
     device: Device = None,
     threads: Threads = None,
 ) -> None:
-    """Try a grid of settings on validation samples; what was tried before is kept.
+    """Try a grid of settings on validation samples; finished trials are kept.
 
     For example:
 
     hypermnesia tune split-digits --validation 60 --grid optimizer.lr=1e-3,1e-2
     """
-    from hypermnesia.cli.session import machine_options, watched  # torch is slow to import
-    from hypermnesia.cli.tables import show_trials
+    from hypermnesia.cli.terminal import session, show_trials  # torch is slow to import
     from hypermnesia.data.scenarios import scenario_name
     from hypermnesia.experiments.compare import TrialPlace, judged, trials
     from hypermnesia.experiments.resolve import Request
@@ -278,8 +284,6 @@ def tune_command(
     )
     chosen, place = trials(request, grid, validation), TrialPlace(out)
     configs = [trial.config for trial in chosen]
-    summaries = watched(
-        lambda watch: run_all(configs, place, watch),
-        lambda: "interrupted; the same command goes on",
-    )
+    with session() as watch:
+        summaries = run_all(configs, place, watch)
     show_trials(chosen, judged(chosen, summaries), asked)

@@ -1,14 +1,11 @@
-"""Benchmarks: named sequences of tasks made from the data sets.
+"""Benchmarks: named sequences of tasks.
 
-Split benchmarks: every task has some of a data set's classes.
+Split benchmarks divide the classes of a data set among the tasks (F. Zenke, B. Poole, S. Ganguli,
+"Continual learning through synaptic intelligence", ICML 2017, arXiv:1703.04200).
 
-F. Zenke, B. Poole, S. Ganguli, "Continual learning through synaptic intelligence", ICML 2017,
-arXiv:1703.04200.
-
-Permuted benchmarks: every task shows the same images, its pixels in an order of its own.
-
-I. Goodfellow et al., "An empirical investigation of catastrophic forgetting in gradient-based
-neural networks", 2013, arXiv:1312.6211. The permutation is over the padded image, and the first
+Permuted benchmarks use all images in every task, with the pixels in a different fixed order
+(I. Goodfellow et al., "An empirical investigation of catastrophic forgetting in gradient-based
+neural networks", 2013, arXiv:1312.6211). The permutation covers the padded image, and the first
 task is not permuted, as in von Oswald et al. 2020, arXiv:1906.00695.
 """
 
@@ -16,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -31,16 +29,16 @@ from hypermnesia.seeding import Generators
 
 @dataclass(frozen=True)
 class BenchmarkSettings:
-    """Choices about a benchmark.
+    """Options of a benchmark.
 
     Attributes:
-        tasks: number of tasks, the first ones of the sequence; None for the benchmark's own.
-        padding: pixels of zeros added on each side of an image (permuted benchmarks).
-        class_order: seed of a shuffled order of classes, apart from the run's seed; None for the
+        tasks: number of tasks to use, from the start of the sequence; None for the default.
+        padding: zero pixels added on each side of an image (permuted benchmarks).
+        class_order: seed of a shuffled class order, independent of the run's seed; None for the
             natural order (split benchmarks).
-        validation: samples held out of each task's training data, drawn at random by the run's
+        validation: samples held out of each task's training data, drawn at random with the run's
             seed. All tasks of a permuted benchmark hold out the same images.
-        data_dir: folder of the data set's files; None for HYPERMNESIA_DATA, else the cache.
+        data_dir: folder of the data files; None for HYPERMNESIA_DATA, else the cache.
     """
 
     tasks: int | None = None
@@ -51,7 +49,7 @@ class BenchmarkSettings:
 
 
 def refuse_unused(name: str, settings: BenchmarkSettings, used: frozenset[str]) -> None:
-    """Raise `ConfigError` for a setting that is not the default and that `name` cannot use."""
+    """Raise `ConfigError` for a setting that was changed though benchmark `name` ignores it."""
     for field in fields(settings):
         value = getattr(settings, field.name)
         if field.name not in used and value != field.default:
@@ -63,11 +61,7 @@ def refuse_unused(name: str, settings: BenchmarkSettings, used: frozenset[str]) 
 
 
 def check_range(what: str, value: int, low: int, high: int | None = None) -> int:
-    """`value`, if it lies between `low` and `high` (None: no upper end), both included.
-
-    Raises:
-        ConfigError: it does not.
-    """
+    """Return `value`, or raise `ConfigError` unless low <= value <= high (None: unbounded)."""
     if value < low or (high is not None and value > high):
         bounds = f"at least {low}" if high is None else f"from {low} to {high}"
         raise ConfigError(f"{what} must be {bounds}", got=value, cure="choose a value in range")
@@ -79,9 +73,9 @@ class Piece:
     """Consecutive tasks from one data set.
 
     Attributes:
-        source: the data set.
+        source: name of the data set.
         tasks: number of tasks.
-        classes: classes of each task.
+        classes: number of classes in each task.
     """
 
     source: str
@@ -89,7 +83,7 @@ class Piece:
     classes: int
 
     def groups(self, class_order: int | None) -> list[list[int]]:
-        """The classes of each task, in natural order or in one shuffled by a seed."""
+        """Return the classes of each task, in natural order or shuffled with a seed."""
         order = list(range(SOURCES[self.source].classes))
         if class_order is not None:
             generator = Generators(class_order)["class-order"]
@@ -101,7 +95,7 @@ class Piece:
 def split_tasks(
     pieces: Sequence[Piece], settings: BenchmarkSettings, tasks: int, seed: int
 ) -> tuple[Task, ...]:
-    """The first `tasks` tasks of `pieces`; loads only the data sets that they need."""
+    """Build the first `tasks` tasks of `pieces`, loading only the data sets they need."""
     every = [
         (piece.source, group) for piece in pieces for group in piece.groups(settings.class_order)
     ]
@@ -130,15 +124,15 @@ def split_task(
     validation: int,
     generator: torch.Generator,
 ) -> Task:
-    """The task of telling `classes` apart; a label is a class's place among them.
+    """Build the task of classifying among `classes`; the label is the position in `classes`.
 
     Args:
-        data: the data set, whose storage the task shares.
+        data: the data set; the task shares its storage.
         classes: classes of the task, in the order of its labels.
-        index: position of the task in its sequence.
-        name: what a table calls the task.
-        validation: training samples to hold out.
-        generator: draws them.
+        index: position of the task in the sequence.
+        name: name of the task in tables.
+        validation: number of training samples to hold out.
+        generator: draws the held-out samples.
     """
     place = torch.full((data.classes,), -1)
     place[torch.tensor(classes)] = torch.arange(len(classes))
@@ -167,25 +161,25 @@ class Permutation:
     """A fixed order of the entries of a sample, applied to a batch.
 
     Attributes:
-        order: (entries,) int64, where each entry of the result comes from.
+        order: (entries,) int64, the source index of each entry of the result.
     """
 
     order: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
-        """`x` (batch, *sample) with the entries of each sample in the new order."""
+        """Permute the entries of each sample of `x` (batch, *sample)."""
         return x.flatten(1).index_select(1, self.order.to(x.device)).reshape(x.shape)
 
     @property
     def inverse(self) -> Permutation:
-        """The permutation that puts every entry back."""
+        """The inverse permutation."""
         return Permutation(self.order.argsort())
 
 
 def permuted_tasks(
     data: ImageData, settings: BenchmarkSettings, tasks: int, seed: int
 ) -> tuple[Task, ...]:
-    """A sequence of permutations of `data`, which all share one storage of uint8 images."""
+    """Build permuted versions of `data`; all tasks share one storage of uint8 images."""
     generators = Generators(seed)
     train_x, test_x = (F.pad(x, (settings.padding,) * 4) for x in (data.train_x, data.test_x))
     everything = torch.arange(len(data.train_y))
@@ -215,25 +209,25 @@ _OSWALD = "von Oswald et al. 2020, arXiv:1906.00695"
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A benchmark and what is known about it before its data are loaded.
+    """A benchmark, described without loading its data.
 
     Attributes:
         name: its name in `BENCHMARKS`.
         description: one line for a list of benchmarks.
         reference: where it was published.
-        sources: names of the data sets that it is made of.
-        shape: (channels, height, width) of an image without padding.
-        classes: number of classes of each task, if `default_tasks` are made.
-        endless: whether there can be more tasks than `default_tasks`.
-        used: names of the settings that it can use.
-        build: makes the tasks from checked settings, the number of tasks and the run's seed.
+        sources: names of the data sets it uses; empty for data of your own.
+        shape: shape of a sample without padding; (channels, height, width) for images.
+        classes: number of classes (or outputs) of each task in the default sequence.
+        endless: whether more tasks than `default_tasks` are possible.
+        used: names of the settings it supports; `padding` is for images only.
+        build: (validated settings, number of tasks, seed of the run) -> the tasks.
     """
 
     name: str
     description: str
     reference: str
     sources: tuple[str, ...]
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     classes: tuple[int, ...]
     endless: bool
     used: frozenset[str]
@@ -241,28 +235,30 @@ class Benchmark:
 
     @property
     def default_tasks(self) -> int:
-        """Number of tasks if none is asked for."""
+        """Number of tasks unless `tasks` is set."""
         return len(self.classes)
 
     @property
     def max_tasks(self) -> int | None:
-        """Largest number of tasks; None for no end."""
+        """Largest number of tasks; None if unlimited."""
         return None if self.endless else len(self.classes)
 
-    def sample_shape(self, padding: int = 0) -> tuple[int, int, int]:
-        """(channels, height, width) of a sample with `padding` pixels added on each side."""
+    def sample_shape(self, padding: int = 0) -> tuple[int, ...]:
+        """Return the shape of a sample with `padding` pixels added on each side of an image."""
+        if not padding:
+            return self.shape
         channels, height, width = self.shape
         return channels, height + 2 * padding, width + 2 * padding
 
     def count(self, settings: BenchmarkSettings) -> int:
-        """The number of tasks; checks all of `settings` that can be checked without data.
+        """Return the number of tasks, after validating all `settings` that need no data.
 
         Raises:
-            ConfigError: if a setting is impossible or of no use to this benchmark.
+            ConfigError: if a setting is out of range or not supported by this benchmark.
         """
         refuse_unused(self.name, settings, self.used)
         check_range("'validation'", settings.validation, 0)
-        check_range("'padding'", settings.padding, 0, max(self.shape))
+        check_range("'padding'", settings.padding, 0, max(self.shape, default=0))
         wanted = self.default_tasks if settings.tasks is None else settings.tasks
         return check_range(f"'tasks' of {self.name}", wanted, 1, self.max_tasks)
 
@@ -272,15 +268,15 @@ BENCHMARKS: Registry[Benchmark] = Registry("benchmark")
 
 
 def make_tasks(name: str, settings: BenchmarkSettings, seed: int) -> tuple[Task, ...]:
-    """The sequence of tasks of the benchmark called `name`.
+    """Build the task sequence of a benchmark.
 
     Args:
         name: one of `BENCHMARKS`.
-        settings: what can be chosen.
+        settings: its options.
         seed: the run's seed, for permutations and validation samples.
 
     Raises:
-        ConfigError: if there is no such benchmark, or a setting is impossible or of no use to it.
+        ConfigError: for an unknown benchmark or an unsupported setting.
         DataError: if the data are missing or damaged.
     """
     benchmark = BENCHMARKS[name]
@@ -288,9 +284,6 @@ def make_tasks(name: str, settings: BenchmarkSettings, seed: int) -> tuple[Task,
 
 
 def _add_split(name: str, description: str, reference: str, *pieces: Piece) -> None:
-    def build(settings: BenchmarkSettings, tasks: int, seed: int) -> tuple[Task, ...]:
-        return split_tasks(pieces, settings, tasks, seed)
-
     BENCHMARKS.add(
         name,
         Benchmark(
@@ -302,7 +295,7 @@ def _add_split(name: str, description: str, reference: str, *pieces: Piece) -> N
             tuple(piece.classes for piece in pieces for _ in range(piece.tasks)),
             endless=False,
             used=_ALWAYS_USED | {"class_order"},
-            build=build,
+            build=partial(split_tasks, pieces),
         ),
     )
 

@@ -23,9 +23,9 @@ SHAPE = (3, 32, 32)
 """(channels, height, width) of an image."""
 
 _PIXELS = 3 * 32 * 32
-_CURE = "fetch the official ones again"
+_HINT = "fetch the official ones again"
 NOTE = "verified.sha256"
-"""Name of the file that holds the digests of a verified archive."""
+"""Name of the file with the digests of a verified archive."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Split:
     Attributes:
         files: their names.
         records: number of records in each.
-        digest: `records_digest` of all their records; None where it is not known.
+        digest: SHA-256 of the sorted SHA-256 of all records; None where it is not known.
     """
 
     files: tuple[str, ...]
@@ -47,18 +47,18 @@ class Split:
 class Cifar:
     """A data set of CIFAR records.
 
-    Where no digest is known, an archive that passed its MD5 leaves a note of the digests of its
-    records beside the unpacked files, and they are checked against it at every load. Without the
-    note, files in a user's folder are unverified: only lengths, labels and balance are checked.
+    Where no digest is known, unpacking an archive with the right MD5 writes the digests of its
+    records beside the files, and every load checks them. Without these, files in a user's folder
+    are unverified: only lengths, labels and class balance are checked.
 
     Attributes:
         name: the data set.
-        folder: sub-folder in which its files may lie, and the archive's only folder.
+        folder: sub-folder in which its files may be, and the archive's only folder.
         label_classes: number of classes of each label byte; the last byte is the class.
         train: the training files.
         test: the test files.
         mirrors: addresses of the .tar.gz archive.
-        md5: MD5 of that archive.
+        md5: MD5 of the archive.
     """
 
     name: str
@@ -75,22 +75,18 @@ class Cifar:
         return FileSet(self.name, (self.folder,), self.train.files + self.test.files)
 
     def load(self, data_dir: Path | None) -> ImageData:
-        """The images, from `data_dir`, HYPERMNESIA_DATA or the cache.
-
-        Raises:
-            DataError: they are missing or damaged.
-        """
-        paths, cure = self.files.locate(data_dir, self._fetch), self.files.cure(data_dir)
+        """Load the images from `data_dir`, HYPERMNESIA_DATA or the cache; may raise `DataError`."""
+        paths, hint = self.files.locate(data_dir, self._fetch), self.files.hint(data_dir)
         cut = len(self.train.files)
         noted = read_note(paths[0].parent / NOTE)
-        train_x, train_y, train = read_split(paths[:cut], self.train, self.label_classes, cure)
-        test_x, test_y, test = read_split(paths[cut:], self.test, self.label_classes, cure)
+        train_x, train_y, train = read_split(paths[:cut], self.train, self.label_classes, hint)
+        test_x, test_y, test = read_split(paths[cut:], self.test, self.label_classes, hint)
         if noted not in (None, (train, test)):
-            raise _damaged(paths, f"other contents than {NOTE} beside them says", cure)
+            raise _damaged(paths, f"other contents than {NOTE} beside them says", hint)
         return ImageData(train_x, train_y, test_x, test_y, self.label_classes[-1], 255.0)
 
     def _fetch(self, folder: Path, missing: tuple[str, ...]) -> None:  # noqa: ARG002
-        """Unpack all files, also those that are there: the note is about the archive's."""
+        """Unpack all files, existing ones too, as the digests are the archive's."""
         names, place = self.train.files + self.test.files, folder / self.folder
         with scratch(folder) as temporary:
             archive = Path(temporary) / f"{self.folder}.tar.gz"
@@ -105,10 +101,10 @@ class Cifar:
 
 
 def read_note(path: Path) -> tuple[str, str] | None:
-    """Digests of the training and the test records of a verified archive; None without a note.
+    """Read the digests of a verified archive's training and test records; None without a file.
 
     Raises:
-        DataError: if it is damaged.
+        DataError: if the file does not contain two digests.
     """
     if not path.is_file():
         return None
@@ -117,55 +113,55 @@ def read_note(path: Path) -> tuple[str, str] | None:
     except (OSError, ValueError):
         lines = []
     if len(lines) != 2:
-        cure = "delete it together with the files beside it: the next run will fetch them"
-        raise DataError("a note of digests must hold two", got=f"{path}: {len(lines)}", cure=cure)
+        hint = "delete it together with the files beside it: the next run will fetch them"
+        raise DataError("a note of digests must hold two", got=f"{path}: {len(lines)}", cure=hint)
     return lines[0], lines[1]
 
 
 def read_split(
-    paths: Sequence[Path], split: Split, label_classes: tuple[int, ...], cure: str = _CURE
+    paths: Sequence[Path], split: Split, label_classes: tuple[int, ...], hint: str = _HINT
 ) -> tuple[Tensor, Tensor, str]:
-    """Images (n, 3, 32, 32) uint8, classes (n,) int64 and the digest of one split.
+    """Read images (n, 3, 32, 32) uint8, classes (n,) int64 and the digest of one split.
 
-    The records come sorted by their SHA-256, so that the same seed gives the same run whatever
-    the order in which a copy of the data set stores them.
+    Records are sorted by their SHA-256, so that runs do not depend on the order in which a copy of
+    the data set stores them.
 
     Raises:
         DataError: if a file has the wrong length, a label out of range, or altered contents.
     """
     width = len(label_classes) + _PIXELS
-    records = torch.cat([_read_records(path, split.records, width, cure) for path in paths])
+    records = torch.cat([_read_records(path, split.records, width, hint) for path in paths])
     labels = records[:, : len(label_classes)]
     if bool((labels >= torch.tensor(label_classes)).any()):
-        raise _damaged(paths, f"a label that is none of {label_classes[-1]} classes", cure)
+        raise _damaged(paths, f"a label that is none of {label_classes[-1]} classes", hint)
     counts = torch.bincount(labels[:, -1].long(), minlength=label_classes[-1])
     if counts.min() != counts.max():
         found = f"{counts.min()} to {counts.max()} images a class, not equally many"
-        raise _damaged(paths, found, cure)
+        raise _damaged(paths, found, hint)
     digests = [hashlib.sha256(record).digest() for record in records.numpy()]
     order = sorted(range(len(digests)), key=digests.__getitem__)
     found = hashlib.sha256(b"".join(digests[row] for row in order)).hexdigest()
     if split.digest is not None and found != split.digest:
-        raise _damaged(paths, f"contents with the digest {found}, not {split.digest}", cure)
+        raise _damaged(paths, f"contents with the digest {found}, not {split.digest}", hint)
     images = records[:, len(label_classes) :].index_select(0, torch.tensor(order))
     return images.reshape(-1, *SHAPE), labels[order, -1].long(), found
 
 
-def _read_records(path: Path, count: int, width: int, cure: str) -> Tensor:
-    """(count, width) uint8 records of a file that must hold exactly so many."""
+def _read_records(path: Path, count: int, width: int, hint: str) -> Tensor:
+    """Read (count, width) uint8 records from a file of exactly that size."""
     try:
         size = path.stat().st_size
         if size != count * width:
-            raise _damaged([path], f"{size} bytes, not {count * width}", cure)
+            raise _damaged([path], f"{size} bytes, not {count * width}", hint)
         content = bytearray(path.read_bytes())
     except OSError as error:
-        raise _damaged([path], f"{type(error).__name__}: {error}", cure) from error
+        raise _damaged([path], f"{type(error).__name__}: {error}", hint) from error
     return torch.frombuffer(content, dtype=torch.uint8).reshape(count, width)
 
 
-def _damaged(paths: Sequence[Path], found: str, cure: str) -> DataError:
+def _damaged(paths: Sequence[Path], found: str, hint: str) -> DataError:
     return DataError(
         "CIFAR files must be complete and unaltered",
         got=f"{', '.join(map(str, paths))}: {found}",
-        cure=cure,
+        cure=hint,
     )

@@ -1,4 +1,4 @@
-"""Where the files of a data set are: a folder the user names, or the cache, filled on demand."""
+"""Locating the files of data sets, in a folder of the user's or in a cache filled on demand."""
 
 from __future__ import annotations
 
@@ -16,17 +16,15 @@ import pooch  # type: ignore[import-untyped]
 from hypermnesia.errors import DataError
 
 ENVIRONMENT = "HYPERMNESIA_DATA"
-"""Name of the environment variable that names a folder of data files."""
+"""Environment variable with a folder of data files."""
 
-OFFLINE_CURE = f"put the files into a folder and name it with --data-dir or {ENVIRONMENT}"
-"""What to do where nothing can be downloaded."""
-
+_OFFLINE_HINT = f"put the files into a folder and name it with --data-dir or {ENVIRONMENT}"
 Fetch = Callable[[Path, tuple[str, ...]], None]
-"""(folder, names of files that are missing there) -> None; puts them there."""
+"""(folder, names of the missing files) -> None; downloads them into the folder."""
 
 
 def given_folder(data_dir: Path | None) -> Path | None:
-    """The folder that the user named: `data_dir`, else HYPERMNESIA_DATA, else None."""
+    """Return the folder that the user named: `data_dir`, else HYPERMNESIA_DATA, else None."""
     if data_dir is not None:
         return user_path(data_dir)
     named = os.environ.get(ENVIRONMENT)
@@ -34,24 +32,24 @@ def given_folder(data_dir: Path | None) -> Path | None:
 
 
 def user_path(typed: str | Path) -> Path:
-    """Where `typed` is, `~` and links resolved as far as they lead anywhere."""
+    """Resolve `~` and links in a path."""
     return Path(os.path.realpath(os.path.expanduser(typed)))
 
 
 def cache_folder() -> Path:
-    """The user's cache folder for downloaded data sets."""
+    """Return the user's cache folder for downloaded data sets."""
     return Path(pooch.os_cache("hypermnesia"))
 
 
 @dataclass(frozen=True)
 class FileSet:
-    """The files that make a data set.
+    """The files of a data set.
 
     Attributes:
-        name: the data set, which is also its folder in the cache.
-        folders: sub-folders in which the files may lie, besides the folder itself.
-        files: names of the files, all needed.
-        suffixes: what may follow a name: "" for the file itself, ".gz" for a compressed one.
+        name: the data set, and its folder in the cache.
+        folders: sub-folders in which the files may be, besides the folder itself.
+        files: names of the files, all required.
+        suffixes: allowed after a name: "" for the file itself, ".gz" for a compressed one.
     """
 
     name: str
@@ -60,14 +58,14 @@ class FileSet:
     suffixes: tuple[str, ...] = ("",)
 
     def locate(self, data_dir: Path | None, fetch: Fetch) -> tuple[Path, ...]:
-        """Paths of the files, in order, fetched into the cache if the user named no folder.
+        """Return the paths of the files, in order, downloading them if the user named no folder.
 
         Args:
-            data_dir: folder that holds them; None for HYPERMNESIA_DATA, else the cache.
-            fetch: called with the cache folder and the names that are missing there.
+            data_dir: their folder; None for HYPERMNESIA_DATA, else the cache.
+            fetch: downloads missing files into the cache folder.
 
         Raises:
-            DataError: if a folder was named and a file is missing in it, or if `fetch` fails.
+            DataError: if a file is missing in the user's folder, or if `fetch` fails.
         """
         folder = self.folder(data_dir)
         missing = self.missing(folder)
@@ -84,15 +82,15 @@ class FileSet:
         return tuple(path for name in self.files if (path := self._find(folder, name)))
 
     def folder(self, data_dir: Path | None) -> Path:
-        """Where `locate` looks: the folder that the user named, or else the cache's own."""
+        """Return where `locate` looks: the user's folder, else the one in the cache."""
         return given_folder(data_dir) or cache_folder() / self.name
 
     def missing(self, folder: Path) -> tuple[str, ...]:
-        """Names of the files that are neither in `folder` nor in one of `folders` there."""
+        """Return the names of files that are neither in `folder` nor in its `folders`."""
         return tuple(name for name in self.files if self._find(folder, name) is None)
 
-    def cure(self, data_dir: Path | None) -> str:
-        """What to do about a file that is not as published: it may be another data set's."""
+    def hint(self, data_dir: Path | None) -> str:
+        """Return what to do about a file that differs from the published one."""
         folder = given_folder(data_dir)
         if folder is None:
             return "delete it: the next run will fetch the official one"
@@ -114,11 +112,11 @@ def fetch(urls: Collection[str], path: Path, verify: Callable[[Path], object]) -
 
     Args:
         urls: mirrors of the file, tried in order.
-        path: where the file goes, in one step, once it is complete and verified.
-        verify: raises `DataError` for a file that is not the right one.
+        path: destination, written in one step once the file is complete and verified.
+        verify: raises `DataError` for a wrong file.
 
     Raises:
-        DataError: if no mirror gave the right file, or the folder cannot be written.
+        DataError: if no mirror has the right file, or the folder cannot be written.
     """
     failures = []
     with scratch(path.parent) as folder:
@@ -136,7 +134,7 @@ def fetch(urls: Collection[str], path: Path, verify: Callable[[Path], object]) -
     raise DataError(
         f"one of the mirrors of {path.name} must give the right file",
         got=", ".join(failures),
-        cure=f"check the network, or {OFFLINE_CURE}",
+        cure=f"check the network, or {_OFFLINE_HINT}",
     )
 
 
@@ -160,11 +158,10 @@ def verify_md5(path: Path, md5: str) -> None:
 def unpack(archive: Path, members: Collection[str], folder: Path) -> None:
     """Write the `members` of a tar archive into `folder`, under their base names.
 
-    The archive decides about contents only: which files are written, and where, is decided here,
-    so that neither a strange path nor a link in it can do harm.
+    Only contents come from the archive, never paths or links: a hostile one can do no harm.
 
     Raises:
-        DataError: if a member is missing or no plain file, or if `folder` cannot be written.
+        DataError: if a member is missing or not a regular file, or `folder` cannot be written.
     """
     try:
         with scratch(folder) as temporary, tarfile.open(archive) as tar:
@@ -176,7 +173,7 @@ def unpack(archive: Path, members: Collection[str], folder: Path) -> None:
         raise DataError(
             "a downloaded archive must hold every file of the data set, and the cache have room",
             got=f"{archive.name}: {error}",
-            cure=OFFLINE_CURE,
+            cure=_OFFLINE_HINT,
         ) from error
 
 
@@ -189,7 +186,7 @@ def _write_member(tar: tarfile.TarFile, member: str, path: Path) -> None:
 
 
 def scratch(folder: Path) -> TemporaryDirectory[str]:
-    """A temporary folder inside `folder` (made if need be), gone after its `with` block.
+    """Create a temporary folder inside `folder`, removed after its `with` block.
 
     Raises:
         DataError: if `folder` cannot be written.
@@ -201,5 +198,5 @@ def scratch(folder: Path) -> TemporaryDirectory[str]:
         raise DataError(
             "the cache folder for data must be writable",
             got=f"{folder}: {type(error).__name__}",
-            cure=OFFLINE_CURE,
+            cure=_OFFLINE_HINT,
         ) from error

@@ -1,8 +1,8 @@
-"""The three scenarios of continual learning: which outputs a sample is answered with.
+"""The three scenarios of continual learning: among which outputs a sample is classified.
 
 van de Ven, Tuytelaars, Tolias, "Three types of incremental learning", Nat. Mach. Intell. 2022.
-Everything about labels and heads is decided here, in terms of *columns*: the outputs of an
-imagined network that answers for all tasks.
+Labels and heads are handled here, and only here, in terms of *columns*: the outputs of a single
+network for all tasks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from hypermnesia.registry import unknown_name
 
 ScenarioName = Literal["task", "domain", "class"]
-"""The three scenarios of van de Ven et al. 2022, by what is known of the task at test time."""
+"""Scenarios differ in what is known of the task at test time."""
 
 _ALIASES: dict[str, ScenarioName] = {
     **dict.fromkeys(("task", "cl1", "til", "1", "task-il", "task-incremental"), "task"),
@@ -28,10 +28,10 @@ _ALIASES: dict[str, ScenarioName] = {
 
 
 def scenario_name(name: str) -> ScenarioName:
-    """The scenario that `name` or one of its aliases (CL1, TIL, 1, ...) stands for.
+    """Return the scenario called `name`, or by one of its aliases (CL1, TIL, 1, ...).
 
     Raises:
-        ConfigError: no scenario is called so.
+        ConfigError: for an unknown name.
     """
     key = str(name).lower()
     if key not in _ALIASES:
@@ -61,32 +61,32 @@ class Scenario:
     heads: tuple[int, ...] = ()
 
     def add(self, outputs: int) -> Scenario:
-        """The scenario after one more task with `outputs` classes."""
+        """Return the scenario after one more task with `outputs` classes."""
         return replace(self, heads=(*self.heads, outputs))
 
     @property
     def columns(self) -> int:
-        """Width of a single network that answers for all tasks seen."""
+        """Number of outputs of a single network for all tasks seen."""
         return max(self.heads, default=0) if self.name == "domain" else sum(self.heads)
 
     def offset(self, task: int) -> int:
-        """First column of a task's classes."""
+        """Return the first column of a task's classes."""
         return self._starts[task]
 
     def candidates(self, task: int) -> slice:
-        """The columns among which a sample of `task` is answered."""
+        """Return the columns among which a sample of `task` is classified."""
         if self.name == "class":
             return slice(0, self.columns)
         return slice(self.offset(task), self.offset(task) + self.heads[task])
 
     def labels(self, y: Tensor, task: Tensor) -> Tensor:
-        """Columns of the right answers. `y`, `task` and the result are (batch,) int64."""
+        """Return the columns of labels `y`. `y`, `task` and the result are (batch,) int64."""
         if y.device not in self._offsets:
             self._offsets[y.device] = torch.tensor(self._starts, device=y.device)
         return y + self._offsets[y.device][task]
 
     def active(self, task: Tensor) -> Tensor:
-        """(batch, columns) bool: the `candidates` of each sample's task; `task` is (batch,)."""
+        """Return the mask of `candidates`, (batch, columns) bool; `task` is (batch,)."""
         if task.device not in self._actives:
             table = torch.zeros(len(self.heads), self.columns, dtype=torch.bool)
             for index in range(len(self.heads)):
@@ -95,36 +95,35 @@ class Scenario:
         return self._actives[task.device][task]
 
     def named(self, name: ScenarioName) -> Scenario:
-        """The scenario called `name` with these heads."""
+        """Return the scenario `name` with these heads."""
         return self if name == self.name else replace(self, name=name)
 
-    def place(self, scores: Tensor, tasks: Tensor) -> Tensor:
-        """Scores over a task's own classes as scores over all columns.
+    def place(self, logits: Tensor, tasks: Tensor) -> Tensor:
+        """Place logits over a task's own classes among all columns.
 
         Args:
-            scores: (batch, k) over the classes of each sample's task, counted from 0; k is the
-                widest head or more, and entries beyond a task's own are not read.
-            tasks: (batch,) int64 task of each sample, often one that was inferred.
+            logits: (batch, k) over the classes of each sample's task, counted from 0; k is at least
+                the widest head, and entries beyond a task's own are ignored.
+            tasks: (batch,) int64 task of each sample, given or inferred.
 
         Returns:
-            (batch, columns), -inf at the columns that are none of the sample's task.
+            (batch, columns), -inf at columns outside the sample's task.
         """
         if tasks.device not in self._places:
             self._places[tasks.device] = self._place_table().to(tasks.device)
         columns = self._places[tasks.device][tasks]
-        # One column more, for what belongs nowhere.
-        placed = scores.new_full((len(scores), self.columns + 1), -torch.inf)
-        return placed.scatter(1, columns, scores)[:, : self.columns]
+        # One extra column, for ignored entries.
+        placed = logits.new_full((len(logits), self.columns + 1), -torch.inf)
+        return placed.scatter(1, columns, logits)[:, : self.columns]
 
     def _place_table(self) -> Tensor:
-        """(tasks, widest head) int64: the column of each class, `columns` for what is no class."""
+        """Return (tasks, widest head) int64: the column of each class, `columns` beyond a head."""
         table = torch.full((len(self.heads), max(self.heads, default=0)), self.columns)
         for task, outputs in enumerate(self.heads):
             table[task, :outputs] = self.offset(task) + torch.arange(outputs)
         return table
 
-    # Asked for at every batch: made once for each device. None is a field: scenarios are equal
-    # by their name and heads.
+    # Caches by device, as every batch needs them. Not fields: scenarios compare by name and heads.
 
     @cached_property
     def _starts(self) -> tuple[int, ...]:

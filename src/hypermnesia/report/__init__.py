@@ -1,4 +1,4 @@
-"""Figures about runs: each file draws one kind."""
+"""Figures, tables and reports about runs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure, and what it says in words.
+    """A figure and its description.
 
     Attributes:
         name: of its file, and its anchor on a page: letters, digits and hyphens.
         title: a few words.
-        text: what it shows, with its main values, for who cannot see it; plain text.
-        figure: drawn without pyplot, which keeps figures in a global state.
+        text: what it shows, with its main values, for readers who cannot see it; plain text.
+        figure: made without pyplot, which keeps figures in a global state.
     """
 
     name: str

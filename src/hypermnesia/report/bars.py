@@ -1,4 +1,4 @@
-"""Methods side by side: accuracy, forgetting, cost."""
+"""Figures that compare methods: accuracy, forgetting, cost."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from hypermnesia.metrics import Matrix, Summary
 from hypermnesia.report import Drawn
 from hypermnesia.report.canvas import (
     COLOURS,
-    canvas,
-    count_tasks,
     legend_below,
     line_style,
     mean_and_error,
-    png,
-    seeds_told,
+    new_axes,
+    seed_count,
+    task_axis,
 )
 
 if TYPE_CHECKING:
@@ -38,10 +37,10 @@ class Bar:
     """One bar.
 
     Attributes:
-        group: where it stands: the bars of a group are side by side.
-        label: what it is about; bars of one label share a colour and a place in their group.
-        height: its mean, and the standard error for a whisker; without a mean it is left out.
-        mark: a value to draw across it; NaN for none.
+        group: bars of a group are side by side.
+        label: bars with the same label share a colour and a place in their group.
+        height: mean, and standard error for a whisker; left out without a mean.
+        mark: a value to draw as a line across it; NaN for none.
     """
 
     group: str
@@ -52,27 +51,21 @@ class Bar:
 
 @dataclass(frozen=True)
 class Panel:
-    """Bars under a title, in the order in which groups and labels are to stand."""
+    """Bars under a title; groups and labels keep the order of their first bars."""
 
     title: str
     bars: Sequence[Bar]
 
 
-def bar_plot(panels: Sequence[Panel], y_label: str, mark: str | None = None) -> bytes:
-    """`bar_figure`, as the bytes of a PNG file."""
-    return png(bar_figure(panels, y_label, mark))
-
-
 def bar_figure(panels: Sequence[Panel], y_label: str, mark: str | None = None) -> Figure:
-    """The panels beside each other.
+    """Draw panels side by side.
 
     Args:
         panels: one or more, with the same labels.
         y_label: what the heights are.
         mark: what the marks are.
     """
-    # Slow to import; and without pyplot, which keeps figures in a global state.
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # slow to import
 
     labels = _distinct(bar.label for panel in panels for bar in panel.bars)
     groups = max(len(_distinct(bar.group for bar in panel.bars)) for panel in panels)
@@ -118,13 +111,13 @@ def _distinct(names: Iterable[str]) -> list[str]:
 
 
 def side_by_side(bars: Sequence[Bar]) -> Drawn:
-    """Bars of the accuracy on all tasks at the end, with whiskers of one standard error.
+    """Draw accuracy on all tasks at the end, with whiskers of one standard error.
 
     Args:
-        bars: a group for each scenario, a label for each run; one or more with a mean.
+        bars: a group for each scenario, a label for each run; at least one with a mean.
     """
     values = (
-        f"{bar.label} {bar.height.text()} in {bar.group} ({seeds_told(bar.height.n)})"
+        f"{bar.label} {bar.height.text()} in {bar.group} ({seed_count(bar.height.n)})"
         for bar in bars
         if bar.height.n
     )
@@ -137,11 +130,12 @@ def side_by_side(bars: Sequence[Bar]) -> Drawn:
 
 
 def forgetting(scenario: ScenarioName, matrices: Mapping[str, Sequence[Matrix]]) -> Drawn | None:
-    """A line for each run: points that each task but the last one fell from its best to the end.
+    """Draw a line for each run: by how many points each task fell from its best to the end.
 
     Args:
-        scenario: the one in which accuracies were measured.
-        matrices: by label of a run, (T, T) percent for each seed; none if it has no part in this.
+        scenario: in which accuracies were measured.
+        matrices: by label of a run, (T, T) percent for each seed; empty for a run without this
+            scenario.
 
     Returns:
         None where no run measured it.
@@ -154,7 +148,7 @@ def forgetting(scenario: ScenarioName, matrices: Mapping[str, Sequence[Matrix]])
     measured = {label: v for label, v in points.items() if not np.isnan(v.mean(axis=0)).all()}
     if not measured:
         return None
-    figure, axes = canvas()
+    figure, axes = new_axes()
     for index, label in enumerate(matrices):  # its colour does not depend on what others measured
         if label in measured:
             means, errors = mean_and_error(measured[label])
@@ -162,22 +156,22 @@ def forgetting(scenario: ScenarioName, matrices: Mapping[str, Sequence[Matrix]])
             axes.errorbar(tasks, means, errors, **style, capsize=2, label=label)
     axes.set_ylabel("points that it fell")
     axes.set_ylim(bottom=min(-0.5, axes.get_ylim()[0]))
-    count_tasks(axes.xaxis, "task")
+    task_axis(axes.xaxis, "task")
     legend_below(figure, axes)
     title = f"Forgetting, {scenario} scenario"
-    return Drawn(f"forgetting-{scenario}", title, _text(measured), figure)
+    return Drawn(f"forgetting-{scenario}", title, _forgetting_text(measured), figure)
 
 
-def _text(points: Mapping[str, NDArray[np.float64]]) -> str:
+def _forgetting_text(points: Mapping[str, NDArray[np.float64]]) -> str:
     return (
         "Points in percent by which the accuracy on each task but the last one fell, from its best "
         "to the end; 0 is best. Mean over tasks, with the standard error over seeds: "
-        + "; ".join(f"{label} {_of(values)}" for label, values in points.items())
+        + "; ".join(f"{label} {_mean_and_worst(values)}" for label, values in points.items())
         + "."
     )
 
 
-def _of(values: NDArray[np.float64]) -> str:
+def _mean_and_worst(values: NDArray[np.float64]) -> str:
     means = values.mean(axis=0)
     worst = int(np.nanargmax(means))
     over_tasks = metrics.over_seeds(values.mean(axis=1).tolist()).text()
@@ -185,30 +179,30 @@ def _of(values: NDArray[np.float64]) -> str:
 
 
 def cost(seconds: Mapping[str, Sequence[Sequence[float]]]) -> Drawn:
-    """A line for each run: milliseconds that an iteration of training took, task by task.
+    """Draw a line for each run: milliseconds per training iteration, task by task.
 
     Args:
-        seconds: by label of a run, for each seed, one or more, the seconds an iteration of each
-            task, or a single value where all tasks were trained at once.
+        seconds: by label of a run, for each seed, the seconds per iteration of each task, or a
+            single value where all tasks were trained at once.
     """
-    figure, axes = canvas()
-    told = []
+    figure, axes = new_axes()
+    values = []
     for index, (label, by_seed) in enumerate(seconds.items()):
         means, errors = mean_and_error(1000 * np.array(by_seed, dtype=np.float64))
         if len(means) == 1:
             colour = COLOURS[index % len(COLOURS)]
             axes.axhline(means[0], linestyle="--", color=colour, label=f"{label}, all at once")
-            told.append(f"{label} {means[0]:.3g} for all tasks at once")
+            values.append(f"{label} {means[0]:.3g} for all tasks at once")
             continue
         tasks, style = np.arange(1, len(means) + 1), line_style(index, len(means))
         axes.errorbar(tasks, means, errors, **style, capsize=2, label=label)
-        told.append(f"{label} {means[0]:.3g} on task 1, {means[-1]:.3g} on task {len(means)}")
+        values.append(f"{label} {means[0]:.3g} on task 1, {means[-1]:.3g} on task {len(means)}")
     axes.set_ylabel("milliseconds an iteration")
     axes.set_ylim(bottom=0)
-    count_tasks(axes.xaxis, "task")
+    task_axis(axes.xaxis, "task")
     legend_below(figure, axes)
     text = (
         "Milliseconds that an iteration of training took, task by task, with the standard error "
-        f"over seeds; evaluation is left out. {'; '.join(told)}."
+        f"over seeds; evaluation is left out. {'; '.join(values)}."
     )
     return Drawn("cost", "Cost against tasks", text, figure)

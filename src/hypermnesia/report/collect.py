@@ -1,7 +1,7 @@
-"""What run folders hold, read without changing them, and what is missing.
+"""Reading run folders for a report, without changing them, and noting what is missing.
 
-A folder may come from another machine. Files are read with a bound on their size and checked,
-links are not followed, and a name goes into a figure only if it is plain.
+A folder may come from another machine and is not trusted: files are read with a limit on their
+size and validated, links are not followed, and a name goes into a figure only if it is plain.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from hypermnesia.methods import METHODS
 from hypermnesia.storage import read_json
 from hypermnesia.training.evaluate import TrainResult
 
-_MOST = 300  # signs
+_MOST = 300  # characters
 _MOST_SEEDS = 12
 
 
-def shown(value: object, most: int = _MOST) -> str:
-    """`value` as a printable text of at most `most` signs."""
+def safe_text(value: object, most: int = _MOST) -> str:
+    """Return `value` as printable text of at most `most` characters."""
     text = str(value)
     cut = text if len(text) <= most else text[: most - 1] + "…"
     return printable(cut)
 
 
-def seeds_listed(seeds: Sequence[int]) -> str:
-    """`seeds 0, 1, 2`, or the first ones of many."""
+def seed_list(seeds: Sequence[int]) -> str:
+    """Return `seeds 0, 1, 2`, or the first ones of many."""
     listed = ", ".join(map(str, seeds[:_MOST_SEEDS]))
     more = f" and {len(seeds) - _MOST_SEEDS} more" if len(seeds) > _MOST_SEEDS else ""
     return f"seed{'s' if len(seeds) != 1 else ''} {listed}{more}"
@@ -51,15 +51,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class CollectedRun:
-    """A run as a report sees it.
+    """A run as a report uses it.
 
     Attributes:
-        label: what figures and tables call it: plain letters, its own among the runs.
+        label: its unique name in figures and tables, plain characters.
         folder: where it is.
         config: what was run.
         results: what was measured, by finished seed; may be empty.
-        environments: what its trainings ran on, by finished seed.
-        missing: what it lacks, a line each.
+        environments: software and machine of each finished seed.
+        missing: what is unfinished or damaged, a line each.
     """
 
     label: str
@@ -71,16 +71,16 @@ class CollectedRun:
 
     @cached_property
     def summary(self) -> RunSummary:
-        """The figures over the finished seeds, of which there must be one."""
+        """The figures over the finished seeds; at least one must be finished."""
         return summary_of(self.folder, self.config, self.results)
 
 
 def collect(paths: Sequence[Path]) -> list[CollectedRun]:
-    """The runs in the folders at `paths`.
+    """Read the runs in the folders at `paths`.
 
     Raises:
-        ConfigError: a folder named twice, or a run of a method or benchmark that is not known.
-        RunError: a folder is no run, or its configuration is damaged.
+        ConfigError: for a folder named twice, or an unknown method or benchmark.
+        RunError: for a folder that is not a run, or a damaged configuration.
     """
     places = [Path(os.path.realpath(path)) for path in paths]
     if len(set(places)) != len(places):
@@ -99,14 +99,14 @@ def _config(folder: RunFolder) -> ExperimentConfig:
 
 
 def _labels(methods: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Of each run the method or, where several have it, the folder's name or the position."""
+    """Label each run by its method or, where several have it, by folder name or position."""
     several = {method for method, count in Counter(methods).items() if count > 1}
-    telling = {name for name, count in Counter(names).items() if count == 1} - {*methods}
+    distinct = {name for name, count in Counter(names).items() if count == 1} - {*methods}
 
     def label(position: int, method: str, name: str) -> str:
         if method not in several:
             return method
-        plain = name in telling and _PLAIN.fullmatch(name)
+        plain = name in distinct and _PLAIN.fullmatch(name)
         return name if plain else f"{method} (run {position})"
 
     pairs = zip(methods, names, strict=True)
@@ -116,32 +116,34 @@ def _labels(methods: Sequence[str], names: Sequence[str]) -> list[str]:
 def _read(label: str, folder: RunFolder, config: ExperimentConfig) -> CollectedRun:
     finished = [seed for seed in config.seeds if folder.seed(seed).finished]
     unfinished = sorted({*config.seeds} - {*finished})
-    found, problems = _each(
-        finished, lambda seed: read_result(_inside(folder.seed(seed)), config, seed)
+    found, problems = _read_each(
+        finished, lambda seed: read_result(_not_a_link(folder.seed(seed)), config, seed)
     )
     results, odd = _trained_alike(found)
-    environments, more = _each(list(results), lambda seed: read_json(folder.seed(seed).environment))
+    environments, more = _read_each(
+        list(results), lambda seed: read_json(folder.seed(seed).environment)
+    )
     missing = _bounded([*problems, *odd, *more])
     if unfinished:
         command = f"hypermnesia resume {shlex.quote(str(folder.path))}"
-        line = f"{seeds_listed(unfinished)}: not finished; go on with: {command}"
-        missing.append(shown(line, _LONGEST_PROBLEM))
+        line = f"{seed_list(unfinished)}: not finished; go on with: {command}"
+        missing.append(safe_text(line, _LONGEST_PROBLEM))
     return CollectedRun(label, folder, config, results, environments, missing)
 
 
-def _each(seeds: Sequence[int], read: Callable[[int], T]) -> tuple[dict[int, T], list[str]]:
-    """What could be read, by seed, and why the rest could not."""
+def _read_each(seeds: Sequence[int], read: Callable[[int], T]) -> tuple[dict[int, T], list[str]]:
+    """Return what could be read, by seed, and why the rest could not."""
     found, problems = {}, []
     for seed in seeds:
         try:
             found[seed] = read(seed)
         except RunError as error:
-            problems.append(shown(f"seed {seed}: {error}", _LONGEST_PROBLEM))
+            problems.append(safe_text(f"seed {seed}: {error}", _LONGEST_PROBLEM))
     return found, problems
 
 
 def _trained_alike(results: dict[int, TrainResult]) -> tuple[dict[int, TrainResult], list[str]]:
-    """The seeds whose training had as many phases as the first one's, and what others had."""
+    """Return the seeds with as many training phases as the first one, and a line on the others."""
     phases = {seed: len(result.seconds_per_iteration) for seed, result in results.items()}
     usual = next(iter(phases.values()), 0)
     alike = {seed: result for seed, result in results.items() if phases[seed] == usual}
@@ -153,7 +155,7 @@ def _trained_alike(results: dict[int, TrainResult]) -> tuple[dict[int, TrainResu
     return alike, odd
 
 
-def _inside(folder: SeedFolder) -> SeedFolder:
+def _not_a_link(folder: SeedFolder) -> SeedFolder:
     if folder.path.is_symlink():
         raise RunError(
             "the folder of a seed must lie in its run folder",

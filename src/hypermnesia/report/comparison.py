@@ -1,4 +1,4 @@
-"""Comparisons as tables, files and a figure, the paper's Table 1 among them."""
+"""Comparisons of methods as tables, files and a figure; among them the paper's Table 1."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from hypermnesia.errors import RunError
 from hypermnesia.experiments.compare import Cell, Question
 from hypermnesia.experiments.results import plain
 from hypermnesia.methods import METHODS
-from hypermnesia.report.bars import Bar, Panel, bar_plot
+from hypermnesia.report.bars import Bar, Panel, bar_figure
+from hypermnesia.report.canvas import png
 from hypermnesia.report.tables import TextTable, csv_text, latex, markdown
 from hypermnesia.storage import make_folder, told_as_run_error, write_bytes, write_json, write_text
 
-NOT_FOR_IT = "-"
+_UNSUPPORTED = "-"
 _LEGEND = (
     "Accuracy on all tasks after the last one, %: mean ± standard error (number of seeds); "
     "'2 of 5' where seeds are not finished; '-': no method for this scenario."
@@ -28,13 +29,13 @@ _LEGEND = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """What there is to show and to write.
+    """The output of a comparison.
 
     Attributes:
-        tables: for readers.
+        tables: rounded, for readers.
         notes: lines below the tables.
-        rows: a flat record for each cell, every digit kept.
-        figure: the bytes of a PNG file.
+        rows: a flat record for each cell, with all digits.
+        figure: contents of a PNG file.
     """
 
     tables: Sequence[TextTable]
@@ -43,19 +44,22 @@ class Comparison:
     figure: bytes
 
 
-def compared(cells: Sequence[Cell]) -> Comparison:
-    """A table for each benchmark: a row for each method, a column for each scenario."""
-    benchmarks = list(dict.fromkeys(cell.benchmark for cell in cells))
-    tables = [_table(name, [c for c in cells if c.benchmark == name]) for name in benchmarks]
+def method_tables(cells: Sequence[Cell]) -> Comparison:
+    """Tabulate each benchmark: a row for each method, a column for each scenario."""
+    by_benchmark = _by_benchmark(cells)
+    tables = [_table(name, own) for name, own in by_benchmark.items()]
     panels = [
-        Panel(
-            name, [Bar(c.scenario, c.method, c.over_seeds()) for c in cells if c.benchmark == name]
-        )
-        for name in benchmarks
+        Panel(name, [Bar(cell.scenario, cell.method, cell.over_seeds()) for cell in own])
+        for name, own in by_benchmark.items()
     ]
-    figure = bar_plot(panels, "accuracy %")
-    notes = [_LEGEND, *notes_on_others(cells)]
+    notes = [_LEGEND, *_notes_on_other_settings(cells)]
+    figure = png(bar_figure(panels, "accuracy %"))
     return Comparison(tables, notes, [record(cell) for cell in cells], figure)
+
+
+def _by_benchmark(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    names = dict.fromkeys(cell.benchmark for cell in cells)
+    return {name: [cell for cell in cells if cell.benchmark == name] for name in names}
 
 
 def check_files(out: Path, name: str) -> None:
@@ -90,8 +94,8 @@ def _files(out: Path, name: str) -> dict[str, Path]:
     return {end: out / f"{name}.{end}" for end in ("md", "tex", "csv", "json", "png")}
 
 
-def notes_on_others(cells: Sequence[Cell]) -> list[str]:
-    """A line for each run in the place of one that was asked for."""
+def _notes_on_other_settings(cells: Sequence[Cell]) -> list[str]:
+    """Name the runs that are in the place of the ones asked for."""
     lines = [
         f"Other settings: {cell.benchmark} {cell.method}, which has {cell.other}."
         for cell in cells
@@ -101,9 +105,9 @@ def notes_on_others(cells: Sequence[Cell]) -> list[str]:
 
 
 def cell_text(cell: Cell, digits: int = 2) -> str:
-    """`mean ± sem (n)`; what is there and what is missing, where seeds are not finished."""
+    """Return `mean ± sem (n)`, with the number of missing seeds where some are not finished."""
     if cell.config is None:
-        return NOT_FOR_IT
+        return _UNSUPPORTED
     found = cell.over_seeds()
     if cell.other is not None:
         return "other settings"
@@ -114,7 +118,7 @@ def cell_text(cell: Cell, digits: int = 2) -> str:
 
 
 def record(cell: Cell) -> dict[str, Any]:
-    """A cell as plain values; None where there is no figure."""
+    """Return a cell as plain values; None where nothing was measured."""
     accuracy, inference = cell.over_seeds(), cell.over_seeds("task_inference")
     return {
         "benchmark": cell.benchmark,
@@ -133,7 +137,7 @@ def record(cell: Cell) -> dict[str, Any]:
 
 
 def recipe_name(cells: Sequence[Cell]) -> str:
-    """The recipe of the cells, and whether settings were changed from it."""
+    """Name the recipe of the cells, and whether settings were changed from it."""
     configs = [cell.config for cell in cells if cell.config is not None]
     changed = ", changed" if any(config.recipe.changed for config in configs) else ""
     held_out = any(config.data.evaluate_on != "test" for config in configs)
@@ -170,7 +174,7 @@ _QUICK_NOTE = "Small digits and a short training, for a first look: nothing publ
 
 @dataclass(frozen=True)
 class Published:
-    """Accuracies that others report.
+    """Published accuracies.
 
     Attributes:
         accuracies: percent by benchmark, method and scenario.
@@ -181,12 +185,12 @@ class Published:
     sources: Sequence[str]
 
     def of(self, benchmark: str, method: str, scenario: str) -> float:
-        """Percent, or NaN where there is none."""
+        """Return percent; NaN where nothing is published."""
         return self.accuracies.get((benchmark, method, scenario), math.nan)
 
 
 def published() -> Published:
-    """The stored accuracies."""
+    """Read the published accuracies that come with the package."""
     fields: dict[str, Any] = yaml.safe_load(_PUBLISHED.read_text("utf-8"))
     accuracies = {
         (benchmark, method, scenario): float(value)
@@ -198,16 +202,16 @@ def published() -> Published:
     return Published(accuracies, list(fields["sources"].values()))
 
 
-def question(
+def table1_question(
     seeds: Sequence[int], recipe: str | None, machine: dict[str, object], *, quick: bool
 ) -> Question:
-    """What the table asks, of the methods that there are.
+    """Return the comparison that Table 1 shows.
 
     Args:
         seeds: one training for each.
         recipe: its name; None for each benchmark's default.
         machine: the machine section.
-        quick: ask it of small digits, with the recipe `quick`.
+        quick: use small digits and the recipe `quick` instead.
     """
     return Question(
         benchmarks=_QUICK_BENCHMARKS if quick else _BENCHMARKS,
@@ -220,32 +224,31 @@ def question(
 
 
 def table1(cells: Sequence[Cell]) -> Comparison:
-    """A table for each benchmark with the methods of every scenario, ours against published."""
-    others = published()
+    """Tabulate each benchmark with all methods by scenario, ours against published."""
+    reference = published()
     by_benchmark = {
-        name: sorted((cell for cell in cells if cell.benchmark == name), key=_place)
-        for name in dict.fromkeys(cell.benchmark for cell in cells)
+        name: sorted(own, key=_table1_order) for name, own in _by_benchmark(cells).items()
     }
-    tables = [_published_table(name, own, others) for name, own in by_benchmark.items()]
+    tables = [_published_table(name, own, reference) for name, own in by_benchmark.items()]
     panels = [
-        Panel(name, [_bar(cell, others) for cell in own]) for name, own in by_benchmark.items()
+        Panel(name, [_bar(cell, reference) for cell in own]) for name, own in by_benchmark.items()
     ]
     quick = not set(by_benchmark) & set(_BENCHMARKS)
-    notes = [_TABLE1_LEGEND, _QUICK_NOTE] if quick else [_TABLE1_LEGEND, *_sources(others)]
-    figure = bar_plot(panels, "accuracy %", None if quick else "published")
-    records = [_record(cell, others) for own in by_benchmark.values() for cell in own]
-    return Comparison(tables, [*notes, *notes_on_others(cells)], records, figure)
+    sources = [_QUICK_NOTE] if quick else [f"Published: {each}." for each in reference.sources]
+    notes = [_TABLE1_LEGEND, *sources, *_notes_on_other_settings(cells)]
+    figure = png(bar_figure(panels, "accuracy %", None if quick else "published"))
+    records = [_record(cell, reference) for own in by_benchmark.values() for cell in own]
+    return Comparison(tables, notes, records, figure)
 
 
-def _place(cell: Cell) -> tuple[int, int]:
-    """Where the paper's table has it: scenario by scenario, the methods of each."""
+def _table1_order(cell: Cell) -> tuple[int, int]:
     return get_args(ScenarioName).index(cell.scenario), METHOD_NAMES.index(cell.method)
 
 
-def _published_table(benchmark: str, cells: Sequence[Cell], others: Published) -> TextTable:
+def _published_table(benchmark: str, cells: Sequence[Cell], reference: Published) -> TextTable:
     found = {(cell.method, cell.scenario): cell for cell in cells}
     rows = [
-        _row(benchmark, method, scenario, found.get((method, scenario)), others)
+        _row(benchmark, method, scenario, found.get((method, scenario)), reference)
         for scenario in get_args(ScenarioName)
         for method in METHOD_NAMES
     ]
@@ -253,33 +256,29 @@ def _published_table(benchmark: str, cells: Sequence[Cell], others: Published) -
 
 
 def _row(
-    benchmark: str, method: str, scenario: str, cell: Cell | None, others: Published
+    benchmark: str, method: str, scenario: str, cell: Cell | None, reference: Published
 ) -> list[str]:
-    theirs = others.of(benchmark, method, scenario)
+    theirs = reference.of(benchmark, method, scenario)
     ours = math.nan if cell is None else cell.over_seeds().mean
     return [
         method,
         scenario,
-        _text(theirs, ".2f"),
+        _number(theirs, ".2f"),
         _NOT_THERE if cell is None else cell_text(cell),
-        _text(ours - theirs, "+.2f"),
+        _number(ours - theirs, "+.2f"),
     ]
 
 
-def _record(cell: Cell, others: Published) -> dict[str, Any]:
-    theirs = others.of(cell.benchmark, cell.method, cell.scenario)
+def _record(cell: Cell, reference: Published) -> dict[str, Any]:
+    theirs = reference.of(cell.benchmark, cell.method, cell.scenario)
     difference = cell.over_seeds().mean - theirs
     return {**record(cell), "published": plain(theirs), "difference": plain(difference)}
 
 
-def _bar(cell: Cell, others: Published) -> Bar:
-    mark = others.of(cell.benchmark, cell.method, cell.scenario)
+def _bar(cell: Cell, reference: Published) -> Bar:
+    mark = reference.of(cell.benchmark, cell.method, cell.scenario)
     return Bar(cell.scenario, cell.method, cell.over_seeds(), mark)
 
 
-def _sources(others: Published) -> list[str]:
-    return [f"Published: {source}." for source in others.sources]
-
-
-def _text(value: float, form: str) -> str:
+def _number(value: float, form: str) -> str:
     return "-" if math.isnan(value) else format(value, form)

@@ -1,4 +1,4 @@
-"""What was learned: task embeddings in two dimensions, samples of a generative memory."""
+"""Figures of what was learned: task embeddings in two dimensions, samples of generative memory."""
 
 from __future__ import annotations
 
@@ -12,15 +12,7 @@ from torch import Tensor
 
 from hypermnesia.evidence.autoencoders import Samples
 from hypermnesia.report import Drawn
-from hypermnesia.report.canvas import (
-    COLOUR_MAP,
-    INK,
-    SMALL,
-    WIDTH,
-    name_axes,
-    sheet,
-    type_on,
-)
+from hypermnesia.report.canvas import COLOUR_MAP, NARROW, SMALL, label_axes, new_axes, write_on
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,18 +20,22 @@ if TYPE_CHECKING:
 
 
 Points = NDArray[np.float64]
+"""(n, E) embeddings, or (n, 2) coordinates."""
 
-_BRIGHTEST = 0.8  # of the colours, that still shows on white
+_BRIGHTEST = 0.8  # of the colour map, that still shows on white
 _NAMED = 20  # points with room for a name in each
 
 
-def principal_plane(embeddings: Points) -> tuple[Points, Points]:
-    """(T, 2) coordinates on the first two principal components, and their shares of the variance.
+def principal_components(embeddings: Points) -> tuple[Points, Points]:
+    """Project onto the first two principal components.
 
-    A component points to where its largest entry is positive. Shares are 0 if nothing varies.
+    The sign of a component makes its largest entry positive. Shares are 0 if nothing varies.
 
     Args:
-        embeddings: (T, E), T of 2 or more.
+        embeddings: (T, E), T >= 2.
+
+    Returns:
+        (T, 2) coordinates, and the (2,) shares of the variance.
     """
     centred = embeddings - embeddings.mean(axis=0)
     if centred.shape[1] == 1:
@@ -52,12 +48,12 @@ def principal_plane(embeddings: Points) -> tuple[Points, Points]:
     return places, variances[:2] / (variances.sum() or 1.0)
 
 
-def names_of(parts: Sequence[int]) -> list[str]:
-    """What the embeddings of tasks with so many parts each are called: `1`, or `1a` and `1b`.
+def embedding_names(parts: Sequence[int]) -> list[str]:
+    """Name the embeddings of tasks with so many parts each: `1`, or `1a` and `1b`.
 
     Example:
-        >>> from hypermnesia.report.learned import names_of
-        >>> names_of([1, 1]), names_of([2, 1])
+        >>> from hypermnesia.report.learned import embedding_names
+        >>> embedding_names([1, 1]), embedding_names([2, 1])
         (['1', '2'], ['1a', '1b', '2a'])
     """
     if max(parts) == 1:
@@ -71,17 +67,17 @@ def _letters(index: int) -> str:
     return (_letters(before - 1) if before else "") + ascii_lowercase[last]
 
 
-def embedding_map(embeddings: Points, kind: str, parts: Sequence[int]) -> Drawn:
-    """A map of the embeddings of a hypernetwork.
+def embedding_plot(embeddings: Points, kind: str, parts: Sequence[int]) -> Drawn:
+    """Plot the embeddings of a hypernetwork on their first two principal components.
 
     Args:
-        embeddings: (n, E), n of 2 or more.
-        kind: what it makes: `classifiers` or `autoencoders`.
-        parts: how many of the embeddings, in order, are of each task.
+        embeddings: (n, E), n >= 2.
+        kind: what it generates: `classifiers` or `autoencoders`.
+        parts: number of embeddings of each task, in order.
     """
-    places, shares = principal_plane(embeddings)
+    places, shares = principal_components(embeddings)
     first, second = 100 * shares
-    names, of = names_of(parts), "task" if max(parts) == 1 else "class"
+    names, of = embedding_names(parts), "task" if max(parts) == 1 else "class"
     text = (
         f"The {len(embeddings)} {of} embeddings ({embeddings.shape[1]} entries each) of the "
         f"hypernetwork that makes the {kind}, on their first two principal components, which hold "
@@ -109,8 +105,7 @@ def _distances(embeddings: Points, names: Sequence[str]) -> str:
 def _draw_map(places: Points, names: Sequence[str], x: str, y: str) -> Figure:
     from matplotlib import colormaps
 
-    figure = sheet(WIDTH)
-    axes = figure.add_subplot()
+    figure, axes = new_axes(NARROW, NARROW)
     first, second = places.T
     axes.plot(first, second, color="#bbbbbb", linewidth=0.8, zorder=1)
     shades = np.linspace(0, _BRIGHTEST, len(places))
@@ -123,40 +118,37 @@ def _draw_map(places: Points, names: Sequence[str], x: str, y: str) -> Figure:
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[:].set_visible(False)
-    name_axes(axes, x, y)
+    label_axes(axes, x, y)
     return figure
 
 
 def _name(axes: Axes, places: Points, names: Sequence[str], shades: Points) -> None:
-    """The name of each in its point or, of many, those of the first and last above it."""
+    """Write the name into each point or, of many, above the first and the last one."""
     inside = len(places) <= _NAMED
     for point in range(len(places)) if inside else (0, len(places) - 1):
-        axes.annotate(
-            names[point],
-            places[point],
-            (0, 0 if inside else 8),
-            textcoords="offset points",
-            color=type_on(shades[point]) if inside else INK,
-            fontsize=SMALL,
-            ha="center",
-            va="center",
-        )
+        offset = (0, 0 if inside else 8)
+        text = axes.annotate(names[point], places[point], offset, textcoords="offset points")
+        if inside:
+            write_on(text, shades[point])
+        else:
+            text.set(fontsize=SMALL, ha="center", va="center")
 
 
 Pixels = NDArray[np.uint8]
+"""(height, width, 3)."""
 
-_SIDE = 56  # pixels of an image at least, so that a gap can be small beside it
+_SIDE = 56  # pixels of an image at least, so that gaps are small beside it
 _GAP, _MARGIN = 4, 8  # pixels around an image, and around those of a task
 _LABELS = 0.5  # inches that labels take
 _WHITE = 255
 
 
 def memory_samples(samples: Mapping[int, Samples]) -> Drawn:
-    """The images that a memory gave after each task.
+    """Show images that a generative memory sampled after each task.
 
     Args:
-        samples: task, from 0, -> (n, channels, height, width) uint8 images after it: of each task
-            known then or, under None, of all of them mixed; all of one shape.
+        samples: task, from 0, -> (n, channels, height, width) uint8 images sampled after it: by
+            task or, under None, of all tasks mixed; all of one shape.
     """
     rows = sorted(samples)
     columns = list(samples[rows[-1]])
@@ -176,7 +168,7 @@ def _columns_text(columns: Sequence[int | None]) -> str:
 
 
 def _change_text(samples: Mapping[int, Samples]) -> str:
-    """How far the images of a task moved since it was learned."""
+    """Describe how far the images of a task changed since it was learned."""
     last = samples[max(samples)]
     changes = {
         task: float((last[task].float() - samples[task][task].float()).abs().mean())
@@ -194,22 +186,22 @@ def _change_text(samples: Mapping[int, Samples]) -> str:
 
 
 def _grid(table: Sequence[Sequence[Tensor | None]]) -> Pixels:
-    """(height, width, 3) of all images, in cells of one size; white where there are none."""
-    across, shown = _layout(len(table[0]))
-    tiles = [[None if x is None else _tile(x[:shown].numpy(), across) for x in r] for r in table]
+    """Arrange all images in cells of one size; white where there are none."""
+    across, most = _layout(len(table[0]))
+    tiles = [[None if x is None else _tile(x[:most].numpy(), across) for x in r] for r in table]
     blank = np.full_like(next(t for row in tiles for t in row if t is not None), _WHITE)
     return np.vstack([np.hstack([blank if t is None else t for t in row]) for row in tiles])
 
 
 def _layout(columns: int) -> tuple[int, int]:
-    """Images side by side in a cell, and images in it."""
+    """Return the number of images in a row of a cell, and in the cell."""
     if columns == 1:
         return 8, 8
     return (2, 8) if columns <= 5 else (1, 4)
 
 
 def _tile(images: Pixels, across: int) -> Pixels:
-    """(height, width, 3) of (n, channels, height, width) images, `across` of them in a row."""
+    """Arrange (n, channels, height, width) images as a cell, `across` of them in a row."""
     times = -(-_SIDE // images.shape[2])
     x = images.repeat(3 // images.shape[1], axis=1).repeat(times, axis=2).repeat(times, axis=3)
     x = np.pad(x, ((0, 0), (0, 0), (_GAP, _GAP), (_GAP, _GAP)), constant_values=_WHITE)
@@ -222,11 +214,10 @@ def _tile(images: Pixels, across: int) -> Pixels:
 
 def _draw_samples(grid: Pixels, rows: Sequence[int], columns: Sequence[int | None]) -> Figure:
     height, width, _ = grid.shape
-    figure = sheet((WIDTH - _LABELS) * height / width + _LABELS)
-    axes = figure.add_subplot()
+    figure, axes = new_axes((NARROW - _LABELS) * height / width + _LABELS, NARROW)
     axes.imshow(grid)
     named = [column for column in columns if column is not None]
-    name_axes(axes, "images of task" if named else "images of all tasks so far", "after task")
+    label_axes(axes, "images of task" if named else "images of all tasks so far", "after task")
     axes.set_yticks(_middles(height, len(rows)), [str(row + 1) for row in rows])
     axes.set_xticks(_middles(width, len(named)), [str(task + 1) for task in named])
     axes.tick_params(length=0)

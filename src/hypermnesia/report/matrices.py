@@ -1,4 +1,4 @@
-"""Matrices of tasks as figures: accuracy, accuracy over time, confusion, embedding transfer."""
+"""Figures of task matrices: accuracy, accuracy over time, task confusion, embedding transfer."""
 
 from __future__ import annotations
 
@@ -14,38 +14,34 @@ from hypermnesia.metrics import Counts, Matrix
 from hypermnesia.report import Drawn
 from hypermnesia.report.canvas import (
     COLOUR_MAP,
-    INK,
+    NARROW,
     SMALL,
-    WIDTH,
-    canvas,
-    count_tasks,
+    label_axes,
     legend_below,
     line_style,
-    name_axes,
-    seeds_told,
-    sheet,
-    type_on,
+    new_axes,
+    seed_count,
+    task_axis,
+    write_on,
 )
 from hypermnesia.training.logs import spread_out
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.image import AxesImage
 
 
 _WITH_DECIMALS, _WITH_VALUES, _TICKS = 5, 12, 10
 
 
 def cells(percent: Matrix, tasks: Sequence[int], x: str, y: str) -> Figure:
-    """The (T, T) `percent` of `tasks` (counted from 0), a row of cells for each.
+    """Draw a (T, T) matrix of percentages, by task number from 0.
 
-    Where there are too many to write the values into the cells, a bar tells the colours.
+    Cells hold their values or, where there are too many, a colour bar explains the colours.
     """
-    figure = sheet(WIDTH * 0.95)
-    axes = figure.add_subplot()
+    figure, axes = new_axes(NARROW * 0.95, NARROW)
     image = axes.imshow(percent, cmap=COLOUR_MAP, vmin=0, vmax=100)
-    name_axes(axes, x, y)
+    label_axes(axes, x, y)
     step = -(-len(tasks) // _TICKS)
     places = range(0, len(tasks), step)
     labels = [str(tasks[place] + 1) for place in places]
@@ -56,7 +52,9 @@ def cells(percent: Matrix, tasks: Sequence[int], x: str, y: str) -> Figure:
     if len(tasks) <= _WITH_VALUES:
         _write(axes, percent)
     else:
-        _explain(figure, axes, image)
+        bar = figure.colorbar(image, ax=axes, shrink=0.8)
+        bar.ax.tick_params(labelsize=SMALL)
+        bar.set_label("%", fontsize=SMALL)
     return figure
 
 
@@ -64,34 +62,26 @@ def _write(axes: Axes, percent: Matrix) -> None:
     digits = 1 if len(percent) <= _WITH_DECIMALS else 0
     for row, values in enumerate(percent):
         for column, value in enumerate(values):
-            text = axes.text(column, row, f"{value:.{digits}f}", ha="center", va="center")
-            text.set(color=type_on(value / 100), fontsize=SMALL)
-
-
-def _explain(figure: Figure, axes: Axes, image: AxesImage) -> None:
-    bar = figure.colorbar(image, ax=axes, shrink=0.8)
-    bar.ax.tick_params(labelsize=SMALL, colors=INK)
-    bar.set_label("%", fontsize=SMALL, color=INK)
+            write_on(axes.text(column, row, f"{value:.{digits}f}"), value / 100)
 
 
 _MOST_NUMBERS = 10  # tasks whose cells have room for a number
-_BRIGHT = 45.0  # percent from which black stands out from a cell more than white does
 
 
 def accuracy_matrix(scenario: ScenarioName, matrix: Matrix, seeds: int) -> Drawn:
-    """R as a heat map, from 0 to 100 percent in every figure, so that they compare.
+    """Draw R as a heat map from 0 to 100 percent, so that figures compare.
 
     Args:
-        scenario: the one in which accuracies were measured.
+        scenario: in which accuracies were measured.
         matrix: (T, T) percent, mean over seeds; NaN where not measured.
-        seeds: how many.
+        seeds: number of seeds.
     """
-    figure, axes = canvas(height=3.6)
+    figure, axes = new_axes(height=3.6)
     tasks = len(matrix)
     edges = (0.5, tasks + 0.5, tasks + 0.5, 0.5)
     image = axes.imshow(matrix, vmin=0, vmax=100, extent=edges, interpolation="none")
-    count_tasks(axes.xaxis, "accuracy on task")
-    count_tasks(axes.yaxis, "after learning task")
+    task_axis(axes.xaxis, "accuracy on task")
+    task_axis(axes.yaxis, "after learning task")
     if tasks <= _MOST_NUMBERS:
         _number(axes, matrix)
     figure.colorbar(image, ax=axes, label="accuracy %", fraction=0.046)
@@ -102,8 +92,7 @@ def accuracy_matrix(scenario: ScenarioName, matrix: Matrix, seeds: int) -> Drawn
 def _number(axes: Axes, matrix: Matrix) -> None:
     for (row, column), value in np.ndenumerate(matrix):
         if not math.isnan(value):
-            text, colour = f"{value:.3g}", "black" if value > _BRIGHT else "white"
-            axes.text(column + 1, row + 1, text, color=colour, ha="center", va="center", size=8)
+            write_on(axes.text(column + 1, row + 1, f"{value:.3g}"), value / 100)
 
 
 def _matrix_text(matrix: Matrix, seeds: int) -> str:
@@ -111,7 +100,7 @@ def _matrix_text(matrix: Matrix, seeds: int) -> str:
     worst, best = int(last.argmin()), int(last.argmax())
     return (
         f"A row for each task learned, a column for each task evaluated, accuracy in percent, mean "
-        f"of {seeds_told(seeds)}. After the last of {len(matrix)} tasks it is "
+        f"of {seed_count(seeds)}. After the last of {len(matrix)} tasks it is "
         f"{metrics.acc(matrix):.2f} on average: from {last[worst]:.2f} on task {worst + 1} to "
         f"{last[best]:.2f} on task {best + 1}."
     )
@@ -121,19 +110,19 @@ _MOST_LINES = 8
 
 
 def accuracy_over_time(scenario: ScenarioName, matrix: Matrix, seeds: int) -> Drawn | None:
-    """A line for each task, from where it was learned to the end, and their mean.
+    """Draw accuracy over time, a line for each task and one for their mean.
 
     Args:
-        scenario: the one in which accuracies were measured.
+        scenario: in which accuracies were measured.
         matrix: (T, T) percent, mean over seeds; NaN where not measured.
-        seeds: how many.
+        seeds: number of seeds.
 
     Returns:
-        None where accuracies were measured once only.
+        None where accuracies were measured only once.
     """
     if (~np.isnan(matrix)).any(axis=1).sum() < 2:
         return None
-    figure, axes = canvas()
+    figure, axes = new_axes()
     learned, shown = np.arange(1, len(matrix) + 1), spread_out(len(matrix), _MOST_LINES)
     for index, task in enumerate(shown):
         axes.plot(
@@ -143,7 +132,7 @@ def accuracy_over_time(scenario: ScenarioName, matrix: Matrix, seeds: int) -> Dr
     axes.plot(learned, mean, "--", color="black", linewidth=1.4, label="mean of all seen")
     lowest = 10 * min(9, math.floor(np.nanmin(matrix) / 10))
     axes.set(ylabel="accuracy %", ylim=(lowest - 1, 101))
-    count_tasks(axes.xaxis, "tasks learned")
+    task_axis(axes.xaxis, "tasks learned")
     legend_below(figure, axes)
     title = f"Accuracy of each task over time, {scenario} scenario"
     text = _over_time_text(matrix, mean, shown, seeds)
@@ -159,18 +148,18 @@ def _over_time_text(matrix: Matrix, mean: list[float], shown: Sequence[int], see
     )
     return (
         f"Accuracy in percent after each task learned, a line for each task{some}, mean of "
-        f"{seeds_told(seeds)}: {lines}. The mean over all tasks seen goes from "
+        f"{seed_count(seeds)}: {lines}. The mean over all tasks seen goes from "
         f"{mean[0]:.2f} to {mean[-1]:.2f}."
     )
 
 
 def task_confusion(counts: Counts, scenarios: Sequence[str], samples: str = "test") -> Drawn:
-    """The confusion of inferred against true task.
+    """Draw the confusion matrix of true and inferred task.
 
     Args:
-        counts: (T, T) number of samples of task j that were answered with task k.
-        scenarios: those in which it is so.
-        samples: what they were: test or validation.
+        counts: (T, T) number of samples of task j that were assigned to task k.
+        scenarios: the scenarios with these counts.
+        samples: test or validation.
     """
     percent = 100.0 * counts / counts.sum(axis=1, keepdims=True)
     where = " and ".join(scenarios) + (" scenarios" if len(scenarios) > 1 else " scenario")
@@ -198,13 +187,13 @@ def _mistake(percent: Matrix) -> str:
 def embedding_transfer(
     matrix: Matrix, tasks: Sequence[int], chance: float, samples: str = "test"
 ) -> Drawn:
-    """The embedding transfer matrix.
+    """Draw the embedding transfer matrix.
 
     Args:
-        matrix: (n, n) percent, of the i-th embedding on the j-th task; n of 2 or more.
+        matrix: (n, n) percent, of the i-th embedding on the j-th task; n >= 2.
         tasks: their numbers, from 0.
-        chance: percent that guessing gives.
-        samples: what it was measured on: test or validation.
+        chance: percent of guessing.
+        samples: test or validation.
     """
     earlier = matrix[np.tril_indices(len(matrix), -1)].mean()
     later = matrix[np.triu_indices(len(matrix), 1)].mean()

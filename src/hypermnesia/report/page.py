@@ -1,4 +1,4 @@
-"""Runs as one HTML page that needs nothing but itself."""
+"""A report on runs: one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from hypermnesia.metrics import Matrix
 from hypermnesia.report import Drawn
 from hypermnesia.report.bars import Bar, cost, forgetting, side_by_side
 from hypermnesia.report.canvas import Picture, picture
-from hypermnesia.report.collect import CollectedRun, seeds_listed, shown
+from hypermnesia.report.collect import CollectedRun, safe_text, seed_list
 from hypermnesia.report.matrices import accuracy_matrix, accuracy_over_time
-from hypermnesia.report.of_run import figures_and_missing
+from hypermnesia.report.run_figures import figures_and_missing
 from hypermnesia.report.tables import (
     LEGEND,
     SPREAD,
@@ -40,55 +40,54 @@ from hypermnesia.report.tables import (
 from hypermnesia.storage import make_folder, told_as_run_error, write_text
 
 
-def command_of(config: ExperimentConfig) -> str:
-    """`hypermnesia run ...` with the benchmark, recipe, seeds and settings of `config`.
+def rerun_command(config: ExperimentConfig) -> str:
+    """Return the `hypermnesia run ...` command that repeats a run.
 
-    Where this version's recipe says something else than the stored run, or has gone, the
-    difference is in the settings.
+    Where this version's recipe differs from the stored run, or no longer exists, the difference is
+    in `--set` options.
 
     Raises:
-        ConfigError: the method cannot do what the configuration says.
+        ConfigError: if the method cannot do what the configuration says.
     """
     words = ["hypermnesia", "run", config.benchmark, "--method", config.method]
     if config.scenario != "all":
         words += ["--scenario", config.scenario]
-    words += ["--seeds", seeds_text(config.seeds)]
+    words += ["--seeds", format_seeds(config.seeds)]
     try:
-        plain, named = _plain(config, config.recipe.name), ["--recipe", config.recipe.name]
+        unchanged = _unchanged(config, config.recipe.name)
+        words += ["--recipe", config.recipe.name]
     except ConfigError:
-        plain, named = _plain(config, None), []
-    words += named
-    for path, (value, _) in differences(config, plain).items():
-        words += ["--set", f"{path}={_in_yaml(value)}"]
+        unchanged = _unchanged(config, None)
+    for path, (value, _) in differences(config, unchanged).items():
+        words += ["--set", f"{path}={_flow_yaml(value)}"]
     return shlex.join(words)
 
 
-def seeds_text(seeds: Sequence[int]) -> str:
-    """Rising seeds as `--seeds` takes them: `0-2,5`."""
-    runs = groupby(enumerate(seeds), key=lambda pair: pair[1] - pair[0])
-    return ",".join(_range([seed for _, seed in run]) for _, run in runs)
+def format_seeds(seeds: Sequence[int]) -> str:
+    """Format rising seeds as `--seeds` takes them: `0-2,5`."""
+    ranges = []
+    for _, pairs in groupby(enumerate(seeds), key=lambda pair: pair[1] - pair[0]):
+        first, *others = [seed for _, seed in pairs]
+        ranges.append(f"{first}-{others[-1]}" if others else str(first))
+    return ",".join(ranges)
 
 
-def _range(seeds: Sequence[int]) -> str:
-    return str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}"
-
-
-def _plain(config: ExperimentConfig, recipe: str | None) -> ExperimentConfig:
-    """What the command makes without any setting."""
+def _unchanged(config: ExperimentConfig, recipe: str | None) -> ExperimentConfig:
+    """Return the configuration of the command without any `--set`."""
     scenario = evaluated(config)[0]
     request = Request(config.benchmark, (config.method,), scenario, config.seeds, recipe)
-    (plain,) = resolve(request)
-    return plain
+    (found,) = resolve(request)
+    return found
 
 
-def _in_yaml(value: object) -> str:
+def _flow_yaml(value: object) -> str:
     text = yaml.safe_dump(value, default_flow_style=True, width=10**6)
     return text.removesuffix("...\n").strip()
 
 
-def drawn_across(runs: Sequence[CollectedRun]) -> Iterator[Drawn]:
-    """What compares `runs` of one benchmark, each with a finished seed or more."""
-    # Every run has its entry in every scenario, and so one colour in all figures.
+def comparison_figures(runs: Sequence[CollectedRun]) -> Iterator[Drawn]:
+    """Draw the figures that compare `runs` of one benchmark, each with a finished seed."""
+    # Every run has an entry in every scenario, and so the same colour in all figures.
     matrices = {scenario: _matrices(runs, scenario) for scenario in _scenarios(runs)}
     yield side_by_side(
         [
@@ -104,28 +103,21 @@ def drawn_across(runs: Sequence[CollectedRun]) -> Iterator[Drawn]:
     yield cost({r.label: [each.seconds_per_iteration for each in r.results.values()] for r in runs})
 
 
-def drawn_of(run: CollectedRun) -> tuple[list[Drawn], list[str]]:
-    """What there is to see of one run with a finished seed or more, and what could not be drawn."""
-    of_seed, undrawn = _of_first_seed(run)
-    return [*_of_all_seeds(run), *of_seed], undrawn
-
-
-def _of_all_seeds(run: CollectedRun) -> Iterator[Drawn]:
+def run_figures(run: CollectedRun) -> tuple[list[Drawn], list[str]]:
+    """Draw the figures of one run with a finished seed; return also what could not be drawn."""
+    drawn = []
     for scenario, matrix in run.summary.matrices.items():
-        yield accuracy_matrix(scenario, matrix, len(run.results))
-        drawn = accuracy_over_time(scenario, matrix, len(run.results))
-        if drawn is not None:
-            yield drawn
-
-
-def _of_first_seed(run: CollectedRun) -> tuple[list[Drawn], list[str]]:
-    """What its weights, samples and data show, and which of them are missing or damaged."""
+        drawn.append(accuracy_matrix(scenario, matrix, len(run.results)))
+        over_time = accuracy_over_time(scenario, matrix, len(run.results))
+        if over_time is not None:
+            drawn.append(over_time)
     try:
-        of = finished_seed(run.folder.path, next(iter(run.results)))
+        finished = finished_seed(run.folder.path, next(iter(run.results)))
     except RunError as error:
-        return [], [str(error)]
-    drawn, missing = figures_and_missing(of)
-    return drawn, [f"{each.kind}: {each.reason}" for each in missing if each.damaged]
+        return drawn, [str(error)]
+    of_seed, missing = figures_and_missing(finished)
+    damaged = [f"{each.kind}: {each.reason}" for each in missing if each.damaged]
+    return [*drawn, *of_seed], damaged
 
 
 def _scenarios(runs: Sequence[CollectedRun]) -> list[ScenarioName]:
@@ -134,7 +126,7 @@ def _scenarios(runs: Sequence[CollectedRun]) -> list[ScenarioName]:
 
 
 def _matrices(runs: Sequence[CollectedRun], scenario: ScenarioName) -> dict[str, list[Matrix]]:
-    """By label the matrices of a run, one for each seed; none where it does not do `scenario`."""
+    """Return the matrices of each run by label, one for each seed; none without `scenario`."""
     return {
         run.label: [
             each.accuracy[scenario] for each in run.results.values() if scenario in each.accuracy
@@ -148,72 +140,67 @@ class Section:
     """A part of the page.
 
     Attributes:
-        anchor: its name, once on the page.
+        anchor: its unique name on the page.
         title: its heading.
-        facts: (term, what there is to say).
-        command: that makes it anew; None if there is none.
-        tables: to see at once.
         pictures: its figures.
         details: tables of numbers that unfold.
+        facts: (term, description).
+        command: repeats the run; None for several runs.
+        tables: always visible.
         background: tables of texts that unfold.
     """
 
     anchor: str
     title: str
-    facts: Sequence[tuple[str, str]]
-    command: str | None
-    tables: Sequence[TextTable]
     pictures: Sequence[Picture]
     details: Sequence[TextTable]
-    background: Sequence[TextTable]
+    facts: Sequence[tuple[str, str]] = ()
+    command: str | None = None
+    tables: Sequence[TextTable] = ()
+    background: Sequence[TextTable] = ()
 
 
-def comparisons(runs: Sequence[CollectedRun]) -> list[Section]:
-    """The runs with a finished seed, those that answer the same question beside each other."""
+def comparison_sections(runs: Sequence[CollectedRun]) -> list[Section]:
+    """Compare the runs with a finished seed, in a section for each topic."""
     groups: dict[str, list[CollectedRun]] = {}
     for run in runs:
         if run.results:
-            groups.setdefault(question(run), []).append(run)
-    return [_compared(f"results-{i}", *each) for i, each in enumerate(groups.items(), start=1)]
+            groups.setdefault(topic(run), []).append(run)
+    return [
+        Section(
+            anchor := f"results-{i}",
+            title,
+            _pictures(comparison_figures(own), anchor),
+            [cost_table(own)],
+            tables=[results_table(own)],
+        )
+        for i, (title, own) in enumerate(groups.items(), start=1)
+    ]
 
 
-def question(run: CollectedRun) -> str:
-    """What a run is about: runs of the same question compare."""
+def topic(run: CollectedRun) -> str:
+    """Return what was evaluated; runs with the same topic are comparable."""
     held_out = "" if run.config.data.evaluate_on == "test" else ", validation accuracy"
     return run.config.benchmark + held_out
 
 
-def _compared(anchor: str, title: str, runs: Sequence[CollectedRun]) -> Section:
-    return Section(
-        anchor,
-        title,
-        facts=[],
-        command=None,
-        tables=[results_table(runs)],
-        pictures=_pictures(drawn_across(runs), anchor),
-        details=[cost_table(runs)],
-        background=[],
-    )
-
-
-def alone(run: CollectedRun, anchor: str) -> Section:
-    """What there is to say of one run, finished or not."""
+def run_section(run: CollectedRun, anchor: str) -> Section:
+    """Describe one run, finished or not."""
     recipe = run.config.recipe
-    drawn, undrawn = drawn_of(run) if run.results else ([], [])
+    drawn, damaged = run_figures(run) if run.results else ([], [])
     facts = [
-        ("Folder", shown(run.folder.path.resolve().name)),
-        ("Benchmark", f"{question(run)}, {run.config.data.tasks} tasks"),
-        ("Finished", seeds_listed(list(run.results)) if run.results else "no seed"),
-        ("Recipe", shown(f"{recipe.name}{', changed' if recipe.changed else ''}")),
+        ("Folder", safe_text(run.folder.path.resolve().name)),
+        ("Benchmark", f"{topic(run)}, {run.config.data.tasks} tasks"),
+        ("Finished", seed_list(list(run.results)) if run.results else "no seed"),
+        ("Recipe", safe_text(f"{recipe.name}{', changed' if recipe.changed else ''}")),
     ]
     return Section(
         anchor,
         run.label,
-        [*facts, *(("Not drawn", shown(line)) for line in undrawn)],
-        command=shown(command_of(run.config), 4000),
-        tables=[],
-        pictures=_pictures(drawn, anchor),
+        _pictures(drawn, anchor),
         details=list(matrix_tables(run)) if run.results else [],
+        facts=[*facts, *(("Not drawn", safe_text(line)) for line in damaged)],
+        command=safe_text(rerun_command(run.config), 4000),
         background=[settings_table(run), environment_table(run)],
     )
 
@@ -222,39 +209,35 @@ def _pictures(drawn: Iterable[Drawn], anchor: str) -> list[Picture]:
     return [picture(each, f"{anchor}-{each.name}") for each in drawn]
 
 
-def check_place(path: Path, *, overwrite: bool) -> None:
-    """See to it that a report may be written to `path`.
+def check_output(path: Path, *, overwrite: bool) -> None:
+    """Check that a report may be written to `path`.
 
     Raises:
-        ConfigError: it is not called like a page; with `overwrite`, a slip could cost results.
-        RunError: something is there already, and `overwrite` is not set.
+        ConfigError: for a name without `.html`: with `overwrite`, a typo could destroy results.
+        RunError: if something is there already, and `overwrite` is not set.
     """
     if path.suffix != ".html":
         raise ConfigError("a report must be called .html", got=path, cure=f"write {path}.html")
     if path.is_dir() or (path.exists() and not overwrite):
         raise RunError(
-            "a report replaces nothing unless told to",
+            "a report does not replace files unless --overwrite is given",
             got=f"{path}, which exists",
             cure="choose another file with --out, or replace it with --overwrite",
         )
 
 
 def write_page(path: Path, page: str) -> None:
-    """Write `page` to `path` in one step, and the folders above it.
-
-    Raises:
-        RunError: it cannot be written.
-    """
+    """Write `page` to `path` in one step; create the folders above it."""
     with told_as_run_error(path.parent, "the folder of the report must be writable"):
         make_folder(path.parent)
     write_text(path, page)
 
 
 def html_page(runs: Sequence[CollectedRun], command: str) -> str:
-    """The page about `runs`, one or more, that `command` asked for.
+    """Render the page about `runs`, one or more, for which `command` asked.
 
     Raises:
-        ConfigError: a run whose method cannot do what its configuration says.
+        ConfigError: for a run whose method cannot do what its configuration says.
     """
     environment = Environment(
         loader=PackageLoader(__package__),
@@ -264,13 +247,13 @@ def html_page(runs: Sequence[CollectedRun], command: str) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template("page.html").render(
-        title=f"Learned one after another: {', '.join(dict.fromkeys(map(question, runs)))}",
+        title=f"Learned one after another: {', '.join(dict.fromkeys(map(topic, runs)))}",
         missing=[(run.label, line) for run in runs for line in run.missing],
-        comparisons=comparisons(runs),
-        runs=[alone(run, f"run-{position}") for position, run in enumerate(runs, start=1)],
+        comparisons=comparison_sections(runs),
+        runs=[run_section(run, f"run-{position}") for position, run in enumerate(runs, start=1)],
         legend=LEGEND,
         spread=SPREAD,
-        command=shown(command, 4000),
+        command=safe_text(command, 4000),
         version=__version__,
         now=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )

@@ -1,4 +1,4 @@
-"""Tables as text: Markdown, LaTeX, CSV, and those of a report."""
+"""Tables: their contents, and their form in Markdown, LaTeX and CSV."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from hypermnesia import metrics
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.experiments.explain import settings_read
 from hypermnesia.experiments.results import RunSummary
-from hypermnesia.report.canvas import seeds_told
-from hypermnesia.report.collect import CollectedRun, seeds_listed, shown
+from hypermnesia.metrics import Matrix
+from hypermnesia.report.canvas import seed_count
+from hypermnesia.report.collect import CollectedRun, safe_text, seed_list
 from hypermnesia.training.logs import spread_out
 
 _LATEX = {
@@ -33,10 +34,10 @@ _MINUS = re.compile(r"(?<!\w)-(?=\d)")  # not that of a name or an exponent
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table whose cells are text already; the first column names the row.
+    """A table of strings; the first column names the row.
 
     Attributes:
-        title: stands above it.
+        title: shown above it.
         headings: one for each column.
         rows: of the width of `headings`.
     """
@@ -47,7 +48,7 @@ class TextTable:
 
 
 def markdown(tables: Sequence[TextTable], notes: Sequence[str]) -> str:
-    """The tables, each under its title, then the notes."""
+    """Format tables, each under its title, then the notes."""
     parts = []
     for table in tables:
         rule = ["---", *("---:" for _ in table.headings[1:])]
@@ -57,7 +58,7 @@ def markdown(tables: Sequence[TextTable], notes: Sequence[str]) -> str:
 
 
 def latex(tables: Sequence[TextTable], notes: Sequence[str]) -> str:
-    """The tables as `tabular` environments that need no package, then the notes as comments."""
+    """Format tables as `tabular` environments that need no package, then the notes as comments."""
     parts = []
     for table in tables:
         columns = "l" + "r" * (len(table.headings) - 1)
@@ -77,7 +78,7 @@ def latex(tables: Sequence[TextTable], notes: Sequence[str]) -> str:
 
 
 def csv_text(rows: Sequence[Mapping[str, object]]) -> str:
-    """A line for each row under the names of the first one's fields; None is empty."""
+    """Format rows under the field names of the first one; None is empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -111,9 +112,10 @@ LEGEND = {
     "compr.": "compression, learned values / weights of one target network",
     "MB": "peak memory",
 }
-"""What the columns hold."""
+"""Meaning of the columns."""
 
 SPREAD = "Mean±standard error over n seeds."
+"""Meaning of the cells."""
 
 _COLUMNS = (
     ("ACC %", "acc", 2),
@@ -128,11 +130,11 @@ _COLUMNS = (
 
 
 def metrics_table(title: str, rows: Sequence[tuple[str, RunSummary, ScenarioName]]) -> TextTable:
-    """A table of runs in scenarios; columns that would be empty are left out.
+    """Tabulate runs in scenarios, without columns that would be empty.
 
     Args:
-        title: stands above it.
-        rows: what to call the run, the run, and the scenario; one or more.
+        title: shown above it.
+        rows: (label, run, scenario); one or more.
     """
     figures = [summary.figures | summary.scenarios[name] for _, summary, name in rows]
     columns = [c for c in _COLUMNS if any(each[c[1]]["n"] for each in figures)]
@@ -150,27 +152,27 @@ def metrics_table(title: str, rows: Sequence[tuple[str, RunSummary, ScenarioName
 
 
 def cell(figure: dict[str, Any], digits: int) -> str:
-    """`mean±sem` of a figure, without a sem of zero; a dash where there is no figure."""
+    """Return `mean±sem` of a figure, without a sem of zero; a dash where there is no figure."""
     if figure["mean"] is None:
         return "-"
     text = f"{figure['mean']:.{digits}f}"
     return f"{text}±{figure['sem']:.{digits}f}" if figure["sem"] else text
 
 
-_MOST_TASKS = 20  # rows that a reader goes through; files have the rest
+_MOST_TASKS = 20  # rows of a table; files have the rest
 _MOST_FACTS, _MOST_MACHINES = 30, 4
 _NONE = "-"
 
 
 def results_table(runs: Sequence[CollectedRun]) -> TextTable:
-    """The figures of `runs`, each with a finished seed or more, in each scenario."""
+    """Tabulate the figures of `runs`, each with a finished seed, in each scenario."""
     rows = [(run.label, run.summary, name) for run in runs for name in run.summary.scenarios]
     title = "Accuracy, forgetting and cost: mean±standard error over n seeds"
     return metrics_table(title, rows)
 
 
 def cost_table(runs: Sequence[CollectedRun]) -> TextTable:
-    """Milliseconds an iteration of each task and, where known, seconds of its training."""
+    """Tabulate milliseconds per iteration of each task and, where known, seconds of training."""
     costs = [_costs(run) for run in runs]
     tasks = max(map(len, costs))
     rows = [
@@ -184,34 +186,38 @@ def cost_table(runs: Sequence[CollectedRun]) -> TextTable:
 
 
 def matrix_tables(run: CollectedRun) -> Iterator[TextTable]:
-    """The accuracy matrices of a run, unless they are too large to read."""
+    """Tabulate the accuracy matrices of a run, unless they are too large to read."""
     for scenario, matrix in run.summary.matrices.items():
         if len(matrix) > _MOST_TASKS:
             continue
-        title = f"Accuracy matrix, {scenario} scenario, %, mean of {seeds_told(len(run.results))}"
+        title = f"Accuracy matrix, {scenario} scenario, %, mean of {seed_count(len(run.results))}"
         headings = ["after task", *(f"task {j}" for j in range(1, len(matrix) + 1))]
-        rows = [
-            [str(i), *("" if math.isnan(value) else f"{value:.2f}" for value in row)]
-            for i, row in enumerate(matrix, start=1)
-        ]
-        yield TextTable(title, headings, rows)
+        yield TextTable(title, headings, matrix_rows(matrix))
+
+
+def matrix_rows(matrix: Matrix) -> list[list[str]]:
+    """Format R, each row after its task number, counted from 1; empty where not measured."""
+    return [
+        [str(i), *("" if math.isnan(value) else f"{value:.2f}" for value in row)]
+        for i, row in enumerate(matrix, start=1)
+    ]
 
 
 def settings_table(run: CollectedRun) -> TextTable:
-    """The sections of the configuration that the method reads."""
+    """Tabulate the sections of the configuration that the method uses."""
     lines = {name: line[1:-1] for name, line in settings_read(run.config).items()}  # no braces
-    rows = [[name, shown(line, 1000)] for name, line in lines.items()]
+    rows = [[name, safe_text(line, 1000)] for name, line in lines.items()]
     return TextTable("Configuration", ["section", "settings"], rows)
 
 
 def environment_table(run: CollectedRun) -> TextTable:
-    """What trainings ran on: a row for each fact, a column for each machine that differs."""
+    """Tabulate software and machine: a row for each fact, a column for each distinct machine."""
     machines: dict[tuple[tuple[str, str], ...], list[int]] = {}
     for seed, facts in run.environments.items():
-        known = tuple((shown(name, 40), shown(fact)) for name, fact in facts.items())
+        known = tuple((safe_text(name, 40), safe_text(fact)) for name, fact in facts.items())
         machines.setdefault(known[:_MOST_FACTS], []).append(seed)
     columns = [dict(machine) for machine in machines][:_MOST_MACHINES]
-    seeds = [seeds_listed(own) for own in machines.values()][:_MOST_MACHINES]
+    seeds = [seed_list(own) for own in machines.values()][:_MOST_MACHINES]
     names = dict.fromkeys(name for column in columns for name in column)
     rows = [[name, *(column.get(name, "") for column in columns)] for name in names]
     some = f", {_MOST_MACHINES} of {len(machines)}" if len(machines) > _MOST_MACHINES else ""
@@ -219,7 +225,7 @@ def environment_table(run: CollectedRun) -> TextTable:
 
 
 def _costs(run: CollectedRun) -> list[str]:
-    """For each phase of training: `milliseconds an iteration (seconds in all)`."""
+    """Return for each phase of training: `milliseconds per iteration (seconds in total)`."""
     by_phase = zip(*(each.seconds_per_iteration for each in run.results.values()), strict=True)
     means = [metrics.over_seeds(seconds).mean for seconds in by_phase]
     iterations = run.config.train.iterations

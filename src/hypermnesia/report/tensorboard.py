@@ -1,4 +1,4 @@
-"""TensorBoard: a training to watch while it runs, and to look at later."""
+"""TensorBoard event files of a training run."""
 
 from __future__ import annotations
 
@@ -35,11 +35,7 @@ _SIDE = 56  # pixels of an image at least
 
 
 def check_tensorboard() -> None:
-    """Make sure that event files can be written.
-
-    Raises:
-        ConfigError: the package is missing, or one that it needs.
-    """
+    """Raise `ConfigError` unless tensorboard and the packages it needs are installed."""
     try:
         import torch.utils.tensorboard  # noqa: F401
     except ImportError as error:
@@ -51,45 +47,44 @@ def check_tensorboard() -> None:
 
 
 class TensorBoard(Observer):
-    """Writes event files: metrics now and then; accuracies, their matrix and samples after a task.
+    """Writes metrics at intervals; accuracies, their matrix and samples after each task.
 
-    The step of an event is the number of updates since the run began. Events that were written
-    after the checkpoint from which the run goes on stay in their file; TensorBoard is told to leave
-    them out, so that no step is there twice.
+    The step of an event is the number of updates since the run began. Events written after the
+    checkpoint from which the run resumes are purged, so that no step appears twice.
 
     Args:
-        folder: where the files go; made when there is something to write.
-        samples: folder of the images that a `SampleLog`, told before this one, writes.
+        folder: where the files go; created with the first event.
+        samples: folder of the images that a `SampleLog`, called before this observer, writes.
     """
 
     def __init__(self, folder: Path, samples: Path) -> None:
         self.folder, self.samples = folder, samples
-        self._first = 0  # step from which this process tells everything
+        self._first = 0  # step from which this process writes
         self._tasks = 0
         self._rows: dict[ScenarioName, dict[int, list[float]]] = {}
 
     def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:  # noqa: ARG002
-        """Begin another file: a run that goes back to its checkpoint starts again."""
+        """Begin another file: a run that returns to its checkpoint starts again."""
         self.close()
         self._first, self._tasks = 0, len(tasks)
 
     def on_resume(self, done_iterations: int, skipped: Sequence[str]) -> None:  # noqa: ARG002
-        """Go on after the checkpoint's last update."""
+        """Continue after the checkpoint's last update."""
         self._first = done_iterations + 1
 
     def add_metrics(self, phase: Phase, iteration: int, metrics: Mapping[str, float]) -> None:
-        """Write metrics that were read off the device; see `MetricsLog`."""
-        with self._told():
+        """Write metrics that `MetricsLog` has read from the device."""
+        with self._writable():
             for name, value in metrics.items():
                 self._writer.add_scalar(f"training/{name}", value, phase.before + iteration)
 
     def on_task_end(self, phase: Phase, rows: Rows) -> None:
-        """Write what was measured, and what a generative memory remembers."""
+        """Write what was measured, and samples of a generative memory."""
         step = phase.before + phase.iterations
         for scenario, row in rows.items():
             accuracies = [evaluation.accuracy for evaluation in row]
             self._rows.setdefault(scenario, {})[phase.row] = accuracies
-        with self._told():
+        with self._writable():
             for tag, value in _scalars(rows):
                 self._writer.add_scalar(tag, value, step)
             for scenario in rows:
@@ -100,7 +95,7 @@ class TensorBoard(Observer):
                 self._writer.add_images(tag, images, step)
 
     def _matrix(self, scenario: ScenarioName) -> Matrix:
-        """R up to the last task learned; NaN where nothing is known."""
+        """Return R up to the last task learned; NaN where nothing is known."""
         rows = self._rows[scenario]
         matrix = np.full((max(rows) + 1,) * 2, np.nan)
         for row, accuracies in rows.items():
@@ -118,20 +113,20 @@ class TensorBoard(Observer):
             yield f"samples/{name}", x.repeat_interleave(times, 2).repeat_interleave(times, 3)
 
     def state_dict(self) -> State:
-        """The matrices so far; what else a checkpoint covers is in the file by now."""
-        with self._told():
+        """Flush the file; return the matrices so far."""
+        with self._writable():
             self._writer.flush()
         return {"accuracy": self._rows}
 
     def load_state_dict(self, state: State) -> None:
-        """Put the matrices back."""
+        """Restore the matrices."""
         self._rows = {scenario_name(name): rows for name, rows in state["accuracy"].items()}
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write what is pending."""
         writer: SummaryWriter | None = self.__dict__.pop("_writer", None)
         if writer is not None:
-            with self._told():
+            with self._writable():
                 writer.close()
 
     @cached_property
@@ -141,14 +136,14 @@ class TensorBoard(Observer):
         return SummaryWriter(str(self.folder), purge_step=self._first, flush_secs=_FLUSH_SECONDS)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _writable(self) -> Iterator[None]:
         cure = "make room or give access, then resume, or resume with --no-tensorboard"
         with told_as_run_error(self.folder, "the files for TensorBoard must be writable", cure):
             yield
 
 
 def _scalars(rows: Rows) -> Iterator[tuple[str, float]]:
-    """Percent, by tag: of each task, and their mean."""
+    """Yield (tag, percent) of each task, and of their mean."""
     for scenario, row in rows.items():
         accuracies = [evaluation.accuracy for evaluation in row]
         yield f"accuracy in {scenario}/mean of the tasks seen", fmean(accuracies)
@@ -159,7 +154,7 @@ def _scalars(rows: Rows) -> Iterator[tuple[str, float]]:
 
 
 def _pixels(figure: Figure) -> NDArray[np.uint8]:
-    """(height, width, 3); without pyplot, through which the writer would draw."""
+    """Render (height, width, 3) pixels, without pyplot, which the writer would use."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)

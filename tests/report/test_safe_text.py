@@ -1,6 +1,6 @@
 import pytest
 
-from hypermnesia.report.collect import seeds_listed, shown
+from hypermnesia.report.collect import safe_text, seed_list
 
 
 @pytest.mark.parametrize(
@@ -15,11 +15,11 @@ from hypermnesia.report.collect import seeds_listed, shown
     ],
 )
 def test_what_is_shown_is_short_and_can_be_seen(value, expected):
-    assert shown(value) == expected
-    shown(value).encode()
+    assert safe_text(value) == expected
+    safe_text(value).encode()
 
 
 def test_many_seeds_are_a_few_numbers():
-    assert seeds_listed([4]) == "seed 4"
-    assert seeds_listed([0, 1]) == "seeds 0, 1"
-    assert seeds_listed(range(1000)).endswith("10, 11 and 988 more")
+    assert seed_list([4]) == "seed 4"
+    assert seed_list([0, 1]) == "seeds 0, 1"
+    assert seed_list(range(1000)).endswith("10, 11 and 988 more")

@@ -7,7 +7,7 @@ from hypermnesia.experiments.identity import first_difference
 from hypermnesia.experiments.resolve import Request, resolve
 from hypermnesia.experiments.run_folder import opened
 from hypermnesia.methods import METHODS
-from hypermnesia.report.page import command_of, seeds_text
+from hypermnesia.report.page import format_seeds, rerun_command
 
 CHANGES = (
     "train.iterations=7",
@@ -47,7 +47,7 @@ def test_the_command_asks_for_the_same_run(method, settings, tmp_path):
     # As it is read from a folder.
     with opened(tmp_path / "run", config, overwrite=False) as folder:
         config = folder.read_config()
-    again = understood(command_of(config))
+    again = understood(rerun_command(config))
     assert first_difference(again, config) is None
     assert (again.seeds, again.scenario) == (config.seeds, config.scenario)
 
@@ -55,17 +55,17 @@ def test_the_command_asks_for_the_same_run(method, settings, tmp_path):
 def test_an_unchanged_run_is_a_short_command():
     (config,) = resolve(Request("split-digits", ("hnet",), "task", (0, 1), "quick"))
     expected = "hypermnesia run split-digits --method hnet --scenario task --seeds 0-1"
-    assert command_of(config) == f"{expected} --recipe quick"
+    assert rerun_command(config) == f"{expected} --recipe quick"
 
 
 def test_a_recipe_that_has_gone_is_spelt_out():
     (config,) = resolve(Request("split-digits", ("hnet",), "task", (0,), "quick"))
     recipe = config.recipe.model_copy(update={"name": "$(rm -rf ~)"})
-    command = command_of(config.model_copy(update={"recipe": recipe}))
+    command = rerun_command(config.model_copy(update={"recipe": recipe}))
     assert "rm -rf" not in command
     assert first_difference(understood(command), config) is None
 
 
 @pytest.mark.parametrize("text", ["0", "0-2", "0-2,5,7-8"])
 def test_seeds_are_written_as_they_are_read(text):
-    assert seeds_text(parse_seeds(text)) == text
+    assert format_seeds(parse_seeds(text)) == text

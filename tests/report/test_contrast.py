@@ -8,7 +8,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
-from hypermnesia.report.canvas import COLOUR_MAP, INK, PAPER, png, sheet, type_on
+from hypermnesia.report.canvas import COLOUR_MAP, INK, NARROW, PAPER, new_axes, png, text_colour
 
 
 def luminance(colour):
@@ -25,12 +25,14 @@ def contrast(one, other):
 @pytest.mark.parametrize("percent", range(0, 101, 2))
 def test_type_stands_out_on_every_shade(percent):
     shade = colormaps[COLOUR_MAP](percent / 100)[:3]
-    chosen = type_on(percent / 100)
+    chosen = text_colour(percent / 100)
     assert contrast(shade, chosen) >= 4.0
     assert contrast(shade, chosen) >= 0.9 * max(contrast(shade, c) for c in (INK, PAPER))
 
 
-def test_a_sheet_is_white_and_as_wide_as_a_phone():
-    image = imread(io.BytesIO(png(sheet(1.0))))
+def test_a_narrow_figure_is_white_and_as_wide_as_a_phone():
+    figure, axes = new_axes(1.0, NARROW)
+    axes.set_axis_off()
+    image = imread(io.BytesIO(png(figure)))
     assert image.shape[:2] == (200, 740)
     np.testing.assert_array_equal(image, 1.0)

@@ -1,0 +1,371 @@
+"""What commands print: progress while they train, tables at the end, how to continue."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import fmean
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from torch import Tensor
+
+from hypermnesia.compute import keep_freed_memory
+from hypermnesia.data.scenarios import ScenarioName
+from hypermnesia.data.types import Task
+from hypermnesia.errors import ConfigError
+from hypermnesia.experiments.compare import Cell, Trial, carry_out, filled
+from hypermnesia.experiments.config import ExperimentConfig
+from hypermnesia.experiments.launch import cores
+from hypermnesia.experiments.results import RunSummary
+from hypermnesia.experiments.run import Watch, check_file_name
+from hypermnesia.experiments.run_folder import RunFolder
+from hypermnesia.report.comparison import Comparison, check_files, write_files
+from hypermnesia.report.tables import (
+    LEGEND,
+    NAMES,
+    SPREAD,
+    TextTable,
+    cell,
+    matrix_rows,
+    metrics_table,
+)
+from hypermnesia.training.evaluate import Rows
+from hypermnesia.training.observers import (
+    Observer,
+    ObserverGroup,
+    StopTraining,
+    Terminated,
+    Termination,
+    terminable,
+)
+from hypermnesia.training.phases import Phase
+
+_BAR_SECONDS, _LINE_SECONDS = 0.3, 10.0
+_MOST_TASKS = 12  # in a matrix that is printed; a larger one is in its file
+
+
+@contextmanager
+def session(folders: Sequence[Path] = ()) -> Iterator[Watch]:
+    """Show the progress of trainings; when interrupted, print how to continue.
+
+    Args:
+        folders: run folders that `hypermnesia resume` continues; without any, the command itself
+            is what continues.
+
+    Yields:
+        What makes an observer for each training.
+    """
+    keep_freed_memory()
+    termination = Termination()
+    with _interruptible(folders), terminable(termination.ask), _progress() as watch:
+        yield lambda config, seed: ObserverGroup(watch(config, seed), termination)
+
+
+@contextmanager
+def _interruptible(folders: Sequence[Path] = ()) -> Iterator[None]:
+    """Turn an interrupt into an exit with the shell's code, after a line on how to continue."""
+    try:
+        yield
+    except (KeyboardInterrupt, StopTraining) as stopped:
+        typer.echo(_how_to_continue(folders), err=True)
+        asked = isinstance(stopped, Terminated | StopTraining)
+        raise typer.Exit(128 + (signal.SIGTERM if asked else signal.SIGINT)) from None
+
+
+def _how_to_continue(folders: Sequence[Path]) -> str:
+    begun = [folder for folder in folders if RunFolder(folder).config.is_file()]
+    if begun:
+        commands = [f"hypermnesia resume {shlex.quote(str(folder))}" for folder in begun]
+        return f"interrupted; go on with: {' && '.join(commands)}"
+    if folders:
+        return "interrupted before training began"
+    return "interrupted; the same command goes on from here"
+
+
+@contextmanager
+def _progress() -> Iterator[Watch]:
+    """Yield what makes progress bars on a terminal, or progress lines elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda config, seed: LineProgress(_title(config, seed))
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=15),
+        TextColumn("{task.percentage:3.0f}%  {task.fields[status]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        yield lambda config, seed: BarProgress(bar, _title(config, seed))
+
+
+def _title(config: ExperimentConfig, seed: int) -> str:
+    return f"{config.method} seed {seed}"
+
+
+class _TrainingProgress(Observer):
+    """Shows metrics at intervals of `every` seconds: reading them waits for the device."""
+
+    every: float
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.done = self.begun = self.total = 0
+        self.tasks = 0
+        self._start = self._last = time.monotonic()
+
+    def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:
+        self.tasks, self.total = len(tasks), total_iterations
+        self._start = self._last = time.monotonic()
+
+    def on_resume(self, done_iterations: int, skipped: Sequence[str]) -> None:
+        self.done = self.begun = done_iterations
+        for line in skipped:
+            self.say(f"{self.title}: went on without {line}")
+        self.say(f"{self.title}: resumed at iteration {done_iterations} of {self.total}")
+
+    def on_update(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> None:
+        self.done += 1
+        now = time.monotonic()
+        if now - self._last >= self.every:
+            self._last = now
+            where = f"task {phase.row + 1}/{self.tasks}"
+            if iteration < phase.iterations:
+                where += f" ({100 * iteration // phase.iterations}%)"
+            status = f"{where} loss {float(metrics['loss']):.4f}"
+            if "accuracy" in metrics:
+                status += f" acc {100 * float(metrics['accuracy']):.1f}%"
+            self.report(status)
+
+    def seconds_left(self) -> float:
+        """Extrapolate the mean pace of this process."""
+        pace = (time.monotonic() - self._start) / max(self.done - self.begun, 1)
+        return pace * (self.total - self.done)
+
+    def report(self, status: str) -> None:
+        """Show a status that the next one replaces."""
+        raise NotImplementedError
+
+    def say(self, line: str) -> None:
+        """Show a line that stays."""
+        typer.echo(line, err=True)
+
+
+class LineProgress(_TrainingProgress):
+    """Prints a line every ten seconds and after each task."""
+
+    every = _LINE_SECONDS
+
+    def report(self, status: str) -> None:
+        """Print the status and the time left."""
+        left = f"{self.seconds_left():.0f} s left"
+        self.say(f"{self.title}: {self.done}/{self.total} {status} {left}")
+
+    def on_task_end(self, phase: Phase, rows: Rows) -> None:
+        """Print the mean accuracy on the tasks seen."""
+        self.say(f"{self.title}: {_learned(phase, rows)}")
+
+
+class BarProgress(_TrainingProgress):
+    """Draws a bar for each training."""
+
+    every = _BAR_SECONDS
+
+    def __init__(self, bar: Progress, title: str) -> None:
+        super().__init__(title)
+        self.bar = bar
+        self._id: TaskID | None = None
+
+    def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:
+        """Add the bar; a run that returns to a checkpoint starts again, with the same bar."""
+        super().on_start(tasks, total_iterations)
+        if self._id is None:
+            self._id = self.bar.add_task(self.title, total=total_iterations, status="")
+
+    def report(self, status: str) -> None:
+        """Move the bar."""
+        if self._id is not None:
+            self.bar.update(self._id, completed=self.done, status=status)
+
+    def say(self, line: str) -> None:
+        """Print above the bar."""
+        self.bar.console.print(line, markup=False, highlight=False)
+
+    def on_task_end(self, phase: Phase, rows: Rows) -> None:
+        """Show the mean accuracy on the tasks seen."""
+        self.report(_learned(phase, rows))
+
+
+def _learned(phase: Phase, rows: Rows) -> str:
+    means = (f"{name} {fmean(each.accuracy for each in row):.2f}%" for name, row in rows.items())
+    return f"task {phase.row + 1} learned, on all seen: {', '.join(means)}"
+
+
+def compare_and_show(
+    cells: Sequence[Cell],
+    make: Callable[[Sequence[Cell]], Comparison],
+    out: Path,
+    name: str,
+    jobs: int | None,
+    *,
+    train: bool,
+) -> None:
+    """Train what the `cells` need, then show and write the comparison.
+
+    Args:
+        cells: the plan.
+        make: filled cells -> comparison.
+        out: folder of the run folders and of the comparison's files.
+        name: name of the comparison's files.
+        jobs: processes at a time; None for one on each core.
+        train: False to only show what is finished.
+    """
+    check_file_name(name)
+    check_files(out, name)
+    if not train and not out.is_dir():
+        raise ConfigError(
+            "--no-train shows the runs of a folder",
+            got=f"{out}, which is none",
+            cure="name it with --out",
+        )
+    failed = {}
+    if train:
+        with _interruptible():
+            failed = carry_out(cells, out, jobs or cores(), lambda line: typer.echo(line, err=True))
+    comparison = make(filled(cells, out))
+    show_comparison(comparison)
+    typer.echo(", ".join(map(str, write_files(comparison, out, name))))
+    for job, reason in failed.items():
+        typer.echo(f"failed: {job}: {reason}", err=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def console() -> Console:
+    """Return standard output, wide enough for every table where it is not a terminal."""
+    found = Console(markup=False, highlight=False)
+    if not found.is_terminal:
+        found.width = 200
+    return found
+
+
+def show_table(
+    out: Console, table: TextTable, *, names: int = 1, numbers: bool = True, dense: bool = False
+) -> None:
+    """Print a table under its title.
+
+    Args:
+        out: where to.
+        table: its contents.
+        names: number of columns, from the left, that must not be folded.
+        numbers: whether the other columns are aligned on the right.
+        dense: without space around it.
+    """
+    space = (0, 0) if dense else (0, 1)
+    shown = Table(
+        box=box.SIMPLE_HEAD,
+        padding=space,
+        show_edge=not dense,
+        show_header=any(table.headings),
+    )
+    for position, heading in enumerate(table.headings):
+        if position < names:
+            shown.add_column(heading, no_wrap=True)
+        else:
+            shown.add_column(heading, justify="right" if numbers else "left", overflow="fold")
+    for row in table.rows:
+        shown.add_row(*row)
+    if table.title:  # a title of the table itself would be folded to its width
+        out.print(table.title, style="italic", soft_wrap=True)
+    out.print(shown)
+
+
+def show(summaries: Sequence[RunSummary], scenario: ScenarioName | None = None) -> None:
+    """Print the accuracy matrices of the runs, then one table that compares them.
+
+    Args:
+        summaries: the runs.
+        scenario: which one to show where a run has several; None for all.
+    """
+    out = console()
+    rows = [(s, name) for s in summaries for name in s.scenarios if scenario in (None, name)]
+    for summary, name in rows:
+        _show_matrix(out, summary, name)
+    content = metrics_table(
+        _comparison_title(rows), [(summary.config.method, summary, name) for summary, name in rows]
+    )
+    show_table(out, content, names=sum(each in NAMES for each in content.headings), dense=True)
+    meanings = "; ".join(f"{name} = {meaning}" for name, meaning in LEGEND.items())
+    out.print(f"\n{meanings}. {SPREAD}", style="dim")
+    for summary in summaries:
+        out.print(f"{summary.config.method}: {summary.folder.path}", soft_wrap=True)
+
+
+def show_comparison(comparison: Comparison) -> None:
+    """Print the tables of a comparison and its notes."""
+    out = console()
+    for table in comparison.tables:
+        show_table(out, table, dense=True)
+        out.print()
+    for note in comparison.notes:
+        out.print(note, style="dim")
+
+
+def show_trials(
+    trials: Sequence[Trial], summaries: Sequence[RunSummary], scenario: ScenarioName
+) -> None:
+    """Print the points of a grid, the best first, and the best one's settings for a command."""
+    found = [(trial, s.scenarios[scenario]) for trial, s in zip(trials, summaries, strict=True)]
+    found.sort(key=lambda pair: pair[1]["acc"]["mean"], reverse=True)
+    fields = [setting.partition("=")[0] for setting in trials[0].settings]
+    rows = [
+        [
+            *(setting.partition("=")[2] for setting in trial.settings),
+            *(cell(figures[name], 2) for name in ("acc", "during", "bwt")),
+            str(figures["acc"]["n"]),
+        ]
+        for trial, figures in found
+    ]
+    out = console()
+    headings = [*fields, "validation ACC %", "during %", "BWT", "n"]
+    show_table(out, TextTable("", headings, rows), names=0)
+    best = " ".join(f"--set {shlex.quote(setting)}" for setting in found[0][0].settings)
+    out.print(f"best: {best}", soft_wrap=True)
+
+
+def _comparison_title(rows: Sequence[tuple[RunSummary, ScenarioName]]) -> str:
+    first, scenarios = rows[0][0].config, {name for _, name in rows}
+    changed = ", changed" if any(s.config.recipe.changed for s, _ in rows) else ""
+    parts = [first.benchmark, f"recipe {first.recipe.name}{changed}"]
+    if len(scenarios) == 1:
+        parts.insert(1, f"{rows[0][1]} scenario")
+    if first.data.evaluate_on != "test":
+        parts.append(_accuracy(first))
+    return ", ".join(parts)
+
+
+def _accuracy(config: ExperimentConfig) -> str:
+    return "accuracy" if config.data.evaluate_on == "test" else "validation accuracy"
+
+
+def _show_matrix(out: Console, summary: RunSummary, scenario: ScenarioName) -> None:
+    config, matrix = summary.config, summary.matrices[scenario]
+    tasks, seeds = len(matrix), summary.scenarios[scenario]["acc"]["n"]
+    which = f" in {scenario}" if len(summary.scenarios) > 1 else ""
+    many = "s" if seeds != 1 else ""
+    title = f"{config.method}{which}: {_accuracy(config)} %, mean of {seeds} seed{many}"
+    if tasks > _MOST_TASKS:
+        file = summary.folder.matrix(scenario)
+        out.print(f"{title}: {tasks} tasks, in {file}", soft_wrap=True)
+        return
+    headings = ["after", *(f"task {j}" for j in range(1, tasks + 1))]
+    rows = [[f"task {number}", *values] for number, *values in matrix_rows(matrix)]
+    show_table(out, TextTable(title, headings, rows))
