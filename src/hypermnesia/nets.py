@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import cast
+from typing import Annotated, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from hypermnesia.errors import ConfigError, TargetError
 from hypermnesia.registry import Registry
 from hypermnesia.seeding import Generators
+from hypermnesia.settings import Fraction, Name, Width, named_in
 
 
 @dataclass(frozen=True)
@@ -140,14 +141,14 @@ class NetSettings:
     """Which network.
 
     Attributes:
-        name: a name in `NETS`.
+        net: a name in `NETS`.
         hidden: widths of an MLP's hidden layers, or of the layers after the convolutions.
         dropout: share of these hidden units that training leaves out at random.
     """
 
-    name: str = "mlp"
-    hidden: tuple[int, ...] = (400, 400)
-    dropout: float = 0.0
+    net: Annotated[Name, named_in(NETS)] = "mlp"
+    hidden: tuple[Width, ...] = (400, 400)
+    dropout: Fraction = 0.0
 
 
 NetFactory = Callable[[Sequence[int], int, NetSettings], nn.Module]
@@ -162,7 +163,7 @@ def build_net(
 ) -> nn.Module:
     """A fresh network for samples of a shape, drawn from the generator called `network`."""
     with generators.as_global("network"):
-        return NETS[settings.name](sample_shape, outputs, settings)
+        return NETS[settings.net](sample_shape, outputs, settings)
 
 
 def mlp(sample_shape: Sequence[int], outputs: int, settings: NetSettings) -> nn.Sequential:

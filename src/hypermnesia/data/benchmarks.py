@@ -17,9 +17,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from hypermnesia.data.datasets import SOURCES, load
@@ -27,6 +29,7 @@ from hypermnesia.data.types import ImageData, Part, Task, hold_out
 from hypermnesia.errors import ConfigError
 from hypermnesia.registry import Registry
 from hypermnesia.seeding import Generators
+from hypermnesia.settings import ELSEWHERE, Integer, Seed
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,11 @@ class BenchmarkSettings:
         data_dir: folder of the data set's files; None for HYPERMNESIA_DATA, else the cache.
     """
 
-    tasks: int | None = None
-    padding: int = 0
-    class_order: int | None = None
-    validation: int = 0
-    data_dir: Path | None = None
+    tasks: Annotated[Integer, Field(ge=1, le=100_000)] | None = None
+    padding: Annotated[Integer, Field(ge=0, le=64)] = 0
+    class_order: Seed | None = None
+    validation: Annotated[Integer, Field(ge=0, le=10**9)] = 0
+    data_dir: Annotated[Path | None, ELSEWHERE] = None
 
 
 def refuse_unused(name: str, settings: BenchmarkSettings, used: frozenset[str]) -> None:

@@ -26,6 +26,7 @@ from torch.func import jvp, vmap
 
 from hypermnesia.compute import Screen
 from hypermnesia.errors import ConfigError
+from hypermnesia.settings import Flag, Positive
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ class EntropySettings:
     """
 
     criterion: Literal["entropy", "entropy-gradient"] = "entropy"
-    temperature: float = 1.0
-    calibrated: bool = False
+    temperature: Positive = 1.0
+    calibrated: Flag = False
     screen: Screen | None = None
 
     def __post_init__(self) -> None:
