@@ -7,12 +7,15 @@ fields must hold together.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Annotated, Any, get_args, get_type_hints
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictBool
+from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, StrictBool
+from pydantic_core import CoreSchema, core_schema
+
+from hypermnesia.errors import ConfigError
 
 __all__ = [
-    "ELSEWHERE",
     "Count",
     "Flag",
     "Fraction",
@@ -23,9 +26,12 @@ __all__ = [
     "Positive",
     "Samples",
     "Seed",
+    "SetAs",
     "Strength",
     "Width",
+    "fields_of",
     "named_in",
+    "sections_in",
 ]
 
 
@@ -58,8 +64,24 @@ Samples = Annotated[Integer, Field(ge=1, le=10**9)]
 Seed = Annotated[Integer, Field(ge=0, le=2**63 - 1)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
-ELSEWHERE = "a setting of another section"
-"""Marks, in `Annotated`, a field that configuration files set in another section."""
+
+@dataclass(frozen=True)
+class SetAs:
+    """Marks, in `Annotated`, a field that configuration files set in another section.
+
+    Attributes:
+        path: its `section.field` there.
+    """
+
+    path: str
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        def refuse(value: object) -> object:
+            raise ConfigError(f"it is set as {self.path}", got=value)
+
+        return core_schema.no_info_before_validator_function(refuse, handler(source))
 
 
 def named_in(registry: Any) -> AfterValidator:
@@ -71,3 +93,17 @@ def named_in(registry: Any) -> AfterValidator:
 
     return AfterValidator(check)
 
+
+def fields_of(kind: type) -> dict[str, Any]:
+    """The annotations of the fields of a settings dataclass that configuration files set."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {
+        field.name: hints[field.name]
+        for field in fields(kind)
+        if not any(isinstance(note, SetAs) for note in get_args(hints[field.name]))
+    }
+
+
+def sections_in(kind: type) -> dict[str, type]:
+    """The fields of a settings dataclass that are settings dataclasses themselves."""
+    return {name: each for name, each in fields_of(kind).items() if is_dataclass(each)}

@@ -29,7 +29,7 @@ from hypermnesia.data.types import ImageData, Part, Task, hold_out
 from hypermnesia.errors import ConfigError
 from hypermnesia.registry import Registry
 from hypermnesia.seeding import Generators
-from hypermnesia.settings import ELSEWHERE, Integer, Seed
+from hypermnesia.settings import Integer, Seed, SetAs
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class BenchmarkSettings:
     padding: Annotated[Integer, Field(ge=0, le=64)] = 0
     class_order: Seed | None = None
     validation: Annotated[Integer, Field(ge=0, le=10**9)] = 0
-    data_dir: Annotated[Path | None, ELSEWHERE] = None
+    data_dir: Annotated[Path | None, Field(exclude=True), SetAs("machine.data_dir")] = None
 
 
 def refuse_unused(name: str, settings: BenchmarkSettings, used: frozenset[str]) -> None:

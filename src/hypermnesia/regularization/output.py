@@ -48,6 +48,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 import torch
 from jaxtyping import Float, Int
@@ -117,7 +118,7 @@ RegularizerFactory = Callable[
 ]
 """(hypernetwork, snapshot, settings, generators) -> regulariser of one task's training."""
 
-REGULARIZERS: Registry[RegularizerFactory] = Registry("regularizer")
+REGULARIZERS: Registry[RegularizerFactory] = Registry("regularizer", "regularizers")
 """Every way to compute the output regulariser, by name."""
 
 

@@ -12,7 +12,10 @@ from pydantic import Field
 from hypermnesia.data.stream import AUGMENTATIONS
 from hypermnesia.data.types import Part, Task
 from hypermnesia.errors import ConfigError
-from hypermnesia.settings import ELSEWHERE, Integer, Name, Positive, Samples, named_in
+from hypermnesia.settings import Integer, Name, Positive, Samples, SetAs, named_in
+
+EvaluateOn = Literal["test", "validation"]
+"""The part of a task that accuracies are of."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class TrainSettings:
     iterations: Samples | None = None
     epochs: Annotated[Integer, Field(ge=1, le=10**6)] | None = None
     augment: Annotated[Name, named_in(AUGMENTATIONS)] | None = None
-    evaluate_on: Annotated[Literal["test", "validation"], ELSEWHERE] = "test"
+    evaluate_on: Annotated[EvaluateOn, Field(exclude=True), SetAs("data.evaluate_on")] = "test"
     checkpoint_seconds: Positive = 60.0
 
     def __post_init__(self) -> None:
