@@ -185,8 +185,8 @@ def net_settings(name: str) -> type:
     Raises:
         ConfigError: that is no frozen dataclass.
     """
-    factory = NETS[name]
-    function = factory.__init__ if isinstance(factory, type) else factory
+    factory: Any = NETS[name]
+    function = vars(factory).get("__init__", factory) if isinstance(factory, type) else factory
     hints = [kind for key, kind in get_type_hints(function).items() if key != "return"]
     kind = hints[2] if len(hints) > 2 else NetSettings
     if not is_dataclass(kind) or not kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]

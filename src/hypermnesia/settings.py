@@ -8,7 +8,8 @@ fields must hold together.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Annotated, Any, get_args, get_type_hints
+from functools import lru_cache
+from typing import Annotated, Any, cast, get_args, get_type_hints
 
 from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler, StrictBool
 from pydantic_core import CoreSchema, core_schema
@@ -94,6 +95,7 @@ def named_in(registry: Any) -> AfterValidator:
     return AfterValidator(check)
 
 
+@lru_cache(maxsize=1024)
 def fields_of(kind: type) -> dict[str, Any]:
     """The annotations of the fields of a settings dataclass that configuration files set."""
     hints = get_type_hints(kind, include_extras=True)
@@ -104,6 +106,7 @@ def fields_of(kind: type) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=1024)
 def sections_in(kind: type) -> dict[str, type]:
     """The fields of a settings dataclass that are settings dataclasses themselves."""
-    return {name: each for name, each in fields_of(kind).items() if is_dataclass(each)}
+    return {name: cast(type, each) for name, each in fields_of(kind).items() if is_dataclass(each)}

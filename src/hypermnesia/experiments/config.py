@@ -16,9 +16,10 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from hypermnesia.compute import Precision
-from hypermnesia.data.benchmarks import BenchmarkSettings
+from hypermnesia.data.benchmarks import BENCHMARKS, BenchmarkSettings
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.errors import ConfigError
+from hypermnesia.experiments.launch import LAUNCHERS
 from hypermnesia.methods import METHODS
 from hypermnesia.nets import NETS, NetSettings, net_settings
 from hypermnesia.registry import unknown_name
@@ -102,6 +103,7 @@ class MachineSettings:
         data_dir: folder of data files; None for HYPERMNESIA_DATA, else the cache.
         tensorboard: write event files for TensorBoard.
         loggers: further observers of training, by name.
+        launcher: what trains the seeds of a comparison, by name.
     """
 
     device: Literal["cpu", "cuda", "auto"] = "cpu"
@@ -109,6 +111,7 @@ class MachineSettings:
     data_dir: str | None = None
     tensorboard: Flag = False
     loggers: tuple[Name, ...] = ()
+    launcher: Annotated[Name, named_in(LAUNCHERS)] = "local"
 
 
 LIKE = {"embedding_optimizer": "optimizer"}
@@ -144,6 +147,11 @@ class ExperimentConfig(BaseModel):
     train: TrainSettings
     compute: ComputeSettings = ComputeSettings()
     machine: MachineSettings = MachineSettings()
+
+    @property
+    def tasks(self) -> int:
+        """Number of tasks."""
+        return self.data.tasks or BENCHMARKS[self.benchmark].default_tasks
 
 
 COMMON: dict[str, type] = {
@@ -198,14 +206,16 @@ def leaves(kind: type) -> Iterator[str]:
             yield name
 
 
-def validated(raw: Mapping[str, Any]) -> ExperimentConfig:
+def validated(raw: Mapping[str, Any], *, others: bool = False) -> ExperimentConfig:
     """The configuration in `raw`; the first thing wrong with it becomes a `ConfigError`.
+
+    Args:
+        raw: its fields.
+        others: leave sections out that the method does not take.
 
     Raises:
         ConfigError: a name that does not exist, or a value out of range.
     """
-    if raw.get("format") == 1:
-        raw = upgraded(raw)
     method, target = raw.get("method"), raw.get("target")
     net = target.get("net", TargetUse.net) if isinstance(target, Mapping) else TargetUse.net
     if not isinstance(method, str) or not isinstance(net, str):
@@ -213,7 +223,9 @@ def validated(raw: Mapping[str, Any]) -> ExperimentConfig:
     sections = sections_for(method, net)
     model = _config_type(tuple(sections.items()))
     try:
-        return model.model_validate(_like_others(raw, sections, {}))
+        fields = _like_others(raw, sections, {})
+        own = {*ExperimentConfig.model_fields, *sections} if others else {*fields}
+        return model.model_validate({name: fields[name] for name in fields if name in own})
     except ValidationError as error:
         raise _as_config_error(error, sections) from None
 
@@ -231,27 +243,6 @@ def _like_others(raw: Mapping[str, Any], sections: Mapping[str, type], outer: Ra
         if own != {}:
             filled[name] = own
     return filled
-
-
-def upgraded(raw: Mapping[str, Any]) -> Raw:
-    """A configuration of format 1, in which autoencoders had five sections, in today's form.
-
-    Sections that its method does not take were stored, too, and are left out.
-
-    Raises:
-        ConfigError: it has a setting that is no more.
-    """
-    inference = raw.get("inference")
-    if isinstance(inference, Mapping) and inference.get("screen") == "int8":
-        raise ConfigError("inference.screen=int8 is no more", cure="use inference.screen=bf16")
-    own = sections_for(str(raw.get("method")))
-    old = {**dict.fromkeys(RENAMED), **known_sections()}
-    fields = {name: value for name, value in raw.items() if name in own or name not in old}
-    vae = fields.get("vae")
-    if isinstance(vae, Mapping):
-        moved = {name.removeprefix("vae_"): raw[name] for name in RENAMED if name in raw}
-        fields["vae"] = {**vae, **moved}
-    return {**fields, "format": 2}
 
 
 def _as_config_error(error: ValidationError, sections: Mapping[str, type]) -> ConfigError:
@@ -281,10 +272,12 @@ def _beside(where: tuple[int | str, ...], sections: Mapping[str, type]) -> list[
     """The paths of the fields in a section, or of everything at the top."""
     if not where:
         return [*ExperimentConfig.model_fields, *sections]
-    kind = sections[str(where[0])] if where[0] in sections else RecipeRef
+    if where[0] not in sections:
+        return [f"recipe.{name}" for name in RecipeRef.model_fields]
+    kind = sections[str(where[0])]
     for part in where[1:]:
         kind = sections_in(kind)[str(part)]
-    names = fields_of(kind) if is_dataclass(kind) else RecipeRef.model_fields
+    names = fields_of(kind)
     return [".".join([*map(str, where), name]) for name in names]
 
 
@@ -351,7 +344,7 @@ _NEUTRAL: dict[str, Any] = {
     "machine": True,
     "train": {"checkpoint_seconds"},
 }
-_STATED = ("task_embedding", "beta", "lr")
+_STATED = ("net", "task_embedding", "beta", "lr")
 """Fields that had no default in format 1, and so are in the identity whatever they are."""
 
 

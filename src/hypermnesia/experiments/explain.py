@@ -9,8 +9,7 @@ from typing import Any
 
 import yaml
 
-from hypermnesia.experiments.config import ExperimentConfig
-from hypermnesia.experiments.identity import fields_read
+from hypermnesia.experiments.config import ExperimentConfig, fields_read
 from hypermnesia.experiments.resolve import Request, load_recipe, resolve
 from hypermnesia.methods import METHODS, MethodEntry
 

@@ -83,7 +83,7 @@ def sections_of(build: Build) -> dict[str, type]:
         ['OptimizerSettings', 'PenaltySettings']
     """
     kinds = {name: _not_none(kind) for name, kind in parameters_of(build).items()}
-    return {name: kind for name, kind in kinds.items() if is_dataclass(kind)}
+    return {name: cast(type, kind) for name, kind in kinds.items() if is_dataclass(kind)}
 
 
 def _not_none(annotation: Any) -> Any:
@@ -149,14 +149,15 @@ def entry_of(name: str, found: Any) -> MethodEntry:
         raise TypeError(f"{name} must be a MethodEntry, or a class of the protocol Method")
     answers = getattr(found, "answers", ())
     once = len(answers) > 1
-    texts = {each: getattr(found, each, "") for each in ("source", "equation", "needs")}
     return MethodEntry(
         name,
         summary=(inspect.getdoc(found) or name).splitlines()[0].rstrip("."),
+        source=getattr(found, "source", ""),
         scenarios=getattr(found, "scenarios", answers) or ("task", "domain", "class"),
         build=cast(Build, found),
         trained=getattr(found, "trained", "once" if once else "each"),
-        **texts,
+        equation=getattr(found, "equation", ""),
+        needs=getattr(found, "needs", ""),
     )
 
 

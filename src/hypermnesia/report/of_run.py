@@ -107,7 +107,7 @@ def _memory_samples(of: FinishedSeed) -> list[Drawn]:
     files = {row: samples_file(of.folder.samples, row) for row in chosen}
     there = {row: file for row, file in files.items() if file.is_file()}
     if not there:
-        if "vae" in METHODS[of.config.method].settings:
+        if "vae" in METHODS[of.config.method].sections:
             raise ConfigError(
                 "samples are stored while a generative memory of images learns",
                 got=f"no file in {of.folder.samples}",

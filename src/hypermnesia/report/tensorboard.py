@@ -62,6 +62,8 @@ class TensorBoard(Observer):
         samples: folder of the images that a `SampleLog`, told before this one, writes.
     """
 
+    check = staticmethod(check_tensorboard)
+
     def __init__(self, folder: Path, samples: Path) -> None:
         self.folder, self.samples = folder, samples
         self._first = 0  # step from which this process tells everything
