@@ -11,7 +11,7 @@ from hypermnesia.data.types import Batch, Part
 from hypermnesia.evidence.autoencoders import AutoencoderSettings
 from hypermnesia.evidence.entropy import EntropySettings
 from hypermnesia.hypernet.network import HypernetSettings
-from hypermnesia.methods import METHODS, Method, Prediction, TaskSpec
+from hypermnesia.methods import Method, Prediction, TaskSpec, build_method
 from hypermnesia.methods.base import answered
 from hypermnesia.methods.likelihood import LikelihoodSettings
 from hypermnesia.methods.lwf import DistillationSettings
@@ -60,7 +60,6 @@ def small_net(inputs: int = 6, outputs: int = 2, width: int = 8) -> nn.Sequentia
 
 def build(name: str, scenario: str = "task", **changes: object) -> Method:
     """A small method of any kind."""
-    entry = METHODS[name]
     settings: dict[str, object] = {
         "network": small_net(),
         "hypernet": HypernetSettings((8,), 4, 4, chunk=40),
@@ -85,9 +84,7 @@ def build(name: str, scenario: str = "task", **changes: object) -> Method:
     }
     assert changes.keys() <= settings.keys(), changes.keys() - settings.keys()
     settings |= changes
-    taken = {key: settings[key] for key in entry.settings if not key.startswith("vae_")}
-    taken |= {"sample_shape": settings["sample_shape"]} if "vae" in taken else {}
-    return entry.build(settings["network"], scenario, **taken)
+    return build_method(name, settings.pop("network"), scenario, {}, **settings)
 
 
 class Confident(Separate):

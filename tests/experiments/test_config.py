@@ -2,6 +2,7 @@ from dataclasses import MISSING, fields
 
 import pytest
 import yaml
+from hypermnesia.experiments.config_errors import field_paths
 from pydantic import ValidationError
 from small_config import small
 
@@ -9,7 +10,6 @@ from hypermnesia.data.benchmarks import BenchmarkSettings
 from hypermnesia.errors import ConfigError
 from hypermnesia.evidence.entropy import EntropySettings
 from hypermnesia.experiments.config import ExperimentConfig, validated
-from hypermnesia.experiments.config_errors import field_paths
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods.likelihood import LikelihoodSettings
 from hypermnesia.methods.lwf import DistillationSettings

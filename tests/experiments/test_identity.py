@@ -3,8 +3,12 @@ import warnings
 import pytest
 from small_config import small
 
-from hypermnesia.experiments.config import ExperimentConfig, TargetConfig
-from hypermnesia.experiments.identity import first_difference, identity
+from hypermnesia.experiments.config import (
+    ExperimentConfig,
+    TargetConfig,
+    first_difference,
+    identity,
+)
 
 
 @pytest.mark.parametrize(

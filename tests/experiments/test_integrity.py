@@ -12,7 +12,7 @@ import yaml
 from small_config import small
 
 from hypermnesia.errors import ConfigError, RunError
-from hypermnesia.experiments.identity import checksum
+from hypermnesia.experiments.config import checksum
 from hypermnesia.experiments.results import read_fields, read_weights
 from hypermnesia.experiments.run import Place, resume, run_all
 from hypermnesia.experiments.run_folder import opened

@@ -7,7 +7,7 @@ import yaml
 from small_config import small
 
 from hypermnesia.errors import RunError
-from hypermnesia.experiments.identity import checksum
+from hypermnesia.experiments.config import checksum
 from hypermnesia.experiments.run_folder import RunFolder, opened
 
 

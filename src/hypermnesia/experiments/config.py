@@ -356,7 +356,8 @@ def identity(config: ExperimentConfig) -> str:
     """
     flat: Raw = {}
     for name, value in fields_read(config, only_changed=True).items():
-        nested = sections_in(type(getattr(config, name))) if isinstance(value, dict) else {}
+        kind: Any = type(getattr(config, name))
+        nested = sections_in(kind) if isinstance(value, dict) else {}
         flat |= {f"{name}_{inner}": value.pop(inner) for inner in nested if inner in value}
         flat |= {name: value} if value != {} else {}
     return checksum(flat)
