@@ -235,7 +235,7 @@ def test_what_was_written_before_checksums_is_unverified(run: Path) -> None:
 def test_a_configuration_of_a_later_format_is_refused(run: Path) -> None:
     fields = yaml.safe_load((run / "config.yaml").read_text())
     del fields["checksum"]
-    fields["format"] = 2
+    fields["format"] = 3
     fields["checksum"] = checksum(fields)
     (run / "config.yaml").write_text(yaml.safe_dump(fields))
     assert "version that began it" in told(check_run(run), "damaged")["config.yaml"]
