@@ -9,12 +9,9 @@ import torch
 
 from benchmarks.spec import Iteration, Spec
 from hypermnesia.compute import Precision
-from hypermnesia.experiments.build import optimizer_settings
-from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods import TaskSpec
 from hypermnesia.methods.hnet import HypernetMethod
 from hypermnesia.nets import NetSettings, build_net
-from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
 
 
@@ -35,16 +32,16 @@ def build_method(
         method: `hnet` or one that builds on it.
     """
     config, generators = spec.config(), Generators(0)
-    net = NetSettings(config.target.net, config.target.hidden)
+    settings = NetSettings(config.target.hidden)
     return method(
-        build_net(net, spec.shape(), spec.outputs, generators),
+        build_net(config.target.net, spec.shape(), spec.outputs, generators, settings),
         "task",
-        hypernet=HypernetSettings(**dict(config.hypernet)),
+        hypernet=config.hypernet,
         regularizer=replace(
-            RegularizerSettings(**dict(config.regularizer)), kind=kind, subset=spec.subset
+            config.regularizer, kind=kind, subset=spec.subset if kind == "sampled" else None
         ),
-        optimizer=optimizer_settings(config.optimizer),
-        embedding_optimizer=optimizer_settings(config.embedding_optimizer),
+        optimizer=config.optimizer,
+        embedding_optimizer=config.embedding_optimizer,
         generators=generators,
         device=torch.device(spec.device),
         precision=precision,

@@ -18,8 +18,7 @@ from hypermnesia.cli.options import parse_seeds
 from hypermnesia.data.cifar import Split, read_note, read_split
 from hypermnesia.data.datasets import read_idx
 from hypermnesia.errors import ConfigError, DataError, RunError
-from hypermnesia.experiments.config import ExperimentConfig, validated
-from hypermnesia.experiments.identity import checksum
+from hypermnesia.experiments.config import ExperimentConfig, checksum, validated
 from hypermnesia.experiments.resolve import Request, merged, parsed, resolve
 from hypermnesia.experiments.results import read_result, read_weights
 from hypermnesia.experiments.run_folder import RunFolder, SeedFolder

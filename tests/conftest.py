@@ -49,11 +49,8 @@ def double() -> None:
 def confident(monkeypatch: pytest.MonkeyPatch) -> None:
     """A method that is trained once, `confident`, among those there are."""
     scenarios = Confident.answers
-    settings = METHODS["separate"].settings
     texts = {"equation": "-", "needs": "-", "trained": "once"}
-    entry = MethodEntry(
-        "confident", "the surest network", "-", scenarios, Confident, settings, **texts
-    )
+    entry = MethodEntry("confident", "the surest network", "-", scenarios, Confident, **texts)
     monkeypatch.setitem(METHODS._entries, "confident", entry)
 
 

@@ -12,7 +12,7 @@ from hypermnesia.evidence.autoencoders import AutoencoderSettings, ReplaySetting
 from hypermnesia.evidence.entropy import EntropySettings
 from hypermnesia.evidence.likelihood import LikelihoodSettings
 from hypermnesia.hypernet.network import HypernetSettings
-from hypermnesia.methods import METHODS, Method, Prediction, TaskSpec
+from hypermnesia.methods import Method, Prediction, TaskSpec, build_method
 from hypermnesia.methods.base import answered
 from hypermnesia.methods.lwf import DistillationSettings
 from hypermnesia.methods.penalties import PenaltySettings
@@ -59,7 +59,6 @@ def small_net(inputs: int = 6, outputs: int = 2, width: int = 8) -> nn.Sequentia
 
 def build(name: str, scenario: str = "task", **changes: object) -> Method:
     """A small method of any kind."""
-    entry = METHODS[name]
     settings: dict[str, object] = {
         "network": small_net(),
         "hypernet": HypernetSettings((8,), 4, 4, chunk=40),
@@ -84,10 +83,7 @@ def build(name: str, scenario: str = "task", **changes: object) -> Method:
     }
     assert changes.keys() <= {*settings, "criterion"}, changes.keys() - settings.keys()
     settings |= changes
-    taken = {key: settings[key] for key in entry.settings if not key.startswith("vae_")}
-    taken |= {"sample_shape": settings["sample_shape"]} if "vae" in taken else {}
-    taken |= {"criterion": changes["criterion"]} if "criterion" in changes else {}
-    return entry.build(settings["network"], scenario, **taken)
+    return build_method(name, settings.pop("network"), scenario, {}, **settings)
 
 
 class Confident(Separate):

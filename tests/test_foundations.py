@@ -127,16 +127,16 @@ def test_a_tied_head_is_not_resized() -> None:
 @pytest.mark.parametrize("name", list(NETS))
 def test_every_network_maps_images_to_outputs(name) -> None:
     shape = (3, 32, 32) if name in ("zenke", "resnet32") else (1, 28, 28)
-    net = build_net(NetSettings(name, (20,)), shape, 4, Generators(0))
+    net = build_net(name, shape, 4, Generators(0), NetSettings((20,)))
     assert net(torch.rand(2, *shape)).shape == (2, 4)
-    again = build_net(NetSettings(name, (20,)), shape, 4, Generators(0))
+    again = build_net(name, shape, 4, Generators(0), NetSettings((20,)))
     pairs = zip(net.parameters(), again.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
 
 
 def test_sizes_of_published_networks() -> None:
     def count(name, hidden, shape):
-        return sum(p.numel() for p in NETS[name](shape, 10, NetSettings(name, hidden)).parameters())
+        return sum(p.numel() for p in NETS[name](shape, 10, NetSettings(hidden)).parameters())
 
     assert count("mlp", (400, 400), (1, 28, 28)) == 478_410
     assert count("resnet32", (), (3, 32, 32)) == 466_906

@@ -8,16 +8,17 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from importlib.util import find_spec
-from typing import cast
+from typing import Any, cast, get_type_hints
 
 import torch
 from torch import Tensor, nn
 
 from hypermnesia.errors import ConfigError, TargetError
-from hypermnesia.registry import Registry
+from hypermnesia.registry import Registry, must_be
 from hypermnesia.seeding import Generators
+from hypermnesia.settings import Fraction, Width
 
 
 @dataclass(frozen=True)
@@ -137,32 +138,63 @@ def _no_head(module: nn.Module) -> TargetError:
 
 @dataclass(frozen=True)
 class NetSettings:
-    """Which network.
+    """Sizes of a network.
 
     Attributes:
-        name: a name in `NETS`.
         hidden: widths of an MLP's hidden layers, or of the layers after the convolutions.
         dropout: share of these hidden units that training leaves out at random.
     """
 
-    name: str = "mlp"
-    hidden: tuple[int, ...] = (400, 400)
-    dropout: float = 0.0
+    hidden: tuple[Width, ...] = (400, 400)
+    dropout: Fraction = 0.0
 
 
-NetFactory = Callable[[Sequence[int], int, NetSettings], nn.Module]
+NetFactory = Callable[[Sequence[int], int, Any], nn.Module]
 """(sample shape, outputs, settings) -> network."""
 
-NETS: Registry[NetFactory] = Registry("network")
-"""Every target network, by name."""
+NETS: Registry[NetFactory] = Registry("network", "networks", must_be("a function"))
+"""Every target network, by name.
+
+The settings of a factory are those of its third parameter's annotation, a frozen dataclass.
+"""
 
 
 def build_net(
-    settings: NetSettings, sample_shape: Sequence[int], outputs: int, generators: Generators
+    name: str,
+    sample_shape: Sequence[int],
+    outputs: int,
+    generators: Generators,
+    settings: object | None = None,
 ) -> nn.Module:
-    """A fresh network for samples of a shape, drawn from the generator called `network`."""
+    """A fresh network of `NETS`, drawn from the generator called `network`.
+
+    Args:
+        name: the network's.
+        sample_shape: of a sample.
+        outputs: width of its last layer.
+        generators: its random streams.
+        settings: of the type that `net_settings` gives; its defaults for None.
+    """
     with generators.as_global("network"):
-        return NETS[settings.name](sample_shape, outputs, settings)
+        return NETS[name](sample_shape, outputs, settings or net_settings(name)())
+
+
+def net_settings(name: str) -> type:
+    """The settings of the network called `name`: the annotation of its factory's third parameter.
+
+    Raises:
+        ConfigError: that is no frozen dataclass.
+    """
+    factory: Any = NETS[name]
+    function = vars(factory).get("__init__", factory) if isinstance(factory, type) else factory
+    hints = [kind for key, kind in get_type_hints(function).items() if key != "return"]
+    kind = hints[2] if len(hints) > 2 else NetSettings
+    if not is_dataclass(kind) or not kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        raise ConfigError(
+            f"the network {name} must be (sample shape, outputs, settings: a frozen dataclass)",
+            got=kind,
+        )
+    return cast(type, kind)
 
 
 def mlp(sample_shape: Sequence[int], outputs: int, settings: NetSettings) -> nn.Sequential:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from inspect import signature
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from hypermnesia.registry import Registry
+from hypermnesia.registry import Registry, unknown_name
+from hypermnesia.settings import Fraction, Name, NonNegative, Positive, named_in
 from hypermnesia.state_files import State
 
 OPTIMIZERS: Registry[type[Optimizer]] = Registry("optimizer")
@@ -22,6 +23,8 @@ OPTIMIZERS.add("adamw", torch.optim.AdamW)
 OPTIMIZERS.add("sgd", torch.optim.SGD)
 OPTIMIZERS.add("rmsprop", torch.optim.RMSprop)
 
+_OPTIONS = ("betas", "eps", "momentum", "weight_decay")
+
 
 @dataclass(frozen=True)
 class OptimizerSettings:
@@ -30,7 +33,10 @@ class OptimizerSettings:
     Attributes:
         name: a name in `OPTIMIZERS`.
         lr: learning rate.
-        options: further keyword arguments of the torch class (betas, momentum, weight_decay).
+        betas: as of the torch class; None for its own, like `eps`, `momentum` and `weight_decay`.
+        eps: see `betas`.
+        momentum: see `betas`.
+        weight_decay: see `betas`.
         schedule: share of the task's iterations done -> factor of `lr` from there on, until the
             next; a published schedule in epochs fits any length of task this way.
         clip: largest norm of the task's own gradient, before anything else looks at it; None for
@@ -38,17 +44,32 @@ class OptimizerSettings:
             steep task must not buy a step at their expense.
     """
 
-    name: str = "adam"
-    lr: float = 1e-3
-    options: Mapping[str, Any] = field(default_factory=dict)
-    schedule: Mapping[float, float] = field(default_factory=dict)
-    clip: float | None = None
+    name: Annotated[Name, named_in(OPTIMIZERS)] = "adam"
+    lr: Positive = 1e-3
+    betas: tuple[Fraction, Fraction] | None = None
+    eps: Positive | None = None
+    momentum: Fraction | None = None
+    weight_decay: NonNegative | None = None
+    schedule: Mapping[Fraction, NonNegative] = field(default_factory=dict)
+    clip: Positive | None = None
+
+    def __post_init__(self) -> None:
+        taken = signature(OPTIMIZERS[self.name]).parameters
+        for option in self._options():
+            if option not in taken:
+                known = [name for name in _OPTIONS if name in taken]
+                raise unknown_name(f"option of {self.name}", option, known)
+
+    def _options(self) -> dict[str, Any]:
+        """What is not left to torch."""
+        given = {name: getattr(self, name) for name in _OPTIONS}
+        return {name: value for name, value in given.items() if value is not None}
 
     def build(self, parameters: Iterable[Tensor]) -> Optimizer:
         """A fresh optimiser over `parameters`; the fused implementation where there is one."""
         kind = OPTIMIZERS[self.name]
         fused = {"fused": True} if "fused" in signature(kind).parameters else {}
-        arguments: dict[str, Any] = {"lr": self.lr, **fused, **self.options}
+        arguments: dict[str, Any] = {"lr": self.lr, **fused, **self._options()}
         return kind(parameters, **arguments)
 
     def schedule_step(self, optimizer: Optimizer, iteration: int, iterations: int) -> None:

@@ -22,23 +22,28 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def load_plain(text: str) -> Any:
+def load_plain(text: str, *, anchors: bool = False) -> Any:
     """The value that `text` describes, made of dicts, lists, texts, numbers, dates and None.
+
+    Args:
+        text: YAML.
+        anchors: allow them, for files of the user's own.
 
     Raises:
         ValueError: it is no YAML, or says more than a value.
     """
     try:
-        _check_plain(text)
+        _check_plain(text, anchors)
         return _Loader(text).get_single_data()
     except (yaml.YAMLError, TypeError, OverflowError, AttributeError) as error:
         raise ValueError(str(error)) from error
 
 
-def _check_plain(text: str) -> None:
+def _check_plain(text: str, anchors: bool) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
+        anchor = isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None
+        if anchor and not anchors:
             raise ValueError("an anchor, or an alias of one")
         if getattr(event, "tag", None) is not None:
             raise ValueError("a tag")

@@ -1,12 +1,15 @@
-"""Names to things, with a suggestion for a name that is not there."""
+"""Names to things: registered, in a module of the user's (`module:attribute`) or a plug-in's."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar, cast
 
-from hypermnesia.errors import ConfigError
+from hypermnesia.errors import ConfigError, HypermnesiaError
 
 T = TypeVar("T")
 
@@ -26,28 +29,101 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> ConfigError:
 
 
 class Registry(Generic[T]):
-    """Things of one kind by name, in the order in which they were added."""
+    """Things of one kind by name, in the order in which they were added.
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self._entries: dict[str, T] = {}
+    A name that holds a colon, `package.module:attribute`, is imported. Entry points of `group`,
+    which installed packages declare, are further names.
 
-    def add(self, name: str, entry: T) -> T:
-        """Enter `entry` under `name`, which must be free, and return it.
+    Args:
+        kind: what a name stands for, as an error calls it.
+        group: group of entry points, `hypermnesia.<group>`; None for a registry without plug-ins.
+        adapt: (name, what was imported) -> the entry; raises `TypeError` saying what it must be.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        group: str | None = None,
+        adapt: Callable[[str, Any], T] | None = None,
+    ) -> None:
+        self.kind, self.group = kind, group
+        self._adapt = adapt
+        self._entries: dict[str, T | str] = {}
+        self._imported: dict[str, T] = {}
+
+    def add(self, name: str, entry: T | str) -> None:
+        """Register `entry`, or `package.module:attribute` to import when it is asked for.
 
         Raises:
-            ValueError: it is not.
+            ValueError: the name is taken.
         """
         if name in self._entries:
             raise ValueError(f"{self.kind} '{name}' is already registered")
         self._entries[name] = entry
-        return entry
 
     def __getitem__(self, name: str) -> T:
-        """The entry called `name`; raises `ConfigError` with a suggestion."""
-        if name not in self._entries:
-            raise unknown_name(self.kind, name, self._entries)
-        return self._entries[name]
+        """The entry called `name`; raises `ConfigError`, with a suggestion for an unknown name."""
+        if name in self._imported:
+            return self._imported[name]
+        entry = self._entries.get(name)
+        if entry is not None and not isinstance(entry, str):
+            return entry
+        if entry is not None or self._is_path(name):
+            found = self._load(name, EntryPoint(name, entry or name, ""))
+        elif name in self._plugins:
+            found = self._load(name, self._plugins[name])
+        else:
+            raise unknown_name(self.kind, name, self)
+        self._imported[name] = found
+        return found
+
+    def _is_path(self, name: object) -> bool:
+        if self.group is None or not isinstance(name, str):
+            return False
+        module, colon, attribute = name.partition(":")
+        words = [*module.split("."), *attribute.split(".")]
+        return bool(colon) and all(word.isidentifier() for word in words)
+
+    def _load(self, name: str, point: EntryPoint) -> T:
+        try:
+            import_module(point.module)
+            entry = point.load()
+            return cast(T, entry) if self._adapt is None else self._adapt(name, entry)
+        except HypermnesiaError:
+            raise
+        except Exception as error:  # whatever a module of someone else's raises
+            raise ConfigError(
+                f"the {self.kind} {name} must be one that can be imported",
+                got=f"{type(error).__name__}: {error}".splitlines()[0],
+                cure="name it as package.module:attribute; its folder must be on PYTHONPATH",
+            ) from error
+
+    @cached_property
+    def _plugins(self) -> dict[str, EntryPoint]:
+        if self.group is None:
+            return {}
+        return {point.name: point for point in entry_points(group=f"hypermnesia.{self.group}")}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries or name in self._plugins or self._is_path(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
+        """The names that are registered, and those of plug-ins."""
+        yield from self._entries
+        yield from (name for name in self._plugins if name not in self._entries)
+
+
+def must_be(what: str, holds: Callable[[Any], bool] = callable) -> Callable[[str, Any], Any]:
+    """An `adapt` that lets through what `holds` and says of anything else that it is not `what`."""
+
+    def adapt(name: str, entry: Any) -> Any:
+        if not holds(entry):
+            raise TypeError(f"{name} must be {what}")
+        return entry
+
+    return adapt
+
+
+def file_name(name: str) -> str:
+    """`name` as a plain part of a file's name: a module's path has other signs."""
+    return name.replace(":", ".")

@@ -13,16 +13,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor, nn
 
 from hypermnesia.errors import ConfigError
 from hypermnesia.hypernet.network import ACTIVATIONS
 from hypermnesia.seeding import Generators
+from hypermnesia.settings import Integer, Name, Number, Width, named_in
 
 Likelihood = Literal["bernoulli", "gaussian"]
 """Distribution of a pixel, given the latents."""
@@ -41,10 +43,10 @@ class VaeSettings:
             (pixels in [0, 1]), or `gaussian`, whose means it gives, with variance 1.
     """
 
-    encoder: tuple[int, ...] = (400, 400)
-    decoder: tuple[int, ...] = (400, 400)
-    latent: int = 100
-    activation: str = "relu"
+    encoder: tuple[Width, ...] = (400, 400)
+    decoder: tuple[Width, ...] = (400, 400)
+    latent: Width = 100
+    activation: Annotated[Name, named_in(ACTIVATIONS)] = "relu"
     likelihood: Likelihood = "bernoulli"
 
 
@@ -63,8 +65,8 @@ class BoundSettings:
     """
 
     kind: Literal["elbo", "importance"] = "elbo"
-    samples: int = 10
-    divergence: float = 1.0
+    samples: Annotated[Integer, Field(ge=1, le=10**6)] = 10
+    divergence: Annotated[Number, Field(ge=1, le=1e9)] = 1.0
 
     def __post_init__(self) -> None:
         if self.samples < 1:

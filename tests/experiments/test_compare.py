@@ -7,8 +7,8 @@ import pytest
 
 from hypermnesia.cli import main
 from hypermnesia.errors import ConfigError, RunError
-from hypermnesia.experiments import compare
 from hypermnesia.experiments.compare import Question, carry_out, filled, plan
+from hypermnesia.experiments.launch import LAUNCHERS
 from hypermnesia.experiments.run import resume
 from hypermnesia.report.comparison import cell_text, method_tables, record, write_files
 from hypermnesia.training.observers import Observer
@@ -32,7 +32,7 @@ def in_this_process(monkeypatch):
             resume(job.folder, lambda config, seed: Observer(), seeds=(job.seed,))
         return {}
 
-    monkeypatch.setattr(compare, "run_jobs", run_here)
+    monkeypatch.setitem(LAUNCHERS._entries, "local", run_here)
     return asked
 
 
@@ -183,7 +183,7 @@ def test_an_interrupted_comparison_says_how_to_go_on(tmp_path, monkeypatch, caps
     def interrupted(jobs, workers, say):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(compare, "run_jobs", interrupted)
+    monkeypatch.setitem(LAUNCHERS._entries, "local", interrupted)
     arguments = ["compare", "split-digits", "--method", "finetune", "--out", str(tmp_path)]
     assert main(arguments) == 130
     assert "the same command goes on" in capsys.readouterr().err

@@ -17,7 +17,7 @@ from hypermnesia.cli import main
 from hypermnesia.compute import deterministic_kernels
 from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.build import rehearse
-from hypermnesia.experiments.identity import identity
+from hypermnesia.experiments.config import identity
 from hypermnesia.experiments.run import Place, run_all
 from hypermnesia.training.observers import Observer
 

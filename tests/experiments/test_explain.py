@@ -13,8 +13,8 @@ def test_every_method_is_explained(name):
     assert "Args:" not in parts["What it does"]
     settings = yaml.safe_load(parts["Settings on split-digits, recipe best"])
     assert settings["data"]["tasks"] == 5
-    assert ("hypernet" in settings) is ("hypernet" in METHODS[name].settings)
-    assert None not in [value for section in settings.values() for value in section.values()]
+    assert ("hypernet" in settings) is ("hypernet" in METHODS[name].sections)
+    assert "null" not in parts["Settings on split-digits, recipe best"]
     assert "optimizer.clip" in parts["Settings that are not set"].split(", ")
 
 

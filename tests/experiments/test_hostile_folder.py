@@ -11,7 +11,7 @@ import torch
 from small_config import small
 
 from hypermnesia.errors import RunError
-from hypermnesia.experiments.identity import owner
+from hypermnesia.experiments.config import owner
 from hypermnesia.experiments.run import Place, resume, run_all
 from hypermnesia.training import CheckpointStore
 from hypermnesia.training.observers import Observer

@@ -1,10 +1,13 @@
-import warnings
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import pytest
 from small_config import small
 
-from hypermnesia.experiments.config import ExperimentConfig, TargetConfig
-from hypermnesia.experiments.identity import first_difference, identity
+from hypermnesia.experiments.config import fields_read, first_difference, identity, reads
+from hypermnesia.experiments.resolve import Request, resolve
+from hypermnesia.methods.penalties import PenaltySettings
 
 
 @pytest.mark.parametrize(
@@ -40,35 +43,29 @@ def test_what_changes_numbers_changes_it_and_is_named(assignment):
     assert assignment.split("=")[0] in first_difference(ours, theirs)
 
 
-def test_settings_that_a_method_has_no_use_for_do_not_count():
-    hnet, other = small(method="hnet"), small("hypernet.chunk=999", method="hnet")
-    assert identity(hnet) != identity(other)
-    plain, plain_other = (c.model_copy(update={"method": "finetune"}) for c in (hnet, other))
-    assert identity(plain) == identity(plain_other)
-    assert first_difference(plain, plain_other) is None
-
-
 def test_fields_that_a_method_has_no_use_for_do_not_count():
-    changes = ("compute.compile=true", "target.generated=[0.*]", "compute.precision=bf16")
-    for method, expected in (("hnet", 3), ("finetune", 1)):
-        config = small(method=method)
-        others = [small(each, method="hnet") for each in changes]
-        others = [other.model_copy(update={"method": method}) for other in others]
-        assert sum(identity(other) != identity(config) for other in others) == expected
+    fields = ("compute.compile", "target.generated", "compute.precision", "target.head")
+    assert [reads("hnet", field) for field in fields] == [True] * 4
+    assert [reads("finetune", field) for field in fields] == [False, False, True, True]
+    sections = ("hypernet.chunk", "vae.latent", "nothing.here")
+    assert [reads("hnet-lik", field) for field in sections] == [True, True, False]
+    assert not any(reads("joint", field) for field in sections)
+
+
+def test_a_plain_generator_reads_its_sizes_and_optimiser():
+    paths = ("vae.latent", "vae.optimizer.lr", "vae.hypernet.chunk", "vae.regularizer.beta")
+    assert [reads("dgr", path) for path in paths] == [True, True, False, False]
+    assert [reads("hnet-r", path) for path in paths] == [True] * 4
+    assert reads("dgr-distill", "distillation.strength")
+    assert not reads("dgr", "distillation.strength")
 
 
 def test_a_memory_counts_for_those_who_have_one():
-    changes = (
-        "vae.latent=3",
-        "vae_hypernet.chunk=999",
-        "vae_optimizer.lr=0.5",
-        "replay.share=tasks",
-    )
-    for method, changed in (("hnet-tir", False), ("hnet", True), ("finetune", True)):
-        ours = small(method=method)
-        theirs = small(*changes, method="hnet-r").model_copy(update={"method": method})
-        theirs = theirs.model_copy(update={"scenario": ours.scenario})
-        assert (identity(ours) == identity(theirs)) is changed
+    changes = ("vae.latent=3", "vae.hypernet.chunk=999", "vae.optimizer.lr=0.5")
+    for change in changes:
+        assert identity(small(change, method="hnet-tir")) != identity(small(method="hnet-tir"))
+        path = change.partition("=")[0]
+        assert path in first_difference(small(change, method="hnet-r"), small(method="hnet-r"))
 
 
 @pytest.mark.parametrize(
@@ -78,25 +75,36 @@ def test_a_memory_counts_for_those_who_have_one():
 def test_a_field_that_a_method_ignores_does_not_count(method, read, ignored):
     def with_changed(*fields):
         config = small(method=method)
-        penalty = config.penalty.model_copy(update=dict.fromkeys(fields, 1 / 2))
+        penalty = replace(config.penalty, **dict.fromkeys(fields, 3))
         return config.model_copy(update={"penalty": penalty})
 
     old, same, other = with_changed(), with_changed(ignored), with_changed(read)
-    with warnings.catch_warnings(action="ignore"):  # half a sample
-        assert identity(same) == identity(old) != identity(other)
-        assert first_difference(same, old) is None
+    assert identity(same) == identity(old) != identity(other)
+    assert first_difference(same, old) is None
 
 
 def test_a_field_added_later_with_a_default_changes_no_identity():
-    class NewTarget(TargetConfig):
+    @dataclass(frozen=True)
+    class More(PenaltySettings):
         added: int = 3
 
-    class NewConfig(ExperimentConfig):
-        target: NewTarget
+    old = small(method="ewc")
+    new = old.model_copy(update={"penalty": More(**asdict(old.penalty))})
+    assert fields_read(new, only_changed=True) == fields_read(old, only_changed=True)
+    other = old.model_copy(update={"penalty": More(**asdict(old.penalty), added=4)})
+    assert fields_read(other, only_changed=True)["penalty"]["added"] == 4
 
-    old = small(method="hnet")
-    new = NewConfig.model_validate(old.model_dump())
-    assert identity(new) == identity(old)
-    other = new.model_copy(update={"target": new.target.model_copy(update={"added": 4})})
-    assert identity(other) != identity(old)
-    assert first_difference(other, new) == "target.added = 4 here and 3 there"
+
+FROZEN = json.loads((Path(__file__).parent / "identities.json").read_text())
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_identities_are_those_of_the_first_format(name):
+    """Results that were stored under them must still be found."""
+    where, method, scenario, *assignments = name.split(" | ")
+    benchmark, _, recipe = where.partition("/")
+    request = Request(
+        benchmark, (method,), scenario, recipe=recipe or None, assignments=assignments
+    )
+    (config,) = resolve(request)
+    assert identity(config) == FROZEN[name]

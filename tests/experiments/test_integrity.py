@@ -12,7 +12,7 @@ import yaml
 from small_config import small
 
 from hypermnesia.errors import ConfigError, RunError
-from hypermnesia.experiments.identity import checksum
+from hypermnesia.experiments.config import checksum
 from hypermnesia.experiments.results import read_fields, read_weights
 from hypermnesia.experiments.run import Place, resume, run_all
 from hypermnesia.experiments.run_folder import opened
@@ -235,7 +235,7 @@ def test_what_was_written_before_checksums_is_unverified(run: Path) -> None:
 def test_a_configuration_of_a_later_format_is_refused(run: Path) -> None:
     fields = yaml.safe_load((run / "config.yaml").read_text())
     del fields["checksum"]
-    fields["format"] = 2
+    fields["format"] = 3
     fields["checksum"] = checksum(fields)
     (run / "config.yaml").write_text(yaml.safe_dump(fields))
     assert "version that began it" in told(check_run(run), "damaged")["config.yaml"]

@@ -1,30 +1,44 @@
 import pytest
 
 from hypermnesia.errors import ConfigError
-from hypermnesia.experiments.resolve import merged, parsed
+from hypermnesia.experiments.resolve import merged, nested, parsed
 
 
 def test_values_are_yaml():
     assignments = ["hypernet.hidden=[10, 20]", "regularizer.beta=1.5", "data.class_order=null"]
     assert parsed(assignments) == {
-        "hypernet": {"hidden": [10, 20]},
-        "regularizer": {"beta": 1.5},
-        "data": {"class_order": None},
+        "hypernet.hidden": [10, 20],
+        "regularizer.beta": 1.5,
+        "data.class_order": None,
     }
+
+
+def test_paths_make_sections():
+    values = {"vae.latent": 3, "vae.optimizer.lr": 1, "vae.optimizer.schedule": {0.5: 0.1}}
+    inner = {"lr": 1, "schedule": {0.5: 0.1}}
+    assert nested(values) == {"vae": {"latent": 3, "optimizer": inner}}
+
+
+@pytest.mark.parametrize("name", ["hypernet", "regularizer", "optimizer", "embedding_optimizer"])
+def test_an_old_name_says_the_new_one(name):
+    with pytest.raises(ConfigError, match=rf"write vae\.{name}\.x$"):
+        parsed([f"vae_{name}.x=1"])
 
 
 def test_the_last_word_counts_and_an_equals_sign_may_be_in_the_value():
-    assert parsed(["target.net=a", "target.net=b=c"]) == {"target": {"net": "b=c"}}
+    assert parsed(["target.net=a", "target.net=b=c"]) == {"target.net": "b=c"}
 
 
 def test_merging_keeps_the_other_fields_of_a_section_and_replaces_whole_values():
-    below = {"optimizer": {"lr": 1, "schedule": {0.5: 0.1}}, "train": {"iterations": 3}}
-    above = {"optimizer": {"schedule": {0.2: 0.3}}}
-    assert merged(below, above) == {
-        "optimizer": {"lr": 1, "schedule": {0.2: 0.3}},
-        "train": {"iterations": 3},
+    optimizer = {"lr": 1, "schedule": {0.5: 0.1}}
+    below = {"optimizer": optimizer, "vae": {"latent": 2, "optimizer": optimizer}}
+    above = {"schedule": {0.2: 0.3}}
+    both = {"lr": 1, "schedule": {0.2: 0.3}}
+    assert merged(below, {"optimizer": above, "vae": {"optimizer": above}}) == {
+        "optimizer": both,
+        "vae": {"latent": 2, "optimizer": both},
     }
-    assert below["optimizer"]["schedule"] == {0.5: 0.1}
+    assert below["vae"]["optimizer"] == optimizer == {"lr": 1, "schedule": {0.5: 0.1}}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -154,7 +155,7 @@ def test_all_is_checked_before_the_first_training(tmp_path):
 
 def test_data_that_are_missing_leave_no_folder(tmp_path):
     config = small().model_copy(update={"benchmark": "split-mnist"})
-    machine = config.machine.model_copy(update={"data_dir": str(tmp_path / "none")})
+    machine = replace(config.machine, data_dir=str(tmp_path / "none"))
     with pytest.raises(DataError):
         run(Place(tmp_path / "runs"), config.model_copy(update={"machine": machine}))
     assert not (tmp_path / "runs").exists()

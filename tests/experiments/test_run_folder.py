@@ -7,7 +7,7 @@ import yaml
 from small_config import small
 
 from hypermnesia.errors import RunError
-from hypermnesia.experiments.identity import checksum
+from hypermnesia.experiments.config import checksum
 from hypermnesia.experiments.run_folder import RunFolder, opened
 
 
@@ -87,7 +87,7 @@ def test_a_process_killed_before_the_configuration_was_written_is_no_obstacle(tm
         ("batch_size: 128", "batchsize: 128"),
         ("checksum:", "chcksum:"),
         ("batch_size: 128", "batch_size: 2026-11-22"),
-        ("format: 1", "1: 1"),
+        ("format: 2", "1: 1"),
         ("benchmark:", "benchmark: ["),
         ("benchmark: split-digits", "benchmark: !!python/name:os.system"),
         ("method: finetune", "method: nothing"),

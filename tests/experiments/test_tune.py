@@ -3,7 +3,7 @@ from small_config import small
 
 from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.compare import TrialPlace, judged, points, trials
-from hypermnesia.experiments.identity import identity
+from hypermnesia.experiments.config import identity
 from hypermnesia.experiments.resolve import Request
 from hypermnesia.experiments.run import run_all
 from hypermnesia.training.observers import Observer

@@ -138,13 +138,18 @@ def run_by_command(case: Case, out: Path) -> Measured:
     """Run a case as the command line does."""
     words = ["run", case.benchmark, "--method", case.method, "--scenario", case.scenario]
     words += ["--seeds", f"{SEED}", "--out", f"{out}", "--name", "run"]
-    words += [word for each in case.assignments() for word in ("--set", each)]
+    words += [word for each in _settings(case) for word in ("--set", each)]
     assert main(words) == 0
     return Measured(out / "run")
 
 
+def _settings(case: Case) -> list[str]:
+    """Its assignments, by the names that settings have today: `vae_x.y` is `vae.x.y`."""
+    return [each.replace("vae_", "vae.", 1) for each in case.assignments()]
+
+
 def _resolved(case: Case, *more: str) -> Any:
-    words = [*case.assignments(), *more]
+    words = [*_settings(case), *more]
     request = Request(case.benchmark, (case.method,), case.scenario, (SEED,), assignments=words)
     (config,) = resolve(request)
     return config

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hypermnesia.experiments.config import ExperimentConfig
-from hypermnesia.experiments.identity import evaluated
+from hypermnesia.experiments.config import ExperimentConfig, evaluated
 from hypermnesia.experiments.resolve import Request, resolve
 from hypermnesia.experiments.results import write_result
 from hypermnesia.experiments.run_folder import RunFolder, SeedFolder, opened

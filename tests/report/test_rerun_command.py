@@ -3,7 +3,7 @@ import shlex
 import pytest
 
 from hypermnesia.cli.options import parse_seeds
-from hypermnesia.experiments.identity import first_difference
+from hypermnesia.experiments.config import first_difference
 from hypermnesia.experiments.resolve import Request, resolve
 from hypermnesia.experiments.run_folder import opened
 from hypermnesia.methods import METHODS

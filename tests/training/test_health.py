@@ -127,7 +127,7 @@ def test_without_checkpoints_the_method_is_brought_back_from_memory(tmp_path: Pa
         (3, {"loss": INF}, "a step that is too large; start another run with a smaller optimizer"),
         (3, {"gradient": INF}, r"gradient inf; likely cause: gradients that explode .*clip=1"),
         (3, {"penalty": NAN}, r"earlier tasks are thrown out of place.*regularizer\.beta"),
-        (3, {"vae_loss": NAN}, r"smaller vae_optimizer\.lr"),
+        (3, {"vae_loss": NAN}, r"smaller vae\.optimizer\.lr"),
     ],
 )
 def test_the_error_says_what_and_why(tmp_path: Path, at: int, bad, cause: str) -> None:

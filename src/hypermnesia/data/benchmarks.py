@@ -15,9 +15,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from hypermnesia.data.datasets import SOURCES, load
@@ -25,6 +27,7 @@ from hypermnesia.data.types import ImageData, Part, Task, hold_out
 from hypermnesia.errors import ConfigError
 from hypermnesia.registry import Registry
 from hypermnesia.seeding import Generators
+from hypermnesia.settings import Integer, Seed, SetAs
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,11 @@ class BenchmarkSettings:
         data_dir: folder of the data files; None for HYPERMNESIA_DATA, else the cache.
     """
 
-    tasks: int | None = None
-    padding: int = 0
-    class_order: int | None = None
-    validation: int = 0
-    data_dir: Path | None = None
+    tasks: Annotated[Integer, Field(ge=1, le=100_000)] | None = None
+    padding: Annotated[Integer, Field(ge=0, le=64)] = 0
+    class_order: Seed | None = None
+    validation: Annotated[Integer, Field(ge=0, le=10**9)] = 0
+    data_dir: Annotated[Path | None, Field(exclude=True), SetAs("machine.data_dir")] = None
 
 
 def refuse_unused(name: str, settings: BenchmarkSettings, used: frozenset[str]) -> None:

@@ -30,6 +30,7 @@ from hypermnesia.errors import ConfigError
 from hypermnesia.evidence import Evidence
 from hypermnesia.hypernet.ensemble import AllTasks, TaskGroup
 from hypermnesia.hypernet.target import Buffers
+from hypermnesia.settings import Flag, Positive
 from hypermnesia.state_files import State
 
 
@@ -57,8 +58,8 @@ class EntropySettings:
     """
 
     criterion: Literal["entropy", "entropy-gradient"] = "entropy"
-    temperature: float = 1.0
-    calibrated: bool = False
+    temperature: Positive = 1.0
+    calibrated: Flag = False
     screen: Screen | None = None
 
     def __post_init__(self) -> None:

@@ -2,85 +2,72 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel
 from torch import nn
+from torch.utils._pytree import tree_map
 
-from hypermnesia.compute import deterministic_kernels
+from hypermnesia.compute import deterministic_kernels, device_of
 from hypermnesia.data.benchmarks import BenchmarkSettings, make_tasks
 from hypermnesia.data.types import Task
 from hypermnesia.errors import ConfigError, HypermnesiaError
-from hypermnesia.evidence.autoencoders import AutoencoderSettings, ReplaySettings
-from hypermnesia.evidence.entropy import EntropySettings
-from hypermnesia.evidence.likelihood import LikelihoodSettings
-from hypermnesia.experiments.config import ExperimentConfig, MachineConfig
-from hypermnesia.experiments.config_sections import OptimizerConfig
-from hypermnesia.experiments.identity import FIELDS, trained
-from hypermnesia.hypernet.network import HypernetSettings
-from hypermnesia.methods import METHODS, Method, TaskSpec
-from hypermnesia.methods.lwf import DistillationSettings
-from hypermnesia.methods.penalties import PenaltySettings
-from hypermnesia.nets import NetSettings, build_net
-from hypermnesia.optimizers import OPTIMIZERS, OptimizerSettings
-from hypermnesia.registry import unknown_name
-from hypermnesia.regularization.output import RegularizerSettings
-from hypermnesia.report.tensorboard import check_tensorboard
+from hypermnesia.experiments.config import FIELDS, ExperimentConfig, MachineSettings, trained
+from hypermnesia.methods import METHODS, Method, TaskSpec, build_method
+from hypermnesia.nets import build_net, net_settings
+from hypermnesia.registry import Registry, must_be
 from hypermnesia.seeding import Generators
 from hypermnesia.training.phases import TrainSettings, make_phases
-from hypermnesia.vae import BoundSettings, VaeSettings
 
-_OPTIONS = ("betas", "eps", "momentum", "weight_decay")
+LOGGERS: Registry[Any] = Registry("logger", "loggers", must_be("a function or class"))
+"""Observers of training that runs may have besides their own, by name.
+
+An entry is (folder for its files, folder of the images of a generative memory) -> `Observer`. Where
+it has them, `check()` of the entry is called before a run begins and raises `ConfigError`,
+`add_metrics(phase, iteration, numbers)` of the observer follows the metrics that are logged, and
+`close()` ends it.
+"""
+
+LOGGERS.add("tensorboard", "hypermnesia.report.tensorboard:TensorBoard")
+
+
+def loggers_of(machine: MachineSettings) -> tuple[str, ...]:
+    """Names of the loggers that are asked for."""
+    return (*(("tensorboard",) if machine.tensorboard else ()), *machine.loggers)
 
 
 def benchmark_settings(config: ExperimentConfig) -> BenchmarkSettings:
     """What the configuration chooses about its benchmark."""
     folder = config.machine.data_dir
-    return BenchmarkSettings(
-        tasks=config.data.tasks,
-        padding=config.data.padding,
-        class_order=config.data.class_order,
-        validation=config.data.validation,
-        data_dir=None if folder is None else Path(folder),
+    chosen = {field.name: getattr(config.data, field.name) for field in fields(BenchmarkSettings)}
+    return BenchmarkSettings(**chosen | {"data_dir": None if folder is None else Path(folder)})
+
+
+def method_of(
+    config: ExperimentConfig, task: Task, generators: Generators, device: torch.device
+) -> Method:
+    """A newly built method for tasks whose samples are of the shape of those of `task`."""
+    network = build_network(config, task, generators)
+    settings = {name: getattr(config, name) for name in METHODS[config.method].sections}
+    for section, names in FIELDS.items():
+        settings |= {name: getattr(getattr(config, section), name) for name in names}
+    return build_method(
+        config.method,
+        network,
+        trained(config),
+        settings,
+        generators=generators,
+        device=device,
+        sample_shape=sample_shape(task),
     )
 
 
-def build_method(
-    config: ExperimentConfig,
-    tasks: Sequence[Task],
-    generators: Generators,
-    device: torch.device,
-) -> Method:
-    """A newly built method for `tasks`, which share the shape of their samples."""
-    network = build_network(config, tasks[0], generators)
-    entry = METHODS[config.method]
-    settings = {
-        name: _SETTINGS[name](getattr(config, name)) for name in entry.settings if name in _SETTINGS
-    }
-    for section, fields in FIELDS.items():
-        taken = fields & set(entry.settings)
-        settings |= {name: getattr(getattr(config, section), name) for name in taken}
-    if "vae" in entry.settings:
-        settings = {name: each for name, each in settings.items() if not name.startswith("vae_")}
-        settings |= {"vae": _autoencoders(config), "sample_shape": sample_shape(tasks[0])}
-    own = {"generators": generators, "device": device}
-    return entry.build(network, trained(config), **own, **settings)
-
-
-def _autoencoders(config: ExperimentConfig) -> AutoencoderSettings:
-    nested = ("hypernet", "regularizer", "optimizer", "embedding_optimizer")
-    own = {name: _SETTINGS[name](getattr(config, f"vae_{name}")) for name in nested}
-    return AutoencoderSettings(**dict(config.vae), **own)
-
-
-def sample_shape(task: Task) -> torch.Size:
-    """The shape of a sample of `task`."""
-    return task.train.batch(torch.zeros(1, dtype=torch.int64)).x.shape[1:]
+def sample_shape(task: Task) -> Any:
+    """The shape of a sample of `task`; of each of its tensors, if it is a tree of several."""
+    x = task.train.batch(torch.zeros(1, dtype=torch.int64)).x
+    return tree_map(lambda tensor: tuple(tensor.shape[1:]), x)
 
 
 def build_network(config: ExperimentConfig, task: Task, generators: Generators) -> nn.Module:
@@ -89,80 +76,33 @@ def build_network(config: ExperimentConfig, task: Task, generators: Generators) 
     Raises:
         ConfigError: it does not exist, or cannot take samples of this shape.
     """
-    shape = sample_shape(task)
-    net = NetSettings(config.target.net, config.target.hidden, config.target.dropout)
+    name, shape = config.target.net, sample_shape(task)
+    kind = net_settings(name)
+    settings = kind(**{each.name: getattr(config.target, each.name) for each in fields(kind)})
     try:
-        return build_net(net, shape, task.outputs, generators)
+        return build_net(name, shape, task.outputs, generators, settings)
     except RuntimeError as error:
         if isinstance(error, HypermnesiaError):
             raise
         raise ConfigError(
-            f"the network {net.name} must take samples of shape {tuple(shape)}",
+            f"the network {name} must take samples of shape {shape}",
             got=str(error).splitlines()[0],
-            cure="choose another target.net or other target.hidden",
+            cure="choose another target.net or other settings of target",
         ) from error
-
-
-def optimizer_settings(config: OptimizerConfig) -> OptimizerSettings:
-    """The optimiser that `config` describes.
-
-    Raises:
-        ConfigError: it does not exist, or takes no such option.
-    """
-    options: dict[str, Any] = {
-        name: value for name in _OPTIONS if (value := getattr(config, name)) is not None
-    }
-    taken = inspect.signature(OPTIMIZERS[config.name]).parameters
-    known = [name for name in _OPTIONS if name in taken]
-    for name in options:
-        if name not in known:
-            raise unknown_name(f"option of {config.name}", name, known)
-    return OptimizerSettings(config.name, config.lr, options, config.schedule, config.clip)
-
-
-def _same_fields(settings: Callable[..., Any]) -> Callable[[BaseModel], Any]:
-    return lambda section: settings(**dict(section))
-
-
-_SETTINGS: dict[str, Callable[[Any], Any]] = {
-    "hypernet": _same_fields(HypernetSettings),
-    "regularizer": _same_fields(RegularizerSettings),
-    "inference": _same_fields(EntropySettings),
-    "penalty": _same_fields(PenaltySettings),
-    "distillation": _same_fields(DistillationSettings),
-    "optimizer": optimizer_settings,
-    "embedding_optimizer": optimizer_settings,
-    "replay": _same_fields(ReplaySettings),
-    "bound": _same_fields(BoundSettings),
-    "likelihood": _same_fields(LikelihoodSettings),
-    "vae": _same_fields(VaeSettings),
-    "vae_hypernet": _same_fields(HypernetSettings),
-    "vae_regularizer": _same_fields(RegularizerSettings),
-    "vae_optimizer": optimizer_settings,
-    "vae_embedding_optimizer": optimizer_settings,
-}
-"""Sections of the configuration that methods read -> the library's settings."""
 
 
 def train_settings(config: ExperimentConfig) -> TrainSettings:
     """How long and on what to train."""
-    return TrainSettings(evaluate_on=config.data.evaluate_on, **dict(config.train))
+    return replace(config.train, evaluate_on=config.data.evaluate_on)
 
 
-def device_of(machine: MachineConfig) -> torch.device:
+def machine_device(machine: MachineSettings) -> torch.device:
     """The device that the machine section asks for.
 
     Raises:
         ConfigError: a GPU is asked for and there is none.
     """
-    found = torch.cuda.is_available()
-    if machine.device == "cuda" and not found:
-        raise ConfigError(
-            "machine.device=cuda needs a GPU that torch can use",
-            got="none",
-            cure="use --device cpu or auto",
-        )
-    return torch.device("cuda" if found and machine.device != "cpu" else "cpu")
+    return device_of(None if machine.device == "auto" else machine.device)
 
 
 def rehearse(config: ExperimentConfig) -> None:
@@ -172,9 +112,9 @@ def rehearse(config: ExperimentConfig) -> None:
         HypermnesiaError: data that are missing or damaged, settings that do not fit together, a
             package that is missing.
     """
-    if config.machine.tensorboard:
-        check_tensorboard()
-    seed, device = config.seeds[0], device_of(config.machine)
+    for name in loggers_of(config.machine):
+        getattr(LOGGERS[name], "check", lambda: None)()
+    seed, device = config.seeds[0], machine_device(config.machine)
     tasks = make_tasks(config.benchmark, benchmark_settings(config), seed)
     settings = train_settings(config)
     make_phases(tasks, settings, "task")
@@ -182,7 +122,7 @@ def rehearse(config: ExperimentConfig) -> None:
     widths = {task.outputs: task for task in reversed(tasks)}
     try:
         with deterministic_kernels(config.compute.deterministic):
-            method = build_method(config, tasks, Generators(seed), device)
+            method = method_of(config, tasks[0], Generators(seed), device)
             for position, task in enumerate(sorted(widths.values(), key=lambda task: task.index)):
                 _try(method, task, position, samples, device)
     except HypermnesiaError:

@@ -14,10 +14,14 @@ from hypermnesia import metrics
 from hypermnesia.data.scenarios import ScenarioName, scenario_name
 from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.build import rehearse
-from hypermnesia.experiments.config import ExperimentConfig
-from hypermnesia.experiments.identity import first_difference, identity, refuse_unused, run_scenario
-from hypermnesia.experiments.launch import Job, Say, run_jobs
-from hypermnesia.experiments.resolve import Request, parsed, resolve, resolve_one
+from hypermnesia.experiments.config import (
+    ExperimentConfig,
+    first_difference,
+    identity,
+    run_scenario,
+)
+from hypermnesia.experiments.launch import LAUNCHERS, Job, Say
+from hypermnesia.experiments.resolve import Request, resolve, resolve_one
 from hypermnesia.experiments.results import (
     RunSummary,
     read_result,
@@ -25,7 +29,7 @@ from hypermnesia.experiments.results import (
     scenario_figures,
     summary_of,
 )
-from hypermnesia.experiments.run import Place
+from hypermnesia.experiments.run import Place, run_name
 from hypermnesia.experiments.run_folder import RunFolder, opened
 from hypermnesia.methods import METHODS
 from hypermnesia.metrics import Summary
@@ -99,13 +103,11 @@ def plan(question: Question) -> list[Cell]:
     for method in question.methods:
         if not set(scenarios) & set(METHODS[method].scenarios):
             run_scenario(method, scenarios[0])  # says what the method can do
-    assigned = parsed(question.assignments)
-    refuse_unused(assigned, question.methods)
     cells = []
     for benchmark, method, scenario in product(question.benchmarks, question.methods, scenarios):
         request = Request(
             benchmark,
-            (method,),
+            question.methods,
             scenario,
             question.seeds,
             question.recipe,
@@ -113,7 +115,7 @@ def plan(question: Question) -> list[Cell]:
             question.options,
         )
         able = scenario in METHODS[method].scenarios
-        config = resolve_one(request, method, assigned) if able else None
+        config = resolve_one(request, method, request.assigned()) if able else None
         cells.append(Cell(benchmark, scenario, method, config))
     return cells
 
@@ -147,7 +149,11 @@ def carry_out(cells: Sequence[Cell], out: Path, workers: int, say: Say) -> dict[
     for path, config in runs.items():
         with opened(path, config, overwrite=False):
             pass  # it is this very run, and its processes find its configuration there
-    return run_jobs(jobs, workers, say)
+    failed: dict[Job, str] = {}
+    for name in {runs[job.folder].machine.launcher: None for job in jobs}:
+        own = [job for job in jobs if runs[job.folder].machine.launcher == name]
+        failed |= LAUNCHERS[name](own, workers, say)
+    return failed
 
 
 def filled(cells: Sequence[Cell], out: Path) -> list[Cell]:
@@ -208,8 +214,7 @@ class TrialPlace(Place):
 
     def folder(self, config: ExperimentConfig) -> Path:
         """The run folder of `config`."""
-        method = f"{config.benchmark}_{config.method}_{config.scenario}"
-        return self.out / method / identity(config)[:16]
+        return self.out / run_name(config) / identity(config)[:16]
 
 
 def points(axes: Sequence[str]) -> list[tuple[str, ...]]:

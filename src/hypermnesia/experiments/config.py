@@ -1,46 +1,36 @@
-"""The resolved configuration of a run: every field bounded, nothing implied, nothing extra.
+"""The resolved configuration of a run: every field checked, nothing implied, nothing extra.
 
-A default that the library has too is the library's. A field added later must have a default under
-which runs are as before: only fields that differ from their default enter a run's identity.
+Its sections are the library's settings: those that all runs have, and those that the method takes
+(`hypermnesia.methods.sections_of`). What makes two runs the same run is decided here, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import reprlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, make_dataclass
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictBool, ValidationError, model_validator
+import pydantic
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from hypermnesia.compute import Precision
-from hypermnesia.data.benchmarks import BenchmarkSettings
+from hypermnesia.data.benchmarks import BENCHMARKS, BenchmarkSettings
+from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.errors import ConfigError
-from hypermnesia.experiments.config_errors import as_config_error
-from hypermnesia.experiments.config_sections import (
-    BoundConfig,
-    DistillationConfig,
-    HypernetConfig,
-    InferenceConfig,
-    LikelihoodConfig,
-    OptimizerConfig,
-    PenaltyConfig,
-    RegularizerConfig,
-    ReplayConfig,
-    VaeConfig,
-)
-from hypermnesia.nets import NetSettings
-from hypermnesia.settings import (
-    Fraction,
-    Integer,
-    Name,
-    Positive,
-    Section,
-    Seed,
-    Width,
-)
-from hypermnesia.training.phases import TrainSettings
+from hypermnesia.experiments.launch import LAUNCHERS
+from hypermnesia.methods import METHODS
+from hypermnesia.nets import NETS, NetSettings, net_settings
+from hypermnesia.registry import unknown_name
+from hypermnesia.settings import Flag, Integer, Name, Seed, fields_of, named_in, sections_in
+from hypermnesia.storage import canonical, sha256
+from hypermnesia.training.phases import EvaluateOn, TrainSettings
+
+Raw = dict[str, Any]
 
 
-class RecipeRef(Section):
+class RecipeRef(BaseModel):
     """Where the defaults came from; for the reader, no part of the identity.
 
     Attributes:
@@ -49,75 +39,47 @@ class RecipeRef(Section):
         changed: whether a setting that can change numbers is not the recipe's.
     """
 
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
     name: Name
-    source: str = Field(max_length=10_000)
-    changed: StrictBool = False
+    source: Annotated[str, pydantic.Field(max_length=10_000)]
+    changed: Flag = False
 
 
-class DataConfig(Section):
-    """The sequence of tasks.
+@dataclass(frozen=True)
+class DataSettings(BenchmarkSettings):
+    """The sequence of tasks, and the part of each that the accuracy matrix is about."""
 
-    Attributes:
-        tasks: number of tasks.
-        padding: pixels of zeros around each image.
-        class_order: seed of a random order of the classes; None for the natural order.
-        validation: training samples of each task that are held out.
-        evaluate_on: the part that the accuracy matrix is about.
-    """
+    evaluate_on: EvaluateOn = TrainSettings.evaluate_on
 
-    tasks: Annotated[Integer, Field(ge=1, le=100_000)]
-    padding: Annotated[Integer, Field(ge=0, le=64)] = BenchmarkSettings.padding
-    class_order: Seed | None = BenchmarkSettings.class_order
-    validation: Annotated[Integer, Field(ge=0, le=10**9)] = BenchmarkSettings.validation
-    evaluate_on: Literal["test", "validation"] = TrainSettings.evaluate_on
-
-    @model_validator(mode="after")
-    def _has_validation(self) -> DataConfig:
+    def __post_init__(self) -> None:
         if self.evaluate_on == "validation" and self.validation == 0:
             raise ConfigError(
                 "data.evaluate_on=validation needs held-out data",
                 got="data.validation=0",
                 cure="set data.validation to a number of samples",
             )
-        return self
 
 
-class TargetConfig(Section):
-    """The target network, and how it is used.
+@dataclass(frozen=True)
+class TargetUse:
+    """Which target network, and how a method uses it.
 
     Attributes:
-        net: name of the network.
-        hidden: widths of its hidden layers.
-        dropout: share of the units of these layers that training leaves out at random.
+        net: its name, or `package.module:factory`.
         generated: name patterns of the parameters that a hypernetwork makes.
         head: name of the output layer; None for the last linear layer.
         train_shared: go on training parameters that are not generated after the first task.
     """
 
-    net: Name
-    hidden: tuple[Width, ...] = NetSettings.hidden
-    dropout: Fraction = NetSettings.dropout
-    generated: Annotated[tuple[Name, ...], Field(min_length=1)] = ("*",)
+    net: Annotated[Name, named_in(NETS)] = "mlp"
+    generated: Annotated[tuple[Name, ...], pydantic.Field(min_length=1)] = ("*",)
     head: Name | None = None
-    train_shared: StrictBool = False
+    train_shared: Flag = False
 
 
-class TrainConfig(Section):
-    """How long and on which batches each task is trained: `iterations` or `epochs`."""
-
-    iterations: Annotated[Integer, Field(ge=1, le=10**9)] | None = TrainSettings.iterations
-    epochs: Annotated[Integer, Field(ge=1, le=10**6)] | None = TrainSettings.epochs
-    batch_size: Annotated[Integer, Field(ge=1, le=10**6)]
-    augment: Name | None = TrainSettings.augment
-    checkpoint_seconds: Positive = TrainSettings.checkpoint_seconds
-
-    @model_validator(mode="after")
-    def _one_length(self) -> TrainConfig:
-        TrainSettings(**dict(self))
-        return self
-
-
-class ComputeConfig(Section):
+@dataclass(frozen=True)
+class ComputeSettings:
     """How training computes; it changes the last digits of the numbers.
 
     Attributes:
@@ -127,11 +89,12 @@ class ComputeConfig(Section):
     """
 
     precision: Precision = "float32"
-    compile: StrictBool = False
-    deterministic: StrictBool = False
+    compile: Flag = False
+    deterministic: Flag = False
 
 
-class MachineConfig(Section):
+@dataclass(frozen=True)
+class MachineSettings:
     """Where a run happens, and who watches; no part of its identity.
 
     Attributes:
@@ -139,76 +102,342 @@ class MachineConfig(Section):
         threads: of the processor; None for torch's own number.
         data_dir: folder of data files; None for HYPERMNESIA_DATA, else the cache.
         tensorboard: write event files for TensorBoard.
+        loggers: further observers of training, by name.
+        launcher: what trains the seeds of a comparison, by name.
     """
 
     device: Literal["cpu", "cuda", "auto"] = "cpu"
-    threads: Annotated[Integer, Field(ge=1, le=1024)] | None = None
+    threads: Annotated[Integer, pydantic.Field(ge=1, le=1024)] | None = None
     data_dir: str | None = None
-    tensorboard: StrictBool = False
+    tensorboard: Flag = False
+    loggers: tuple[Name, ...] = ()
+    launcher: Annotated[Name, named_in(LAUNCHERS)] = "local"
 
 
-LIKE = {
-    "embedding_optimizer": "optimizer",
-    "vae_hypernet": "hypernet",
-    "vae_regularizer": "regularizer",
-    "vae_optimizer": "optimizer",
-    "vae_embedding_optimizer": "vae_optimizer",
+LIKE = {"embedding_optimizer": "optimizer"}
+"""Sections that start from another one beside them; nested ones start from that of their name."""
+
+RENAMED = {
+    f"vae_{name}": f"vae.{name}"
+    for name in ("hypernet", "regularizer", "optimizer", "embedding_optimizer")
 }
-"""Sections that start from another one."""
+"""Sections of format 1 -> where their fields are now."""
+
+FIELDS = {"target": {"generated", "head", "train_shared"}, "compute": {"precision", "compile"}}
+"""Fields that are settings of some methods, in sections that all runs have."""
 
 
-class ExperimentConfig(Section):
+class ExperimentConfig(BaseModel):
     """One benchmark, one method, one scenario and all their settings.
 
-    The scenario `all` is that of the methods that are trained once and evaluated in every one.
+    `config_type` adds the sections of a method. The scenario `all` is that of the methods that are
+    trained once and evaluated in every one.
     """
 
-    format: Literal[1] = 1
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    format: Literal[2] = 2
     benchmark: Name
     method: Name
     scenario: Literal["task", "domain", "class", "all"]
     recipe: RecipeRef
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=100_000)]
-    data: DataConfig
-    target: TargetConfig
-    hypernet: HypernetConfig
-    regularizer: RegularizerConfig
-    optimizer: OptimizerConfig
-    embedding_optimizer: OptimizerConfig
-    inference: InferenceConfig = InferenceConfig()
-    train: TrainConfig
-    compute: ComputeConfig = ComputeConfig()
-    penalty: PenaltyConfig = PenaltyConfig()
-    distillation: DistillationConfig = DistillationConfig()
-    replay: ReplayConfig = ReplayConfig()
-    vae: VaeConfig = VaeConfig()
-    bound: BoundConfig = BoundConfig()
-    likelihood: LikelihoodConfig = LikelihoodConfig()
-    vae_hypernet: HypernetConfig
-    vae_regularizer: RegularizerConfig
-    vae_optimizer: OptimizerConfig
-    vae_embedding_optimizer: OptimizerConfig
-    machine: MachineConfig = MachineConfig()
+    seeds: Annotated[tuple[Seed, ...], pydantic.Field(min_length=1, max_length=100_000)]
+    data: DataSettings = DataSettings()
+    target: TargetUse = TargetUse()
+    train: TrainSettings
+    compute: ComputeSettings = ComputeSettings()
+    machine: MachineSettings = MachineSettings()
 
-    @model_validator(mode="before")
-    @classmethod
-    def _like_others(cls, raw: dict[str, Any]) -> dict[str, Any]:
-        """Fields that a section leaves out are those of the section that it is like."""
-        filled = dict(raw)
-        for name, like in LIKE.items():
-            own, other = filled.get(name, {}), filled.get(like)
-            if isinstance(own, Mapping) and isinstance(other, Mapping):
-                filled[name] = {**other, **own}
-        return filled
+    @property
+    def tasks(self) -> int:
+        """Number of tasks."""
+        return self.data.tasks or BENCHMARKS[self.benchmark].default_tasks
 
 
-def validated(raw: dict[str, Any]) -> ExperimentConfig:
+COMMON: dict[str, type] = {
+    "data": DataSettings,
+    "train": TrainSettings,
+    "compute": ComputeSettings,
+    "machine": MachineSettings,
+}
+"""Sections that every run has, but `target`, which depends on the network."""
+
+
+@lru_cache(maxsize=128)
+def _target_type(settings: type) -> type:
+    return make_dataclass("TargetSettings", (), bases=(TargetUse, settings), frozen=True)
+
+
+@lru_cache(maxsize=512)
+def _config_type(sections: tuple[tuple[str, type], ...]) -> type[ExperimentConfig]:
+    named: dict[str, Any] = {name: (kind, _default(kind)) for name, kind in sections}
+    return create_model("ExperimentConfig", __base__=ExperimentConfig, **named)
+
+
+def _default(kind: type) -> Any:
+    needed = [f for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
+    return ... if needed else kind()
+
+
+def sections_for(method: str, net: str = "mlp") -> dict[str, type]:
+    """The sections of a run of `method` with the target network `net`, by name."""
+    target = _target_type(net_settings(net))
+    return {"data": COMMON["data"], "target": target, **METHODS[method].sections, **COMMON}
+
+
+def known_sections(*methods: str) -> dict[str, list[type]]:
+    """The sections of all registered methods and of `methods`; one name may have several types."""
+    known: dict[str, list[type]] = {name: [kind] for name, kind in COMMON.items()}
+    known["target"] = [_target_type(NetSettings)]
+    for method in dict.fromkeys([*METHODS, *methods]):
+        for name, kind in METHODS[method].sections.items():
+            kinds = known.setdefault(name, [])
+            kinds += [kind] if kind not in kinds else []
+    return known
+
+
+def leaves(kind: type) -> Iterator[str]:
+    """The fields of a settings class as `field` or `section.field`."""
+    nested = sections_in(kind)
+    for name in fields_of(kind):
+        if name in nested:
+            yield from (f"{name}.{leaf}" for leaf in leaves(nested[name]))
+        else:
+            yield name
+
+
+def validated(raw: Mapping[str, Any], *, others: bool = False) -> ExperimentConfig:
     """The configuration in `raw`; the first thing wrong with it becomes a `ConfigError`.
+
+    Args:
+        raw: its fields.
+        others: leave sections out that the method does not take.
 
     Raises:
         ConfigError: a name that does not exist, or a value out of range.
     """
+    method, target = raw.get("method"), raw.get("target")
+    net = target.get("net", TargetUse.net) if isinstance(target, Mapping) else TargetUse.net
+    if not isinstance(method, str) or not isinstance(net, str):
+        raise ConfigError("method and target.net must be names", got=reprlib.repr((method, net)))
+    sections = sections_for(method, net)
+    model = _config_type(tuple(sections.items()))
     try:
-        return ExperimentConfig.model_validate(raw)
+        fields = _like_others(raw, sections, {})
+        own = {*ExperimentConfig.model_fields, *sections} if others else {*fields}
+        return model.model_validate({name: fields[name] for name in fields if name in own})
     except ValidationError as error:
-        raise as_config_error(error, ExperimentConfig) from None
+        raise _as_config_error(error, sections) from None
+
+
+def _like_others(raw: Mapping[str, Any], sections: Mapping[str, type], outer: Raw) -> Raw:
+    """Fields that a section leaves out are those of the section that it is like."""
+    filled = dict(raw)
+    for name, kind in sorted(sections.items(), key=lambda each: each[0] in LIKE):
+        other = filled.get(LIKE[name]) if name in LIKE else outer.get(name)
+        own = filled.get(name, {})
+        if isinstance(own, Mapping) and isinstance(other, Mapping):
+            own = {**other, **own}
+        if isinstance(own, Mapping):
+            own = _like_others(own, sections_in(kind), outer or filled)
+        if own != {}:
+            filled[name] = own
+    return filled
+
+
+def _as_config_error(error: ValidationError, sections: Mapping[str, type]) -> ConfigError:
+    """The first problem that pydantic found, in one line: field, rule, value and what helps."""
+    # A name that was mistyped is missing too, and that is not what to say.
+    first = min(error.errors(include_url=False), key=lambda found: found["type"] == "missing")
+    path = ".".join(str(part) for part in first["loc"])
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return unknown_name("field", path, _beside(first["loc"][:-1], sections))
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, ConfigError):
+        return _in_section(cause, path)
+    rule = first["msg"].replace("Input should be", "must be").replace("Value error, ", "")
+    if first["type"] == "missing":
+        return ConfigError(f"{path} must be set", cure=f"add it: --set {path}=VALUE")
+    if first["type"] == "tuple_type":
+        entries = reprlib.repr(str(first["input"]).strip("()[]{} "))[1:-1]
+        return ConfigError(
+            f"{path} must be a list",
+            got=reprlib.repr(first["input"]),
+            cure=f"write {path}=[{entries}]",
+        )
+    return ConfigError(f"{path} {rule[0].lower()}{rule[1:]}", got=reprlib.repr(first["input"]))
+
+
+def _beside(where: tuple[int | str, ...], sections: Mapping[str, type]) -> list[str]:
+    """The paths of the fields in a section, or of everything at the top."""
+    if not where:
+        return [*ExperimentConfig.model_fields, *sections]
+    if where[0] not in sections:
+        return [f"recipe.{name}" for name in RecipeRef.model_fields]
+    kind = sections[str(where[0])]
+    for part in where[1:]:
+        kind = sections_in(kind)[str(part)]
+    names = fields_of(kind)
+    return [".".join([*map(str, where), name]) for name in names]
+
+
+def _in_section(cause: ConfigError, path: str) -> ConfigError:
+    """`cause`, which names fields by their section's own name, with the whole path to it."""
+    section, _, name = path.rpartition(".")
+    if not section:
+        return cause
+
+    def renamed(text: object) -> str | None:
+        return None if text is None else str(text).replace(f"{name}.", f"{path}.")
+
+    rule, got, cure = map(renamed, (cause.rule, cause.got, cause.cure))
+    return ConfigError(str(rule), got=got, cure=cure)
+
+
+def reads(method: str, path: str) -> bool:
+    """Whether the field at `path` (`section.field`) changes what `method` does."""
+    entry = METHODS[method]
+    section, _, field = path.partition(".")
+    if section in COMMON or section == "target":
+        return field not in FIELDS.get(section, ()) or field in entry.parameters
+    return section in entry.sections and not any(
+        f"{path}.".startswith(f"{ignored}.") for ignored in entry.ignores
+    )
+
+
+RunScenario = Literal["task", "domain", "class", "all"]
+
+
+def run_scenario(method: str, scenario: ScenarioName) -> RunScenario:
+    """The scenario of the run that answers for `method` in `scenario`.
+
+    It is `all` for a method that is trained once for every scenario.
+
+    Raises:
+        ConfigError: a method that does not exist or cannot do the scenario.
+    """
+    entry = METHODS[method]
+    if scenario not in entry.scenarios:
+        able = [name for name in METHODS if scenario in METHODS[name].scenarios]
+        raise ConfigError(
+            f"the method {method} works in the scenarios {', '.join(entry.scenarios)}",
+            got=f"'{scenario}'",
+            cure=f"methods for it: {', '.join(able) or 'none'}",
+        )
+    return "all" if entry.trained == "once" else scenario
+
+
+def evaluated(config: ExperimentConfig) -> tuple[ScenarioName, ...]:
+    """The scenarios that a run of `config` has accuracies in."""
+    return METHODS[config.method].scenarios if config.scenario == "all" else (config.scenario,)
+
+
+def trained(config: ExperimentConfig) -> ScenarioName:
+    """The scenario that the method of `config` is built for: own heads, if it is for all."""
+    return "task" if config.scenario == "all" else config.scenario
+
+
+_NEUTRAL: dict[str, Any] = {
+    "format": True,
+    "recipe": True,
+    "seeds": True,
+    "machine": True,
+    "train": {"checkpoint_seconds"},
+}
+_STATED = ("net", "task_embedding", "beta", "lr")
+"""Fields that had no default in format 1, and so are in the identity whatever they are."""
+
+
+def identity(config: ExperimentConfig) -> str:
+    """A stable name (sha256, 64 hexadecimal digits) of everything that changes numbers.
+
+    Fields at their default are left out, so that one added later changes no run's identity.
+    Nested sections have the names of format 1, `vae_hypernet` for `vae.hypernet`.
+    """
+    flat: Raw = {}
+    for name, value in fields_read(config, only_changed=True).items():
+        kind: Any = type(getattr(config, name))
+        nested = sections_in(kind) if isinstance(value, dict) else {}
+        flat |= {f"{name}_{inner}": value.pop(inner) for inner in nested if inner in value}
+        flat |= {name: value} if value != {} else {}
+    return checksum(flat)
+
+
+def owner(config: ExperimentConfig, seed: int) -> str:
+    """Whose the checkpoints and the result of a training are."""
+    return f"{identity(config)}/seed-{seed}"
+
+
+def checksum(fields: Raw) -> str:
+    """sha256 of plain fields, whatever their order; others are a `TypeError` or `ValueError`."""
+    return sha256(canonical(fields))
+
+
+def fields_read(config: ExperimentConfig, *, only_changed: bool = False) -> Raw:
+    """Every field that changes a seed's numbers, as plain values; nested as the sections are."""
+    found: Raw = {}
+    for name, value in config.model_dump(mode="json", exclude=_NEUTRAL).items():
+        section = getattr(config, name)
+        if is_dataclass(section):
+            value = _read(config.method, name, section, value, only_changed)
+        found |= {name: value} if value != {} else {}
+    return found
+
+
+def _read(method: str, path: str, section: Any, dumped: Raw, only_changed: bool) -> Raw:
+    found: Raw = {}
+    for field in fields(section):
+        here, value = f"{path}.{field.name}", getattr(section, field.name)
+        if field.name not in dumped or not reads(method, here):
+            continue
+        if is_dataclass(value):
+            inner = _read(method, here, value, dumped[field.name], only_changed)
+            found |= {field.name: inner} if inner else {}
+        elif not only_changed or field.name in _STATED or value != _default_of(field):
+            found[field.name] = dumped[field.name]
+    return found
+
+
+def _default_of(field: Field[Any]) -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()
+
+
+def first_difference(ours: ExperimentConfig, theirs: ExperimentConfig) -> str | None:
+    """`field: our value, their value` of the first field in which the identities differ."""
+    for path, (mine, other) in differences(ours, theirs).items():
+        return f"{path} = {mine} here and {other} there"
+    return None
+
+
+def differences(ours: ExperimentConfig, theirs: ExperimentConfig) -> dict[str, tuple[Any, Any]]:
+    """Our value and their value of the fields in which the identities differ, by path."""
+    mine, other = (dict(_flat(fields_read(each), each)) for each in (ours, theirs))
+    pairs = {path: (mine.get(path), other.get(path)) for path in {**mine, **other}}
+    return {path: (here, there) for path, (here, there) in pairs.items() if here != there}
+
+
+def _flat(values: Raw, section: Any) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        inner = getattr(section, name)
+        if is_dataclass(inner):
+            yield from ((f"{name}.{leaf}", each) for leaf, each in _flat(value, inner))
+        else:
+            yield name, value
+
+
+def refuse_unused(assigned: Mapping[str, Any], methods: Sequence[str]) -> None:
+    """Raise `ConfigError` for a field that was set and that none of the `methods` reads.
+
+    A recipe may say more than a method reads, and so may a setting for several methods.
+
+    Args:
+        assigned: values by path, `section.field`.
+        methods: that are to run.
+    """
+    for path, value in assigned.items():
+        if not any(reads(method, path) for method in methods):
+            raise ConfigError(
+                f"{path} does nothing for {', '.join(methods)}",
+                got=f"{path}={value}",
+                cure="leave it out",
+            )

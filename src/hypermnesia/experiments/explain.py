@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import yaml
 
-from hypermnesia.experiments.config import ExperimentConfig
-from hypermnesia.experiments.identity import fields_read
+from hypermnesia.experiments.config import ExperimentConfig, fields_read
 from hypermnesia.experiments.resolve import Request, load_recipe, resolve
 from hypermnesia.methods import METHODS, MethodEntry
 
@@ -53,13 +53,15 @@ def explain(method: str, benchmark: str, recipe: str | None = None) -> Explanati
         *_settings(entry, Request(benchmark, (method,), recipe=recipe), chosen.name),
         (f"Source of recipe {chosen.name}", chosen.source),
     ]
-    return Explanation(f"{method}: {entry.summary}", parts)
+    said = [(heading, text) for heading, text in parts if text]
+    return Explanation(f"{method}: {entry.summary}", said)
 
 
 def _described(entry: MethodEntry) -> str:
     """The docstrings of its class or function, before the arguments, and of its module."""
-    own = (inspect.getdoc(entry.build) or "").partition("\nArgs:")[0]
-    module = inspect.getdoc(inspect.getmodule(entry.build)) or ""
+    build = entry.build.func if isinstance(entry.build, partial) else entry.build
+    own = (inspect.getdoc(build) or "").partition("\nArgs:")[0]
+    module = inspect.getdoc(inspect.getmodule(build)) or ""
     return f"{own.strip()}\n\n{module.strip()}"
 
 
@@ -76,7 +78,7 @@ def _settings(entry: MethodEntry, request: Request, recipe: str) -> Iterator[tup
     (config,) = resolve(replace(request, scenario=first))
     heading = f"Settings on {request.benchmark}, recipe {recipe}"
     yield heading, _as_lines(settings_read(config))
-    yield "Settings that are not set", ", ".join(_not_set(config))
+    yield "Settings that are not set", ", ".join(_not_set(fields_read(config)))
     for scenario in others:
         (other,) = resolve(replace(request, scenario=scenario))
         different = _different(fields_read(config), fields_read(other))
@@ -86,12 +88,20 @@ def _settings(entry: MethodEntry, request: Request, recipe: str) -> Iterator[tup
 
 def _different(first: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, str]:
     """The fields of `other` that `first` has otherwise, each section in a line of YAML."""
-    sections = {
-        name: {field: value for field, value in fields.items() if value != first[name].get(field)}
-        for name, fields in other.items()
-        if name not in _NAMES
-    }
-    return {name: _yaml(fields) for name, fields in sections.items() if fields}
+    found = _changed(first, {name: each for name, each in other.items() if name not in _NAMES})
+    return {name: _yaml(fields) for name, fields in found.items()}
+
+
+def _changed(first: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in other.items():
+        before = first.get(name)
+        if isinstance(value, dict) and isinstance(before, dict):
+            value = _changed(before, value) if value != before else {}
+            found |= {name: value} if value else {}
+        elif value != before:
+            found[name] = value
+    return found
 
 
 def _as_lines(sections: Mapping[str, str]) -> str:
@@ -101,25 +111,27 @@ def _as_lines(sections: Mapping[str, str]) -> str:
 def settings_read(config: ExperimentConfig) -> dict[str, str]:
     """The sections that the method of `config` reads, each in a line of YAML."""
     read = {name: value for name, value in fields_read(config).items() if name not in _NAMES}
-    return {name: _in_one_line(fields) for name, fields in read.items()}
+    return {name: _yaml(_set(fields)) for name, fields in read.items()}
 
 
-def _not_set(config: ExperimentConfig) -> list[str]:
-    """The fields that the method reads and that are empty, as `--set` names them."""
-    return [
-        f"{section}.{field}"
-        for section, fields in fields_read(config).items()
-        if section not in _NAMES
-        for field, value in fields.items()
-        if value in _EMPTY
-    ]
+def _not_set(values: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """The fields that are empty, as `--set` names them."""
+    for name, value in values.items():
+        if value in _EMPTY:
+            yield path + name
+        elif isinstance(value, dict):
+            yield from _not_set(value, f"{path}{name}.")
 
 
-def _in_one_line(fields: dict[str, object]) -> str:
+def _set(fields: Mapping[str, Any]) -> dict[str, Any]:
     """What is set of a section."""
-    return _yaml({name: value for name, value in fields.items() if value not in _EMPTY})
+    return {
+        name: _set(value) if isinstance(value, dict) else value
+        for name, value in fields.items()
+        if value not in _EMPTY
+    }
 
 
-def _yaml(fields: dict[str, object]) -> str:
-    text = yaml.safe_dump(fields, default_flow_style=True, sort_keys=False, width=10**6)
+def _yaml(fields: Mapping[str, Any]) -> str:
+    text = yaml.safe_dump(dict(fields), default_flow_style=True, sort_keys=False, width=10**6)
     return text.strip()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,53 +14,20 @@ import torch
 from hypermnesia.data.benchmarks import BENCHMARKS, make_tasks
 from hypermnesia.data.types import Part, Task
 from hypermnesia.errors import ConfigError, HypermnesiaError, RunError
-from hypermnesia.experiments.build import benchmark_settings, build_method, train_settings
+from hypermnesia.experiments.build import benchmark_settings, method_of, train_settings
 from hypermnesia.experiments.config import ExperimentConfig
-from hypermnesia.experiments.config_sections import HypernetConfig
 from hypermnesia.experiments.results import read_fields, read_result, read_weights
 from hypermnesia.experiments.run_folder import RunFolder, SeedFolder
 from hypermnesia.methods import Method
 from hypermnesia.methods.hnet import HypernetMethod
 from hypermnesia.metrics import Matrix
-from hypermnesia.nets import to_onnx
+from hypermnesia.nets import net_settings, to_onnx
 from hypermnesia.registry import unknown_name
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import MISFITS
 from hypermnesia.storage import refuse_links, write_bytes
 from hypermnesia.training.evaluate import TrainResult, evaluate
 from hypermnesia.training.phases import evaluation_part
-
-_SMALL = 10**7  # weights that any machine has room for
-_MOST_COMPRESSED = 100  # weights that one stored value may stand for
-
-
-def check_claimed_sizes(config: ExperimentConfig, values: int) -> None:
-    """Refuse networks that are far larger than what is stored of them.
-
-    Args:
-        config: what the run folder says.
-        values: number of values in the file of weights.
-
-    Raises:
-        ValueError: they are.
-    """
-    pixels = math.prod(BENCHMARKS[config.benchmark].sample_shape(config.data.padding))
-    vae = config.vae
-    networks = (
-        (pixels, *config.target.hidden),
-        (pixels, *vae.encoder, vae.latent),
-        (vae.latent, *vae.decoder, pixels),
-        _widths(config.hypernet),
-        _widths(config.vae_hypernet),
-    )
-    claimed = max(sum(n_in * n_out for n_in, n_out in pairwise(each)) for each in networks)
-    if claimed > max(_SMALL, _MOST_COMPRESSED * values):
-        raise ValueError(f"a network of {claimed:,} weights for {values:,} stored values")
-
-
-def _widths(settings: HypernetConfig) -> tuple[int, ...]:
-    inputs = settings.task_embedding + settings.chunk_embedding
-    return inputs, *settings.hidden, settings.chunk or 1
 
 
 def transfer_matrix(method: HypernetMethod, parts: Sequence[Part]) -> Matrix:
@@ -103,7 +68,7 @@ class FinishedSeed:
     @property
     def tasks(self) -> int:
         """How many there are."""
-        return self.config.data.tasks
+        return self.config.tasks
 
     @cached_property
     def result(self) -> TrainResult:
@@ -120,9 +85,7 @@ class FinishedSeed:
         noted = read_fields(self.folder)["files"].get(self.folder.weights.name)
         state = read_weights(self.folder.weights, noted)
         try:
-            most = self.folder.weights.stat().st_size // 2  # none is smaller than bf16
-            check_claimed_sizes(self.config, most)
-            method = build_method(self.config, [_blank(self.config)], Generators(self.seed), _CPU)
+            method = method_of(self.config, _blank(self.config), Generators(self.seed), _CPU)
             method.load_state_dict(state)
             if (learned := len(method.scenario.heads)) != self.tasks:
                 raise ValueError(f"those of {learned} tasks")
@@ -172,7 +135,7 @@ def finished_seed(
         )
     chosen = finished[0] if seed is None else seed
     if data_dir is not None:
-        machine = config.machine.model_copy(update={"data_dir": str(data_dir)})
+        machine = replace(config.machine, data_dir=str(data_dir))
         config = config.model_copy(update={"machine": machine})
     return FinishedSeed(config, chosen, folder.seed(chosen))
 
@@ -248,12 +211,14 @@ def export_task(
 def _how_to_load(
     config: ExperimentConfig, shape: tuple[int, ...], outputs: int, out: Path
 ) -> tuple[str, ...]:
-    target = config.target
-    settings = f"NetSettings({target.net!r}, {target.hidden!r}, {target.dropout!r})"
+    kind = net_settings(config.target.net)
+    settings = kind(**{each.name: getattr(config.target, each.name) for each in fields(kind)})
     return (
         "from safetensors.torch import load_file",
-        "from hypermnesia.nets import NetSettings, build_net",
+        f"from {kind.__module__} import {kind.__name__}",
+        "from hypermnesia.nets import build_net",
         "from hypermnesia.seeding import Generators",
-        f"network = build_net({settings}, {shape}, {outputs}, Generators(0)).eval()",
-        f"network.load_state_dict(load_file({str(out)!r}))",
+        f"sizes = {settings}",
+        f"network = build_net({config.target.net!r}, {shape}, {outputs}, Generators(0), sizes)",
+        f"network.eval().load_state_dict(load_file({str(out)!r}))",
     )

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+from hypermnesia.registry import Registry, must_be
 from hypermnesia.training.observers import terminable
 
 Say = Callable[[str], None]
@@ -72,6 +73,18 @@ def run_jobs(jobs: Sequence[Job], workers: int, say: Say) -> dict[Job, str]:
             children.stop()
             raise
     return failures
+
+
+Launcher = Callable[[Sequence[Job], int, Say], dict[Job, str]]
+"""Does jobs, so many at a time, and gives those that failed, each with the reason.
+
+One that has no command line does a job by `hypermnesia.experiments.run.resume`.
+"""
+
+LAUNCHERS: Registry[Launcher] = Registry("launcher", "launchers", must_be("a function"))
+"""Every launcher, by name."""
+
+LAUNCHERS.add("local", run_jobs)
 
 
 class _Children:

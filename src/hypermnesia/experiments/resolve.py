@@ -6,36 +6,44 @@ A file `<benchmark>/<recipe>.yaml` holds `source`, sections of the configuration
 `base` (a recipe that it changes, `<benchmark>/<recipe>`) and `methods` (sections that differ for
 a method and, under its `scenarios`, for a scenario too). `best` is ours, `paper` is as published
 for this very benchmark, `derived` is what was published for a similar one; the first of them
-that a benchmark has is its default.
+that a benchmark has is its default. A file of the user's own is named by its path.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from hypermnesia.data.benchmarks import BENCHMARKS
 from hypermnesia.data.scenarios import scenario_name
-from hypermnesia.data.stream import AUGMENTATIONS
 from hypermnesia.errors import ConfigError
-from hypermnesia.experiments.build import benchmark_settings, device_of, optimizer_settings
-from hypermnesia.experiments.config import ExperimentConfig, validated
-from hypermnesia.experiments.config_errors import field_paths
-from hypermnesia.experiments.identity import first_difference, refuse_unused, run_scenario
-from hypermnesia.hypernet.network import ACTIVATIONS
-from hypermnesia.nets import NETS
+from hypermnesia.experiments.build import benchmark_settings, machine_device
+from hypermnesia.experiments.config import (
+    RENAMED,
+    ExperimentConfig,
+    Raw,
+    first_difference,
+    known_sections,
+    leaves,
+    refuse_unused,
+    run_scenario,
+    sections_for,
+    validated,
+)
 from hypermnesia.plain_yaml import load_plain
 from hypermnesia.registry import unknown_name
-from hypermnesia.regularization.lookahead import LOOKAHEADS
-from hypermnesia.regularization.output import REGULARIZERS
+from hypermnesia.settings import sections_in
 
 FOLDER = Path(__file__).parent / "recipes"
 _DEFAULTS = ("best", "paper", "derived")
+_NO_RECIPE: Raw = {
+    "source": "the library's defaults: this benchmark has no recipe",
+    "hypernet": {"chunk": 1000},
+    "train": {"iterations": 2000, "batch_size": 128},
+}
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ class Recipe:
     """A recipe with its base worked in.
 
     Attributes:
-        name: its name within the benchmark.
+        name: its name within the benchmark, or the path of its file.
         source: where its values come from.
         sections: the fields for every method.
         methods: the sections that differ, by method.
@@ -51,10 +59,10 @@ class Recipe:
 
     name: str
     source: str
-    sections: dict[str, Any]
-    methods: dict[str, dict[str, Any]]
+    sections: Raw
+    methods: dict[str, Raw]
 
-    def sections_for(self, method: str, scenario: str) -> dict[str, Any]:
+    def sections_for(self, method: str, scenario: str) -> Raw:
         """The sections of the configuration for `method` in `scenario`."""
         own = dict(self.methods.get(method, {}))
         in_scenario = own.pop("scenarios", {}).get(scenario, {})
@@ -63,88 +71,130 @@ class Recipe:
 
 def recipe_names(benchmark: str) -> list[str]:
     """Names of the recipes of `benchmark`, the default one first."""
-    names = sorted(path.stem for path in (FOLDER / benchmark).glob("*.yaml"))
+    names = sorted(path.stem for path in (FOLDER / benchmark).glob("*.yaml")) or ["defaults"]
     default = next((name for name in _DEFAULTS if name in names), None)
     return sorted(names, key=lambda name: name != default)
 
 
 def load_recipe(benchmark: str, name: str | None = None) -> Recipe:
-    """The recipe called `name` of `benchmark`; its default one for None.
+    """The recipe called `name` of `benchmark`, or in the file `name`; its default one for None.
 
     Raises:
         ConfigError: there is no such benchmark or no such recipe.
     """
-    names = recipe_names(BENCHMARKS[benchmark].name)
+    BENCHMARKS[benchmark]
+    names = recipe_names(benchmark)
     if name is None:
         name = names[0]
-    if name not in names:
+    if name.endswith(".yaml"):
+        fields = {"source": f"the file {Path(name).name}", **_read(Path(name))}
+    elif name not in names:
         raise unknown_name(f"recipe of {benchmark}", name, names)
-    fields = _read(f"{benchmark}/{name}")
+    elif name == "defaults":
+        fields = dict(_NO_RECIPE)
+    else:
+        fields = _read(FOLDER / benchmark / f"{name}.yaml")
     source, methods = fields.pop("source"), fields.pop("methods", {})
     return Recipe(name, source, fields, methods)
 
 
-def _read(path: str) -> dict[str, Any]:
-    fields: dict[str, Any] = yaml.safe_load((FOLDER / f"{path}.yaml").read_text("utf-8"))
+def _read(path: Path) -> Raw:
+    try:
+        fields = load_plain(path.read_text("utf-8"), anchors=True)
+    except (OSError, ValueError) as error:
+        got = str(error).splitlines()[0]
+        raise ConfigError("a recipe must be a YAML file that can be read", got=got) from error
+    if not isinstance(fields, dict) or not all(isinstance(name, str) for name in fields):
+        raise ConfigError("a recipe must hold sections of settings", got=f"{path} without any")
     base = fields.pop("base", None)
     if base is None:
         return fields
-    below = _read(base)
+    if not (FOLDER / f"{base}.yaml").is_file():
+        known = [f"{each.parent.name}/{each.stem}" for each in FOLDER.glob("*/*.yaml")]
+        raise unknown_name("base of the recipe", base, known)
+    below = _read(FOLDER / f"{base}.yaml")
     methods, own = below.pop("methods", {}), fields.pop("methods", {})
     both = {name: merged(methods.get(name, {}), own.get(name, {})) for name in methods | own}
     return {**merged(below, fields), "methods": both}
 
 
-Raw = dict[str, Any]
-
-
-def settable_paths() -> list[str]:
-    """The fields that `--set` reaches; the others have an option of their own."""
-    paths = field_paths(ExperimentConfig)
-    return [p for p in paths if "." in p and not p.startswith("recipe.")]
-
-
-def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Raw:
-    """`below` with the fields of `above` laid over it, section by section."""
+def merged(below: Mapping[str, Any], above: Mapping[str, Any], *, top: bool = True) -> Raw:
+    """`below` with the fields of `above` laid over it, section by section, nested ones too."""
     result = dict(below)
     for name, value in above.items():
-        if isinstance(value, Mapping) and isinstance(result.get(name), Mapping):
-            value = {**result[name], **value}
+        under = result.get(name)
+        section = top or name in _nested_names()
+        if section and isinstance(value, Mapping) and isinstance(under, Mapping):
+            value = merged(under, value, top=False)
         result[name] = value
     return result
 
 
-def parsed(assignments: Sequence[str]) -> Raw:
-    """Nested fields of `section.field=value` texts; values are read as YAML.
+def _nested_names() -> set[str]:
+    kinds = (kind for each in known_sections().values() for kind in each)
+    return {name for kind in kinds for name in sections_in(kind)}
+
+
+def settable_paths(methods: Iterable[str] = (), nets: Iterable[str] = ()) -> list[str]:
+    """The fields that `--set` reaches; the others have an option of their own.
+
+    Args:
+        methods: further methods than the registered ones, whose settings count.
+        nets: further target networks.
+    """
+    sections = known_sections(*methods)
+    sections["target"] += [sections_for(next(iter(methods), "hnet"), net)["target"] for net in nets]
+    found = {
+        f"{name}.{leaf}": None
+        for name, kinds in sections.items()
+        for kind in kinds
+        for leaf in leaves(kind)
+    }
+    return list(found)
+
+
+def parsed(assignments: Sequence[str], known: Sequence[str] | None = None) -> dict[str, Any]:
+    """Values by path of `section.field=value` texts; they are read as YAML.
+
+    Args:
+        assignments: the texts.
+        known: the paths that there are; those of the registered methods for None.
 
     Raises:
         ConfigError: a text that reads otherwise.
     """
-    result: Raw = {}
-    for assignment in assignments:
-        path, equals, text = assignment.partition("=")
-        if not equals:
-            raise ConfigError(
-                "a setting must read section.field=value",
-                got=f"'{assignment}'",
-                cure="write for example --set hypernet.chunk=10000",
-            )
-        section, field = _known(path.strip()).split(".")
-        result.setdefault(section, {})[field] = _value(path, text)
+    known = settable_paths() if known is None else known
+    result: dict[str, Any] = {}
+    for path, text in map(_split, assignments):
+        result[_known(path, known)] = _value(path, text)
     return result
 
 
-def _known(path: str) -> str:
-    paths = settable_paths()
+def _split(assignment: str) -> tuple[str, str]:
+    path, equals, text = assignment.partition("=")
+    if not equals:
+        raise ConfigError(
+            "a setting must read section.field=value",
+            got=f"'{assignment}'",
+            cure="write for example --set hypernet.chunk=10000",
+        )
+    return path.strip(), text
+
+
+def _known(path: str, paths: Sequence[str]) -> str:
     if path in paths:
         return path
-    leaves = {p.split(".")[1]: p for p in reversed(paths)}
-    near = difflib.get_close_matches(path, leaves, n=1, cutoff=0.8)
+    section, _, rest = path.partition(".")
+    if section in RENAMED:
+        new = f"write {RENAMED[section]}.{rest}"
+        raise ConfigError(f"{section} has a new name", got=path, cure=new)
+    by_leaf = {p.rpartition(".")[2]: p for p in reversed(paths)}
+    near = difflib.get_close_matches(path, by_leaf, n=1, cutoff=0.8)
     if "." not in path and near:
         raise ConfigError(
             "the setting must be one that exists",
             got=f"'{path}'",
-            cure=f"did you mean '{leaves[near[0]]}'?",
+            cure=f"did you mean '{by_leaf[near[0]]}'?",
         )
     raise unknown_name("setting", path, paths)
 
@@ -154,6 +204,18 @@ def _value(path: str, text: str) -> object:
         return load_plain(text)
     except ValueError:
         raise ConfigError(f"the value of {path} must be YAML", got=repr(text)) from None
+
+
+def nested(values: Mapping[str, Any]) -> Raw:
+    """Sections of values by path: `{"vae.latent": 3}` is `{"vae": {"latent": 3}}`."""
+    result: Raw = {}
+    for path, value in values.items():
+        *sections, name = path.split(".")
+        inner = result
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        inner[name] = value
+    return result
 
 
 @dataclass(frozen=True)
@@ -178,6 +240,24 @@ class Request:
     assignments: Sequence[str] = ()
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
+    def assigned(self) -> Raw:
+        """The sections that its assignments set, for any of its methods.
+
+        Raises:
+            ConfigError: a field that does not exist, or that none of the methods reads.
+        """
+        values = parsed(self.assignments, settable_paths(self.methods, self._nets()))
+        refuse_unused(values, self.methods)
+        return nested(values)
+
+    def _nets(self) -> Iterator[str]:
+        """Target networks that it names."""
+        recipe = load_recipe(self.benchmark, self.recipe)
+        for sections in (recipe.sections, *recipe.methods.values()):
+            yield from [name for name in [sections.get("target", {}).get("net")] if name]
+        for path, text in map(_split, self.assignments):
+            yield from [text.strip()] if path == "target.net" else []
+
 
 def resolve(request: Request) -> list[ExperimentConfig]:
     """A checked configuration for each method of `request`.
@@ -188,13 +268,12 @@ def resolve(request: Request) -> list[ExperimentConfig]:
     """
     if len(set(request.methods)) != len(request.methods):
         raise ConfigError("a method can be named once", got=", ".join(request.methods))
-    assigned = parsed(request.assignments)
-    refuse_unused(assigned, request.methods)
+    assigned = request.assigned()
     return [resolve_one(request, method, assigned) for method in request.methods]
 
 
 def resolve_one(request: Request, method: str, assigned: Raw) -> ExperimentConfig:
-    """The configuration for one method, with the `assigned` fields of its assignments."""
+    """The configuration for one method, with the `assigned` sections of its assignments."""
     scenario = run_scenario(method, scenario_name(request.scenario))
     recipe = load_recipe(request.benchmark, request.recipe)
     options = {
@@ -205,31 +284,24 @@ def resolve_one(request: Request, method: str, assigned: Raw) -> ExperimentConfi
     names["recipe"] = {"name": recipe.name, "source": recipe.source}
     names["seeds"] = tuple(request.seeds)
     fields = recipe.sections_for(method, scenario)
-    unchanged = validated({**fields, **names})
-    config = validated({**merged(merged(fields, options), assigned), **names})
-    check(config)
+    unchanged = _checked(fields, names)
+    config = _checked(merged(merged(fields, options), assigned), names)
+    machine_device(config.machine)
     changed = first_difference(config, unchanged) is not None
     return config.model_copy(
         update={"recipe": config.recipe.model_copy(update={"changed": changed})}
     )
 
 
-def check(config: ExperimentConfig) -> None:
-    """Everything about a configuration that can be wrong before data are read.
-
-    Raises:
-        ConfigError: names or values that do not exist or do not go together.
-    """
-    BENCHMARKS[config.benchmark].count(benchmark_settings(config))
-    device_of(config.machine)
-    optimizers = (config.optimizer, config.embedding_optimizer)
-    for optimizer in (*optimizers, config.vae_optimizer, config.vae_embedding_optimizer):
-        optimizer_settings(optimizer)
-    for regularizer in (config.regularizer, config.vae_regularizer):
-        REGULARIZERS[regularizer.kind]
-        LOOKAHEADS[regularizer.lookahead]
-    for network in (config.hypernet, config.vae_hypernet, config.vae):
-        ACTIVATIONS[network.activation]
-    NETS[config.target.net]
-    if config.train.augment is not None:
-        AUGMENTATIONS[config.train.augment]
+def _checked(fields: Raw, names: Raw) -> ExperimentConfig:
+    """The configuration of a method, of whose sections alone others may say something."""
+    known = known_sections(names["method"])
+    for name in fields:
+        if name in RENAMED:
+            new = RENAMED[name].replace(".", ": {") + ": ...}"
+            raise ConfigError(f"{name} has a new name in recipes", got=name, cure=f"write {new}")
+        if name not in known:
+            raise unknown_name("section", name, known)
+    config = validated({**fields, **names}, others=True)
+    count = BENCHMARKS[config.benchmark].count(benchmark_settings(config))
+    return config.model_copy(update={"data": replace(config.data, tasks=count)})

@@ -18,8 +18,7 @@ from safetensors import SafetensorError, safe_open
 from hypermnesia import metrics
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.errors import RunError
-from hypermnesia.experiments.config import ExperimentConfig
-from hypermnesia.experiments.identity import evaluated, owner
+from hypermnesia.experiments.config import ExperimentConfig, evaluated, owner
 from hypermnesia.experiments.run_folder import RunFolder, SeedFolder
 from hypermnesia.metrics import Counts, Matrix
 from hypermnesia.state_files import State, pack, unpack
@@ -112,7 +111,7 @@ def read_result(folder: SeedFolder, config: ExperimentConfig, seed: int) -> Trai
     Raises:
         RunError: the file is damaged, or of another seed or configuration.
     """
-    fields, tasks = read_fields(folder), config.data.tasks
+    fields, tasks = read_fields(folder), config.tasks
     try:
         if (fields["seed"], fields["owner"]) != (seed, owner(config, seed)):
             raise ValueError("those of another seed or configuration")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -14,15 +14,16 @@ from hypermnesia.compute import deterministic_kernels
 from hypermnesia.data.benchmarks import make_tasks
 from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.build import (
+    LOGGERS,
     benchmark_settings,
-    build_method,
-    device_of,
+    loggers_of,
+    machine_device,
+    method_of,
     rehearse,
     train_settings,
 )
-from hypermnesia.experiments.config import ExperimentConfig, validated
+from hypermnesia.experiments.config import ExperimentConfig, owner, validated
 from hypermnesia.experiments.doctor import environment, note_environment
-from hypermnesia.experiments.identity import owner
 from hypermnesia.experiments.results import (
     RunSummary,
     matrix_csv,
@@ -33,7 +34,7 @@ from hypermnesia.experiments.results import (
 )
 from hypermnesia.experiments.run_folder import RunFolder, SeedFolder, opened
 from hypermnesia.methods import Method
-from hypermnesia.report.tensorboard import TensorBoard
+from hypermnesia.registry import file_name
 from hypermnesia.seeding import Generators
 from hypermnesia.storage import holds, make_folder, told_as_run_error, write_json, write_text
 from hypermnesia.training.checkpoint import CheckpointStore
@@ -41,6 +42,7 @@ from hypermnesia.training.evaluate import TrainResult
 from hypermnesia.training.logs import MetricsLog, SampleLog
 from hypermnesia.training.loop import train
 from hypermnesia.training.observers import Observer, ObserverGroup
+from hypermnesia.training.phases import Phase
 
 _LONGEST_NAME = 240  # bytes: nearly every file system takes 255, some are for an ending
 
@@ -64,7 +66,12 @@ class Place:
 
     def folder(self, config: ExperimentConfig) -> Path:
         """The run folder of `config`."""
-        return self.out / (self.name or f"{config.benchmark}_{config.method}_{config.scenario}")
+        return self.out / (self.name or run_name(config))
+
+
+def run_name(config: ExperimentConfig) -> str:
+    """`<benchmark>_<method>_<scenario>`, a name that a folder can have."""
+    return "_".join(map(file_name, (config.benchmark, config.method, config.scenario)))
 
 
 def run_all(configs: Sequence[ExperimentConfig], place: Place, watch: Watch) -> list[RunSummary]:
@@ -108,7 +115,7 @@ def resume(
     if seeds is not None:
         config = _with_seeds(config, seeds)
     if changes:
-        machine = config.machine.model_dump() | dict(changes)
+        machine = {**asdict(config.machine), **changes}
         config = validated({**config.model_dump(), "machine": machine})
     if changes or RunFolder(path).unfinished(config.seeds):
         rehearse(config)
@@ -130,10 +137,10 @@ def _run_seeds(folder: RunFolder, config: ExperimentConfig, watch: Watch) -> Run
     unfinished = folder.unfinished(config.seeds)
     if unfinished:
         with folder.locked():
-            write_json(folder.environment, environment(device_of(config.machine)))
+            write_json(folder.environment, environment(machine_device(config.machine)))
     with deterministic_kernels(config.compute.deterministic):
         for seed in unfinished:
-            _run_seed(folder.seed(seed), config, seed, watch(config, seed))
+            run_seed(config, seed, folder.path, watch(config, seed))
     with folder.locked():
         seeds = sorted({*config.seeds, *folder.finished_seeds()})
         for seed, result in results_of(folder, config, seeds).items():
@@ -149,14 +156,25 @@ def _write_matrices(folder: SeedFolder, result: TrainResult) -> None:
             write_text(file, text)
 
 
-def _run_seed(folder: SeedFolder, config: ExperimentConfig, seed: int, observer: Observer) -> None:
-    with told_as_run_error(folder.path, "the folder of a seed must be writable"):
-        make_folder(folder.path)
-    generators, device = Generators(seed), device_of(config.machine)
-    note_environment(folder.environment, environment(device))
+def run_seed(
+    config: ExperimentConfig, seed: int, folder: Path, observer: Observer | None = None
+) -> TrainResult:
+    """Train one seed, from its last checkpoint if it has one, and write its results.
+
+    Args:
+        config: of the run.
+        seed: of the training; no other process may be at it (`opened` sees to that).
+        folder: of the run.
+        observer: watches besides the run's own.
+    """
+    place = RunFolder(folder).seed(seed)
+    with told_as_run_error(place.path, "the folder of a seed must be writable"):
+        make_folder(place.path)
+    generators, device = Generators(seed), machine_device(config.machine)
+    note_environment(place.environment, environment(device))
     tasks = make_tasks(config.benchmark, benchmark_settings(config), seed)
-    method = build_method(config, tasks, generators, device)
-    with _observers(folder, config, seed, method, observer) as observers:
+    method = method_of(config, tasks[0], generators, device)
+    with _observers(place, config, seed, method, observer or Observer()) as observers:
         result = train(
             method,
             tasks,
@@ -164,25 +182,34 @@ def _run_seed(folder: SeedFolder, config: ExperimentConfig, seed: int, observer:
             generators=generators,
             observer=observers,
             device=device,
-            checkpoints=CheckpointStore(folder.checkpoints, owner(config, seed)),
+            checkpoints=CheckpointStore(place.checkpoints, owner(config, seed)),
         )
-    write_weights(folder.weights, method.state_dict())
-    _write_matrices(folder, result)
-    write_result(folder, config, seed, result)
+    write_weights(place.weights, method.state_dict())
+    _write_matrices(place, result)
+    write_result(place, config, seed, result)
+    return result
 
 
 @contextmanager
 def _observers(
     folder: SeedFolder, config: ExperimentConfig, seed: int, method: Method, progress: Observer
 ) -> Iterator[Observer]:
-    """The logs, the `progress` and, where it is asked for, TensorBoard."""
-    samples = SampleLog(folder.samples, method, seed)
-    if not config.machine.tensorboard:
-        yield ObserverGroup(MetricsLog(folder.metrics), samples, progress)
-        return
-    with closing(TensorBoard(folder.tensorboard, folder.samples)) as board:
-        log = MetricsLog(folder.metrics, tell=board.add_metrics)
-        yield ObserverGroup(log, samples, board, progress)
+    """The logs, the loggers that are asked for, and the `progress`."""
+    with ExitStack() as stack:
+        boards = [
+            LOGGERS[name](folder.path / file_name(name), folder.samples)
+            for name in loggers_of(config.machine)
+        ]
+        for board in boards:
+            stack.callback(getattr(board, "close", lambda: None))
+        told = [board.add_metrics for board in boards if hasattr(board, "add_metrics")]
+
+        def tell(phase: Phase, iteration: int, numbers: Mapping[str, float]) -> None:
+            for each in told:
+                each(phase, iteration, numbers)
+
+        log = MetricsLog(folder.metrics, tell=tell) if told else MetricsLog(folder.metrics)
+        yield ObserverGroup(log, SampleLog(folder.samples, method, seed), *boards, progress)
 
 
 def _check_name(configs: Sequence[ExperimentConfig], place: Place) -> None:

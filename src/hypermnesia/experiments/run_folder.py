@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.errors import ConfigError, RunError
-from hypermnesia.experiments.config import ExperimentConfig, validated
-from hypermnesia.experiments.identity import checksum, first_difference
+from hypermnesia.experiments.config import (
+    RENAMED,
+    ExperimentConfig,
+    Raw,
+    checksum,
+    first_difference,
+    known_sections,
+    sections_for,
+    validated,
+)
 from hypermnesia.plain_yaml import dump_plain, load_plain
 from hypermnesia.storage import (
     locked,
@@ -100,7 +108,7 @@ class RunFolder:
             )
         fields = _fields(self.config)
         try:
-            return validated(fields)
+            return validated(upgraded(fields) if fields.get("format") == 1 else fields)
         except ConfigError as error:
             raise RunError(
                 f"{self.config} must be one that this version can read",
@@ -263,3 +271,24 @@ def _edited(path: Path, got: str) -> RunError:
         got=got,
         cure="undo the edit, or start another run with --set and --name",
     )
+
+
+def upgraded(raw: Mapping[str, Any]) -> Raw:
+    """A configuration of format 1, in which autoencoders had five sections, in today's form.
+
+    Sections that its method does not take were stored, too, and are left out.
+
+    Raises:
+        ConfigError: it has a setting that is no more.
+    """
+    inference = raw.get("inference")
+    if isinstance(inference, Mapping) and inference.get("screen") == "int8":
+        raise ConfigError("inference.screen=int8 is no more", cure="use inference.screen=bf16")
+    own = sections_for(str(raw.get("method")))
+    old = {**dict.fromkeys(RENAMED), **known_sections()}
+    fields = {name: value for name, value in raw.items() if name in own or name not in old}
+    vae = fields.get("vae")
+    if isinstance(vae, Mapping):
+        moved = {name.removeprefix("vae_"): raw[name] for name in RENAMED if name in raw}
+        fields["vae"] = {**vae, **moved}
+    return {**fields, "format": 2}

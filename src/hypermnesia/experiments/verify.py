@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hypermnesia.errors import ConfigError, HypermnesiaError, RunError
-from hypermnesia.experiments.config import ExperimentConfig
-from hypermnesia.experiments.identity import evaluated, owner
+from hypermnesia.experiments.config import ExperimentConfig, evaluated, owner
 from hypermnesia.experiments.results import (
     matrix_csv,
     read_fields,

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from hypermnesia.errors import ConfigError
 from hypermnesia.nets import blank_linear
 from hypermnesia.registry import Registry
+from hypermnesia.settings import Count, Name, Width, named_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,14 +173,28 @@ class HypernetSettings:
             `mean`, that of the earlier ones, so that its network starts like theirs.
     """
 
-    hidden: tuple[int, ...] = (10, 10)
-    task_embedding: int = 32
-    chunk_embedding: int = 32
-    activation: str = "relu"
+    hidden: tuple[Width, ...] = (10, 10)
+    task_embedding: Width = 32
+    chunk_embedding: Count = 32
+    activation: Annotated[Name, named_in(ACTIVATIONS)] = "relu"
     init: Literal["xavier", "hyperfan"] = "xavier"
     plan: PlanName = "even"
-    chunk: int | None = None
+    chunk: Width | None = None
     embedding_start: Literal["normal", "mean"] = "normal"
+
+    def __post_init__(self) -> None:
+        if self.plan != "even" and self.chunk is not None:
+            raise ConfigError(
+                f"hypernet.plan={self.plan} has no use for the size of a chunk",
+                got=f"hypernet.chunk={self.chunk}",
+                cure="set hypernet.chunk=null",
+            )
+        if self.plan != "full" and self.chunk_embedding == 0:
+            raise ConfigError(
+                f"hypernet.plan={self.plan} tells its chunks apart by their embeddings",
+                got="hypernet.chunk_embedding=0",
+                cure="set it to 1 or more, or hypernet.plan=full",
+            )
 
 
 class Hypernetwork(nn.Module):

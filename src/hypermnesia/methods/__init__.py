@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Literal
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, is_dataclass, replace
+from functools import cached_property, partial
+from types import FunctionType, NoneType
+from typing import Any, Literal, cast, get_args, get_type_hints
+
+import torch
+from torch import nn
 
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.methods.base import Method, Prediction, TaskSpec
@@ -14,9 +20,74 @@ from hypermnesia.methods.penalties import Ewc, EwcOnline, Si
 from hypermnesia.methods.plain import Finetune, Joint, Separate
 from hypermnesia.methods.replay import dgr, hnet_r
 from hypermnesia.registry import Registry
+from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
 
-__all__ = ["METHODS", "Method", "MethodEntry", "Prediction", "State", "TaskSpec", "settings_of"]
+__all__ = [
+    "METHODS",
+    "Method",
+    "MethodEntry",
+    "Prediction",
+    "State",
+    "TaskSpec",
+    "build_method",
+    "sections_of",
+]
+
+Build = Callable[..., Method]
+"""A method's class, or a function that is called like one."""
+
+
+def parameters_of(build: Build) -> dict[str, Any]:
+    """The keyword parameters that `build` takes, with their annotations.
+
+    `**others` of a class stands for the parameters of its bases, and of a function for those of
+    the class that it returns.
+    """
+    if isinstance(build, partial):
+        inner = parameters_of(build.func)
+        return {name: kind for name, kind in inner.items() if name not in build.keywords}
+    levels = []
+    for function in _constructors(build):
+        hints = get_type_hints(function)
+        parameters = inspect.signature(function).parameters.values()
+        named = (p for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
+        levels.append({p.name: hints.get(p.name) for p in named})
+        if not any(p.kind == p.VAR_KEYWORD for p in parameters):
+            break
+    found = {name: kind for level in reversed(levels) for name, kind in level.items()}
+    return {name: kind for name, kind in found.items() if name not in ("self", *_FIRST)}
+
+
+_FIRST = ("network", "scenario")
+
+
+def _constructors(build: Build) -> Iterator[FunctionType]:
+    if isinstance(build, FunctionType):
+        yield build
+        build = get_type_hints(build).get("return", object)
+    for each in inspect.getmro(cast(type, build)):
+        if isinstance(init := vars(each).get("__init__"), FunctionType):
+            yield init
+
+
+def sections_of(build: Build) -> dict[str, type]:
+    """The sections of a configuration that `build` takes: parameters that are dataclasses.
+
+    Example:
+        >>> from hypermnesia.methods import sections_of
+        >>> from hypermnesia.methods.penalties import Ewc
+        >>> [section.__name__ for section in sections_of(Ewc).values()]
+        ['OptimizerSettings', 'PenaltySettings']
+    """
+    kinds = {name: _not_none(kind) for name, kind in parameters_of(build).items()}
+    return {name: cast(type, kind) for name, kind in kinds.items() if is_dataclass(kind)}
+
+
+def _not_none(annotation: Any) -> Any:
+    """X for `X | None`."""
+    kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
+    return kinds[0] if len(kinds) == 1 and NoneType in get_args(annotation) else annotation
 
 
 @dataclass(frozen=True)
@@ -28,38 +99,105 @@ class MethodEntry:
         summary: one line.
         source: where it is published.
         scenarios: those in which it can answer.
-        build: (network, scenario, **settings) -> method.
-        settings: names of the keyword arguments that `build` takes.
+        build: (network, scenario, **settings) -> method; see `build_method`.
         equation: what it minimises and how it infers the task; plain text, a line or two.
         needs: what it must be told, and what it keeps of earlier tasks.
         trained: `each` for a training of its own in each scenario; `once` if one training, with
             heads for each task, is evaluated in all of them.
-        ignores: fields of these settings (`section.field`) that it does not read.
+        ignores: settings (`section.field`) that it does not read.
     """
 
     name: str
     summary: str
     source: str
     scenarios: tuple[ScenarioName, ...]
-    build: Callable[..., Method]
-    settings: tuple[str, ...]
-    equation: str
-    needs: str
+    build: Build
+    equation: str = ""
+    needs: str = ""
     trained: Literal["once", "each"] = "each"
     ignores: tuple[str, ...] = ()
 
+    @cached_property
+    def parameters(self) -> dict[str, Any]:
+        """What `build` takes, with annotations."""
+        return parameters_of(self.build)
 
-METHODS: Registry[MethodEntry] = Registry("method")
+    @cached_property
+    def sections(self) -> dict[str, type]:
+        """The sections of its configuration, by name."""
+        return sections_of(self.build)
+
+
+def entry_of(name: str, found: Any) -> MethodEntry:
+    """The entry of a method that is no part of the library.
+
+    Args:
+        name: what it is called by.
+        found: an entry, or a method's class. Its docstring's first line is the summary; class
+            attributes `scenarios` (or `answers`), `trained`, `source`, `equation` and `needs` say
+            what those of an entry do.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if isinstance(found, MethodEntry):
+        return replace(found, name=name)
+    protocol = ("begin_task", "update", "end_task", "predict", "state_dict", "load_state_dict")
+    if not isinstance(found, type) or not all(hasattr(found, each) for each in protocol):
+        raise TypeError(f"{name} must be a MethodEntry, or a class of the protocol Method")
+    answers = getattr(found, "answers", ())
+    once = len(answers) > 1
+    return MethodEntry(
+        name,
+        summary=(inspect.getdoc(found) or name).splitlines()[0].rstrip("."),
+        source=getattr(found, "source", ""),
+        scenarios=getattr(found, "scenarios", answers) or ("task", "domain", "class"),
+        build=cast(Build, found),
+        trained=getattr(found, "trained", "once" if once else "each"),
+        equation=getattr(found, "equation", ""),
+        needs=getattr(found, "needs", ""),
+    )
+
+
+METHODS: Registry[MethodEntry] = Registry("method", "methods", entry_of)
 """Every method, by name."""
 
-_PLAIN = ("optimizer", "generators", "device", "head", "precision")
-_HNET = (
-    *_PLAIN,
-    *("hypernet", "regularizer", "embedding_optimizer", "generated", "train_shared", "compile"),
-)
+
+def build_method(
+    method: str | MethodEntry,
+    network: nn.Module,
+    scenario: ScenarioName,
+    settings: Mapping[str, object],
+    *,
+    generators: Generators,
+    device: torch.device,
+    sample_shape: tuple[int, ...],
+    **others: object,
+) -> Method:
+    """A new method, by name.
+
+    Args:
+        method: its name, or its entry.
+        network: template of the target network, left unchanged.
+        scenario: that it is trained for.
+        settings: its sections, by name, and `generated`, `head`, `train_shared`, `precision` and
+            `compile`. Those that the method does not take are left out, sections that it takes
+            and that are not here have their defaults.
+        generators: its random streams.
+        device: where it lives.
+        sample_shape: of an input.
+        others: further arguments, `criterion` among them, where the method takes them.
+    """
+    entry = METHODS[method] if isinstance(method, str) else method
+    context = {"generators": generators, "device": device, "sample_shape": sample_shape}
+    defaults = {name: kind() for name, kind in entry.sections.items() if name not in settings}
+    given = {**defaults, **settings, **context, **others}
+    taken = {name: value for name, value in given.items() if name in entry.parameters}
+    return entry.build(network, scenario, **taken)
+
+
 _EVERY: tuple[ScenarioName, ...] = ("task", "domain", "class")
-_MEMORY = ("vae", "vae_hypernet", "vae_regularizer", "vae_optimizer", "vae_embedding_optimizer")
-_DGR = (*_PLAIN, "vae", "vae_optimizer", "replay")
+_PLAIN_VAE = ("vae.hypernet", "vae.regularizer", "vae.embedding_optimizer")
 _W = "w = 1/2, or 1 - 1/T where replay.share = tasks"
 _OSWALD = "von Oswald et al. 2020, arXiv 1906.00695"
 _SHIN = "Shin et al. 2017, arXiv 1705.08690"
@@ -72,7 +210,6 @@ for _entry in (
         _OSWALD,
         ("task",),
         HypernetMethod,
-        _HNET,
         equation=(
             "L(θ, e_T) + β/(T-1) Σ_{t<T} ‖h(e_t; θ*) - h(e_t; θ + Δθ)‖²\n"
             "f(x; h(e_t; θ)) for a sample of task t"
@@ -85,7 +222,6 @@ for _entry in (
         _OSWALD,
         _EVERY,
         hnet_ent,
-        (*_HNET, "inference"),
         trained="once",
         equation=(
             "hnet's loss\n"
@@ -100,7 +236,6 @@ for _entry in (
         "ours",
         _EVERY,
         hnet_lik,
-        (*_HNET, *_MEMORY, "bound", "likelihood"),
         trained="once",
         equation=(
             "hnet's loss, and for the autoencoders -ELBO_t(x) with the same regulariser\n"
@@ -115,7 +250,6 @@ for _entry in (
         _OSWALD,
         _EVERY,
         hnet_tir,
-        (*_HNET, *_MEMORY, "replay"),
         trained="once",
         equation=(
             "hnet's loss, for classifiers and for the decoders of a generative memory\n"
@@ -129,7 +263,6 @@ for _entry in (
         _VEN,
         _EVERY,
         Finetune,
-        _PLAIN,
         equation="L(θ) on the current task",
         needs="the task in the task scenario; keeps one network, no data",
     ),
@@ -139,7 +272,6 @@ for _entry in (
         _VEN,
         ("task",),
         Separate,
-        _PLAIN,
         equation="L(θ_T), a network of its own for each task",
         needs="the task of every sample; keeps a network a task",
     ),
@@ -149,7 +281,6 @@ for _entry in (
         _VEN,
         _EVERY,
         Joint,
-        _PLAIN,
         equation="Σ_t L_t(θ) on the data of all tasks",
         needs="the data of all tasks at once",
     ),
@@ -159,7 +290,6 @@ for _entry in (
         "Kirkpatrick et al. 2017, arXiv 1612.00796",
         _EVERY,
         Ewc,
-        (*_PLAIN, "penalty"),
         ignores=("penalty.decay", "penalty.xi"),
         equation="L(θ) + λ/2 Σ_{t<T} Σ_i F_ti (θ_i - θ*_ti)²",
         needs="the task in the task scenario; keeps one network, its Fisher information and θ*",
@@ -170,7 +300,6 @@ for _entry in (
         "Schwarz et al. 2018, arXiv 1805.06370",
         _EVERY,
         EwcOnline,
-        (*_PLAIN, "penalty"),
         ignores=("penalty.xi",),
         equation="L(θ) + λ/2 Σ_i F_i (θ_i - θ*_i)²\nF ← γ F + F_T when task T ends",
         needs="the task in the task scenario; keeps one network, its Fisher information and θ*",
@@ -181,7 +310,6 @@ for _entry in (
         "Zenke et al. 2017, arXiv 1703.04200",
         _EVERY,
         Si,
-        (*_PLAIN, "penalty"),
         ignores=("penalty.decay", "penalty.samples"),
         equation=(
             "L(θ) + c Σ_i Ω_i (θ_i - θ̃_i)²\n"
@@ -195,7 +323,6 @@ for _entry in (
         "Li and Hoiem 2016, arXiv 1606.09282",
         _EVERY,
         Lwf,
-        (*_PLAIN, "distillation"),
         equation="1/T L(θ) + (1 - 1/T) λ D(answers before the task, answers now)",
         needs="the task in the task scenario; keeps one network, no data",
     ),
@@ -205,7 +332,6 @@ for _entry in (
         _OSWALD,
         _EVERY,
         hnet_r,
-        (*_PLAIN, *_MEMORY, "replay", "distillation"),
         equation=(
             f"(1 - w) L on the task's data + w λ D(former logits) on generated samples, {_W}\n"
             "decoders: hnet's loss with -ELBO_T(x)"
@@ -217,8 +343,8 @@ for _entry in (
         "a plain network and a plain generator, retrained on samples of their former selves",
         _SHIN,
         _EVERY,
-        dgr,
-        _DGR,
+        partial(dgr, distillation=None),
+        ignores=_PLAIN_VAE,
         equation=f"(1 - w) L on the task's data + w L on samples of the former self, {_W}",
         needs="the task in the task scenario; keeps one network and one generator, no data",
     ),
@@ -228,14 +354,9 @@ for _entry in (
         _VEN,
         _EVERY,
         dgr,
-        (*_DGR, "distillation"),
+        ignores=_PLAIN_VAE,
         equation=f"(1 - w) L on the task's data + w λ D(former logits) on generated samples, {_W}",
         needs="the task in the task scenario; keeps one network and one generator, no data",
     ),
 ):
     METHODS.add(_entry.name, _entry)
-
-
-def settings_of(methods: Iterable[str]) -> set[str]:
-    """Names of the settings that any of `methods` takes."""
-    return {setting for name in methods for setting in METHODS[name].settings}

@@ -24,6 +24,7 @@ from hypermnesia.errors import ConfigError
 from hypermnesia.methods.base import TaskSpec
 from hypermnesia.methods.plain import Finetune, cannot_continue
 from hypermnesia.nets import with_outputs
+from hypermnesia.settings import NonNegative, Positive
 from hypermnesia.state_files import State
 
 
@@ -39,8 +40,8 @@ class DistillationSettings:
         ConfigError: a temperature that is not above zero.
     """
 
-    temperature: float = 2.0
-    strength: float = 1.0
+    temperature: Positive = 2.0
+    strength: NonNegative = 1.0
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from hypermnesia.data.scenarios import ScenarioName
@@ -25,6 +26,7 @@ from hypermnesia.regularization.quadratic import (
     diagonal_fisher,
     drawn_inputs,
 )
+from hypermnesia.settings import Number, Positive, Samples, Strength
 from hypermnesia.state_files import State
 
 
@@ -43,10 +45,10 @@ class PenaltySettings:
         ConfigError: ξ is not above zero, or there are no samples.
     """
 
-    strength: float = 100.0
-    decay: float = 1.0
-    xi: float = 0.1
-    samples: int | None = None
+    strength: Strength = 100.0
+    decay: Annotated[Number, Field(ge=0, le=1)] = 1.0
+    xi: Positive = 0.1
+    samples: Samples | None = None
 
     def __post_init__(self) -> None:
         if not self.xi > 0:

@@ -254,15 +254,41 @@ class Separate:
     Args:
         network: template, left unchanged.
         scenario: `task`, in which the task is given when predicting.
-        settings: the keyword arguments of `Finetune`, for each network.
+        optimizer: this and the others are as of `Finetune`, for each network.
+        generators: see there.
+        device: see there.
+        head: see there.
+        precision: see there.
+        criterion: see there.
     """
 
     trains_on: Literal["task", "all"] = "task"
     answers: tuple[ScenarioName, ...] = ("task",)
 
-    def __init__(self, network: nn.Module, scenario: ScenarioName, **settings: Any) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        scenario: ScenarioName,
+        *,
+        optimizer: OptimizerSettings,
+        generators: Generators,
+        device: torch.device,
+        head: str | None = None,
+        precision: Precision = "float32",
+        criterion: Loss = F.cross_entropy,
+    ) -> None:
         self.scenario = Scenario(scenario)
-        self._new_learner = partial(Finetune, network, "task", **settings)
+        self._new_learner = partial(
+            Finetune,
+            network,
+            "task",
+            optimizer=optimizer,
+            generators=generators,
+            device=device,
+            head=head,
+            precision=precision,
+            criterion=criterion,
+        )
         self.learners: list[Finetune] = []
         self.task = 0
 

@@ -48,6 +48,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 import torch
 from jaxtyping import Float, Int
@@ -58,8 +59,9 @@ from torch.nn.utils.rnn import pad_sequence
 from hypermnesia.errors import ConfigError
 from hypermnesia.hypernet.network import ChunkPlan, Hypernetwork
 from hypermnesia.registry import Registry
-from hypermnesia.regularization.lookahead import Rows
+from hypermnesia.regularization.lookahead import LOOKAHEADS, Rows
 from hypermnesia.seeding import Generators
+from hypermnesia.settings import Name, NonNegative, Width, named_in
 
 Parameters = dict[str, Tensor]
 """Tensors by the names of a hypernetwork's parameters."""
@@ -74,22 +76,19 @@ class RegularizerSettings:
         kind: a name in `REGULARIZERS`.
         lookahead: a name in `hypermnesia.regularization.lookahead.LOOKAHEADS`.
         subset: number of earlier tasks that `sampled` draws at an iteration; None is all.
-
-    Raises:
-        ConfigError: a subset of no tasks.
     """
 
-    beta: float = 0.01
-    kind: str = "closed"
-    lookahead: str = "optimizer"
-    subset: int | None = None
+    beta: NonNegative = 0.01
+    kind: Annotated[Name, named_in(REGULARIZERS)] = "closed"
+    lookahead: Annotated[Name, named_in(LOOKAHEADS)] = "optimizer"
+    subset: Width | None = None
 
     def __post_init__(self) -> None:
-        if self.subset is not None and self.subset < 1:
+        if (self.subset is None) == (self.kind == "sampled"):
             raise ConfigError(
-                "a subset of earlier tasks holds at least one",
-                got=self.subset,
-                cure="set regularizer.subset to a positive number, or to none for all tasks",
+                "regularizer.subset goes with regularizer.kind=sampled, which needs it",
+                got=f"regularizer.kind={self.kind}, regularizer.subset={self.subset}",
+                cure="set both, or regularizer.subset=null",
             )
 
 
@@ -119,7 +118,7 @@ RegularizerFactory = Callable[
 ]
 """(hypernetwork, snapshot, settings, generators) -> regulariser of one task's training."""
 
-REGULARIZERS: Registry[RegularizerFactory] = Registry("regularizer")
+REGULARIZERS: Registry[RegularizerFactory] = Registry("regularizer", "regularizers")
 """Every way to compute the output regulariser, by name."""
 
 

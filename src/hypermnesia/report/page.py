@@ -16,9 +16,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from hypermnesia import __version__, metrics
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.errors import ConfigError, RunError
-from hypermnesia.experiments.config import ExperimentConfig
+from hypermnesia.experiments.config import ExperimentConfig, differences, evaluated
 from hypermnesia.experiments.finished import finished_seed
-from hypermnesia.experiments.identity import differences, evaluated
 from hypermnesia.experiments.resolve import Request, resolve
 from hypermnesia.metrics import Matrix
 from hypermnesia.report import Drawn

@@ -108,7 +108,7 @@ def _memory_samples(finished: FinishedSeed) -> list[Drawn]:
     files = {row: samples_file(finished.folder.samples, row) for row in chosen}
     there = {row: file for row, file in files.items() if file.is_file()}
     if not there:
-        if "vae" in METHODS[finished.config.method].settings:
+        if "vae" in METHODS[finished.config.method].sections:
             raise ConfigError(
                 "samples are stored while a generative memory of images learns",
                 got=f"no file in {finished.folder.samples}",

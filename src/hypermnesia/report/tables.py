@@ -232,5 +232,5 @@ def _costs(run: CollectedRun) -> list[str]:
     if iterations is None:  # epochs, whose length is in the data
         return [f"{1000 * seconds:.3g}" for seconds in means]
     if len(means) == 1:
-        iterations *= run.config.data.tasks
+        iterations *= run.config.tasks
     return [f"{1000 * seconds:.3g} ({seconds * iterations:.3g} s)" for seconds in means]

@@ -57,6 +57,8 @@ class TensorBoard(Observer):
         samples: folder of the images that a `SampleLog`, called before this observer, writes.
     """
 
+    check = staticmethod(check_tensorboard)
+
     def __init__(self, folder: Path, samples: Path) -> None:
         self.folder, self.samples = folder, samples
         self._first = 0  # step from which this process writes

@@ -148,7 +148,7 @@ class Fault:
     def cause(self) -> tuple[str, str]:
         """The likely cause, and what to do about it."""
         first = self._bad[0]
-        optimizer = "vae_optimizer" if first.startswith("vae_") else "optimizer"
+        optimizer = "vae.optimizer" if first.startswith("vae_") else "optimizer"
         smaller = f"start another run with a smaller {optimizer}.lr, or with {optimizer}.clip=1"
         if self.iteration == 1:
             return (

@@ -5,10 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
+
+from hypermnesia.data.stream import AUGMENTATIONS
 from hypermnesia.data.types import Part, Task
 from hypermnesia.errors import ConfigError
+from hypermnesia.settings import Integer, Name, Positive, Samples, SetAs, named_in
+
+EvaluateOn = Literal["test", "validation"]
+"""The part of a task that accuracies are of."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +34,12 @@ class TrainSettings:
         ConfigError: a value that cannot work.
     """
 
-    batch_size: int
-    iterations: int | None = None
-    epochs: int | None = None
-    augment: str | None = None
-    evaluate_on: Literal["test", "validation"] = "test"
-    checkpoint_seconds: float = 60.0
+    batch_size: Annotated[Integer, Field(ge=1, le=10**6)]
+    iterations: Samples | None = None
+    epochs: Annotated[Integer, Field(ge=1, le=10**6)] | None = None
+    augment: Annotated[Name, named_in(AUGMENTATIONS)] | None = None
+    evaluate_on: Annotated[EvaluateOn, Field(exclude=True), SetAs("data.evaluate_on")] = "test"
+    checkpoint_seconds: Positive = 60.0
 
     def __post_init__(self) -> None:
         if (self.iterations is None) == (self.epochs is None):
