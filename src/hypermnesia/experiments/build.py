@@ -74,7 +74,8 @@ def build_method(
 
 def sample_shape(task: Task) -> torch.Size:
     """The shape of a sample of `task`."""
-    return task.train.batch(torch.zeros(1, dtype=torch.int64)).x.shape[1:]
+    shape: torch.Size = task.train.batch(torch.zeros(1, dtype=torch.int64)).x.shape[1:]
+    return shape
 
 
 def build_network(config: ExperimentConfig, task: Task, generators: Generators) -> nn.Module:

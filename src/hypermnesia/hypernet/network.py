@@ -137,7 +137,7 @@ def hyperfan(hypernet: Hypernetwork, variances: Tensor, generator: torch.Generat
         wanted[:n] += variances[start : start + n]
         makes[:n] += 1
         start += n
-    conditions = torch.randn(64, hypernet.settings.task_embedding, generator=generator)
+    conditions = torch.randn(64, hypernet.condition_size, generator=generator)
     features = hypernet.features(conditions.to(hypernet.head.weight))
     power = features.square().mean().item() * hypernet.head.in_features
     std = (wanted / makes.clamp(min=1) / power).sqrt().to(hypernet.head.weight)
@@ -162,7 +162,7 @@ class HypernetSettings:
 
     Attributes:
         hidden: widths of the hidden layers; none for a linear hypernetwork.
-        task_embedding: entries of a task embedding (of any condition).
+        task_embedding: entries of a task embedding.
         chunk_embedding: entries of a chunk embedding; not used by a full plan.
         activation: a name in `ACTIVATIONS`.
         init: a name in `INITS`.
@@ -170,6 +170,7 @@ class HypernetSettings:
         chunk: D of an even plan.
         embedding_start: where the embedding of a new task starts: `normal`, drawn from N(0, 1); or
             `mean`, that of the earlier ones, so that its network starts like theirs.
+        condition: a name in `hypermnesia.hypernet.conditions.CONDITIONS`.
     """
 
     hidden: tuple[int, ...] = (10, 10)
@@ -180,6 +181,7 @@ class HypernetSettings:
     plan: PlanName = "even"
     chunk: int | None = None
     embedding_start: Literal["normal", "mean"] = "normal"
+    condition: str = "embedding"
 
 
 class Hypernetwork(nn.Module):
@@ -193,6 +195,7 @@ class Hypernetwork(nn.Module):
         plan: chunks of the first target network; `grow` makes room for larger ones.
         variances: (N,) variance that each weight of the target network wants (for hyperfan).
         generator: source of the initial values.
+        condition_size: E, entries of a condition; those of a task embedding by default.
     """
 
     def __init__(
@@ -201,11 +204,13 @@ class Hypernetwork(nn.Module):
         plan: ChunkPlan,
         variances: Tensor,
         generator: torch.Generator,
+        condition_size: int | None = None,
     ) -> None:
         super().__init__()
         self.settings, self.plan = settings, plan
+        self.condition_size = condition_size or settings.task_embedding
         chunk_width = 0 if settings.plan == "full" else settings.chunk_embedding
-        widths = [settings.task_embedding + chunk_width, *settings.hidden]
+        widths = [self.condition_size + chunk_width, *settings.hidden]
         self.hidden = nn.ModuleList(blank_linear(n_in, n_out) for n_in, n_out in pairwise(widths))
         self.activation = ACTIVATIONS[settings.activation]()
         self.head = blank_linear(widths[-1], plan.width)
@@ -234,7 +239,7 @@ class Hypernetwork(nn.Module):
 
     def _first_layer(self, layer: nn.Linear, conditions: Tensor, chunks: int | None) -> Tensor:
         # A task part plus a chunk part: no (tasks, C, inputs) matrix is built.
-        width = self.settings.task_embedding
+        width = self.condition_size
         from_task = F.linear(conditions, layer.weight[:, :width], layer.bias)[:, None]
         if self.chunk_embeddings is None:
             return from_task
@@ -269,7 +274,8 @@ class Hypernetwork(nn.Module):
         """
         if plan.total <= self.plan.total:
             return
-        new = Hypernetwork(self.settings, plan, variances, generator).to(self.head.weight)
+        new = Hypernetwork(self.settings, plan, variances, generator, self.condition_size)
+        new.to(self.head.weight)
         if self.chunk_embeddings is not None and new.chunk_embeddings is not None:
             new.chunk_embeddings[: self.plan.count] = self.chunk_embeddings
             self.chunk_embeddings = new.chunk_embeddings

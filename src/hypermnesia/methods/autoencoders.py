@@ -178,7 +178,7 @@ class VaeMemory:
             own = slice(None) if part is None else (part == index).nonzero().squeeze(1)
             some = x[own]
             if len(some):
-                output = self.memory.run(autoencoder, some, noise[:, own], training=training)
+                output = self.memory.run(autoencoder, (some, noise[:, own]), training=training)
                 share = len(some) / len(x)
                 loss = loss + share * vae_loss(some, output, self.vae.settings.likelihood)
         return loss
@@ -286,7 +286,7 @@ class GenerativeMemory(VaeMemory):
     def _recall(self, theta: Parameters) -> None:
         """Decoders of the tasks that the current one found, as they were then."""
         earlier = self.memory.tasks - bool(self.trainer.optimizers)
-        conditions = torch.stack([e.detach() for e in self.memory.embeddings[:earlier]])
+        conditions = self.memory.condition(range(earlier))
         self._former = theta
         self._decoders = functional_call(self.memory.hypernet, theta, (conditions,))
 

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hypermnesia import tree
 from hypermnesia.compute import Precision
 from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch
@@ -44,6 +45,7 @@ from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.regularization.step import HypernetTrainer
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
+from hypermnesia.tree import Tree, logits_of
 
 
 class HypernetMethod:
@@ -150,11 +152,11 @@ class HypernetMethod:
             return metrics
         return metrics | {"accuracy": accuracy(seen[0].detach(), batch.y)}
 
-    def _scores(self, x: Tensor) -> Tensor:
+    def _scores(self, x: Tree) -> Tensor:
         task = self.trainer.task
         outputs = self.scenario.heads[task]
         with self.generators.as_global("dropout"):
-            scores: Tensor = self.memory.run(task, x, training=True).float()
+            scores = logits_of(self.memory.run(task, x, training=True)).float()
         if scores.shape[1:] != (outputs,):
             raise TargetError(
                 f"the network must give (batch, {outputs}) for a task with {outputs} outputs",
@@ -171,7 +173,7 @@ class HypernetMethod:
     @torch.no_grad()
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The losses of the task in training on samples held out, by the names of `memories`."""
-        scores = self.memory.run(self.trainer.task, batch.x, training=False)
+        scores = logits_of(self.memory.run(self.trainer.task, batch.x, training=False))
         return {"loss": self.criterion(scores, batch.y)}
 
     def end_task(self, batches: Iterable[Batch]) -> None:  # noqa: ARG002 (weights are kept, not data)
@@ -180,7 +182,7 @@ class HypernetMethod:
 
     @torch.no_grad()
     def predict(
-        self, x: Tensor, task: int | None = None, scenario: ScenarioName | None = None
+        self, x: Tree, task: int | None = None, scenario: ScenarioName | None = None
     ) -> Prediction:
         """Scores of the given task's network.
 
@@ -190,8 +192,8 @@ class HypernetMethod:
         answered(self, scenario)
         if task is None:
             raise task_needed("hnet")
-        scores = self.memory.run(task, x, training=False)
-        return Prediction(scores, torch.full((len(x),), task, device=x.device))
+        scores = logits_of(self.memory.run(task, x, training=False))
+        return Prediction(scores, torch.full((len(scores),), task, device=scores.device))
 
     def export(self, task: int) -> nn.Module:
         """A task's network as a plain module, on the CPU."""
@@ -243,12 +245,12 @@ class InferredTaskMethod(HypernetMethod):
         self.all_tasks.forget()
         super().continue_task(task, iterations)
 
-    def scores_of_all(self, x: Tensor) -> Tensor:
+    def scores_of_all(self, x: Tree) -> Tensor:
         """(tasks, batch, widest head) of every task's network, -inf beyond its outputs."""
         return self.all_tasks(x)
 
     @abstractmethod
-    def evidence(self, x: Tensor, scores: Tensor) -> Tensor:
+    def evidence(self, x: Tree, scores: Tensor) -> Tensor:
         """How much speaks for each task; the most decides.
 
         Args:
@@ -259,20 +261,20 @@ class InferredTaskMethod(HypernetMethod):
             (tasks, batch), in nats where it is a likelihood or an entropy.
         """
 
-    def infer(self, x: Tensor, scores: Tensor) -> Tensor:
+    def infer(self, x: Tree, scores: Tensor) -> Tensor:
         """(batch,) int64 task of each sample; arguments as of `evidence`."""
         return self.evidence(x, scores).argmax(dim=0)
 
     @torch.no_grad()
-    def inferred(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def inferred(self, x: Tree) -> tuple[Tensor, Tensor]:
         """(batch, widest head) scores of the inferred task's network, and (batch,) tasks."""
         scores = self.scores_of_all(x)
         tasks = self.infer(x, scores)
-        return scores[tasks, torch.arange(len(x), device=x.device)], tasks
+        return scores[tasks, torch.arange(len(tasks), device=tasks.device)], tasks
 
     @torch.no_grad()
     def predict(
-        self, x: Tensor, task: int | None = None, scenario: ScenarioName | None = None
+        self, x: Tree, task: int | None = None, scenario: ScenarioName | None = None
     ) -> Prediction:
         """Scores of the network of the given task or, but in the task scenario, the inferred one.
 
@@ -288,7 +290,7 @@ class InferredTaskMethod(HypernetMethod):
             scores, tasks = self.inferred(x)
         else:
             scores = self.all_tasks(x)[task]
-            tasks = torch.full((len(x),), task, device=x.device)
+            tasks = torch.full((len(scores),), task, device=scores.device)
         return Prediction(asked.place(scores, tasks), tasks)
 
 
@@ -336,23 +338,23 @@ class HypernetEntropy(InferredTaskMethod):
         super().end_task(batches)
         if self.inference.calibrated:
             task = self.trainer.task
-            seen = [(self.memory.run(task, b.x, training=False), b.y) for b in batches]
+            seen = [(logits_of(self.memory.run(task, b.x, training=False)), b.y) for b in batches]
             scores, labels = (torch.cat(each) for each in zip(*seen, strict=True))
             self.spreads[task : task + 1] = [mean_spreads(scores, labels)]
 
-    def evidence(self, x: Tensor, scores: Tensor) -> Tensor:
+    def evidence(self, x: Tree, scores: Tensor) -> Tensor:
         """(tasks, batch): the negative entropy, or how steeply the mixture's falls."""
         if self.inference.criterion == "entropy-gradient":
             return -self._slopes(x)
         return -self._entropies(scores)
 
-    def scores_of_all(self, x: Tensor) -> Tensor:
+    def scores_of_all(self, x: Tree) -> Tensor:
         """(tasks, batch, widest head) scores; exact where a screen leaves a doubt who is surest."""
         if self.inference.screen is None:
             return super().scores_of_all(x)
         scores = self.all_tasks.screened(x)
-        some = probes(len(x), x.device)
-        error = rough_error(scores[:, some], self.all_tasks(x[some]))
+        some = probes(scores.shape[1], scores.device)
+        error = rough_error(scores[:, some], self.all_tasks(tree.index(x, some)))
         best, other_units = scores.argmax(dim=2, keepdim=True), None
         if self.spreads:
             second = scores.scatter(2, best, -torch.inf).argmax(dim=2, keepdim=True)
@@ -372,7 +374,7 @@ class HypernetEntropy(InferredTaskMethod):
             return temperature
         return temperature * spreads_of(classes, self.spreads, scores.shape[2])
 
-    def _slopes(self, x: Tensor) -> Tensor:
+    def _slopes(self, x: Tree) -> Tensor:
         """(tasks, batch) dH/dα_t where every task has the same share α_t."""
         target, groups = self.memory.target, self.all_tasks.groups
         mixture = torch.stack([g.weights.sum(dim=0) for g in groups]).sum(dim=0)
@@ -399,9 +401,8 @@ class HypernetEntropy(InferredTaskMethod):
         self.spreads = [spreads.to(self.memory.device) for spreads in state["spreads"]]
 
 
-def _scores(target: Target, layout: Layout, buffers: Buffers, x: Tensor, weights: Tensor) -> Tensor:
-    scores: Tensor = target(weights, x, layout=layout, buffers=buffers, training=False)
-    return scores
+def _scores(target: Target, layout: Layout, buffers: Buffers, x: Tree, weights: Tensor) -> Tensor:
+    return logits_of(target(weights, x, layout=layout, buffers=buffers, training=False))
 
 
 def _mean(buffers: list[Buffers]) -> Buffers:

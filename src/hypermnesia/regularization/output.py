@@ -99,7 +99,7 @@ class Snapshot:
 
     Attributes:
         parameters: θ*, the hypernetwork's parameters at that moment.
-        conditions: (tasks, E) frozen embeddings of the earlier tasks.
+        conditions: (tasks, E) what the earlier tasks' weights are made from, detached.
         plans: chunk plan of each earlier task.
     """
 

@@ -97,7 +97,7 @@ class HypernetTrainer:
 
     def _snapshot(self, parameters: Parameters) -> Snapshot:
         memory, others = self.memory, self._others()
-        conditions = torch.stack([memory.embeddings[t].detach() for t in others])
+        conditions = memory.condition(others).detach()
         return Snapshot(parameters, conditions, [memory.plans[t] for t in others])
 
     def _start(self, iterations: int, snapshot: Snapshot | None) -> None:
@@ -105,7 +105,7 @@ class HypernetTrainer:
         theta, memory = self.theta_settings, self.memory
         groups: dict[str, tuple[OptimizerSettings, list[nn.Parameter]]] = {
             "theta": (theta, list(memory.hypernet.parameters())),
-            "embedding": (self.embedding_settings, [memory.embeddings[t] for t in self.tasks]),
+            "embedding": (self.embedding_settings, self._of_conditions()),
             "shared": (theta, self._trained_shared()),
         }
         self.optimizers = {
@@ -165,9 +165,14 @@ class HypernetTrainer:
         return metrics
 
     def _leaves(self) -> list[nn.Parameter]:
-        """What is trained: θ, the embeddings of the task, and what is shared."""
-        embeddings = [self.memory.embeddings[task] for task in self.tasks]
-        return [*self.memory.hypernet.parameters(), *embeddings, *self._trained_shared()]
+        """What is trained: θ, the condition of the task, and what is shared."""
+        theta = self.memory.hypernet.parameters()
+        return [*theta, *self._of_conditions(), *self._trained_shared()]
+
+    def _of_conditions(self) -> list[nn.Parameter]:
+        """Of the tasks in training; once where tasks share them."""
+        condition = self.memory.condition
+        return list(dict.fromkeys(p for task in self.tasks for p in condition.parameters(task)))
 
     def _clipped(self, gradients: Sequence[Tensor]) -> list[Tensor]:
         """The task's gradients, each optimiser's held to its `clip`.

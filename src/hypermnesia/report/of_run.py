@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from hypermnesia.errors import ConfigError, HypermnesiaError, RunError
 from hypermnesia.experiments.finished import FinishedSeed, transfer_matrix
@@ -95,7 +94,7 @@ def _embeddings(of: FinishedSeed) -> list[Drawn]:
 
 def _points(memory: WeightMemory, of: FinishedSeed) -> Points:
     """(n, E) embeddings."""
-    embeddings = torch.stack(list(memory.embeddings)).detach().double()
+    embeddings = memory.condition(range(memory.tasks)).detach().double()
     if not embeddings.isfinite().all():
         raise RunError(f"{of.folder.weights} must hold finite embeddings")
     points: Points = embeddings.numpy()
