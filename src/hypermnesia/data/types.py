@@ -24,7 +24,7 @@ class ImageData:
         train_y: (n,) int64 their classes.
         test_x: (m, channels, height, width) uint8 test images.
         test_y: (m,) int64 their classes.
-        classes: number of classes.
+        num_classes: number of classes.
         scale: the largest stored value, what a batch is divided by to lie in [0, 1].
     """
 
@@ -32,7 +32,7 @@ class ImageData:
     train_y: Tensor
     test_x: Tensor
     test_y: Tensor
-    classes: int
+    num_classes: int
     scale: float
 
 

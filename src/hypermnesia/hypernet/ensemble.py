@@ -1,4 +1,4 @@
-"""The networks of all tasks, asked at once about the same samples."""
+"""The networks of all tasks, evaluated at once on the same samples."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ from hypermnesia.tree import Tree
 class WeightMemory:
     """The weights of a target network for every task, held in one hypernetwork.
 
-    Tasks are added as they arrive; each has a condition, a layout (its head's width) and
-    buffers of its own. θ is `hypernet.parameters()`.
+    Each task has a condition, a layout (its head's width) and buffers of its own. θ is
+    `hypernet.parameters()`.
 
     Args:
         module: template of the target networks, copied.

@@ -4,23 +4,20 @@ von Oswald et al., "Continual learning with hypernetworks", ICLR 2020 (arXiv 190
 section 2. Full and chunked are one class: weights = [V φ(e, c_1) + b, ..., V φ(e, c_C) + b],
 and a full hypernetwork is C = 1 without chunk embeddings.
 
-Chunk plans: how the flat weight vector of a target network is cut into the head's outputs.
+The head has D outputs. Evaluated once for each of C chunk embeddings it gives C rows of D entries;
+a chunk plan says how many entries at the front of each row are weights.
 
-A hypernetwork's head has D outputs. Evaluated once for each of C chunk embeddings it gives C
-rows of D entries; a plan says how many entries at the front of each row are weights.
-
-Initial values of a hypernetwork.
-
-Xavier-uniform as in von Oswald et al. 2020; hyperfan as in Chang et al. 2020 ("Principled weight
-initialization for hypernetworks"), which sets the spread of the *generated* weights.
+Initial values: Xavier-uniform as in von Oswald et al. 2020; hyperfan as in Chang et al. 2020
+("Principled weight initialization for hypernetworks"), which sets the spread of the *generated*
+weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -30,10 +27,6 @@ from torch import Tensor, nn
 from hypermnesia.errors import ConfigError
 from hypermnesia.nets import blank_linear
 from hypermnesia.registry import Registry
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 PlanName = Literal["full", "even", "layer"]
 """One chunk of everything, chunks of a size, or a chunk a layer."""
@@ -122,12 +115,7 @@ def hyperfan(hypernet: Hypernetwork, variances: Tensor, generator: torch.Generat
     A generated weight is v · φ + b with independent entries of v, so Var(v) = Var(weight) /
     (k E[φ²]) (Chang et al. 2020, equations for hyperfan-in). E[φ²] is measured on embeddings
     drawn as they start, N(0, 1). This is exact for a full plan; a row of the head that serves
-    several chunks gets the mean of the variances that they want.
-
-    Args:
-        hypernet: the network to initialise, in place.
-        variances: (N,) wanted variance of each weight of the target network.
-        generator: source of the random numbers.
+    several chunks gets the mean of the (N,) variances that they want.
     """
     xavier(hypernet, variances, generator)
     plan = hypernet.plan
@@ -187,8 +175,7 @@ class HypernetSettings:
 class Hypernetwork(nn.Module):
     """Makes the flat weights of target networks from conditions.
 
-    What the condition is - a learned task embedding, noise, something inferred from data - is
-    the caller's; θ is everything in here, chunk embeddings included.
+    θ is everything in here, chunk embeddings included; conditions are the caller's.
 
     Args:
         settings: sizes.
@@ -250,9 +237,7 @@ class Hypernetwork(nn.Module):
     ) -> Float[Tensor, "tasks N"]:
         """Flat weights for every condition, cut by `plan` (the hypernetwork's own by default).
 
-        Args:
-            conditions: (tasks, E) task embeddings or whatever else conditions the weights.
-            plan: a plan that `grow` has made room for.
+        `grow` must have made room for the plan.
         """
         plan = plan or self.plan
         features = self.features(conditions, plan.count)
