@@ -143,10 +143,14 @@ class Part:
         return Batch(x, y, torch.full_like(y, self.task))
 
 
+_KEPT = frozenset({torch.int64, torch.int32, torch.int16, torch.int8, torch.bool})
+"""Types of ids and masks."""
+
+
 def _drawn(stored: Tensor, rows: Tensor, scale: float) -> Tensor:
     # index_select copies whole rows, twenty times as fast as x[rows] for small images.
     x = stored.index_select(0, rows.to(stored.device))
-    if not (x.is_floating_point() or x.dtype == torch.uint8):
+    if x.dtype in _KEPT:
         return x
     x = x.to(torch.get_default_dtype())
     return x if scale == 1.0 else x / scale
