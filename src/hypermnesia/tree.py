@@ -107,7 +107,7 @@ def to(tree: Tree, device: torch.device) -> Tree:
 
 
 def one_tensor(tree: Tree, user: str) -> Tensor:
-    """The tree, which must be a single tensor.
+    """The tree, which must be a single (batch, *sample) tensor.
 
     Args:
         tree: inputs.
@@ -146,7 +146,7 @@ def output_of(output: Any) -> Any:
 
 
 def logits_of(output: Any) -> Tensor:
-    """The logits: a module's output, or its attribute `logits`.
+    """The (batch, ...) logits: a module's output, or its attribute `logits`.
 
     Raises:
         TargetError: they are no tensor.

@@ -24,7 +24,10 @@ AUGMENTATIONS: Registry[Augment] = Registry("augmentation")
 
 
 def shift(x: Tensor, generator: torch.Generator, padding: int = 2) -> Tensor:
-    """Move each image by up to `padding` pixels along each axis at random; zeros move in."""
+    """Move (batch, channels, height, width) images at random; zeros move in.
+
+    Each moves by up to `padding` pixels along each axis.
+    """
     rows, columns = _windows(x, generator, padding)
     return _pick(x, rows, columns, padding)
 

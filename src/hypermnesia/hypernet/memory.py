@@ -133,7 +133,11 @@ class WeightMemory:
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Rebuild every task of `state` and put its values in place."""
+        """Rebuild every task of `state` and put its values in place.
+
+        Raises:
+            ValueError: its parts do not fit each other.
+        """
         self.layouts, self.plans = [], []
         anything = torch.Generator()  # drawn values are overwritten below
         for outputs in state["outputs"]:
