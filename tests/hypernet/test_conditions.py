@@ -79,7 +79,7 @@ def test_a_method_learns_from_conditions_of_another_size(mapped: HypernetSetting
     assert memory.hypernet.hidden[0].in_features == 7 + 4
     for task in range(2):
         part = blobs(task)
-        assert (method.predict(part.x, task).scores.argmax(1) == part.y).float().mean() > 0.95
+        assert (method.predict(part.x, task).logits.argmax(1) == part.y).float().mean() > 0.95
     theta = sum(p.numel() for p in memory.hypernet.parameters())
     assert memory.kept == theta + 2 * 4 + 4 * 7
 
@@ -104,7 +104,7 @@ def test_kept_weights_follow_whatever_a_condition_is_made_of(mapped: HypernetSet
         method.memory.condition.matrix *= 2.0
     after = asked(x)
     assert not torch.allclose(before, after, atol=1e-3)
-    assert torch.allclose(after[1], method.predict(x, 1, "task").scores, atol=1e-5)
+    assert torch.allclose(after[1], method.predict(x, 1, "task").logits, atol=1e-5)
 
 
 def test_a_condition_that_does_not_exist_is_refused() -> None:

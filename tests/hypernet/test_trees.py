@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hypermnesia import tree
 from hypermnesia.data.types import Part
-from hypermnesia.errors import TargetError
+from hypermnesia.errors import DataError, TargetError
 from hypermnesia.evidence.entropy import EntropySettings
 from hypermnesia.hypernet.ensemble import AllTasks
 from hypermnesia.hypernet.memory import WeightMemory
@@ -138,7 +138,7 @@ def test_a_method_learns_tasks_whose_inputs_are_trees(kind: str) -> None:
     method, parts = trained(kind, iterations=150)
     for part in parts:
         found = method.predict(part.x, part.task)
-        assert (found.scores.argmax(1) == part.y).float().mean() > 0.95
+        assert (found.logits.argmax(1) == part.y).float().mean() > 0.95
         assert torch.equal(found.tasks, torch.full((64,), part.task))
 
 
@@ -147,15 +147,15 @@ def test_the_task_of_trees_is_inferred(screen: str | None) -> None:
     settings = {"name": "hnet-ent", "inference": EntropySettings(screen=screen, calibrated=True)}
     method, parts = trained("keywords", iterations=20, **settings)
     for scenario in ("domain", "class"):
-        assert len(method.predict(parts[0].x, scenario=scenario).scores) == 64
+        assert len(method.predict(parts[0].x, scenario=scenario).logits) == 64
     given = method.predict(parts[0].x, 1, "domain")
-    assert torch.allclose(given.scores, method.predict(parts[0].x, 1, "task").scores, atol=1e-6)
+    assert torch.allclose(given.logits, method.predict(parts[0].x, 1, "task").logits, atol=1e-6)
 
 
 def test_the_slope_of_the_mixture_is_taken_for_trees() -> None:
     settings = {"name": "hnet-ent", "inference": EntropySettings("entropy-gradient")}
     method, parts = trained("keywords", iterations=2, **settings)
-    assert method.predict(parts[0].x, scenario="class").scores.shape == (64, 4)
+    assert method.predict(parts[0].x, scenario="class").logits.shape == (64, 4)
 
 
 def test_what_is_no_tensor_is_refused_in_a_line() -> None:
@@ -165,6 +165,12 @@ def test_what_is_no_tensor_is_refused_in_a_line() -> None:
 
     with pytest.raises(TargetError, match=r"a network must give a tensor, .* got tuple"):
         learn(build("hnet", network=Pair()), Part(words(0), torch.arange(64) % 2, 0), 1)
+
+
+def test_an_autoencoder_refuses_several_tensors_in_a_line() -> None:
+    method = build("hnet-lik", network=Words())
+    with pytest.raises(DataError, match="an autoencoder needs inputs that are one tensor; got a d"):
+        learn(method, Part(words(0), torch.arange(64) % 2, 0), 1)
 
 
 def test_one_tensor_and_a_tuple_of_it_are_the_same() -> None:

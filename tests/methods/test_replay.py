@@ -9,13 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from hypermnesia.evidence.autoencoders import Replayed
 from hypermnesia.methods import Method, TaskSpec
-from hypermnesia.methods.autoencoders import Replayed
 from hypermnesia.methods.lwf import DistillationSettings
 from hypermnesia.methods.replay import ReplayClassifier, ReplaySettings, dgr
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.seeding import Generators
-from hypermnesia.vae import build_vae
 from problems import CPU, SMALL_VAE, blobs, build, learn
 
 
@@ -31,8 +30,8 @@ def classifier(scenario: str, **changes: object) -> ReplayClassifier:
     made = dgr(
         network,
         scenario,
-        vae=build_vae(SMALL_VAE, (4,), Generators(0)),
-        vae_optimizer=OptimizerSettings(),
+        vae=SMALL_VAE,
+        sample_shape=(4,),
         replay=ReplaySettings(),
         optimizer=OptimizerSettings(),
         generators=Generators(0),
@@ -99,7 +98,7 @@ def accuracy(method: Method, tasks: int, scenario: str) -> float:
     right = []
     for task in range(tasks):
         batch = blobs(task).batch(torch.arange(64))
-        scores = method.predict(batch.x, scenario=scenario).scores
+        scores = method.predict(batch.x, scenario=scenario).logits
         labels = method.scenario.named(scenario).labels(batch.y, batch.task)
         right.append((scores.argmax(1) == labels).double().mean().item())
     return sum(right) / tasks
@@ -127,7 +126,7 @@ def test_the_recogniser_tells_tasks_and_leaves_the_classifiers_alone() -> None:
     assert accuracy(method, 3, "class") > 0.9
     assert accuracy(method, 3, "domain") > 0.9
     batch = blobs(0).batch(torch.arange(8))
-    own = method.predict(batch.x, 0).scores
+    own = method.predict(batch.x, 0).logits
     assert torch.equal(method.predict(batch.x, 0, "class").tasks, torch.zeros(8, dtype=torch.int64))
     assert own.shape == (8, 2)
 

@@ -82,23 +82,21 @@ class HypernetTrainer:
             tasks: those to train, which the memory has; its newest by default. All others are
                 protected, those that came later too.
         """
-        self.tasks = [*tasks] or self._newest()
+        self.tasks = [*tasks] or [self.memory.tasks - 1]
         snapshot = None
         if self._others() and self.regularizer.beta > 0:
             hypernet = self.memory.hypernet.named_parameters()
-            snapshot = self._snapshot({name: p.detach().clone() for name, p in hypernet})
+            conditions = self.memory.condition(self._others()).detach()
+            parameters = {name: p.detach().clone() for name, p in hypernet}
+            snapshot = self._snapshot(parameters, conditions)
         self._start(iterations, snapshot)
-
-    def _newest(self) -> list[int]:
-        return [max(self.memory.tasks - 1, 0)]
 
     def _others(self) -> list[int]:
         return [task for task in range(self.memory.tasks) if task not in self.tasks]
 
-    def _snapshot(self, parameters: Parameters) -> Snapshot:
-        memory, others = self.memory, self._others()
-        conditions = memory.condition(others).detach()
-        return Snapshot(parameters, conditions, [memory.plans[t] for t in others])
+    def _snapshot(self, parameters: Parameters, conditions: Tensor) -> Snapshot:
+        plans = [self.memory.plans[task] for task in self._others()]
+        return Snapshot(parameters, conditions, plans)
 
     def _start(self, iterations: int, snapshot: Snapshot | None) -> None:
         self.iteration, self.iterations = 0, iterations
@@ -196,8 +194,10 @@ class HypernetTrainer:
 
     def state_dict(self) -> State:
         """Snapshot, optimisers and the position within a task."""
+        snapshot = self.protection.snapshot if self.protection else None
         return {
-            "snapshot": self.protection.snapshot.parameters if self.protection else None,
+            "snapshot": snapshot.parameters if snapshot else None,
+            "conditions": snapshot.conditions if snapshot else None,
             "tasks": self.tasks,
             "iteration": self.iteration,
             "iterations": self.iterations,
@@ -206,16 +206,15 @@ class HypernetTrainer:
 
     def load_state_dict(self, state: State) -> None:
         """Continue where `state_dict` was taken; the memory is loaded before."""
-        # Checkpoints of earlier versions know one task only, and those before them the newest.
-        before = [state["task"]] if "task" in state else self._newest()
-        self.tasks = state.get("tasks", before)
+        self.tasks = [*state["tasks"]]
         if not state["optimizers"]:
             self.end_task()
             return
         snapshot = state["snapshot"]
         if snapshot is not None:
             device = self.memory.device
-            snapshot = self._snapshot({name: p.to(device) for name, p in snapshot.items()})
+            parameters = {name: p.to(device) for name, p in snapshot.items()}
+            snapshot = self._snapshot(parameters, state["conditions"].to(device))
         self._start(state["iterations"], snapshot)
         self.iteration = state["iteration"]
         for name, (_, optimizer) in self.optimizers.items():

@@ -1,24 +1,18 @@
-"""Autoencoders whose weights, or some of them, one hypernetwork makes for each task.
+"""Autoencoders whose weights, or those of their decoders, one hypernetwork makes for each task.
 
-Autoencoders whose weights, or some of them, one hypernetwork makes for each task.
-
-For the loss: Kingma and Welling 2014 (arXiv 1312.6114). For the step and the regulariser: von
-Oswald et al. 2020 (arXiv 1906.00695).
-
-A generative memory: an autoencoder whose decoder one hypernetwork makes for each task.
-
-von Oswald et al. 2020 (arXiv 1906.00695), section 2, "generative replay": the memory of HNET+R
-and HNET+TIR. The decoders are protected by the output regulariser; the encoder, which only
-training needs, is plain, shared by all tasks and unprotected. The task is told by its embedding;
-the published decoder is told by a one-hot input as well, which adds nothing to weights that are
-the task's own.
+Loss: -ELBO, Kingma and Welling 2014 (arXiv 1312.6114). Step and regulariser: von Oswald et al.
+2020 (arXiv 1906.00695). `GenerativeMemory` is the paper's "generative replay" (section 2, HNET+R
+and HNET+TIR): decoders are protected by the output regulariser; the encoder, which only training
+needs, is plain, shared by all tasks and unprotected. The task is given by its embedding; the
+published decoder takes a one-hot input as well, which adds nothing to weights that are the task's
+own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import torch
 from jaxtyping import Float
@@ -33,7 +27,8 @@ from hypermnesia.regularization.output import Parameters, RegularizerSettings
 from hypermnesia.regularization.step import HypernetTrainer
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
-from hypermnesia.vae import Vae, draw_noise, pixel_means, vae_loss
+from hypermnesia.tree import one_tensor
+from hypermnesia.vae import Vae, VaeSettings, build_vae, draw_noise, pixel_means, vae_loss
 
 Samples = dict[int | None, Tensor]
 """task -> (n, *sample) samples of it; under None those of all tasks, mixed."""
@@ -54,44 +49,44 @@ class Sampler(Protocol):
         """
 
 
-@runtime_checkable
-class Generative(Protocol):
-    """A method with a generative memory."""
-
-    @property
-    def sampler(self) -> Sampler:
-        """The memory."""
+def sampler_of(method: object) -> Sampler | None:
+    """The generative memory of a method; None if it has none."""
+    return getattr(method, "sampler", None)
 
 
 @dataclass(frozen=True)
-class Autoencoders:
-    """What the autoencoders of all tasks are, and how they are learned.
+class AutoencoderSettings(VaeSettings):
+    """The autoencoders of all tasks: their sizes, and how they are learned.
 
     Attributes:
-        vae: their template, left unchanged.
-        vae_hypernet: sizes of the hypernetwork.
-        vae_regularizer: how earlier autoencoders are protected.
-        vae_optimizer: for θ and what is shared.
-        vae_embedding_optimizer: for the current task's embedding.
+        hypernet: sizes of the hypernetwork that makes them.
+        regularizer: how those of earlier tasks are protected.
+        optimizer: for θ and what is shared; of a plain autoencoder, for everything.
+        embedding_optimizer: for the current task's embedding.
     """
 
-    vae: Vae
-    vae_hypernet: HypernetSettings
-    vae_regularizer: RegularizerSettings
-    vae_optimizer: OptimizerSettings
-    vae_embedding_optimizer: OptimizerSettings
+    hypernet: HypernetSettings = field(default_factory=HypernetSettings)
+    regularizer: RegularizerSettings = field(default_factory=RegularizerSettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    embedding_optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
 
-    @classmethod
-    def gathered(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Keyword arguments of a method, in which all that describe this one become this one.
 
-        They are left as they are where some of them are missing.
-        """
-        own = [field.name for field in fields(cls)]
-        if not set(own) <= settings.keys():
-            return dict(settings)
-        rest = {name: value for name, value in settings.items() if name not in own}
-        return {**rest, "autoencoders": cls(**{name: settings[name] for name in own})}
+@dataclass(frozen=True)
+class ReplaySettings:
+    """How replayed samples enter a loss.
+
+    Attributes:
+        share: weight of the loss on them, against that of the current samples: `half` (von
+            Oswald et al. 2020, public code), or by `tasks`: 1 - 1/t in task t (van de Ven et al.
+            2022).
+    """
+
+    share: Literal["half", "tasks"] = "half"
+
+    def mix(self, current: Tensor, past: Tensor, tasks: int) -> Tensor:
+        """The loss in a task, of `tasks` so far, that has the losses `current` and `past`."""
+        weight = 0.5 if self.share == "half" else 1 - 1 / tasks
+        return (1 - weight) * current + weight * past
 
 
 class VaeMemory:
@@ -100,7 +95,8 @@ class VaeMemory:
     A task has one, or one for each of its parts, which are learned together.
 
     Args:
-        autoencoders: what they are, and how they are learned.
+        template: an autoencoder, left unchanged.
+        settings: how they are learned.
         generated: patterns of the names of the parameters to generate, the decoder's among them.
         generators: the streams `hypernet`, `embedding`, `noise` and `subset` are used.
         device: where everything lives.
@@ -109,7 +105,8 @@ class VaeMemory:
 
     def __init__(
         self,
-        autoencoders: Autoencoders,
+        template: Vae,
+        settings: AutoencoderSettings,
         *,
         generated: Sequence[str],
         generators: Generators,
@@ -118,8 +115,8 @@ class VaeMemory:
     ) -> None:
         self.generators, self.device = generators, device
         self.memory = WeightMemory(
-            autoencoders.vae,
-            autoencoders.vae_hypernet,
+            template,
+            settings.hypernet,
             generated=generated,
             head=None,
             device=device,
@@ -129,18 +126,15 @@ class VaeMemory:
         self.parts: list[int] = []
         self.trainer = HypernetTrainer(
             self.memory,
-            regularizer=autoencoders.vae_regularizer,
-            optimizer=autoencoders.vae_optimizer,
-            embedding_optimizer=autoencoders.vae_embedding_optimizer,
+            regularizer=settings.regularizer,
+            optimizer=settings.optimizer,
+            embedding_optimizer=settings.embedding_optimizer,
             generators=generators,
             train_shared=True,
         )
 
-    def begin_task(self, iterations: int) -> None:
-        """Make room for one more task, and protect the earlier ones."""
-        self._begin(iterations, 1)
-
-    def _begin(self, iterations: int, parts: int) -> None:
+    def begin_task(self, iterations: int, parts: int = 1) -> None:
+        """Make room for one more task with so many autoencoders, and protect the earlier ones."""
         self.parts.append(parts)
         for _ in range(parts):
             self.memory.add_task(self.vae.pixels, self.generators)
@@ -163,15 +157,16 @@ class VaeMemory:
             part: (batch,) int64 which of the task's autoencoders learns each; None for the only
                 one.
         """
+        x = one_tensor(x, "an autoencoder")
         noise = draw_noise(1, len(x), self.vae.settings.latent, self.generators["noise"])
         noise = noise.to(self.device, x.dtype, non_blocking=True)
 
         def loss() -> Tensor:
-            return self._loss(x, noise, part, training=True)
+            return self.loss(x, noise, part, training=True)
 
         return {f"vae_{name}": value for name, value in self.trainer.step(loss).items()}
 
-    def _loss(self, x: Tensor, noise: Tensor, part: Tensor | None, *, training: bool) -> Tensor:
+    def loss(self, x: Tensor, noise: Tensor, part: Tensor | None, *, training: bool) -> Tensor:
         """The mean loss of (batch, *sample) inputs, each under its part's autoencoder."""
         loss = x.new_zeros(())
         for index, autoencoder in enumerate(self.trainer.tasks):
@@ -235,8 +230,7 @@ class VaeMemory:
     def load_state_dict(self, state: State) -> None:
         """Put a newly built memory where `state_dict` found the other."""
         self.memory.load_state_dict(state["memory"])
-        # Before tasks had parts, they had one autoencoder each.
-        self.parts = [*state.get("parts", [1] * self.memory.tasks)]
+        self.parts = [*state["parts"]]
         self.trainer.load_state_dict(state["trainer"])
 
 
@@ -256,31 +250,34 @@ class GenerativeMemory(VaeMemory):
     """Samples of every task, from decoders that one hypernetwork makes.
 
     Args:
-        autoencoders: whose decoders remember, and how they are learned.
-        generators: streams called `memory/...` are used.
+        vae: the autoencoders whose decoders remember.
+        sample_shape: of a sample.
+        generators: the stream `vae` and those called `memory/...` are used.
         device: where everything lives.
         precision: of what training makes and runs, and of what is replayed.
     """
 
     def __init__(
         self,
-        autoencoders: Autoencoders,
+        vae: AutoencoderSettings,
         *,
+        sample_shape: Sequence[int],
         generators: Generators,
         device: torch.device,
         precision: Precision,
     ) -> None:
         own: dict[str, Any] = {"generators": generators.under("memory"), "device": device}
-        super().__init__(autoencoders, generated=("decoder.*",), precision=precision, **own)
+        template = build_vae(vae, sample_shape, generators)
+        super().__init__(template, vae, generated=("decoder.*",), precision=precision, **own)
         self._former: Parameters | None = None
         self._decoders: Tensor | None = None
 
-    def begin_task(self, iterations: int) -> None:
+    def begin_task(self, iterations: int, parts: int = 1) -> None:
         """Make the decoders of all earlier tasks, once, and room for one more."""
         if self.memory.tasks:
             theta = self.memory.hypernet.named_parameters()
             self._recall({name: p.detach().clone() for name, p in theta})
-        super().begin_task(iterations)
+        super().begin_task(iterations, parts)
 
     @torch.no_grad()
     def _recall(self, theta: Parameters) -> None:
