@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from hypermnesia.errors import TargetError
-from hypermnesia.nets import INPUTS, SCORES, to_onnx
+from hypermnesia.nets import INPUTS, OUTPUTS, to_onnx
 
 
 def test_batches_of_any_size() -> None:
@@ -27,7 +27,7 @@ def test_batches_of_any_size() -> None:
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     for batch in (1, 2, 7):
         x = torch.randn(batch, 2, 3)
-        (scores,) = session.run([SCORES], {INPUTS: x.numpy()})
+        (scores,) = session.run([OUTPUTS], {INPUTS: x.numpy()})
         assert np.allclose(scores, network(x).detach(), atol=1e-5)
 
 

@@ -158,11 +158,11 @@ def test_the_bounds_take_all_tasks_at_once() -> None:
     noise = draw_noise(6, 4, 3, torch.Generator().manual_seed(0))
     weights = torch.stack([memory.weights(task) for task in range(3)])
     together = memory.target.each(
-        weights, x, noise, layout=memory.layouts[0], buffers=memory.buffers
+        weights, (x, noise), layout=memory.layouts[0], buffers=memory.buffers
     )
     assert together.decoded.shape == (3, 6, 4, 10)
     for task in range(3):
-        alone = memory.run(task, x, noise, training=False)
+        alone = memory.run(task, (x, noise), training=False)
         for ours, theirs in (
             (elbo(x, together, settings.likelihood), elbo(x, alone, settings.likelihood)),
             (
@@ -190,7 +190,7 @@ def train_task(memory: WeightMemory, trainer: HypernetTrainer, x: Tensor, genera
         noise = draw_noise(1, len(x), 3, generators["noise"])
 
         def loss(noise: Tensor = noise) -> Tensor:
-            return vae_loss(x, memory.run(task, x, noise, training=True), "bernoulli")
+            return vae_loss(x, memory.run(task, (x, noise), training=True), "bernoulli")
 
         trainer.step(loss)
     trainer.end_task()
@@ -219,7 +219,7 @@ def test_a_whole_vae_or_its_decoder_is_a_target(generated) -> None:
     noise = draw_noise(1, 16, 3, generators["noise"])
     for task, x in enumerate(data):
         own, other = (
-            elbo(y, memory.run(task, y, noise, training=False), "bernoulli").mean()
+            elbo(y, memory.run(task, (y, noise), training=False), "bernoulli").mean()
             for y in (x, data[1 - task])
         )
         assert own > -2

@@ -286,8 +286,8 @@ for _name, _net in (("mlp", mlp), ("lenet", lenet), ("zenke", zenke), ("resnet32
 INPUTS = "inputs"
 """Name of the input of the file, (batch, *sample)."""
 
-SCORES = "scores"
-"""Name of its output, (batch, outputs)."""
+OUTPUTS = "outputs"
+"""Name of its output, (batch, outputs): logits, or values of a regression."""
 
 _NEEDS = ("onnx", "onnxscript")
 
@@ -295,7 +295,7 @@ _NEEDS = ("onnx", "onnxscript")
 def to_onnx(network: nn.Module, example: Tensor) -> bytes:
     """The content of an ONNX file of a network, for batches of any size.
 
-    Its input is called `inputs`, (batch, *sample), its output `scores`, (batch, outputs).
+    Its input is called `inputs`, (batch, *sample), its output `outputs`, (batch, outputs).
 
     Args:
         network: ready to evaluate, on the CPU.
@@ -321,7 +321,7 @@ def to_onnx(network: nn.Module, example: Tensor) -> bytes:
                 dynamo=True,
                 dynamic_shapes=({0: batch},),
                 input_names=[INPUTS],
-                output_names=[SCORES],
+                output_names=[OUTPUTS],
                 verbose=False,
             )
     except torch.onnx.errors.OnnxExporterError as error:

@@ -20,6 +20,7 @@ from hypermnesia.data.types import Batch, TaskSpec
 from hypermnesia.errors import ConfigError
 from hypermnesia.evidence import Evidence
 from hypermnesia.evidence.autoencoders import sampler_of
+from hypermnesia.hypernet.conditions import Condition
 from hypermnesia.hypernet.ensemble import AllTasks
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods.base import Method
@@ -299,3 +300,73 @@ def same_state(a: Any, b: Any) -> bool:
     if isinstance(a, list | tuple):
         return len(a) == len(b) and all(map(same_state, a, b))
     return bool(a == b)
+
+
+def check_condition(build: Callable[[], Condition]) -> None:
+    """Hold a condition to its protocol.
+
+    The same seed gives the same rows, bit for bit, and another seed others; rows follow the order
+    of the tasks asked for and do not change under repetition; a new task leaves earlier rows as
+    they are; gradients reach every parameter; what is saved and loaded, into a new condition or
+    one with other tasks, gives the same rows and goes on the same way; and torch's global
+    generator is left alone.
+
+    Args:
+        build: makes a condition without tasks.
+
+    Raises:
+        AssertionError: a promise is broken; the message says which.
+    """
+    before = torch.get_rng_state()
+    condition, same, other = (_with_tasks(build(), seed) for seed in (1, 1, 2))
+    everything = range(condition.tasks)
+    rows = condition(everything).detach().clone()
+    _keep(rows.shape == (3, condition.size), "a row of its size for each task")
+    _keep(torch.equal(same(everything), rows), "same seed, same conditions")
+    _keep(not torch.equal(other(everything), rows), "the seed matters")
+    _keep(torch.equal(condition([2, 0]), rows[[2, 0]]), "rows are those of the tasks asked for")
+    _keep(torch.equal(condition(everything), rows), "asking changes nothing")
+    condition.add_task(Generators(3))
+    _keep(condition.tasks == 4, "a task more with each that is added")
+    _keep(torch.equal(condition(everything), rows), "a new task leaves earlier conditions alone")
+    _gradients_reach_the_parameters(condition)
+    for loaded in (build(), other):
+        _loads_what_was_saved(condition, loaded)
+    _keep(torch.equal(before, torch.get_rng_state()), "torch's global generator is not used")
+
+
+def _keep(holds: bool, promise: str) -> None:
+    if not holds:
+        raise AssertionError(f"broken promise of a condition: {promise}")
+
+
+def _with_tasks(condition: Condition, seed: int) -> Condition:
+    generators = Generators(seed)
+    for _ in range(3):
+        condition.add_task(generators)
+    return condition
+
+
+def _gradients_reach_the_parameters(condition: Condition) -> None:
+    parameters: set[Tensor] = set()
+    for task in range(condition.tasks):
+        own, row = condition.parameters(task), condition([task])
+        if own:  # nothing is trained of a fixed condition
+            weights = torch.linspace(1.0, 2.0, row.numel()).view_as(row).to(row)
+            gradients = torch.autograd.grad((weights * row).sum(), own, materialize_grads=True)
+            reached = all(bool(g.isfinite().all()) and bool(g.any()) for g in gradients)
+            _keep(reached, "gradients reach every parameter of a task")
+        parameters.update(own)
+    learned = sum(parameter.numel() for parameter in parameters)
+    _keep(condition.kept >= learned, "all that is learned counts as kept")
+
+
+def _loads_what_was_saved(condition: Condition, loaded: Condition) -> None:
+    state = copy.deepcopy(condition.state_dict())
+    loaded.load_state_dict(copy.deepcopy(state))
+    _keep(same_state(loaded.state_dict(), state), "loading what was saved gives it back")
+    same = copy.deepcopy(condition)
+    for each in (same, loaded):
+        each.add_task(Generators(4))
+    rows = [each(range(each.tasks)) for each in (same, loaded)]
+    _keep(torch.equal(*rows), "a loaded condition goes on as the saved one")

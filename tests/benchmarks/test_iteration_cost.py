@@ -104,7 +104,7 @@ def test_the_peers_regulariser_is_our_direct_sum(double: None) -> None:
     with torch.no_grad():
         for theirs, ours in zip(peer.unconditional_params, as_peer(theta), strict=True):
             theirs.copy_(ours)
-        for theirs, ours in zip(peer.conditional_params, memory.embeddings, strict=True):
+        for theirs, ours in zip(peer.conditional_params, memory.condition.embeddings, strict=True):
             theirs.copy_(ours)
     value = calc_fix_target_reg(
         peer, old, targets=get_current_targets(old, peer), dTheta=as_peer(change)
@@ -113,7 +113,7 @@ def test_the_peers_regulariser_is_our_direct_sum(double: None) -> None:
 
     snapshot = Snapshot(
         {name: p.detach().clone() for name, p in theta.items()},
-        torch.stack([e.detach() for e in memory.embeddings[:old]]),
+        memory.condition(range(old)).detach(),
         memory.plans[:old],
     )
     point = {name: p.detach() + change[name] for name, p in theta.items()}

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hypermnesia.data.types import Part, Task, check_samples
+from hypermnesia import tree
+from hypermnesia.data.types import Part, Task, check_samples, place
 from hypermnesia.errors import DataError
 
 
@@ -51,3 +52,33 @@ def test_what_tasks_share_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> 
 def test_little_to_learn_from_is_no_error() -> None:
     one = Part(torch.zeros(1, 3, dtype=torch.uint8), torch.zeros(1, dtype=torch.int64), 0)
     check_samples([Task(0, "one", 1, one, None, one)])
+
+
+def several(second: torch.Tensor) -> Task:
+    x = {"ids": torch.zeros(4, 3, dtype=torch.int64), "values": (second,)}
+    part = Part(x, torch.tensor([0, 1, 1, 0]), 0)
+    return Task(0, "t0", 2, part, None, replace(part))
+
+
+def test_every_tensor_of_the_inputs_is_checked() -> None:
+    check_samples([several(torch.zeros(4))])
+    bad = torch.zeros(4)
+    bad[1] = torch.nan
+    with pytest.raises(DataError, match=r"must be finite numbers; got NaN .* 't0', training"):
+        check_samples([several(bad)])
+    with pytest.raises(DataError, match=r"along their first axis; got shapes \(4, 3\), \(5,\)"):
+        check_samples([several(torch.zeros(5))])
+    with pytest.raises(DataError, match=r"must be tensors, .* got NoneType"):
+        check_samples([several(None)])
+
+
+def test_what_tasks_share_is_moved_once() -> None:
+    shared = torch.zeros(4, 3)
+    part = Part({"x": shared, "own": torch.zeros(4)}, torch.tensor([0, 1, 1, 0]), 0)
+    other = replace(part, x=(shared, torch.ones(4)), rows=torch.arange(4))
+    moved = place([Task(0, "t", 2, part, other, part)], torch.device("meta"))[0]
+    assert moved.train.x["x"] is moved.validation.x[0]
+    assert moved.train.x is not part.x
+    assert {leaf.device.type for leaf in tree.leaves((moved.train.x, moved.validation.x))} == {
+        "meta"
+    }

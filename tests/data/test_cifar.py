@@ -21,7 +21,7 @@ def test_reads_pixels_and_the_finest_label(tmp_path: Path, label_classes) -> Non
     assert data.train_x.shape == (20, 3, 32, 32)
     assert data.test_x.shape == (10, 3, 32, 32)
     assert data.train_x.dtype == torch.uint8
-    assert data.classes == 10
+    assert data.num_classes == 10
     found = {x.numpy().tobytes(): int(y) for x, y in zip(data.train_x, data.train_y, strict=True)}
     assert found == expected
 

@@ -99,7 +99,7 @@ def test_official_files_are_what_they_should_be(name: str) -> None:
     counts = data.train_y.bincount()
     assert data.train_x.shape == shape
     assert data.test_x.shape == (10_000, *SOURCES[name].shape)
-    assert len(counts) == data.classes == SOURCES[name].classes
+    assert len(counts) == data.num_classes == SOURCES[name].classes
     assert (int(counts.min()), int(counts.max())) == (fewest, most)
 
 

@@ -9,6 +9,7 @@ from hypermnesia.data.stream import BatchStream, each_once, flip_and_crop
 from hypermnesia.data.types import Batch, Part
 from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.seeding import Generators
+from hypermnesia.tree import Tree
 
 sizes = st.lists(st.integers(1, 9), min_size=1, max_size=3)
 
@@ -160,3 +161,47 @@ def test_each_once_is_every_sample_in_order_read_when_asked_for():
     rest = list(batches)
     assert torch.cat([batch.x[:, 0] for batch in rest]).tolist() == [2, 3, 4, 5, 6, 7]
     assert [set(batch.task.tolist()) for batch in rest] == [{0}, {0}, {1}, {1}]
+
+
+def texts(task: int, n: int = 10) -> Part:
+    """Ids, a mask and measurements of each sample, which name it."""
+    first = torch.arange(10 * task, 10 * task + n)
+    x: Tree = {
+        "ids": first[:, None].expand(n, 3).contiguous(),
+        "more": (first % 2 == 0, first.double(), (first * 2).to(torch.uint8)),
+    }
+    return Part(x, first % 3, task, scale=2.0)
+
+
+def test_samples_of_several_tensors_stay_together() -> None:
+    stream = BatchStream([texts(0), texts(1)], 5, generator())
+    for _ in range(4):
+        batch = stream.next()
+        mask, floats, images = batch.x["more"]
+        names = batch.x["ids"][:, 0]
+        assert batch.x["ids"].shape == (5, 3)
+        assert torch.equal(batch.y, names % 3)
+        assert torch.equal(batch.task, names // 10)
+        assert torch.equal(mask, names % 2 == 0)
+        assert torch.equal(floats, names / 2)  # floats and bytes are scaled, ids are not
+        assert torch.equal(images, names.float())
+        assert {x.dtype for x in (floats, images)} == {torch.float32}
+        assert (batch.x["ids"].dtype, mask.dtype) == (torch.int64, torch.bool)
+
+
+def test_every_sample_of_several_tensors_is_given_once_and_again_after_a_pause() -> None:
+    ids = [batch.x["ids"][:, 0] for batch in each_once([texts(0), texts(1)], 4)]
+    assert torch.cat(ids).tolist() == list(range(20))
+    stream = BatchStream([texts(0), texts(1)], 3, generator())
+    stream.next()
+    saved = stream.state_dict()
+    expected = [stream.next().x["ids"] for _ in range(9)]
+    other = BatchStream([texts(0), texts(1)], 3, generator(7))
+    other.load_state_dict(saved)
+    assert all(torch.equal(other.next().x["ids"], ids) for ids in expected)
+
+
+def test_several_tensors_are_not_augmented() -> None:
+    stream = BatchStream([texts(0)], 4, generator(), flip_and_crop)
+    with pytest.raises(DataError, match="an augmentation needs inputs that are one tensor; got a"):
+        stream.next()

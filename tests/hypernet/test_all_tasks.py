@@ -135,7 +135,7 @@ def step(name: str) -> Callable[[WeightMemory], None]:
 
 def change_embedding(memory: WeightMemory) -> None:
     with torch.no_grad():
-        memory.embeddings[1] += 1.0
+        memory.condition.embeddings[1] += 1.0
 
 
 def load_another(memory: WeightMemory) -> None:

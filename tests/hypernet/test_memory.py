@@ -41,15 +41,17 @@ def test_a_loaded_memory_makes_the_same_weights() -> None:
 
 def test_an_embedding_starts_at_random_or_at_the_mean_of_the_earlier_ones() -> None:
     drawn = memory_of(2, 2)
-    assert torch.equal(drawn.embeddings[0], drawn.embeddings[1])  # of equal generators
+    assert torch.equal(
+        drawn.condition.embeddings[0], drawn.condition.embeddings[1]
+    )  # of equal generators
     memory = memory_of(2, embedding_start="mean")
-    assert torch.equal(memory.embeddings[0], drawn.embeddings[0])
+    assert torch.equal(memory.condition.embeddings[0], drawn.condition.embeddings[0])
     memory.add_task(2, Generators(1))
     with torch.no_grad():
-        memory.embeddings[1] += 1.0
+        memory.condition.embeddings[1] += 1.0
     memory.add_task(2, Generators(2))
-    assert torch.allclose(memory.embeddings[2], memory.embeddings[0] + 0.5)
-    assert memory.embeddings[2].requires_grad
+    assert torch.allclose(memory.condition.embeddings[2], memory.condition.embeddings[0] + 0.5)
+    assert memory.condition.embeddings[2].requires_grad
 
 
 def test_the_memory_of_a_task_is_its_embedding_and_buffers() -> None:

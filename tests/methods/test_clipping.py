@@ -74,7 +74,10 @@ def test_the_reported_norm_is_that_of_all_gradients() -> None:
     method.begin_task(TaskSpec(2, 2))
     (batch,) = batches(blobs(0), 1)
     reported = method.update(batch)["gradient"]
-    leaves = [*method.memory.hypernet.parameters(), method.memory.embeddings[-1]]
+    leaves = [
+        *method.memory.hypernet.parameters(),
+        *method.memory.condition.parameters(method.memory.tasks - 1),
+    ]
     assert torch.equal(reported, gradient_norm(p.grad for p in leaves))
 
 

@@ -116,7 +116,7 @@ def test_an_iteration_steps_by_the_sum_of_both_gradients() -> None:
     batch = batches(blobs(1), 1)[0]
     memory = method.memory
     theta = {n: p.detach().clone() for n, p in memory.hypernet.named_parameters()}
-    old, new = (e.detach().clone() for e in memory.embeddings)
+    old, new = memory.condition([0, 1]).detach()
     weight, bias = (theta[n].requires_grad_() for n in ("head.weight", "head.bias"))
 
     def flat(w, b, e):

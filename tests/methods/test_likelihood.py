@@ -48,7 +48,7 @@ def one_by_one(method: HypernetMethod, x: Tensor) -> Tensor:
     bounds = torch.empty(part.memory.tasks, len(x))
     for task in range(part.memory.tasks):
         for row, sample in enumerate(x):
-            output = part.memory.run(task, sample[None], noise, training=False)
+            output = part.memory.run(task, (sample[None], noise), training=False)
             bounds[task, row] = bound(sample[None], noise, output, likelihood, part.bound)
     return bounds.detach()
 
@@ -83,7 +83,7 @@ def test_it_knows_the_tasks_of_what_it_learned() -> None:
 def test_compression_is_all_that_is_kept_over_a_classifier() -> None:
     method = trained(iterations=1, tasks=2)
     kept = [
-        sum(p.numel() for p in (*memory.hypernet.parameters(), *memory.embeddings))
+        sum(p.numel() for p in memory.hypernet.parameters()) + memory.condition.kept
         for memory in (method.memory, method.evidence.memory)
     ]
     assert method.compression() == sum(kept) / method.memory.layouts[0].total
@@ -135,7 +135,7 @@ def test_each_sample_is_learned_by_its_class(y: list[int]) -> None:
     alone = []
     for row, of in enumerate(y):
         own = slice(row, row + 1)
-        output = part.memory.run(2 + of, x[own], noise[:, own], training=True)
+        output = part.memory.run(2 + of, (x[own], noise[:, own]), training=True)
         alone.append(vae_loss(x[own], output, part.sampler.vae.settings.likelihood))
     together = part.sampler.loss(x, noise, torch.tensor(y), training=True)
     assert torch.allclose(together, torch.stack(alone).mean(), rtol=1e-5)
@@ -163,11 +163,11 @@ def test_earlier_classes_are_held_and_a_tasks_own_learn_together() -> None:
         method = build("hnet-lik", likelihood=A_CLASS, vae=vae)
         learn(method, blobs(0), 60)
         memory = method.evidence.memory
-        embeddings = [e.detach().clone() for e in memory.embeddings]
+        embeddings = memory.condition(range(memory.tasks)).detach()
         weights = [memory.weights(0).detach(), memory.weights(1).detach()]
         learn(method, blobs(1), 60)
-        assert torch.equal(torch.stack(embeddings), torch.stack(list(memory.embeddings[:2])))
-        assert not torch.equal(memory.embeddings[2], memory.embeddings[3])
+        assert torch.equal(embeddings, memory.condition([0, 1]))
+        assert not torch.equal(*memory.condition([2, 3]))
         moved.append([float((memory.weights(n).detach() - weights[n]).norm()) for n in range(2)])
     assert max(moved[1]) < 0.5 * min(moved[0])
 

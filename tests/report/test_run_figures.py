@@ -86,7 +86,7 @@ def test_without_weights_the_other_figures_are_drawn(damaged, content):
 def test_embeddings_that_are_no_numbers_are_refused(damaged):
     of = finished_seed(damaged)
     with torch.no_grad():
-        of.method.memory.embeddings[1].fill_(torch.nan)
+        of.method.memory.condition.embeddings[1].fill_(torch.nan)
     write_weights(damaged / WEIGHTS, of.method.state_dict())
     unseal(damaged / "seed-0" / "result.json")
     reasons, _ = missing(damaged)

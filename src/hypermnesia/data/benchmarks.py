@@ -137,7 +137,7 @@ def split_task(
         validation: number of training samples to hold out.
         generator: draws the held-out samples.
     """
-    place = torch.full((data.classes,), -1)
+    place = torch.full((data.num_classes,), -1)
     place[torch.tensor(classes)] = torch.arange(len(classes))
     train_y, test_y = place[data.train_y], place[data.test_y]
     rows, held_out = hold_out(_rows(train_y), validation, generator)
@@ -199,7 +199,7 @@ def permuted_tasks(
         kept = None if held_out is None else part(train_x, data.train_y, held_out)
         train, test = part(train_x, data.train_y, rows), part(test_x, data.test_y, None)
         name = f"permutation {index}" if index else "unpermuted"
-        return Task(index, name, data.classes, train, kept, test)
+        return Task(index, name, data.num_classes, train, kept, test)
 
     return tuple(task(index) for index in range(tasks))
 

@@ -8,27 +8,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hypermnesia import tree
 from hypermnesia.data.types import Batch, Samples
 from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.registry import Registry
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
-"""(batch of (n, channels, height, width) images, generator) -> images of the same shape."""
+"""((batch, channels, height, width) images, generator) -> images of the same shape.
+
+Augmentations change one tensor, not pytrees of several.
+"""
 
 AUGMENTATIONS: Registry[Augment] = Registry("augmentation")
 """Every augmentation, by name."""
 
 
 def shift(x: Tensor, generator: torch.Generator, padding: int = 2) -> Tensor:
-    """Move each image by up to `padding` pixels at random; zeros move in.
+    """Move (batch, channels, height, width) images at random; zeros move in.
 
-    Args:
-        x: (batch, channels, height, width) images.
-        generator: CPU generator of the random numbers.
-        padding: largest move along each axis, in pixels.
-
-    Returns:
-        (batch, channels, height, width) changed images.
+    Each moves by up to `padding` pixels along each axis.
     """
     rows, columns = _windows(x, generator, padding)
     return _pick(x, rows, columns, padding)
@@ -114,7 +112,11 @@ class BatchStream:
         self._position = 0  # samples drawn in this epoch; 0 only before the first batch
 
     def next(self) -> Batch:
-        """The next mini-batch, with inputs (batch, *sample)."""
+        """The next mini-batch.
+
+        Raises:
+            DataError: inputs that are no single tensor are to be augmented.
+        """
         if self._position + self._size > len(self._order):
             self._shuffle_state = self._generator.get_state()
             self._shuffle()
@@ -124,7 +126,7 @@ class BatchStream:
         batch = self._gather(drawn)
         if self._augment is None:
             return batch
-        augmented = self._augment(batch.x, self._generator)
+        augmented = self._augment(tree.one_tensor(batch.x, "an augmentation"), self._generator)
         return Batch(augmented, batch.y, batch.task, unaugmented=batch.x)
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -170,7 +172,7 @@ class BatchStream:
         if len(batches) == 1:
             return batches[0]
         return Batch(
-            torch.cat([batch.x for batch in batches]),
+            tree.cat([batch.x for batch in batches]),
             torch.cat([batch.y for batch in batches]),
             torch.cat([batch.task for batch in batches]),
         )

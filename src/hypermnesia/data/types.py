@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from hypermnesia import tree
 from hypermnesia.errors import ConfigError, DataError
+from hypermnesia.tree import Tree
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class ImageData:
         train_y: (n,) int64 their classes.
         test_x: (m, channels, height, width) uint8 test images.
         test_y: (m,) int64 their classes.
-        classes: number of classes.
+        num_classes: number of classes.
         scale: the largest stored value, what a batch is divided by to lie in [0, 1].
     """
 
@@ -29,7 +32,7 @@ class ImageData:
     train_y: Tensor
     test_x: Tensor
     test_y: Tensor
-    classes: int
+    num_classes: int
     scale: float
 
 
@@ -58,8 +61,8 @@ def hold_out(
     return shuffled[validation:].sort().values, shuffled[:validation].sort().values
 
 
-Transform = Callable[[Tensor], Tensor]
-"""(batch, *sample) -> (batch, *sample)."""
+Transform = Callable[[Tree], Tree]
+"""Inputs of a batch -> inputs of the same batch."""
 
 
 @dataclass(frozen=True)
@@ -67,21 +70,21 @@ class Batch:
     """A mini-batch. Labels count from 0 within their task.
 
     Attributes:
-        x: (batch, *sample) inputs: floats, or int64 ids.
+        x: inputs: a (batch, *sample) tensor of floats or int64 ids, or a pytree of such tensors.
         y: (batch,) int64 class of each sample, among its own task's classes; or (batch, k) float
             targets.
         task: (batch,) int64 index of the task that each sample comes from.
-        unaugmented: (batch, *sample) inputs as they were; None where `x` is.
+        unaugmented: inputs as they were; None where `x` is.
     """
 
-    x: Tensor
+    x: Tree
     y: Tensor
     task: Tensor
-    unaugmented: Tensor | None = None
+    unaugmented: Tree | None = None
 
     @property
-    def original(self) -> Tensor:
-        """(batch, *sample) inputs before augmentation: what a generative memory learns."""
+    def original(self) -> Tree:
+        """Inputs before augmentation: what a generative memory learns."""
         return self.x if self.unaugmented is None else self.unaugmented
 
     def __len__(self) -> int:
@@ -110,15 +113,17 @@ class Part:
     """The training, validation or test samples of one task.
 
     Attributes:
-        x: (n, *sample) inputs as stored: uint8 images, or floats. Tasks may share this storage.
+        x: inputs as stored: an (n, *sample) tensor, or a pytree of such tensors. Bytes (images)
+            and floats become floats in a batch; other integers (ids) and masks stay what they
+            are. Tasks may share this storage.
         y: (n,) int64 class of each sample, counted within the task.
         task: index of the task.
-        scale: what stored values are divided by when a batch is made (255 for images).
-        transform: applied to a batch's float inputs; None for none (a task's permutation).
+        scale: what bytes and floats are divided by when a batch is made (255 for images).
+        transform: applied to a batch's inputs; None for none (a task's permutation).
         rows: (n,) int64 rows of `x` that belong to this part; None for all, in order.
     """
 
-    x: Tensor
+    x: Tree
     y: Tensor
     task: int
     scale: float = 1.0
@@ -131,14 +136,24 @@ class Part:
     def batch(self, indices: Tensor) -> Batch:
         """The samples at `indices` ((batch,) int64 into this part)."""
         rows = indices if self.rows is None else self.rows[indices]
-        # index_select copies whole rows, twenty times as fast as x[rows] for small images.
-        x = self.x.index_select(0, rows.to(self.x.device)).to(torch.get_default_dtype())
-        if self.scale != 1.0:
-            x = x / self.scale
+        x = tree.map(partial(_drawn, rows=rows, scale=self.scale), self.x)
         if self.transform is not None:
             x = self.transform(x)
         y = self.y[indices]
         return Batch(x, y, torch.full_like(y, self.task))
+
+
+_KEPT = frozenset({torch.int64, torch.int32, torch.int16, torch.int8, torch.bool})
+"""Types of ids and masks."""
+
+
+def _drawn(stored: Tensor, rows: Tensor, scale: float) -> Tensor:
+    # index_select copies whole rows, twenty times as fast as x[rows] for small images.
+    x = stored.index_select(0, rows.to(stored.device))
+    if x.dtype in _KEPT:
+        return x
+    x = x.to(torch.get_default_dtype())
+    return x if scale == 1.0 else x / scale
 
 
 @dataclass(frozen=True)
@@ -176,7 +191,7 @@ def place(tasks: Sequence[Task], device: torch.device) -> list[Task]:
 
     def part(part: Part) -> Part:
         rows = None if part.rows is None else moved(part.rows)
-        return replace(part, x=moved(part.x), y=moved(part.y), rows=rows)
+        return replace(part, x=tree.map(moved, part.x), y=moved(part.y), rows=rows)
 
     def task(task: Task) -> Task:
         held_out = None if task.validation is None else part(task.validation)
@@ -186,18 +201,22 @@ def place(tasks: Sequence[Task], device: torch.device) -> list[Task]:
 
 
 def check_samples(tasks: Sequence[Task]) -> None:
-    """Raise `DataError` for inputs that are not finite, or labels that are none of the task's.
+    """Refuse inputs that are not finite or no pytree of samples, and labels of no class.
 
     Few classes, few samples, constant or repeated ones are no error: there is little to learn
     from them, and that little is learned. Inputs that tasks share are looked at once.
+
+    Raises:
+        DataError: the message names the task and the samples.
     """
     finite: dict[int, bool] = {}
     for task in tasks:
         for kind, part in _parts(task):
             where = f"'{task.name}', {kind} samples"
-            if id(part.x) not in finite:
-                finite[id(part.x)] = _finite(part.x)
-            if not finite[id(part.x)]:
+            tree.batch_size(part.x)
+            leaves = tree.leaves(part.x)
+            finite |= {id(x): _finite(x) for x in leaves if id(x) not in finite}
+            if not all(finite[id(x)] for x in leaves):
                 raise DataError(
                     "inputs must be finite numbers",
                     got=f"NaN or an infinity in the inputs of {where}",

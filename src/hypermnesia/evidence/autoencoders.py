@@ -27,6 +27,7 @@ from hypermnesia.regularization.output import Parameters, RegularizerSettings
 from hypermnesia.regularization.step import HypernetTrainer
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
+from hypermnesia.tree import one_tensor
 from hypermnesia.vae import Vae, VaeSettings, build_vae, draw_noise, pixel_means, vae_loss
 
 Samples = dict[int | None, Tensor]
@@ -156,6 +157,7 @@ class VaeMemory:
             part: (batch,) int64 which of the task's autoencoders learns each; None for the only
                 one.
         """
+        x = one_tensor(x, "an autoencoder")
         noise = draw_noise(1, len(x), self.vae.settings.latent, self.generators["noise"])
         noise = noise.to(self.device, x.dtype, non_blocking=True)
 
@@ -171,7 +173,7 @@ class VaeMemory:
             own = slice(None) if part is None else (part == index).nonzero().squeeze(1)
             some = x[own]
             if len(some):
-                output = self.memory.run(autoencoder, some, noise[:, own], training=training)
+                output = self.memory.run(autoencoder, (some, noise[:, own]), training=training)
                 share = len(some) / len(x)
                 loss = loss + share * vae_loss(some, output, self.vae.settings.likelihood)
         return loss
@@ -281,7 +283,7 @@ class GenerativeMemory(VaeMemory):
     def _recall(self, theta: Parameters) -> None:
         """Decoders of the tasks that the current one found, as they were then."""
         earlier = self.memory.tasks - bool(self.trainer.optimizers)
-        conditions = torch.stack([e.detach() for e in self.memory.embeddings[:earlier]])
+        conditions = self.memory.condition(range(earlier))
         self._former = theta
         self._decoders = functional_call(self.memory.hypernet, theta, (conditions,))
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -24,6 +25,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.func import jvp, vmap
 
+from hypermnesia import tree
 from hypermnesia.compute import Screen
 from hypermnesia.data.types import Batch, TaskSpec
 from hypermnesia.errors import ConfigError
@@ -32,6 +34,7 @@ from hypermnesia.hypernet.ensemble import AllTasks, TaskGroup
 from hypermnesia.hypernet.target import Buffers
 from hypermnesia.settings import Flag, Positive
 from hypermnesia.state_files import State
+from hypermnesia.tree import Tree, logits_of
 
 
 @dataclass(frozen=True)
@@ -123,17 +126,18 @@ class Entropy(Evidence):
     def end_task(self, batches: Iterable[Batch]) -> None:
         """Keep the spread of the logits on each class, where they are calibrated by it."""
         if self.settings.calibrated:
-            seen = [(self.memory.run(self.task, b.x, training=False), b.y) for b in batches]
+            run = partial(self.memory.run, self.task, training=False)
+            seen = [(logits_of(run(b.x)), b.y) for b in batches]
             logits, labels = (torch.cat(each) for each in zip(*seen, strict=True))
             self.spreads[self.task : self.task + 1] = [mean_spreads(logits, labels)]
 
-    def logits(self, x: Tensor) -> Tensor | None:
+    def logits(self, x: Tree) -> Tensor | None:
         """(tasks, batch, widest head): a first answer, exact where a screen leaves a doubt."""
         if self.settings.screen is None:
             return None
         logits = self.networks.screened(x)
-        some = probes(len(x), x.device)
-        error = rough_error(logits[:, some], self.networks(x[some]))
+        some = probes(logits.shape[1], logits.device)
+        error = rough_error(logits[:, some], self.networks(tree.index(x, some)))
         best, other_units = logits.argmax(dim=2, keepdim=True), None
         if self.spreads:
             second = logits.scatter(2, best, -torch.inf).argmax(dim=2, keepdim=True)
@@ -142,7 +146,7 @@ class Entropy(Evidence):
         self.networks.settle(x, logits, in_doubt(logits, error, units, other_units))
         return logits
 
-    def log_evidence(self, x: Tensor, logits: Tensor) -> Tensor:
+    def log_evidence(self, x: Tree, logits: Tensor) -> Tensor:
         """(tasks, batch): the negative entropy, or how steeply the mixture's falls."""
         if self.settings.criterion == "entropy-gradient":
             return -self.slopes(x)
@@ -155,17 +159,17 @@ class Entropy(Evidence):
             return temperature
         return temperature * spreads_of(classes, self.spreads, logits.shape[2])
 
-    def slopes(self, x: Tensor) -> Float[Tensor, "tasks batch"]:
+    def slopes(self, x: Tree) -> Float[Tensor, "tasks batch"]:
         """dH/dα_t of (batch, *sample) inputs, where every task has the same share α_t."""
         target, groups = self.memory.target, self.networks.groups
         mixture = torch.stack([g.weights.sum(dim=0) for g in groups]).sum(dim=0)
         mixture /= self.memory.tasks
         buffers = _mean(self.memory.buffers)
 
-        def slopes(group: TaskGroup, some: Tensor) -> Tensor:
+        def slopes(group: TaskGroup, some: Tree) -> Tensor:
             def network(weights: Tensor) -> Any:
                 own: dict[str, Any] = {"layout": group.layout, "buffers": buffers}
-                return target(weights, some, training=False, **own)
+                return logits_of(target(weights, some, training=False, **own))
 
             return entropy_slopes(network, mixture, group.weights, self.settings.temperature)
 

@@ -143,7 +143,7 @@ class TaskLikelihoods(Evidence):
         def question(group: TaskGroup, some: Tensor) -> Tensor:
             noise = self._noise.to(some.dtype).expand(-1, len(some), -1)
             layout, buffers = group.layout, group.buffers
-            output = target.each(group.weights, some, noise, layout=layout, buffers=buffers)
+            output = target.each(group.weights, (some, noise), layout=layout, buffers=buffers)
             return bound(some, noise, output, likelihood, self.bound)
 
         return self.autoencoders.ask(self.view(x), question)

@@ -1,4 +1,4 @@
-"""The networks of all tasks, asked at once about the same samples."""
+"""The networks of all tasks, evaluated at once on the same samples."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from hypermnesia import tree
 from hypermnesia.compute import Screen, autocast
 from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.hypernet.target import Buffers, Layout, Target
+from hypermnesia.tree import Tree, logits_of
 
 
 @dataclass(frozen=True)
@@ -31,17 +33,16 @@ class TaskGroup:
     weights: Float[Tensor, "tasks N"]
     buffers: list[Buffers]
 
-    def run(self, target: Target, place: int, x: Tensor) -> Tensor:
+    def run(self, target: Target, place: int, x: Tree) -> Tensor:
         """What the network of the task at a place in the group gives for `x`."""
         weights, buffers = self.weights[place], self.buffers[place]
-        outputs: Tensor = target(weights, x, layout=self.layout, buffers=buffers, training=False)
-        return outputs
+        return logits_of(target(weights, x, layout=self.layout, buffers=buffers, training=False))
 
 
 class TaskGroups:
     """All tasks of a memory, in groups.
 
-    Weights are made once and kept until θ, an embedding or the tasks change. Where they would take
+    Weights are made once and kept until θ, a condition or the tasks change. Where they would take
     more than `budget`, they are made a few tasks at a time and not kept.
 
     Args:
@@ -65,7 +66,8 @@ class TaskGroups:
             yield from self._made()
             return
         # By value: a fused optimiser leaves no trace in a tensor's version.
-        now = [p.detach() for p in (*memory.hypernet.parameters(), *memory.embeddings)]
+        conditions = memory.condition(range(memory.tasks))
+        now = [p.detach() for p in (*memory.hypernet.parameters(), conditions)]
         if not _equal(now, self._made_of):
             self._made_of = [p.clone() for p in now]
             self._kept = list(self._made())
@@ -88,8 +90,7 @@ class TaskGroups:
     @torch.no_grad()
     def _make(self, tasks: list[int]) -> TaskGroup:
         memory = self.memory
-        conditions = torch.stack([memory.embeddings[task] for task in tasks])
-        weights = memory.hypernet(conditions, memory.plans[tasks[0]])
+        weights = memory.hypernet(memory.condition(tasks), memory.plans[tasks[0]])
         return self._now(TaskGroup(tasks, memory.layouts[tasks[0]], weights, []))
 
     def _now(self, group: TaskGroup) -> TaskGroup:
@@ -107,7 +108,7 @@ BUDGET = 1 << 28
 _ALIVE = 4
 """Activations of the largest layer's size that are alive at once: in, out and work space."""
 
-Ask = Callable[[TaskGroup, Tensor], Tensor]
+Ask = Callable[[TaskGroup, Tree], Tensor]
 """(group, some of the inputs) -> (tasks, batch, *rest) of the group's tasks on these inputs."""
 
 
@@ -131,14 +132,14 @@ class AllTasks:
     ) -> None:
         self.memory, self.budget, self.screen = memory, budget, screen
         self.groups = TaskGroups(memory, budget)
-        self._activations: dict[torch.Size, int] = {}
+        self._activations: dict[tuple[torch.Size, ...], int] = {}
 
     def forget(self) -> None:
         """Drop kept weights, to give their room to training."""
         self.groups.forget()
 
     @torch.no_grad()
-    def __call__(self, x: Tensor) -> Float[Tensor, "tasks batch *rest"]:
+    def __call__(self, x: Tree) -> Float[Tensor, "tasks batch *rest"]:
         """What every task's network gives for (batch, *sample) inputs.
 
         Where tasks have different numbers of outputs, -inf stands beyond a task's own.
@@ -146,52 +147,53 @@ class AllTasks:
         return self.ask(x, self._exact)
 
     @torch.no_grad()
-    def screened(self, x: Tensor) -> Float[Tensor, "tasks batch *rest"]:
+    def screened(self, x: Tree) -> Float[Tensor, "tasks batch *rest"]:
         """The same for (batch, *sample) inputs, nearly: in the screen's format, which is faster."""
         return self.ask(x, self._in_bf16)
 
-    def _exact(self, group: TaskGroup, x: Tensor) -> Tensor:
+    def _exact(self, group: TaskGroup, x: Tree) -> Tensor:
         target, layout, buffers = self.memory.target, group.layout, group.buffers
-        outputs: Tensor = target.each(group.weights, x, layout=layout, buffers=buffers)
-        return outputs
+        return logits_of(target.each(group.weights, x, layout=layout, buffers=buffers))
 
-    def _in_bf16(self, group: TaskGroup, x: Tensor) -> Tensor:
-        with autocast("bf16", x.device):
+    def _in_bf16(self, group: TaskGroup, x: Tree) -> Tensor:
+        with autocast("bf16", group.weights.device):
             return self._exact(group, x).to(group.weights.dtype)
 
     @torch.no_grad()
     def settle(
         self,
-        x: Tensor,
-        scores: Float[Tensor, "tasks batch outputs"],
+        x: Tree,
+        logits: Float[Tensor, "tasks batch outputs"],
         doubtful: Bool[Tensor, "tasks batch"],
     ) -> None:
-        """Put the scores of float32 where an answer to (batch, *sample) inputs is doubtful."""
+        """Put the logits of float32 where an answer to (batch, *sample) inputs is doubtful."""
         for group in self.groups:
             at_once = self._slice(x, group, self._exact)
             for place, task in enumerate(group.tasks):
                 some = doubtful[task].nonzero().squeeze(1)
                 for part in torch.split(some, at_once) if len(some) else ():
-                    exact = group.run(self.memory.target, place, x[part])
-                    scores[task, part, : exact.shape[1]] = exact
+                    exact = group.run(self.memory.target, place, tree.index(x, part))
+                    logits[task, part, : exact.shape[1]] = exact
 
     @torch.no_grad()
-    def ask(self, x: Tensor, question: Ask) -> Float[Tensor, "tasks batch *rest"]:
+    def ask(self, x: Tree, question: Ask) -> Float[Tensor, "tasks batch *rest"]:
         """The answers of all tasks to `question` about (batch, *sample) inputs, slice by slice."""
         parts = []
         for group in self.groups:
-            slices = torch.split(x, self._slice(x, group, question))
+            slices = tree.split(x, self._slice(x, group, question))
             answers = torch.cat([question(group, some) for some in slices], dim=1)
             parts.append((group.tasks, answers))
         return _padded(parts)
 
-    def _slice(self, x: Tensor, group: TaskGroup, question: Ask) -> int:
-        shape = x.shape[1:]
-        if shape not in self._activations:
+    def _slice(self, x: Tree, group: TaskGroup, question: Ask) -> int:
+        leaves = tree.leaves(x)
+        shapes = tuple(leaf.shape[1:] for leaf in leaves)
+        if shapes not in self._activations:
             with _layer_outputs(self.memory.target.module) as entries:
-                question(group, x[:1])
-            self._activations[shape] = max(entries)
-        row = _ALIVE * len(group.tasks) * self._activations[shape] * x.element_size()
+                question(group, tree.index(x, slice(1)))
+            self._activations[shapes] = max(entries)
+        size = max(leaf.element_size() for leaf in leaves)
+        row = _ALIVE * len(group.tasks) * self._activations[shapes] * size
         return max(1, self.budget // row)
 
 

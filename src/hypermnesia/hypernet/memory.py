@@ -1,4 +1,4 @@
-"""A hypernetwork, its task embeddings and the target network that it makes weights for."""
+"""A hypernetwork, the conditions of all tasks and the target network that it makes weights for."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from hypermnesia.compute import Precision, autocast
+from hypermnesia.hypernet.conditions import CONDITIONS
 from hypermnesia.hypernet.network import ChunkPlan, HypernetSettings, Hypernetwork, make_plan
 from hypermnesia.hypernet.target import Buffers, Layout, Target
 from hypermnesia.seeding import Generators
+from hypermnesia.tree import Tree
 
 
 class WeightMemory:
     """The weights of a target network for every task, held in one hypernetwork.
 
-    Tasks are added as they arrive; each has an embedding, a layout (its head's width) and
-    buffers of its own. θ is `hypernet.parameters()`.
+    Each task has a condition, a layout (its head's width) and buffers of its own. θ is
+    `hypernet.parameters()`.
 
     Args:
         module: template of the target networks, copied.
@@ -47,7 +49,7 @@ class WeightMemory:
         self.precision = precision
         self.target.module.to(device)
         self.settings, self.device = settings, device
-        self.embeddings: list[nn.Parameter] = []
+        self.condition = CONDITIONS[settings.condition](settings, device)
         self.layouts: list[Layout] = []
         self.plans: list[ChunkPlan] = []
         self.buffers: list[Buffers] = []
@@ -55,45 +57,43 @@ class WeightMemory:
     @property
     def tasks(self) -> int:
         """Number of tasks added so far."""
-        return len(self.embeddings)
+        return len(self.layouts)
 
     def add_task(self, outputs: int, generators: Generators) -> None:
-        """Make room for a task with `outputs` outputs; its embedding starts as settings say.
+        """Make room for a task with `outputs` outputs; its condition starts as settings say.
 
         Raises:
             ConfigError: an even chunk plan without the size of a chunk.
             TargetError: the head would have to be resized but cannot be.
         """
+        self._add_network(outputs, generators["hypernet"])
+        self.condition.add_task(generators)
+
+    def _add_network(self, outputs: int, generator: torch.Generator) -> None:
         layout = self.target.layout(outputs)
         plan = make_plan(self.settings.plan, layout.layers, self.settings.chunk)
-        generator = generators["hypernet"]
         if self.tasks == 0:
-            self.hypernet = Hypernetwork(self.settings, plan, layout.variances(), generator)
+            self.hypernet = Hypernetwork(
+                self.settings, plan, layout.variances(), generator, self.condition.size
+            )
             self.hypernet.to(self.device)
         else:
             self.hypernet.grow(plan, layout.variances(), generator)
-        self.embeddings.append(nn.Parameter(self._start(generators["embedding"])))
         self.layouts.append(layout)
         self.plans.append(plan)
         self.buffers.append(self.target.new_buffers())
 
-    def _start(self, generator: torch.Generator) -> Tensor:
-        if self.tasks and self.settings.embedding_start == "mean":
-            return torch.stack([e.detach() for e in self.embeddings]).mean(dim=0)
-        start = torch.randn(self.settings.task_embedding, generator=generator)
-        return start.to(self.device)
-
     def weights(self, task: int) -> Tensor:
         """(N,) flat weights of a task's target network; differentiable."""
-        weights: Tensor = self.hypernet(self.embeddings[task][None], self.plans[task])
+        weights: Tensor = self.hypernet(self.condition([task]), self.plans[task])
         return weights[0]
 
-    def run(self, task: int, *inputs: Tensor, training: bool) -> Any:
-        """A task's target network on the inputs that its module takes."""
+    def run(self, task: int, x: Tree, *, training: bool) -> Any:
+        """The output of a task's target network on `x`, passed as `tree.arguments` says."""
         with autocast(self.precision if training else "float32", self.device):
             return self.target(
                 self.weights(task),
-                *inputs,
+                x,
                 layout=self.layouts[task],
                 buffers=self.buffers[task],
                 training=training,
@@ -106,9 +106,10 @@ class WeightMemory:
 
     @property
     def kept(self) -> int:
-        """Number of learned values: |θ| + embeddings + shared parameters."""
+        """Number of learned values: |θ| + conditions + shared parameters."""
         shared = self.target.shared.parameters()
-        return sum(p.numel() for p in (*self.hypernet.parameters(), *self.embeddings, *shared))
+        networks = sum(p.numel() for p in (*self.hypernet.parameters(), *shared))
+        return networks + self.condition.kept
 
     @property
     def largest(self) -> int:
@@ -117,31 +118,36 @@ class WeightMemory:
         return max(layout.total for layout in self.layouts) + shared
 
     def compression(self) -> float:
-        """(|θ| + embeddings + shared parameters) / |W| of the largest target network."""
+        """(|θ| + conditions + shared parameters) / |W| of the largest target network."""
         return self.kept / self.largest
 
     def state_dict(self) -> dict[str, Any]:
-        """Parameters, embeddings and buffers, with the heads needed to rebuild their shapes."""
+        """Parameters, conditions and buffers, with the heads needed to rebuild their shapes."""
         return {
             "outputs": [layout.outputs for layout in self.layouts],
             "hypernet": dict(self.hypernet.state_dict()) if self.tasks else {},
-            "embeddings": [e.detach() for e in self.embeddings],
+            "condition": self.condition.state_dict(),
             "buffers": self.buffers,
             "shared": dict(self.target.shared.state_dict()),
         }
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Rebuild every task of `state` and put its values in place."""
-        self.embeddings, self.layouts, self.plans, self.buffers = [], [], [], []
-        anything = Generators(0)  # drawn values are overwritten below
+        """Rebuild every task of `state` and put its values in place.
+
+        Raises:
+            ValueError: its parts do not fit each other.
+        """
+        self.layouts, self.plans = [], []
+        anything = torch.Generator()  # drawn values are overwritten below
         for outputs in state["outputs"]:
             self._check_held(outputs, state["hypernet"])
-            self.add_task(outputs, anything)
+            self._add_network(outputs, anything)
         if self.tasks:
             self.hypernet.load_state_dict(state["hypernet"])
-        for embedding, saved in zip(self.embeddings, state["embeddings"], strict=True):
-            embedding.copy_(saved)
+        self.condition.load_state_dict(state["condition"])
+        if self.condition.tasks != self.tasks:
+            raise ValueError(f"conditions of {self.condition.tasks} tasks for {self.tasks}")
         self.buffers = [
             {name: value.to(self.device) for name, value in saved.items()}
             for saved in state["buffers"]

@@ -4,23 +4,20 @@ von Oswald et al., "Continual learning with hypernetworks", ICLR 2020 (arXiv 190
 section 2. Full and chunked are one class: weights = [V φ(e, c_1) + b, ..., V φ(e, c_C) + b],
 and a full hypernetwork is C = 1 without chunk embeddings.
 
-Chunk plans: how the flat weight vector of a target network is cut into the head's outputs.
+The head has D outputs. Evaluated once for each of C chunk embeddings it gives C rows of D entries;
+a chunk plan says how many entries at the front of each row are weights.
 
-A hypernetwork's head has D outputs. Evaluated once for each of C chunk embeddings it gives C
-rows of D entries; a plan says how many entries at the front of each row are weights.
-
-Initial values of a hypernetwork.
-
-Xavier-uniform as in von Oswald et al. 2020; hyperfan as in Chang et al. 2020 ("Principled weight
-initialization for hypernetworks"), which sets the spread of the *generated* weights.
+Initial values: Xavier-uniform as in von Oswald et al. 2020; hyperfan as in Chang et al. 2020
+("Principled weight initialization for hypernetworks"), which sets the spread of the *generated*
+weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import Annotated, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -31,10 +28,6 @@ from hypermnesia.errors import ConfigError
 from hypermnesia.nets import blank_linear
 from hypermnesia.registry import Registry
 from hypermnesia.settings import Count, Name, Width, named_in
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 PlanName = Literal["full", "even", "layer"]
 """One chunk of everything, chunks of a size, or a chunk a layer."""
@@ -123,12 +116,7 @@ def hyperfan(hypernet: Hypernetwork, variances: Tensor, generator: torch.Generat
     A generated weight is v · φ + b with independent entries of v, so Var(v) = Var(weight) /
     (k E[φ²]) (Chang et al. 2020, equations for hyperfan-in). E[φ²] is measured on embeddings
     drawn as they start, N(0, 1). This is exact for a full plan; a row of the head that serves
-    several chunks gets the mean of the variances that they want.
-
-    Args:
-        hypernet: the network to initialise, in place.
-        variances: (N,) wanted variance of each weight of the target network.
-        generator: source of the random numbers.
+    several chunks gets the mean of the (N,) variances that they want.
     """
     xavier(hypernet, variances, generator)
     plan = hypernet.plan
@@ -138,7 +126,7 @@ def hyperfan(hypernet: Hypernetwork, variances: Tensor, generator: torch.Generat
         wanted[:n] += variances[start : start + n]
         makes[:n] += 1
         start += n
-    conditions = torch.randn(64, hypernet.settings.task_embedding, generator=generator)
+    conditions = torch.randn(64, hypernet.condition_size, generator=generator)
     features = hypernet.features(conditions.to(hypernet.head.weight))
     power = features.square().mean().item() * hypernet.head.in_features
     std = (wanted / makes.clamp(min=1) / power).sqrt().to(hypernet.head.weight)
@@ -163,7 +151,7 @@ class HypernetSettings:
 
     Attributes:
         hidden: widths of the hidden layers; none for a linear hypernetwork.
-        task_embedding: entries of a task embedding (of any condition).
+        task_embedding: entries of a task embedding.
         chunk_embedding: entries of a chunk embedding; not used by a full plan.
         activation: a name in `ACTIVATIONS`.
         init: a name in `INITS`.
@@ -171,6 +159,7 @@ class HypernetSettings:
         chunk: D of an even plan.
         embedding_start: where the embedding of a new task starts: `normal`, drawn from N(0, 1); or
             `mean`, that of the earlier ones, so that its network starts like theirs.
+        condition: a name in `hypermnesia.hypernet.conditions.CONDITIONS`.
     """
 
     hidden: tuple[Width, ...] = (10, 10)
@@ -181,6 +170,7 @@ class HypernetSettings:
     plan: PlanName = "even"
     chunk: Width | None = None
     embedding_start: Literal["normal", "mean"] = "normal"
+    condition: Name = "embedding"
 
     def __post_init__(self) -> None:
         if self.plan != "even" and self.chunk is not None:
@@ -200,14 +190,14 @@ class HypernetSettings:
 class Hypernetwork(nn.Module):
     """Makes the flat weights of target networks from conditions.
 
-    What the condition is - a learned task embedding, noise, something inferred from data - is
-    the caller's; θ is everything in here, chunk embeddings included.
+    θ is everything in here, chunk embeddings included; conditions are the caller's.
 
     Args:
         settings: sizes.
         plan: chunks of the first target network; `grow` makes room for larger ones.
         variances: (N,) variance that each weight of the target network wants (for hyperfan).
         generator: source of the initial values.
+        condition_size: E, entries of a condition; those of a task embedding by default.
     """
 
     def __init__(
@@ -216,11 +206,13 @@ class Hypernetwork(nn.Module):
         plan: ChunkPlan,
         variances: Tensor,
         generator: torch.Generator,
+        condition_size: int | None = None,
     ) -> None:
         super().__init__()
         self.settings, self.plan = settings, plan
+        self.condition_size = condition_size or settings.task_embedding
         chunk_width = 0 if settings.plan == "full" else settings.chunk_embedding
-        widths = [settings.task_embedding + chunk_width, *settings.hidden]
+        widths = [self.condition_size + chunk_width, *settings.hidden]
         self.hidden = nn.ModuleList(blank_linear(n_in, n_out) for n_in, n_out in pairwise(widths))
         self.activation = ACTIVATIONS[settings.activation]()
         self.head = blank_linear(widths[-1], plan.width)
@@ -249,7 +241,7 @@ class Hypernetwork(nn.Module):
 
     def _first_layer(self, layer: nn.Linear, conditions: Tensor, chunks: int | None) -> Tensor:
         # A task part plus a chunk part: no (tasks, C, inputs) matrix is built.
-        width = self.settings.task_embedding
+        width = self.condition_size
         from_task = F.linear(conditions, layer.weight[:, :width], layer.bias)[:, None]
         if self.chunk_embeddings is None:
             return from_task
@@ -260,9 +252,7 @@ class Hypernetwork(nn.Module):
     ) -> Float[Tensor, "tasks N"]:
         """Flat weights for every condition, cut by `plan` (the hypernetwork's own by default).
 
-        Args:
-            conditions: (tasks, E) task embeddings or whatever else conditions the weights.
-            plan: a plan that `grow` has made room for.
+        `grow` must have made room for the plan.
         """
         plan = plan or self.plan
         features = self.features(conditions, plan.count)
@@ -284,7 +274,8 @@ class Hypernetwork(nn.Module):
         """
         if plan.total <= self.plan.total:
             return
-        new = Hypernetwork(self.settings, plan, variances, generator).to(self.head.weight)
+        new = Hypernetwork(self.settings, plan, variances, generator, self.condition_size)
+        new.to(self.head.weight)
         if self.chunk_embeddings is not None and new.chunk_embeddings is not None:
             new.chunk_embeddings[: self.plan.count] = self.chunk_embeddings
             self.chunk_embeddings = new.chunk_embeddings

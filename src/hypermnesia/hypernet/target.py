@@ -14,10 +14,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
-from torch.utils._pytree import tree_map
 
+from hypermnesia import tree
 from hypermnesia.errors import TargetError
 from hypermnesia.nets import find_head, with_outputs
+from hypermnesia.tree import Tree
 
 _NORMS = (
     nn.modules.batchnorm._NormBase,
@@ -179,30 +180,33 @@ class Target:
     def __call__(
         self,
         weights: Float[Tensor, " N"],
-        *inputs: Tensor,
+        x: Tree,
+        *,
         layout: Layout,
         buffers: Buffers,
         training: bool,
     ) -> Any:
-        """The module's output, whatever it is, on `inputs` with the given weights.
+        """The module's output on `x`, passed as `tree.arguments` says, with the given weights.
 
+        It is whatever the module gives; of an object with the attribute `logits`, these.
         In training, `buffers` (batch-norm statistics) are brought to what the module leaves.
         """
         self.module.train(training)
         everything = self._parameters(layout, weights) | buffers
         if not training:
-            return self._run(everything, inputs)
-        output = self._train(everything, inputs)
+            return self._run(everything, x)
+        output = self._train(everything, x)
         buffers.update({name: everything[name].detach() for name in buffers})
         return output
 
-    def _run(self, everything: dict[str, Tensor], inputs: tuple[Tensor, ...]) -> Any:
-        return functional_call(self.module, everything, inputs)
+    def _run(self, everything: dict[str, Tensor], x: Tree) -> Any:
+        return tree.output_of(functional_call(self.module, everything, *tree.arguments(x)))
 
     def each(
         self,
         weights: Float[Tensor, "tasks N"],
-        *inputs: Tensor,
+        x: Tree,
+        *,
         layout: Layout,
         buffers: Sequence[Buffers],
     ) -> Any:
@@ -212,7 +216,7 @@ class Target:
 
         Args:
             weights: a row for each task.
-            inputs: what every network sees.
+            x: what every network sees.
             layout: shared by these tasks (equal numbers of outputs).
             buffers: of each of the tasks.
 
@@ -222,7 +226,7 @@ class Target:
         self.module.train(False)
 
         def one(w: Tensor, b: Buffers) -> Any:
-            return functional_call(self.module, self._parameters(layout, w) | b, inputs)
+            return self._run(self._parameters(layout, w) | b, x)
 
         if self._batched:
             stacked = {name: torch.stack([b[name] for b in buffers]) for name in buffers[0]}
@@ -234,7 +238,7 @@ class Target:
                     pass  # either a rule of torch's is missing, or the loop says what is wrong
         outputs = [one(w, b) for w, b in zip(weights, buffers, strict=True)]
         self._batched = False
-        return tree_map(lambda *each: torch.stack(each), *outputs)
+        return tree.stack(outputs)
 
     @torch.no_grad()
     def plain(self, weights: Float[Tensor, " N"], *, layout: Layout, buffers: Buffers) -> nn.Module:

@@ -34,6 +34,7 @@ from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.regularization.step import HypernetTrainer
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
+from hypermnesia.tree import Tree, logits_of
 from hypermnesia.vae import BoundSettings, Vae
 
 
@@ -154,12 +155,12 @@ class HypernetMethod:
         metrics |= reported(metrics["loss"], seen[0], batch.y)
         return metrics if self.evidence is None else {**metrics, **self.evidence.update(batch)}
 
-    def _logits(self, x: Tensor) -> Tensor:
+    def _logits(self, x: Tree) -> Tensor:
         """(batch, outputs) of the network of the task in training."""
         task = self.trainer.task
         outputs = self.scenario.heads[task]
         with self.generators.as_global("dropout"):
-            logits: Tensor = self.memory.run(task, x, training=True).float()
+            logits = logits_of(self.memory.run(task, x, training=True)).float()
         if logits.shape[1:] != (outputs,):
             raise TargetError(
                 f"the network must give (batch, {outputs}) for a task with {outputs} outputs",
@@ -176,7 +177,7 @@ class HypernetMethod:
     @torch.no_grad()
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The losses of the task in training on held-out samples."""
-        logits = self.memory.run(self.trainer.task, batch.x, training=False)
+        logits = logits_of(self.memory.run(self.trainer.task, batch.x, training=False))
         own = {"loss": self.criterion(logits, batch.y)}
         return own | (self.evidence.losses(batch) if self.evidence else {})
 
@@ -186,12 +187,12 @@ class HypernetMethod:
         if self.evidence is not None:
             self.evidence.end_task(batches)
 
-    def logits_of_all(self, x: Tensor) -> Tensor:
+    def logits_of_all(self, x: Tree) -> Tensor:
         """(tasks, batch, widest head) to answer with, -inf beyond a task's outputs."""
         given = None if self.evidence is None else self.evidence.logits(x)
         return self.all_tasks(x) if given is None else given
 
-    def infer(self, x: Tensor, logits: Tensor) -> Tensor:
+    def infer(self, x: Tree, logits: Tensor) -> Tensor:
         """(batch,) int64 task of each sample, from all tasks' `logits`.
 
         Raises:
@@ -202,15 +203,15 @@ class HypernetMethod:
         return self.evidence.log_evidence(x, logits).argmax(dim=0)
 
     @torch.no_grad()
-    def inferred(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def inferred(self, x: Tree) -> tuple[Tensor, Tensor]:
         """(batch, widest head) logits of the inferred task's network, and (batch,) tasks."""
         logits = self.logits_of_all(x)
         tasks = self.infer(x, logits)
-        return logits[tasks, torch.arange(len(x), device=x.device)], tasks
+        return logits[tasks, torch.arange(len(tasks), device=tasks.device)], tasks
 
     @torch.no_grad()
     def predict(
-        self, x: Tensor, task: int | None = None, scenario: ScenarioName | None = None
+        self, x: Tree, task: int | None = None, scenario: ScenarioName | None = None
     ) -> Prediction:
         """Logits of the network of the given task or, but in the task scenario, the inferred one.
 
@@ -223,10 +224,12 @@ class HypernetMethod:
             return Prediction(asked.place(logits, tasks), tasks)
         if task is None:
             raise task_needed("hnet")
-        tasks = torch.full((len(x),), task, device=x.device)
         if asked.name == "task":
-            return Prediction(self.memory.run(task, x, training=False), tasks)
-        return Prediction(asked.place(self.all_tasks(x)[task], tasks), tasks)
+            logits = logits_of(self.memory.run(task, x, training=False))
+        else:
+            logits = self.all_tasks(x)[task]
+        tasks = torch.full((len(logits),), task, device=logits.device)
+        return Prediction(logits if asked.name == "task" else asked.place(logits, tasks), tasks)
 
     def export(self, task: int) -> nn.Module:
         """A task's network as a plain module, on the CPU."""

@@ -1,13 +1,12 @@
 """The output regulariser: what keeps a hypernetwork from changing the weights of earlier tasks.
 
-The output regulariser by its definition: regenerate, compare, average.
-
     R(θ) = 1/(T-1) Σ_{t<T} || h(e_t; θ*) - h(e_t; θ) ||²
 
-von Oswald et al. 2020, equation 2. Here T - 1 is the number of earlier tasks: the mean over
-them, as in the authors' code (their slides print the plain sum).
+von Oswald et al. 2020 (arXiv 1906.00695), equation 2. Here T - 1 is the number of earlier tasks:
+the mean over them, as in the authors' code (their slides print the plain sum).
 
-The output regulariser in closed form: exact, at a cost that hardly grows with earlier tasks.
+`DirectRegularizer` is this definition. `ClosedFormRegularizer` has the same value and gradient
+at a cost that hardly grows with earlier tasks; this form is ours:
 
 A weight is v · φ + b, with features φ of its (task, chunk) row r and its row [v, b] of the head.
 Starred values are those at the snapshot. How far the weights of row r have moved is
@@ -33,14 +32,9 @@ A row uses the first n_r entries of the head only (a last chunk, a chunk of a sm
 with few outputs). The distinct n_r cut the head into bands; YᵀY of a band is the sum over the
 rows that reach it, and XᵀX of a row is the sum over the bands that it reaches.
 
-The problem is von Oswald et al. 2020 (arXiv 1906.00695), equation 2; this form of it is ours.
-
-The output regulariser over a few earlier tasks, drawn anew at every iteration.
-
-The estimate is the plain mean over `subset` of the T - 1 earlier tasks, drawn without
-replacement. Each task is drawn equally often, so its expectation is the mean over all of them,
-R of `reference`. (Against the *sum* over earlier tasks, as the slides of von Oswald et al. 2020
-print it, the same estimate is the subset's sum scaled by (T - 1) / subset.)
+`SampledRegularizer` is the plain mean over `subset` of the T - 1 earlier tasks, drawn anew without
+replacement at every iteration. Each task is drawn equally often, so its expectation is R. (Of the
+*sum* over earlier tasks, the subset's sum times (T - 1) / subset is the estimate.)
 """
 
 from __future__ import annotations
@@ -98,7 +92,7 @@ class Snapshot:
 
     Attributes:
         parameters: θ*, the hypernetwork's parameters at that moment.
-        conditions: (tasks, E) frozen embeddings of the earlier tasks.
+        conditions: (tasks, E) what the earlier tasks' weights are made from, detached.
         plans: chunk plan of each earlier task.
     """
 
@@ -171,10 +165,6 @@ class ClosedFormRegularizer:
 
     Memory: X a block at a time, one gradient, and features of tasks x chunks rows. Python's work
     grows with the number of distinct n_r, not with tasks.
-
-    Args:
-        hypernet: the network that is trained.
-        snapshot: what earlier tasks must keep.
     """
 
     def __init__(self, hypernet: Hypernetwork, snapshot: Snapshot) -> None:
@@ -352,13 +342,9 @@ REGULARIZERS.add("closed", without_options(ClosedFormRegularizer))
 
 
 class SampledRegularizer:
-    """An unbiased estimate of R, in closed form over the tasks drawn.
+    """An unbiased estimate of R, in closed form over the tasks drawn from the stream `subset`.
 
-    Args:
-        hypernet: the network that is trained.
-        snapshot: what earlier tasks must keep.
-        settings: `subset` tasks are drawn; all are taken if there are no more, or it is None.
-        generators: the stream `subset` is used, and only where there is something to draw.
+    All tasks are taken, and nothing is drawn, if there are no more than `settings.subset`.
     """
 
     def __init__(

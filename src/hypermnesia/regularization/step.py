@@ -86,23 +86,24 @@ class HypernetTrainer:
         snapshot = None
         if self._others() and self.regularizer.beta > 0:
             hypernet = self.memory.hypernet.named_parameters()
-            snapshot = self._snapshot({name: p.detach().clone() for name, p in hypernet})
+            conditions = self.memory.condition(self._others()).detach()
+            parameters = {name: p.detach().clone() for name, p in hypernet}
+            snapshot = self._snapshot(parameters, conditions)
         self._start(iterations, snapshot)
 
     def _others(self) -> list[int]:
         return [task for task in range(self.memory.tasks) if task not in self.tasks]
 
-    def _snapshot(self, parameters: Parameters) -> Snapshot:
-        memory, others = self.memory, self._others()
-        conditions = torch.stack([memory.embeddings[t].detach() for t in others])
-        return Snapshot(parameters, conditions, [memory.plans[t] for t in others])
+    def _snapshot(self, parameters: Parameters, conditions: Tensor) -> Snapshot:
+        plans = [self.memory.plans[task] for task in self._others()]
+        return Snapshot(parameters, conditions, plans)
 
     def _start(self, iterations: int, snapshot: Snapshot | None) -> None:
         self.iteration, self.iterations = 0, iterations
         theta, memory = self.theta_settings, self.memory
         groups: dict[str, tuple[OptimizerSettings, list[nn.Parameter]]] = {
             "theta": (theta, list(memory.hypernet.parameters())),
-            "embedding": (self.embedding_settings, [memory.embeddings[t] for t in self.tasks]),
+            "embedding": (self.embedding_settings, self._of_conditions()),
             "shared": (theta, self._trained_shared()),
         }
         self.optimizers = {
@@ -162,9 +163,14 @@ class HypernetTrainer:
         return metrics
 
     def _leaves(self) -> list[nn.Parameter]:
-        """What is trained: θ, the embeddings of the task, and what is shared."""
-        embeddings = [self.memory.embeddings[task] for task in self.tasks]
-        return [*self.memory.hypernet.parameters(), *embeddings, *self._trained_shared()]
+        """What is trained: θ, the condition of the task, and what is shared."""
+        theta = self.memory.hypernet.parameters()
+        return [*theta, *self._of_conditions(), *self._trained_shared()]
+
+    def _of_conditions(self) -> list[nn.Parameter]:
+        """Of the tasks in training; once where tasks share them."""
+        condition = self.memory.condition
+        return list(dict.fromkeys(p for task in self.tasks for p in condition.parameters(task)))
 
     def _clipped(self, gradients: Sequence[Tensor]) -> list[Tensor]:
         """The task's gradients, each optimiser's held to its `clip`.
@@ -188,8 +194,10 @@ class HypernetTrainer:
 
     def state_dict(self) -> State:
         """Snapshot, optimisers and the position within a task."""
+        snapshot = self.protection.snapshot if self.protection else None
         return {
-            "snapshot": self.protection.snapshot.parameters if self.protection else None,
+            "snapshot": snapshot.parameters if snapshot else None,
+            "conditions": snapshot.conditions if snapshot else None,
             "tasks": self.tasks,
             "iteration": self.iteration,
             "iterations": self.iterations,
@@ -205,7 +213,8 @@ class HypernetTrainer:
         snapshot = state["snapshot"]
         if snapshot is not None:
             device = self.memory.device
-            snapshot = self._snapshot({name: p.to(device) for name, p in snapshot.items()})
+            parameters = {name: p.to(device) for name, p in snapshot.items()}
+            snapshot = self._snapshot(parameters, state["conditions"].to(device))
         self._start(state["iterations"], snapshot)
         self.iteration = state["iteration"]
         for name, (_, optimizer) in self.optimizers.items():

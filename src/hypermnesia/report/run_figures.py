@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from hypermnesia.errors import ConfigError, HypermnesiaError, RunError
 from hypermnesia.evidence.autoencoders import VaeMemory, sampler_of
@@ -96,7 +95,7 @@ def _embeddings(finished: FinishedSeed) -> list[Drawn]:
 
 def _points(memory: WeightMemory, finished: FinishedSeed) -> Points:
     """(n, E) embeddings."""
-    embeddings = torch.stack(list(memory.embeddings)).detach().double()
+    embeddings = memory.condition(range(memory.tasks)).detach().double()
     if not embeddings.isfinite().all():
         raise RunError(f"{finished.folder.weights} must hold finite embeddings")
     points: Points = embeddings.numpy()
