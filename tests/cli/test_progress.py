@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from hypermnesia.cli.session import BarProgress, LineProgress
-from hypermnesia.training.evaluate import Evaluation
+from hypermnesia.training import Evaluation
 from hypermnesia.training.phases import Phase
 
 TASK = SimpleNamespace(name="a")

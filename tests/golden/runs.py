@@ -15,16 +15,16 @@ from torch import Tensor
 
 from golden.cases import Case
 from hypermnesia.cli import main
-from hypermnesia.experiments.export import export_task
+from hypermnesia.experiments.finished import export_task
 from hypermnesia.experiments.resolve import Request, resolve
 from hypermnesia.experiments.run import Place, resume, run_all
-from hypermnesia.hypernet.chunks import PlanName
-from hypermnesia.lookahead import LOOKAHEADS
+from hypermnesia.hypernet.network import PlanName
+from hypermnesia.regularization.lookahead import LOOKAHEADS
 from hypermnesia.methods import METHODS
 from hypermnesia.nets import NETS
 from hypermnesia.optimizers import OPTIMIZERS
-from hypermnesia.regularizers import REGULARIZERS
-from hypermnesia.training.observer import Observer, StopTraining
+from hypermnesia.regularization.output import REGULARIZERS
+from hypermnesia.training.observers import Observer, StopTraining
 
 SEED = 0
 

@@ -35,7 +35,7 @@ def test_what_was_read_is_handed_on_and_not_read_again(tmp_path: Path) -> None:
             return 0.25
 
     told: list[object] = []
-    log = MetricsLog(tmp_path / "log", every=2, tell=lambda *what: told.append(what))
+    log = MetricsLog(tmp_path / "log", every=2, on_metrics=lambda *what: told.append(what))
     log.on_start(TASKS, 10)
     metrics = [Metric() for _ in range(4)]
     for iteration, metric in enumerate(metrics, start=1):

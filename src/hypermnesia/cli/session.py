@@ -29,16 +29,15 @@ from hypermnesia.experiments.results import RunSummary
 from hypermnesia.experiments.run import Watch, check_file_name
 from hypermnesia.experiments.run_folder import RunFolder
 from hypermnesia.report.comparison import Comparison, check_files, write_files
-from hypermnesia.training.evaluate import Rows
 from hypermnesia.training.observers import (
     Observer,
     ObserverGroup,
     StopTraining,
     Terminated,
     Termination,
-    terminable,
+    interrupt_on_sigterm,
 )
-from hypermnesia.training.phases import Phase
+from hypermnesia.training.phases import Phase, Rows
 
 _BAR_SECONDS, _LINE_SECONDS = 0.3, 10.0
 
@@ -175,7 +174,7 @@ def watched(
     keep_freed_memory()
     termination = Termination()
     try:
-        with terminable(termination.ask), watching() as watch:
+        with interrupt_on_sigterm(termination.request), watching() as watch:
             return work(lambda config, seed: ObserverGroup(watch(config, seed), termination))
     except (KeyboardInterrupt, StopTraining) as stopped:
         raise _exit(stopped, how_to_go_on()) from None

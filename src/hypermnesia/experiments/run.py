@@ -181,7 +181,7 @@ def _observers(
         yield ObserverGroup(MetricsLog(folder.metrics), samples, progress)
         return
     with closing(TensorBoard(folder.tensorboard, folder.samples)) as board:
-        log = MetricsLog(folder.metrics, tell=board.add_metrics)
+        log = MetricsLog(folder.metrics, on_metrics=board.add_metrics)
         yield ObserverGroup(log, samples, board, progress)
 
 

@@ -20,10 +20,9 @@ from hypermnesia.metrics import Matrix
 from hypermnesia.report.matrices import accuracy_matrix
 from hypermnesia.state_files import State
 from hypermnesia.storage import told_as_run_error
-from hypermnesia.training.evaluate import Rows
 from hypermnesia.training.logs import read_samples, samples_file, spread_out
 from hypermnesia.training.observers import Observer
-from hypermnesia.training.phases import Phase
+from hypermnesia.training.phases import Phase, Rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

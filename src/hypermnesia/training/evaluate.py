@@ -17,28 +17,8 @@ from hypermnesia.data.types import Batch, Part
 from hypermnesia.methods.base import Method, Prediction, predictions
 from hypermnesia.metrics import Counts, Matrix
 from hypermnesia.state_files import State
-from hypermnesia.training.phases import Phase
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Figures of one task.
-
-    Attributes:
-        accuracy: percent of samples answered rightly.
-        inference: percent of samples answered with their own task, where the method had to
-            infer it; None where the task was given or the method knows no tasks.
-        inferred: number of samples answered with each task begun so far; empty where
-            `inference` is None.
-    """
-
-    accuracy: float
-    inference: float | None
-    inferred: tuple[int, ...] = ()
-
-
-Rows = Mapping[ScenarioName, Sequence[Evaluation]]
-"""scenario -> evaluations of all tasks seen, in order."""
+from hypermnesia.training.observers import Observer
+from hypermnesia.training.phases import Evaluation, Phase, Rows
 
 
 def evaluate(
@@ -121,7 +101,7 @@ class TrainResult:
     compression: float
 
 
-class Progress:
+class Progress(Observer):
     """Position, measurements and clocks of a run.
 
     Attributes:
@@ -144,9 +124,13 @@ class Progress:
         self._seconds_per_iteration: list[float] = []
         self._peak_mb = 0.0
 
-    def count_update(self) -> None:
-        """One more update is done."""
-        self.iteration, self.done = self.iteration + 1, self.done + 1
+    def on_update(self, phase: Phase, iteration: int, metrics: object) -> None:  # noqa: ARG002
+        """Count the update."""
+        self.iteration, self.done = iteration, phase.before + iteration
+
+    def on_updates_end(self, phase: Phase) -> None:  # noqa: ARG002
+        """Stop the clock of training."""
+        self.training.stop()
 
     def close(self, phase: Phase, rows: Rows) -> None:
         """Enter the evaluations after a phase and move on to the next one."""

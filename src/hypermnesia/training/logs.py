@@ -29,11 +29,10 @@ from hypermnesia.storage import (
     told_as_run_error,
     write_bytes,
 )
-from hypermnesia.training.evaluate import Rows
 from hypermnesia.training.observers import Observer
-from hypermnesia.training.phases import Phase
+from hypermnesia.training.phases import Phase, Rows
 
-Tell = Callable[[Phase, int, Mapping[str, float]], None]
+OnMetrics = Callable[[Phase, int, Mapping[str, float]], None]
 """(phase, iteration in it from 1, metrics by name) -> None."""
 
 
@@ -50,11 +49,11 @@ class MetricsLog(Observer):
         path: the file. The run starts it anew, and a resumed run cuts it back to what its
             checkpoint knows; if that is no longer there, the log begins anew from here.
         every: updates between two lines; reading the metrics waits for the device.
-        tell: handed what was read, so that nobody has to read it again.
+        on_metrics: called with what was read, so that nobody has to read it again.
     """
 
-    def __init__(self, path: Path, every: int = 50, tell: Tell | None = None) -> None:
-        self.path, self.every, self._tell = path, every, tell
+    def __init__(self, path: Path, every: int = 50, on_metrics: OnMetrics | None = None) -> None:
+        self.path, self.every, self._on_metrics = path, every, on_metrics
         self._size = 0
         self._lost: list[str] = []
 
@@ -79,8 +78,8 @@ class MetricsLog(Observer):
         read = {name: float(value) for name, value in metrics.items()}
         values = {name: _finite(value) for name, value in read.items()}
         self._write({"kind": "update", "task": phase.row, "iteration": iteration, **values})
-        if self._tell is not None:
-            self._tell(phase, iteration, read)
+        if self._on_metrics is not None:
+            self._on_metrics(phase, iteration, read)
 
     def on_task_end(self, phase: Phase, rows: Rows) -> None:
         """Log a row of each scenario's accuracy matrix."""

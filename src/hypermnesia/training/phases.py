@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.data.types import Part, Task
 from hypermnesia.errors import ConfigError
 
@@ -74,6 +75,7 @@ class Phase:
         iterations: number of updates.
         seen: every task begun so far; they are evaluated at the end.
         before: number of updates in earlier phases.
+        title: its name; by default that of its tasks.
     """
 
     index: int
@@ -81,16 +83,40 @@ class Phase:
     iterations: int
     seen: tuple[Task, ...]
     before: int = 0
+    title: str | None = None
 
     @property
     def name(self) -> str:
         """What a progress bar calls it."""
+        if self.title is not None:
+            return self.title
         return self.tasks[0].name if len(self.tasks) == 1 else f"all {len(self.tasks)} tasks"
 
     @property
     def row(self) -> int:
         """The row of the accuracy matrix that the evaluation fills: the last task seen."""
         return len(self.seen) - 1
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of one task.
+
+    Attributes:
+        accuracy: percent of samples answered rightly.
+        inference: percent of samples answered with their own task, where the method had to
+            infer it; None where the task was given or the method knows no tasks.
+        inferred: number of samples answered with each task begun so far; empty where
+            `inference` is None.
+    """
+
+    accuracy: float
+    inference: float | None
+    inferred: tuple[int, ...] = ()
+
+
+Rows = Mapping[ScenarioName, Sequence[Evaluation]]
+"""scenario -> evaluations of all tasks seen, in order."""
 
 
 def make_phases(
