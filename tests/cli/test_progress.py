@@ -6,7 +6,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from hypermnesia.cli.session import BarProgress, LineProgress
+from hypermnesia.training.progress import BarProgress, LineProgress
 from hypermnesia.training import Evaluation
 from hypermnesia.training.phases import Phase
 
