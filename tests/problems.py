@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.data.stream import BatchStream, each_once
 from hypermnesia.data.types import Batch, Part
+from hypermnesia.evidence.autoencoders import AutoencoderSettings
 from hypermnesia.evidence.entropy import EntropySettings
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods import METHODS, Method, Prediction, TaskSpec
-from hypermnesia.methods.autoencoders import Autoencoders
 from hypermnesia.methods.base import answered
 from hypermnesia.methods.likelihood import LikelihoodSettings
 from hypermnesia.methods.lwf import DistillationSettings
@@ -21,9 +21,18 @@ from hypermnesia.methods.replay import ReplaySettings
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
-from hypermnesia.vae import BoundSettings, VaeSettings, build_vae
+from hypermnesia.vae import BoundSettings
 
-SMALL_VAE = VaeSettings((16,), (16,), latent=3, likelihood="gaussian")
+SMALL_VAE = AutoencoderSettings(
+    (16,),
+    (16,),
+    latent=3,
+    likelihood="gaussian",
+    hypernet=HypernetSettings((16,), 8, 8, chunk=60),
+    regularizer=RegularizerSettings(beta=1.0),
+    optimizer=OptimizerSettings(lr=0.01),
+    embedding_optimizer=OptimizerSettings(lr=0.01),
+)
 CPU = torch.device("cpu")
 
 
@@ -63,11 +72,8 @@ def build(name: str, scenario: str = "task", **changes: object) -> Method:
         "replay": ReplaySettings(),
         "bound": BoundSettings(samples=2),
         "likelihood": LikelihoodSettings(),
-        "vae": build_vae(SMALL_VAE, (6,), Generators(0)),
-        "vae_hypernet": HypernetSettings((16,), 8, 8, chunk=60),
-        "vae_regularizer": RegularizerSettings(beta=1.0),
-        "vae_optimizer": OptimizerSettings(lr=0.01),
-        "vae_embedding_optimizer": OptimizerSettings(lr=0.01),
+        "vae": SMALL_VAE,
+        "sample_shape": (6,),
         "generators": Generators(0),
         "device": CPU,
         "head": None,
@@ -79,8 +85,9 @@ def build(name: str, scenario: str = "task", **changes: object) -> Method:
     }
     assert changes.keys() <= settings.keys(), changes.keys() - settings.keys()
     settings |= changes
-    taken = {key: settings[key] for key in entry.settings}
-    return entry.build(settings["network"], scenario, **Autoencoders.gathered(taken))
+    taken = {key: settings[key] for key in entry.settings if not key.startswith("vae_")}
+    taken |= {"sample_shape": settings["sample_shape"]} if "vae" in taken else {}
+    return entry.build(settings["network"], scenario, **taken)
 
 
 class Confident(Separate):

@@ -22,7 +22,7 @@ from hypermnesia.methods import METHODS, MethodEntry
 _SOURCE = Path(__file__).parents[2]
 _SHARED = (
     "hypermnesia.methods.base",
-    "hypermnesia.methods.autoencoders",
+    "hypermnesia.evidence.autoencoders",
 )  # protocols of all methods
 _SETTINGS, _DIFFERS = "Settings on", "Where the"
 _MADE_OF = ("hypermnesia.methods", "hypermnesia.hypernet", "hypermnesia.vae")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hypermnesia.data.scenarios import Scenario
 from hypermnesia.data.types import Batch
-from hypermnesia.methods.autoencoders import Generative
+from hypermnesia.evidence.autoencoders import Generative
 from hypermnesia.methods.base import Method, TaskSpec
 from hypermnesia.seeding import Generators
 

@@ -19,10 +19,10 @@ from hypermnesia.experiments.finished import export_task
 from hypermnesia.experiments.resolve import Request, resolve
 from hypermnesia.experiments.run import Place, resume, run_all
 from hypermnesia.hypernet.network import PlanName
-from hypermnesia.regularization.lookahead import LOOKAHEADS
 from hypermnesia.methods import METHODS
 from hypermnesia.nets import NETS
 from hypermnesia.optimizers import OPTIMIZERS
+from hypermnesia.regularization.lookahead import LOOKAHEADS
 from hypermnesia.regularization.output import REGULARIZERS
 from hypermnesia.training.observers import Observer, StopTraining
 

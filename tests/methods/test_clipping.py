@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,7 +12,7 @@ from torch import Tensor
 from hypermnesia.methods import Method, TaskSpec
 from hypermnesia.optimizers import OptimizerSettings, gradient_norm
 from hypermnesia.regularization.output import RegularizerSettings
-from problems import batches, blobs, build, learn
+from problems import SMALL_VAE, batches, blobs, build, learn
 
 CLIP, SCALE = 0.01, 2.0**20  # scaling by a power of two and back is exact
 
@@ -79,7 +81,7 @@ def test_the_reported_norm_is_that_of_all_gradients() -> None:
 @pytest.mark.parametrize("name", ["dgr", "hnet-r", "hnet-tir", "hnet-lik"])
 def test_autoencoders_have_a_bound_of_their_own(name: str) -> None:
     tight = OptimizerSettings(lr=0.01, clip=1e-6)
-    method = build(name, vae_optimizer=tight, vae_embedding_optimizer=tight)
+    method = build(name, vae=replace(SMALL_VAE, optimizer=tight, embedding_optimizer=tight))
     method.begin_task(TaskSpec(2, 2))
     (batch,) = batches(blobs(0), 1)
     reported = method.update(batch)

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 
 from hypermnesia.data.types import Part
-from hypermnesia.hypernet.network import HypernetSettings, Hypernetwork
-from hypermnesia.methods.autoencoders import Autoencoders, GenerativeMemory
-from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.evidence.autoencoders import AutoencoderSettings, GenerativeMemory
+from hypermnesia.hypernet.network import Hypernetwork
 from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
-from hypermnesia.vae import VaeSettings, build_vae
 from problems import CPU, SMALL_VAE, batches, blobs
 
 
-def memory_of(settings: VaeSettings = SMALL_VAE, beta: float = 1.0) -> GenerativeMemory:
-    adam = OptimizerSettings(lr=0.01)
+def memory_of(settings: AutoencoderSettings = SMALL_VAE, beta: float = 1.0) -> GenerativeMemory:
     return GenerativeMemory(
-        Autoencoders(
-            build_vae(settings, (6,), Generators(0)),
-            HypernetSettings((16,), 8, 8, chunk=60),
-            RegularizerSettings(beta=beta),
-            adam,
-            adam,
-        ),
+        replace(settings, regularizer=RegularizerSettings(beta=beta)),
+        sample_shape=(6,),
         generators=Generators(0),
         device=CPU,
         precision="float32",
@@ -97,7 +90,8 @@ def test_decoders_of_earlier_tasks_are_made_once_and_stay_as_they_were(monkeypat
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_replay_is_what_each_tasks_decoder_gives(likelihood) -> None:
     """One batched call against a decoder a task, its weights put in by hand."""
-    settings = VaeSettings((8,), (7, 5), latent=3, activation="elu", likelihood=likelihood)
+    sizes = {"encoder": (8,), "decoder": (7, 5), "activation": "elu", "likelihood": likelihood}
+    settings = replace(SMALL_VAE, **sizes)
     memory = memory_of(settings)
     assert memory.replay(4) is None
     for task in range(3):

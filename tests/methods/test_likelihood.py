@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -15,7 +17,7 @@ from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
 from hypermnesia.testing import check_method, same_state
 from hypermnesia.vae import BoundSettings, bound, draw_noise, vae_loss
-from problems import blobs, build, learn
+from problems import SMALL_VAE, blobs, build, learn
 
 A_CLASS = LikelihoodSettings("class")
 DIRECT = LikelihoodSettings("class", "likelihood")
@@ -157,7 +159,8 @@ def test_earlier_classes_are_held_and_a_tasks_own_learn_together() -> None:
     moved = []
     for beta in (0.0, 1.0):
         regularizer = RegularizerSettings(beta=beta)
-        method = build("hnet-lik", likelihood=A_CLASS, vae_regularizer=regularizer)
+        vae = replace(SMALL_VAE, regularizer=regularizer)
+        method = build("hnet-lik", likelihood=A_CLASS, vae=vae)
         learn(method, blobs(0), 60)
         memory = method.autoencoders.memory
         embeddings = [e.detach().clone() for e in memory.embeddings]

@@ -9,13 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from hypermnesia.evidence.autoencoders import Replayed
 from hypermnesia.methods import Method, TaskSpec
-from hypermnesia.methods.autoencoders import Replayed
 from hypermnesia.methods.lwf import DistillationSettings
 from hypermnesia.methods.replay import ReplayClassifier, ReplaySettings, dgr
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.seeding import Generators
-from hypermnesia.vae import build_vae
 from problems import CPU, SMALL_VAE, blobs, build, learn
 
 
@@ -31,8 +30,8 @@ def classifier(scenario: str, **changes: object) -> ReplayClassifier:
     made = dgr(
         network,
         scenario,
-        vae=build_vae(SMALL_VAE, (4,), Generators(0)),
-        vae_optimizer=OptimizerSettings(),
+        vae=SMALL_VAE,
+        sample_shape=(4,),
         replay=ReplaySettings(),
         optimizer=OptimizerSettings(),
         generators=Generators(0),

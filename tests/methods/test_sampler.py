@@ -7,8 +7,8 @@ import copy
 import pytest
 import torch
 
+from hypermnesia.evidence.autoencoders import Generative
 from hypermnesia.methods import METHODS, Method, TaskSpec
-from hypermnesia.methods.autoencoders import Generative
 from hypermnesia.seeding import Generators
 from problems import SMALL_VAE, batches, blobs, build, learn
 

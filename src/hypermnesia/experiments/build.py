@@ -16,13 +16,13 @@ from hypermnesia.compute import deterministic_kernels
 from hypermnesia.data.benchmarks import BenchmarkSettings, make_tasks
 from hypermnesia.data.types import Task
 from hypermnesia.errors import ConfigError, HypermnesiaError
+from hypermnesia.evidence.autoencoders import AutoencoderSettings
 from hypermnesia.evidence.entropy import EntropySettings
 from hypermnesia.experiments.config import ExperimentConfig, MachineConfig
 from hypermnesia.experiments.config_sections import OptimizerConfig
 from hypermnesia.experiments.identity import FIELDS, trained
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods import METHODS, Method, TaskSpec
-from hypermnesia.methods.autoencoders import Autoencoders
 from hypermnesia.methods.likelihood import LikelihoodSettings
 from hypermnesia.methods.lwf import DistillationSettings
 from hypermnesia.methods.penalties import PenaltySettings
@@ -34,7 +34,7 @@ from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.report.tensorboard import check_tensorboard
 from hypermnesia.seeding import Generators
 from hypermnesia.training.phases import TrainSettings, make_phases
-from hypermnesia.vae import BoundSettings, VaeSettings, build_vae
+from hypermnesia.vae import BoundSettings, VaeSettings
 
 _OPTIONS = ("betas", "eps", "momentum", "weight_decay")
 
@@ -67,9 +67,16 @@ def build_method(
         taken = fields & set(entry.settings)
         settings |= {name: getattr(getattr(config, section), name) for name in taken}
     if "vae" in entry.settings:
-        settings["vae"] = build_vae(settings["vae"], sample_shape(tasks[0]), generators)
+        settings = {name: each for name, each in settings.items() if not name.startswith("vae_")}
+        settings |= {"vae": _autoencoders(config), "sample_shape": sample_shape(tasks[0])}
     own = {"generators": generators, "device": device}
-    return entry.build(network, trained(config), **own, **Autoencoders.gathered(settings))
+    return entry.build(network, trained(config), **own, **settings)
+
+
+def _autoencoders(config: ExperimentConfig) -> AutoencoderSettings:
+    nested = ("hypernet", "regularizer", "optimizer", "embedding_optimizer")
+    own = {name: _SETTINGS[name](getattr(config, f"vae_{name}")) for name in nested}
+    return AutoencoderSettings(**dict(config.vae), **own)
 
 
 def sample_shape(task: Task) -> torch.Size:

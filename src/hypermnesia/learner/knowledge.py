@@ -5,20 +5,20 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from hypermnesia.errors import ConfigError, HypermnesiaError, TargetError
+from hypermnesia.evidence.autoencoders import AutoencoderSettings
 from hypermnesia.evidence.entropy import EntropySettings
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.hypernet.target import Target
 from hypermnesia.learner.design import AutoencoderDesign, Design, LearnerSettings, hypernet_sizes
 from hypermnesia.learner.inputs import Source
 from hypermnesia.learner.targets import LOSSES, Problem, Targets
-from hypermnesia.methods.autoencoders import Autoencoders
 from hypermnesia.methods.hnet import HypernetEntropy, HypernetMethod
 from hypermnesia.methods.likelihood import HypernetLikelihood
 from hypermnesia.optimizers import OptimizerSettings
@@ -84,11 +84,8 @@ def build_method(
         "criterion": LOSSES[design.problem],
     }
     if design.autoencoder is not None:
-        learned = _autoencoders(design.autoencoder, common, generators)
-        view = design.autoencoder.view
-        return HypernetLikelihood(
-            model, "task", autoencoders=learned, bound=_BOUND, view=view, **common
-        )
+        own = _autoencoders(design.autoencoder, common, generators)
+        return HypernetLikelihood(model, "task", bound=_BOUND, **own, **common)
     if settings.infer_task == "entropy":
         return HypernetEntropy(model, "task", inference=EntropySettings(), **common)
     return HypernetMethod(model, "task", **common)
@@ -96,17 +93,20 @@ def build_method(
 
 def _autoencoders(
     design: AutoencoderDesign, common: dict[str, Any], generators: Generators
-) -> Autoencoders:
+) -> dict[str, Any]:
+    """What `hnet-lik` is told of its autoencoders."""
     with generators.as_global("vae"):
-        vae = CentredVae(design.sample_shape, design.vae)
+        template = CentredVae(design.sample_shape, design.vae)
     held = common["regularizer"]
-    return Autoencoders(
-        vae=vae,
-        vae_hypernet=design.hypernet,
-        vae_regularizer=replace(held, beta=_HELD[design.vae.likelihood] * held.beta),
-        vae_optimizer=common["optimizer"],
-        vae_embedding_optimizer=replace(common["optimizer"], lr=10 * common["optimizer"].lr),
+    vae = AutoencoderSettings(
+        **asdict(design.vae),
+        hypernet=design.hypernet,
+        regularizer=replace(held, beta=_HELD[design.vae.likelihood] * held.beta),
+        optimizer=common["optimizer"],
+        embedding_optimizer=replace(common["optimizer"], lr=10 * common["optimizer"].lr),
     )
+    shape = design.sample_shape
+    return {"vae": vae, "sample_shape": shape, "template": template, "view": design.view}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ logarithm stand for it. The method is ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,14 +21,14 @@ from hypermnesia.compute import Precision
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError
+from hypermnesia.evidence.autoencoders import AutoencoderSettings, Sampler, VaeMemory
 from hypermnesia.hypernet.ensemble import AllTasks, TaskGroup
 from hypermnesia.hypernet.memory import WeightMemory
-from hypermnesia.methods.autoencoders import Autoencoders, Sampler, VaeMemory
 from hypermnesia.methods.base import TaskSpec
 from hypermnesia.methods.hnet import InferredTaskMethod
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
-from hypermnesia.vae import BoundSettings, bound, draw_noise
+from hypermnesia.vae import BoundSettings, Vae, bound, build_vae, draw_noise
 
 View = Callable[[Tensor], Tensor]
 """(batch, *sample) inputs -> the same as the autoencoders are shown them."""
@@ -68,29 +68,34 @@ class TaskLikelihoods(VaeMemory):
     """Bounds on the likelihood of samples under every task.
 
     Args:
-        autoencoders: what they are, and how they are learned.
+        vae: the autoencoders.
+        sample_shape: of a sample.
         of: what has one: each task, or each class of it.
         bound: which bound.
         generators: streams called `likelihood/...` are used.
         device: where everything lives.
         precision: of what training makes and runs; bounds are in float32.
+        template: an autoencoder in place of the one that `vae` describes.
         view: what the autoencoders see of (batch, *sample) inputs, the same for every task.
     """
 
     def __init__(
         self,
-        autoencoders: Autoencoders,
+        vae: AutoencoderSettings,
         *,
+        sample_shape: Sequence[int],
         of: Literal["task", "class"] = "task",
         bound: BoundSettings,
         generators: Generators,
         device: torch.device,
         precision: Precision,
+        template: Vae | None = None,
         view: View = as_it_is,
     ) -> None:
+        template = template or build_vae(vae, sample_shape, generators)
         own = generators.under("likelihood")
         everything: dict[str, Any] = {"generators": own, "device": device, "precision": precision}
-        super().__init__(autoencoders, generated=("*",), **everything)
+        super().__init__(template, vae, generated=("*",), **everything)
         self.of, self.bound, self.view = of, bound, view
         self.all_tasks = AllTasks(self.memory)
         # The same draws for every sample, task and call: bounds are compared, and stay the same.
@@ -155,12 +160,14 @@ class HypernetLikelihood(InferredTaskMethod):
     Args:
         network: template of the classifiers, left unchanged.
         scenario: `task`, the scenario of its training whatever it answers in.
-        autoencoders: what they are, and how they are learned.
+        vae: the autoencoders.
+        sample_shape: of a sample.
         bound: which bound on the likelihood.
         likelihood: whose autoencoders there are, and who answers.
         generators: the streams of `HypernetMethod` and of `TaskLikelihoods`.
         device: where everything lives.
         precision: of what training makes and runs; answers are in float32.
+        template: an autoencoder in place of the one that `vae` describes.
         view: what the autoencoders see of inputs; the inputs themselves by default.
         settings: the other keyword arguments of `HypernetMethod`.
     """
@@ -170,12 +177,14 @@ class HypernetLikelihood(InferredTaskMethod):
         network: nn.Module,
         scenario: ScenarioName,
         *,
-        autoencoders: Autoencoders,
+        vae: AutoencoderSettings,
+        sample_shape: Sequence[int],
         bound: BoundSettings,
         likelihood: LikelihoodSettings = _ONE_A_TASK,
         generators: Generators,
         device: torch.device,
         precision: Precision = "float32",
+        template: Vae | None = None,
         view: View = as_it_is,
         **settings: Any,
     ) -> None:
@@ -183,7 +192,13 @@ class HypernetLikelihood(InferredTaskMethod):
         super().__init__(network, scenario, **own, **settings)
         self.answering = likelihood
         self.autoencoders = TaskLikelihoods(
-            autoencoders, of=likelihood.of, bound=bound, view=view, **own
+            vae,
+            sample_shape=sample_shape,
+            of=likelihood.of,
+            bound=bound,
+            template=template,
+            view=view,
+            **own,
         )
 
     @property

@@ -29,8 +29,8 @@ from torch import Tensor, nn
 from hypermnesia.compute import Precision, autocast
 from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch
-from hypermnesia.methods.autoencoders import (
-    Autoencoders,
+from hypermnesia.evidence.autoencoders import (
+    AutoencoderSettings,
     GenerativeMemory,
     Replayed,
     Sampler,
@@ -39,10 +39,9 @@ from hypermnesia.methods.autoencoders import (
 from hypermnesia.methods.base import TaskSpec, accuracy
 from hypermnesia.methods.lwf import DistillationSettings, distill
 from hypermnesia.methods.plain import Descent, Finetune
-from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
-from hypermnesia.vae import Vae, draw_noise, elbo, pixel_means
+from hypermnesia.vae import build_vae, draw_noise, elbo, pixel_means
 
 
 @dataclass(frozen=True)
@@ -206,26 +205,27 @@ class RetrainedVae:
     """One autoencoder for all tasks, trained on current and on replayed samples.
 
     Args:
-        vae: template, left unchanged; its weights are the initial ones.
-        optimizer: started afresh with every task.
+        vae: its sizes and its optimiser, which starts afresh with every task; the rest of the
+            settings is not read.
+        sample_shape: of a sample.
         replay: how replayed samples enter the loss.
-        generators: streams called `memory/...` are used.
+        generators: the stream `vae` and those called `memory/...` are used.
         device: where everything lives.
         precision: of what training runs, and of what is replayed.
     """
 
     def __init__(
         self,
-        vae: Vae,
+        vae: AutoencoderSettings,
         *,
-        optimizer: OptimizerSettings,
+        sample_shape: Sequence[int],
         replay: ReplaySettings,
         generators: Generators,
         device: torch.device,
         precision: Precision,
     ) -> None:
-        self.vae = copy.deepcopy(vae).to(device)
-        self.descent, self.mixing = Descent(optimizer), replay
+        self.vae = build_vae(vae, sample_shape, generators).to(device)
+        self.descent, self.mixing = Descent(vae.optimizer), replay
         self.generators = generators.under("memory")
         self.device, self.precision = device, precision
         self.former: nn.Module | None = None
@@ -308,8 +308,8 @@ def dgr(
     network: nn.Module,
     scenario: ScenarioName,
     *,
-    vae: Vae,
-    vae_optimizer: OptimizerSettings,
+    vae: AutoencoderSettings,
+    sample_shape: Sequence[int],
     replay: ReplaySettings,
     generators: Generators,
     device: torch.device,
@@ -319,7 +319,7 @@ def dgr(
 ) -> ReplayClassifier:
     """Deep generative replay; without `distillation`, the former answer is the truth."""
     own: dict[str, Any] = {"generators": generators, "device": device, "precision": precision}
-    memory = RetrainedVae(vae, optimizer=vae_optimizer, replay=replay, **own)
+    memory = RetrainedVae(vae, sample_shape=sample_shape, replay=replay, **own)
     return ReplayClassifier(
         network,
         scenario,
@@ -335,7 +335,8 @@ def hnet_r(
     network: nn.Module,
     scenario: ScenarioName,
     *,
-    autoencoders: Autoencoders,
+    vae: AutoencoderSettings,
+    sample_shape: Sequence[int],
     distillation: DistillationSettings,
     generators: Generators,
     device: torch.device,
@@ -344,7 +345,7 @@ def hnet_r(
 ) -> ReplayClassifier:
     """HNET+R: samples from a `GenerativeMemory`, soft answers; new classes had the score 0."""
     own: dict[str, Any] = {"generators": generators, "device": device, "precision": precision}
-    memory = GenerativeMemory(autoencoders, **own)
+    memory = GenerativeMemory(vae, sample_shape=sample_shape, **own)
     return ReplayClassifier(
         network,
         scenario,

@@ -7,7 +7,7 @@ that the memory gives of earlier tasks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import torch
@@ -18,7 +18,12 @@ from hypermnesia.compute import Precision
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError
-from hypermnesia.methods.autoencoders import Autoencoders, GenerativeMemory, Replayed, Sampler
+from hypermnesia.evidence.autoencoders import (
+    AutoencoderSettings,
+    GenerativeMemory,
+    Replayed,
+    Sampler,
+)
 from hypermnesia.methods.base import TaskSpec, accuracy
 from hypermnesia.methods.hnet import InferredTaskMethod
 from hypermnesia.methods.plain import Finetune
@@ -67,7 +72,8 @@ class HypernetTir(InferredTaskMethod):
     Args:
         network: template of the classifiers and of the recogniser, left unchanged.
         scenario: `task`, the scenario of its training whatever it answers in.
-        autoencoders: those of the generative memory.
+        vae: the autoencoders of the generative memory.
+        sample_shape: of a sample.
         replay: how replayed samples enter the recogniser's loss.
         optimizer: for θ of the classifiers, and for the recogniser.
         generators: the streams of `HypernetMethod` and of `GenerativeMemory`; those of the
@@ -83,7 +89,8 @@ class HypernetTir(InferredTaskMethod):
         network: nn.Module,
         scenario: ScenarioName,
         *,
-        autoencoders: Autoencoders,
+        vae: AutoencoderSettings,
+        sample_shape: Sequence[int],
         replay: ReplaySettings,
         optimizer: OptimizerSettings,
         generators: Generators,
@@ -98,7 +105,11 @@ class HypernetTir(InferredTaskMethod):
         own = plain | {"generators": generators.under("recognizer")}
         self.recognizer = TaskRecognizer(network, replay=replay, **own)
         self.generative = GenerativeMemory(
-            autoencoders, generators=generators, device=device, precision=precision
+            vae,
+            sample_shape=sample_shape,
+            generators=generators,
+            device=device,
+            precision=precision,
         )
 
     @property

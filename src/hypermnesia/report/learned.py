@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hypermnesia.methods.autoencoders import Samples
+from hypermnesia.evidence.autoencoders import Samples
 from hypermnesia.report import Drawn
 from hypermnesia.report.canvas import (
     COLOUR_MAP,

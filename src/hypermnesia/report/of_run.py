@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from hypermnesia.errors import ConfigError, HypermnesiaError, RunError
+from hypermnesia.evidence.autoencoders import Generative, VaeMemory
 from hypermnesia.experiments.finished import FinishedSeed, transfer_matrix
 from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.methods import METHODS
-from hypermnesia.methods.autoencoders import Generative, VaeMemory
 from hypermnesia.methods.hnet import HypernetMethod
 from hypermnesia.report import Drawn
 from hypermnesia.report.learned import Points, embedding_map, memory_samples

@@ -18,8 +18,8 @@ from torch import Tensor
 from hypermnesia.data.benchmarks import Permutation
 from hypermnesia.data.types import Task
 from hypermnesia.errors import RunError
+from hypermnesia.evidence.autoencoders import Generative, Samples
 from hypermnesia.methods import Method
-from hypermnesia.methods.autoencoders import Generative, Samples
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
 from hypermnesia.storage import (

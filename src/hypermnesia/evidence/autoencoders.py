@@ -1,23 +1,17 @@
-"""Autoencoders whose weights, or some of them, one hypernetwork makes for each task.
+"""Autoencoders whose weights, or those of their decoders, one hypernetwork makes for each task.
 
-Autoencoders whose weights, or some of them, one hypernetwork makes for each task.
-
-For the loss: Kingma and Welling 2014 (arXiv 1312.6114). For the step and the regulariser: von
-Oswald et al. 2020 (arXiv 1906.00695).
-
-A generative memory: an autoencoder whose decoder one hypernetwork makes for each task.
-
-von Oswald et al. 2020 (arXiv 1906.00695), section 2, "generative replay": the memory of HNET+R
-and HNET+TIR. The decoders are protected by the output regulariser; the encoder, which only
-training needs, is plain, shared by all tasks and unprotected. The task is told by its embedding;
-the published decoder is told by a one-hot input as well, which adds nothing to weights that are
-the task's own.
+Loss: -ELBO, Kingma and Welling 2014 (arXiv 1312.6114). Step and regulariser: von Oswald et al.
+2020 (arXiv 1906.00695). `GenerativeMemory` is the paper's "generative replay" (section 2, HNET+R
+and HNET+TIR): decoders are protected by the output regulariser; the encoder, which only training
+needs, is plain, shared by all tasks and unprotected. The task is given by its embedding; the
+published decoder takes a one-hot input as well, which adds nothing to weights that are the task's
+own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
@@ -33,7 +27,7 @@ from hypermnesia.regularization.output import Parameters, RegularizerSettings
 from hypermnesia.regularization.step import HypernetTrainer
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
-from hypermnesia.vae import Vae, draw_noise, pixel_means, vae_loss
+from hypermnesia.vae import Vae, VaeSettings, build_vae, draw_noise, pixel_means, vae_loss
 
 Samples = dict[int | None, Tensor]
 """task -> (n, *sample) samples of it; under None those of all tasks, mixed."""
@@ -64,34 +58,20 @@ class Generative(Protocol):
 
 
 @dataclass(frozen=True)
-class Autoencoders:
-    """What the autoencoders of all tasks are, and how they are learned.
+class AutoencoderSettings(VaeSettings):
+    """The autoencoders of all tasks: their sizes, and how they are learned.
 
     Attributes:
-        vae: their template, left unchanged.
-        vae_hypernet: sizes of the hypernetwork.
-        vae_regularizer: how earlier autoencoders are protected.
-        vae_optimizer: for θ and what is shared.
-        vae_embedding_optimizer: for the current task's embedding.
+        hypernet: sizes of the hypernetwork that makes them.
+        regularizer: how those of earlier tasks are protected.
+        optimizer: for θ and what is shared; of a plain autoencoder, for everything.
+        embedding_optimizer: for the current task's embedding.
     """
 
-    vae: Vae
-    vae_hypernet: HypernetSettings
-    vae_regularizer: RegularizerSettings
-    vae_optimizer: OptimizerSettings
-    vae_embedding_optimizer: OptimizerSettings
-
-    @classmethod
-    def gathered(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Keyword arguments of a method, in which all that describe this one become this one.
-
-        They are left as they are where some of them are missing.
-        """
-        own = [field.name for field in fields(cls)]
-        if not set(own) <= settings.keys():
-            return dict(settings)
-        rest = {name: value for name, value in settings.items() if name not in own}
-        return {**rest, "autoencoders": cls(**{name: settings[name] for name in own})}
+    hypernet: HypernetSettings = field(default_factory=HypernetSettings)
+    regularizer: RegularizerSettings = field(default_factory=RegularizerSettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    embedding_optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
 
 
 class VaeMemory:
@@ -100,7 +80,8 @@ class VaeMemory:
     A task has one, or one for each of its parts, which are learned together.
 
     Args:
-        autoencoders: what they are, and how they are learned.
+        template: an autoencoder, left unchanged.
+        settings: how they are learned.
         generated: patterns of the names of the parameters to generate, the decoder's among them.
         generators: the streams `hypernet`, `embedding`, `noise` and `subset` are used.
         device: where everything lives.
@@ -109,7 +90,8 @@ class VaeMemory:
 
     def __init__(
         self,
-        autoencoders: Autoencoders,
+        template: Vae,
+        settings: AutoencoderSettings,
         *,
         generated: Sequence[str],
         generators: Generators,
@@ -118,8 +100,8 @@ class VaeMemory:
     ) -> None:
         self.generators, self.device = generators, device
         self.memory = WeightMemory(
-            autoencoders.vae,
-            autoencoders.vae_hypernet,
+            template,
+            settings.hypernet,
             generated=generated,
             head=None,
             device=device,
@@ -129,9 +111,9 @@ class VaeMemory:
         self.parts: list[int] = []
         self.trainer = HypernetTrainer(
             self.memory,
-            regularizer=autoencoders.vae_regularizer,
-            optimizer=autoencoders.vae_optimizer,
-            embedding_optimizer=autoencoders.vae_embedding_optimizer,
+            regularizer=settings.regularizer,
+            optimizer=settings.optimizer,
+            embedding_optimizer=settings.embedding_optimizer,
             generators=generators,
             train_shared=True,
         )
@@ -256,22 +238,25 @@ class GenerativeMemory(VaeMemory):
     """Samples of every task, from decoders that one hypernetwork makes.
 
     Args:
-        autoencoders: whose decoders remember, and how they are learned.
-        generators: streams called `memory/...` are used.
+        vae: the autoencoders whose decoders remember.
+        sample_shape: of a sample.
+        generators: the stream `vae` and those called `memory/...` are used.
         device: where everything lives.
         precision: of what training makes and runs, and of what is replayed.
     """
 
     def __init__(
         self,
-        autoencoders: Autoencoders,
+        vae: AutoencoderSettings,
         *,
+        sample_shape: Sequence[int],
         generators: Generators,
         device: torch.device,
         precision: Precision,
     ) -> None:
         own: dict[str, Any] = {"generators": generators.under("memory"), "device": device}
-        super().__init__(autoencoders, generated=("decoder.*",), precision=precision, **own)
+        template = build_vae(vae, sample_shape, generators)
+        super().__init__(template, vae, generated=("decoder.*",), precision=precision, **own)
         self._former: Parameters | None = None
         self._decoders: Tensor | None = None
 
