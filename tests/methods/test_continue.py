@@ -46,12 +46,12 @@ def weights(method: HypernetMethod) -> list[Tensor]:
 def test_it_learns_and_only_its_own_embedding_moves(name: str) -> None:
     method = three_tasks(name)
     x, y = blobs(7).x, blobs(7).y
-    before = {n: [e.detach().clone() for e in m.embeddings] for n, m in method.memories.items()}
+    before = {n: [e.detach().clone() for e in m.embeddings] for n, m in method.parts.items()}
     poor = (method.predict(x, 1).scores.argmax(1) == y).float().mean()
     for _ in range(4):
         go_on(method)
     assert (method.predict(x, 1).scores.argmax(1) == y).float().mean() > max(0.9, float(poor))
-    for loss, memory in method.memories.items():
+    for loss, memory in method.parts.items():
         moved = [
             not torch.equal(*pair) for pair in zip(before[loss], memory.embeddings, strict=True)
         ]

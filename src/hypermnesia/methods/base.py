@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
@@ -25,10 +25,13 @@ class TaskSpec:
     Attributes:
         outputs: number of classes (or of regression targets), the width of the task's head.
         iterations: how many `update` calls will follow, for schedules.
+        buffers: values that buffers of the task's own networks of evidence start with (the centre
+            of its inputs), by name.
     """
 
     outputs: int
     iterations: int
+    buffers: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,9 @@ class Method(Protocol):
 @runtime_checkable
 class InfersTask(Protocol):
     """A method that infers the task, in the same way whatever scenario it then answers in."""
+
+    def logits_and_evidence(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(tasks, batch, widest head) of every task's network, and (tasks, batch) log evidence."""
 
     def inferred(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, widest head) scores over the classes of the inferred task, and (batch,) tasks."""

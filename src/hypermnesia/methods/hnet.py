@@ -164,13 +164,13 @@ class HypernetMethod:
         return scores
 
     @property
-    def memories(self) -> dict[str, WeightMemory]:
+    def parts(self) -> dict[str, WeightMemory]:
         """What is learned, by the name of the loss that it is learned by."""
         return {"loss": self.memory}
 
     @torch.no_grad()
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The losses of the task in training on samples held out, by the names of `memories`."""
+        """The losses of the task in training on samples held out, by the names of `parts`."""
         scores = self.memory.run(self.trainer.task, batch.x, training=False)
         return {"loss": self.criterion(scores, batch.y)}
 
@@ -258,6 +258,11 @@ class InferredTaskMethod(HypernetMethod):
         Returns:
             (tasks, batch), in nats where it is a likelihood or an entropy.
         """
+
+    def logits_and_evidence(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(tasks, batch, widest head) of every task's network, and (tasks, batch) log evidence."""
+        scores = self.scores_of_all(x)
+        return scores, self.evidence(x, scores)
 
     def infer(self, x: Tensor, scores: Tensor) -> Tensor:
         """(batch,) int64 task of each sample; arguments as of `evidence`."""

@@ -210,6 +210,7 @@ class HypernetLikelihood(InferredTaskMethod):
         """Give the task a classifier and autoencoders, and protect the earlier ones."""
         super().begin_task(spec)
         self.autoencoders.begin_task(spec.iterations, spec.outputs)
+        self.autoencoders.memory.buffers[-1].update(spec.buffers)
 
     def continue_task(self, task: int, iterations: int) -> None:
         """Go on learning a task that has ended, its autoencoders too; all others are protected."""
@@ -226,9 +227,9 @@ class HypernetLikelihood(InferredTaskMethod):
         self.autoencoders.end_task()
 
     @property
-    def memories(self) -> dict[str, WeightMemory]:
+    def parts(self) -> dict[str, WeightMemory]:
         """The memories of classifiers and of autoencoders."""
-        return super().memories | {"vae_loss": self.autoencoders.memory}
+        return super().parts | {"vae_loss": self.autoencoders.memory}
 
     @torch.no_grad()
     def losses(self, batch: Batch) -> dict[str, Tensor]:

@@ -135,6 +135,7 @@ class ObserverGroup(Observer):
                 observer.load_state_dict(state[type(observer).__name__])
 
 
+_EVALUATION_EVERY = 50  # updates between two evaluations of held-out samples, at least
 _BLOCK = 50  # as often as the metrics are logged, which waits for the device anyway
 
 
@@ -287,7 +288,7 @@ class EarlyStopping(Observer):
         self._method, self._held_out = method, held_out
         self._patience, self._batch_size = patience, batch_size
         self._best = {name: _Best() for name in method.parts}
-        self._every = max(_BLOCK, math.ceil(len(held_out) / batch_size))
+        self._every = max(_EVALUATION_EVERY, math.ceil(len(held_out) / batch_size))
         self.loss = math.nan
 
     def on_update(self, phase: Phase, iteration: int, metrics: object) -> None:  # noqa: ARG002
