@@ -47,10 +47,10 @@ def test_it_learns_and_only_its_own_embedding_moves(name: str) -> None:
     method = three_tasks(name)
     x, y = blobs(7).x, blobs(7).y
     before = {n: [e.detach().clone() for e in m.embeddings] for n, m in method.parts.items()}
-    poor = (method.predict(x, 1).scores.argmax(1) == y).float().mean()
+    poor = (method.predict(x, 1).logits.argmax(1) == y).float().mean()
     for _ in range(4):
         go_on(method)
-    assert (method.predict(x, 1).scores.argmax(1) == y).float().mean() > max(0.9, float(poor))
+    assert (method.predict(x, 1).logits.argmax(1) == y).float().mean() > max(0.9, float(poor))
     for loss, memory in method.parts.items():
         moved = [
             not torch.equal(*pair) for pair in zip(before[loss], memory.embeddings, strict=True)
@@ -97,9 +97,9 @@ def test_calibration_is_taken_anew() -> None:
     method = build("hnet-ent", inference=EntropySettings(calibrated=True))
     for task in range(3):
         learn(method, blobs(task), 5)
-    before = [spreads.clone() for spreads in method.spreads]
+    before = [spreads.clone() for spreads in method.evidence.spreads]
     go_on(method)
-    same = [torch.equal(*pair) for pair in zip(before, method.spreads, strict=True)]
+    same = [torch.equal(*pair) for pair in zip(before, method.evidence.spreads, strict=True)]
     assert same == [True, False, True]
 
 
@@ -115,5 +115,5 @@ def test_an_exported_network_is_the_task_s(name: str) -> None:
     method = three_tasks(name)
     x = blobs(1).x
     for task in range(3):
-        expected = method.predict(x, task).scores
+        expected = method.predict(x, task).logits
         assert torch.allclose(method.export(task)(x), expected, atol=1e-6)

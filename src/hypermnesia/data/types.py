@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -224,3 +224,19 @@ def _check_labels(y: Tensor, outputs: int, where: str) -> None:
             got=f"{int(y.min())} to {int(y.max())} in {where}",
             cure="number the classes of each task from 0",
         )
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """What a method is told of a task when it arrives.
+
+    Attributes:
+        outputs: number of classes (or of regression targets), the width of the task's head.
+        iterations: how many `update` calls will follow, for schedules.
+        buffers: by name, values with which buffers of the evidence's networks for the task start
+            (the centre of its inputs, see `CentredVae`).
+    """
+
+    outputs: int
+    iterations: int
+    buffers: Mapping[str, Tensor] = field(default_factory=dict)

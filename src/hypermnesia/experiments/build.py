@@ -16,17 +16,16 @@ from hypermnesia.compute import deterministic_kernels
 from hypermnesia.data.benchmarks import BenchmarkSettings, make_tasks
 from hypermnesia.data.types import Task
 from hypermnesia.errors import ConfigError, HypermnesiaError
-from hypermnesia.evidence.autoencoders import AutoencoderSettings
+from hypermnesia.evidence.autoencoders import AutoencoderSettings, ReplaySettings
 from hypermnesia.evidence.entropy import EntropySettings
+from hypermnesia.evidence.likelihood import LikelihoodSettings
 from hypermnesia.experiments.config import ExperimentConfig, MachineConfig
 from hypermnesia.experiments.config_sections import OptimizerConfig
 from hypermnesia.experiments.identity import FIELDS, trained
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods import METHODS, Method, TaskSpec
-from hypermnesia.methods.likelihood import LikelihoodSettings
 from hypermnesia.methods.lwf import DistillationSettings
 from hypermnesia.methods.penalties import PenaltySettings
-from hypermnesia.methods.replay import ReplaySettings
 from hypermnesia.nets import NetSettings, build_net
 from hypermnesia.optimizers import OPTIMIZERS, OptimizerSettings
 from hypermnesia.registry import unknown_name

@@ -8,12 +8,12 @@ from pydantic import Field, StrictBool, model_validator
 
 from hypermnesia.compute import Screen
 from hypermnesia.errors import ConfigError
+from hypermnesia.evidence.autoencoders import ReplaySettings
 from hypermnesia.evidence.entropy import EntropySettings
+from hypermnesia.evidence.likelihood import LikelihoodSettings
 from hypermnesia.hypernet.network import HypernetSettings, PlanName
-from hypermnesia.methods.likelihood import LikelihoodSettings
 from hypermnesia.methods.lwf import DistillationSettings
 from hypermnesia.methods.penalties import PenaltySettings
-from hypermnesia.methods.replay import ReplaySettings
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.settings import (

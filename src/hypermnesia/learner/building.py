@@ -10,17 +10,16 @@ from torch import nn
 
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.errors import ConfigError, TargetError
-from hypermnesia.evidence.autoencoders import AutoencoderSettings
+from hypermnesia.evidence.autoencoders import AutoencoderSettings, ReplaySettings
 from hypermnesia.evidence.entropy import EntropySettings
+from hypermnesia.evidence.likelihood import LikelihoodSettings
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.hypernet.target import Target
 from hypermnesia.learner.design import AutoencoderDesign, Design, LearnerSettings, hypernet_sizes
 from hypermnesia.learner.targets import LOSSES, Problem
 from hypermnesia.methods import METHODS, Method, MethodEntry
-from hypermnesia.methods.likelihood import LikelihoodSettings
 from hypermnesia.methods.lwf import DistillationSettings
 from hypermnesia.methods.penalties import PenaltySettings
-from hypermnesia.methods.replay import ReplaySettings
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators

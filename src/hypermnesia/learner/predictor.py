@@ -64,23 +64,23 @@ def _answer(
             raise rejected(x, f"logits of shape {tuple(logits.shape)}")
         return Answers(logits, tasks, torch.ones(len(x), device=x.device))
     method = knowledge.method
-    if isinstance(method, InfersTask):
-        logits, log_evidence = method.logits_and_evidence(x)
-        confidence, tasks = log_evidence.softmax(dim=0).max(dim=0)
-        own = logits[tasks, torch.arange(len(x), device=x.device)]
-        return Answers(own, tasks, confidence)
-    if method.scenario.name == "task":
+    if method.answers == ("task",):
         raise ConfigError(
             "a learner that infers no tasks must be told them",
             got="no task",
             cure="give task=..., or make the learner with infer_task='likelihood' or 'entropy'",
         )
+    if isinstance(method, InfersTask):
+        logits, log_evidence = method.logits_and_evidence(x)
+        confidence, tasks = log_evidence.softmax(dim=0).max(dim=0)
+        own = logits[tasks, torch.arange(len(x), device=x.device)]
+        return Answers(own, tasks, confidence)
     return _answer_jointly(knowledge, x)
 
 
 def _answer_jointly(knowledge: Knowledge, x: Tensor) -> Answers:
     """One network's outputs over all tasks; the task with the largest probability is inferred."""
-    outputs, scenario = knowledge.method.predict(x).scores, knowledge.method.scenario
+    outputs, scenario = knowledge.method.predict(x).logits, knowledge.method.scenario
     if scenario.name == "domain":
         tasks = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         return Answers(outputs, tasks, torch.ones(len(x), device=x.device), joined=True)

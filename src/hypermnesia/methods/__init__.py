@@ -8,13 +8,11 @@ from typing import Literal
 
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.methods.base import Method, Prediction, TaskSpec
-from hypermnesia.methods.hnet import HypernetEntropy, HypernetMethod
-from hypermnesia.methods.likelihood import HypernetLikelihood
+from hypermnesia.methods.hnet import HypernetMethod, hnet_ent, hnet_lik, hnet_tir
 from hypermnesia.methods.lwf import Lwf
 from hypermnesia.methods.penalties import Ewc, EwcOnline, Si
 from hypermnesia.methods.plain import Finetune, Joint, Separate
 from hypermnesia.methods.replay import dgr, hnet_r
-from hypermnesia.methods.tir import HypernetTir
 from hypermnesia.registry import Registry
 from hypermnesia.state_files import State
 
@@ -86,13 +84,13 @@ for _entry in (
         "hnet; where the task is not given, the network that is surest answers",
         _OSWALD,
         _EVERY,
-        HypernetEntropy,
+        hnet_ent,
         (*_HNET, "inference"),
         trained="once",
         equation=(
             "hnet's loss\n"
             "task = argmin_t H(softmax(f(x; h(e_t; θ)) / τ)), τ the temperature;\n"
-            "calibrated: scores first divided by the spread of a class's own training samples"
+            "calibrated: logits first divided by the spread of a class's own training samples"
         ),
         needs="no task to answer; keeps θ and an embedding a task, no data",
     ),
@@ -101,7 +99,7 @@ for _entry in (
         "hnet; where the task is not given, that under whose autoencoder the sample is likeliest",
         "ours",
         _EVERY,
-        HypernetLikelihood,
+        hnet_lik,
         (*_HNET, *_MEMORY, "bound", "likelihood"),
         trained="once",
         equation=(
@@ -113,10 +111,10 @@ for _entry in (
     ),
     MethodEntry(
         "hnet-tir",
-        "hnet; where the task is not given, a classifier taught with generated samples tells it",
+        "hnet; where the task is not given, a classifier taught with generated samples infers it",
         _OSWALD,
         _EVERY,
-        HypernetTir,
+        hnet_tir,
         (*_HNET, *_MEMORY, "replay"),
         trained="once",
         equation=(
@@ -209,7 +207,7 @@ for _entry in (
         hnet_r,
         (*_PLAIN, *_MEMORY, "replay", "distillation"),
         equation=(
-            f"(1 - w) L on the task's data + w λ D(former scores) on generated samples, {_W}\n"
+            f"(1 - w) L on the task's data + w λ D(former logits) on generated samples, {_W}\n"
             "decoders: hnet's loss with -ELBO_T(x)"
         ),
         needs="the task in the task scenario; keeps one network, θ and an embedding a task",
@@ -231,7 +229,7 @@ for _entry in (
         _EVERY,
         dgr,
         (*_DGR, "distillation"),
-        equation=f"(1 - w) L on the task's data + w λ D(former scores) on generated samples, {_W}",
+        equation=f"(1 - w) L on the task's data + w λ D(former logits) on generated samples, {_W}",
         needs="the task in the task scenario; keeps one network and one generator, no data",
     ),
 ):
