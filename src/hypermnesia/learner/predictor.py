@@ -84,7 +84,7 @@ def _answer_jointly(knowledge: Knowledge, x: Tensor) -> Answers:
     if scenario.name == "domain":
         tasks = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         return Answers(outputs, tasks, torch.ones(len(x), device=x.device), joined=True)
-    by_task = outputs.softmax(dim=1).split(scenario.heads, dim=1)
+    by_task = torch.split(outputs.softmax(dim=1), list(scenario.heads), dim=1)
     confidence, tasks = torch.stack([each.sum(dim=1) for each in by_task]).max(dim=0)
     return Answers(outputs, tasks, confidence, joined=True)
 
