@@ -82,10 +82,11 @@ def build(name: str, scenario: str = "task", **changes: object) -> Method:
         "compile": False,
         "inference": EntropySettings(),
     }
-    assert changes.keys() <= settings.keys(), changes.keys() - settings.keys()
+    assert changes.keys() <= {*settings, "criterion"}, changes.keys() - settings.keys()
     settings |= changes
     taken = {key: settings[key] for key in entry.settings if not key.startswith("vae_")}
     taken |= {"sample_shape": settings["sample_shape"]} if "vae" in taken else {}
+    taken |= {"criterion": changes["criterion"]} if "criterion" in changes else {}
     return entry.build(settings["network"], scenario, **taken)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ def three_tasks(name: str = "hnet", beta: float = 0.1, kind: str = "closed") -> 
 
 def go_on(method: HypernetMethod, task: int = 1, start: int = 0, stop: int = 20) -> None:
     """Updates of a task on clouds that it has not seen."""
-    batch = next(each_once([blobs(7)], 64))
+    batch = next(each_once([replace(blobs(7), task=task)], 64))
     if start == 0:
         method.continue_task(task, 20)
     for _ in range(start, stop):
@@ -103,11 +104,33 @@ def test_calibration_is_taken_anew() -> None:
     assert same == [True, False, True]
 
 
-def test_a_method_that_cannot_says_so() -> None:
-    method = build("hnet-tir")
+@pytest.mark.parametrize("name", ["hnet-tir", "joint", "lwf", "hnet-r", "dgr", "dgr-distill"])
+def test_a_method_that_cannot_says_so(name: str) -> None:
+    method = build(name)
     learn(method, blobs(0), 1)
-    with pytest.raises(ConfigError, match="cannot go on"):
+    with pytest.raises(ConfigError, match=r"cannot go on .*; use hnet"):
         method.continue_task(0, 1)
+
+
+@pytest.mark.parametrize("name", ["finetune", "separate", "ewc", "ewc-online", "si"])
+def test_plain_networks_go_on_with_a_task(name: str) -> None:
+    method = three_tasks(name)
+    x, y = blobs(7).x, blobs(7).y
+    for _ in range(4):
+        go_on(method)
+    assert (method.predict(x, 1).logits.argmax(1) == y).float().mean() > 0.8
+    assert method.scenario.heads == (2, 2, 2)
+
+
+def test_what_was_learned_in_going_on_is_held_too() -> None:
+    """Its own term of the Fisher information, among the task's own outputs."""
+    method = three_tasks("ewc")
+    before = {name: a.clone() for name, a in method.penalty.importance.items()}
+    go_on(method)
+    gained = method.penalty.importance["4.weight"] - before["4.weight"]
+    assert (gained[2:4] > 0).any()
+    assert (gained[:2] == 0).all()
+    assert (gained[4:] == 0).all()
 
 
 @pytest.mark.parametrize("name", METHODS)
