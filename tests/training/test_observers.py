@@ -8,7 +8,8 @@ import torch
 from tiny_run import make_tasks
 
 from hypermnesia.errors import RunError
-from hypermnesia.training import Evaluation, MetricsLog, Observer, ObserverGroup, Phase
+from hypermnesia.training import Evaluation, Observer, ObserverGroup, Phase
+from hypermnesia.training.logs import MetricsLog
 
 TASKS = tuple(make_tasks())
 PHASE = Phase(1, TASKS[1:], 10, TASKS)

@@ -10,16 +10,11 @@ from torch import nn
 
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.errors import ConfigError, TargetError
-from hypermnesia.evidence.autoencoders import AutoencoderSettings, ReplaySettings
-from hypermnesia.evidence.entropy import EntropySettings
-from hypermnesia.evidence.likelihood import LikelihoodSettings
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.hypernet.target import Target
 from hypermnesia.learner.design import AutoencoderDesign, Design, LearnerSettings, hypernet_sizes
 from hypermnesia.learner.targets import LOSSES, Problem
 from hypermnesia.methods import METHODS, Method, MethodEntry
-from hypermnesia.methods.lwf import DistillationSettings
-from hypermnesia.methods.penalties import PenaltySettings
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
@@ -116,12 +111,8 @@ def build_method(
         "embedding_optimizer": optimizer,
         "generated": generated_names(model, settings),
         "head": settings.head,
-        "inference": EntropySettings(),
         "bound": _BOUND,
-        "likelihood": LikelihoodSettings(),
-        "penalty": PenaltySettings(),
-        "distillation": DistillationSettings(),
-        "replay": ReplaySettings(),
+        **_defaults(),
     }
     taken = {name: value for name, value in sections.items() if name in entry.settings}
     if design.autoencoder is not None:
@@ -146,9 +137,28 @@ def build_method(
     return method
 
 
+def _defaults() -> dict[str, Any]:
+    """The sections that a learner leaves as they are; their modules load when a fit begins."""
+    from hypermnesia.evidence.autoencoders import ReplaySettings
+    from hypermnesia.evidence.entropy import EntropySettings
+    from hypermnesia.evidence.likelihood import LikelihoodSettings
+    from hypermnesia.methods.lwf import DistillationSettings
+    from hypermnesia.methods.penalties import PenaltySettings
+
+    return {
+        "inference": EntropySettings(),
+        "likelihood": LikelihoodSettings(),
+        "penalty": PenaltySettings(),
+        "distillation": DistillationSettings(),
+        "replay": ReplaySettings(),
+    }
+
+
 def _autoencoders(
     design: AutoencoderDesign, regularizer: RegularizerSettings, optimizer: OptimizerSettings
 ) -> dict[str, Any]:
+    from hypermnesia.evidence.autoencoders import AutoencoderSettings
+
     beta = _VAE_BETA[design.vae.likelihood] * regularizer.beta
     vae = AutoencoderSettings(
         **asdict(design.vae),

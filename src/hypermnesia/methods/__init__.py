@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
 from typing import Literal
 
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.methods.base import Method, Prediction, TaskSpec
-from hypermnesia.methods.hnet import HypernetMethod, hnet_ent, hnet_lik, hnet_tir
-from hypermnesia.methods.lwf import Lwf
-from hypermnesia.methods.penalties import Ewc, EwcOnline, Si
-from hypermnesia.methods.plain import Finetune, Joint, Separate
-from hypermnesia.methods.replay import dgr, hnet_r
 from hypermnesia.registry import Registry
 from hypermnesia.state_files import State
 
@@ -28,7 +25,8 @@ class MethodEntry:
         summary: one line.
         source: where it is published.
         scenarios: those in which it can answer.
-        build: (network, scenario, **settings) -> method.
+        builder: (network, scenario, **settings) -> method, or where that is: `module:name`, a
+            module of this package, imported when it is needed.
         settings: names of the keyword arguments that `build` takes.
         equation: what it minimises and how it infers the task; plain text, a line or two.
         needs: what it must be told, and what it keeps of earlier tasks.
@@ -41,12 +39,21 @@ class MethodEntry:
     summary: str
     source: str
     scenarios: tuple[ScenarioName, ...]
-    build: Callable[..., Method]
+    builder: Callable[..., Method] | str
     settings: tuple[str, ...]
     equation: str
     needs: str
     trained: Literal["once", "each"] = "each"
     ignores: tuple[str, ...] = ()
+
+    @cached_property
+    def build(self) -> Callable[..., Method]:
+        """(network, scenario, **settings) -> method."""
+        if not isinstance(self.builder, str):
+            return self.builder
+        module, _, name = self.builder.partition(":")
+        found: Callable[..., Method] = getattr(import_module(f"{__name__}.{module}"), name)
+        return found
 
 
 METHODS: Registry[MethodEntry] = Registry("method")
@@ -71,7 +78,7 @@ for _entry in (
         "one hypernetwork makes the weights of every task; the task is given",
         _OSWALD,
         ("task",),
-        HypernetMethod,
+        "hnet:HypernetMethod",
         _HNET,
         equation=(
             "L(θ, e_T) + β/(T-1) Σ_{t<T} ‖h(e_t; θ*) - h(e_t; θ + Δθ)‖²\n"
@@ -84,7 +91,7 @@ for _entry in (
         "hnet; where the task is not given, the network that is surest answers",
         _OSWALD,
         _EVERY,
-        hnet_ent,
+        "hnet:hnet_ent",
         (*_HNET, "inference"),
         trained="once",
         equation=(
@@ -99,7 +106,7 @@ for _entry in (
         "hnet; where the task is not given, that under whose autoencoder the sample is likeliest",
         "ours",
         _EVERY,
-        hnet_lik,
+        "hnet:hnet_lik",
         (*_HNET, *_MEMORY, "bound", "likelihood"),
         trained="once",
         equation=(
@@ -114,7 +121,7 @@ for _entry in (
         "hnet; where the task is not given, a classifier taught with generated samples infers it",
         _OSWALD,
         _EVERY,
-        hnet_tir,
+        "hnet:hnet_tir",
         (*_HNET, *_MEMORY, "replay"),
         trained="once",
         equation=(
@@ -128,7 +135,7 @@ for _entry in (
         "a plain network trained on each task in turn (lower bound)",
         _VEN,
         _EVERY,
-        Finetune,
+        "plain:Finetune",
         _PLAIN,
         equation="L(θ) on the current task",
         needs="the task in the task scenario; keeps one network, no data",
@@ -138,7 +145,7 @@ for _entry in (
         "a plain network for each task",
         _VEN,
         ("task",),
-        Separate,
+        "plain:Separate",
         _PLAIN,
         equation="L(θ_T), a network of its own for each task",
         needs="the task of every sample; keeps a network a task",
@@ -148,7 +155,7 @@ for _entry in (
         "a plain network trained on all tasks at once (upper bound)",
         _VEN,
         _EVERY,
-        Joint,
+        "plain:Joint",
         _PLAIN,
         equation="Σ_t L_t(θ) on the data of all tasks",
         needs="the data of all tasks at once",
@@ -158,7 +165,7 @@ for _entry in (
         "a plain network; parameters are held by their Fisher information, a term a task",
         "Kirkpatrick et al. 2017, arXiv 1612.00796",
         _EVERY,
-        Ewc,
+        "penalties:Ewc",
         (*_PLAIN, "penalty"),
         ignores=("penalty.decay", "penalty.xi"),
         equation="L(θ) + λ/2 Σ_{t<T} Σ_i F_ti (θ_i - θ*_ti)²",
@@ -169,7 +176,7 @@ for _entry in (
         "a plain network; parameters are held by a running Fisher information that decays",
         "Schwarz et al. 2018, arXiv 1805.06370",
         _EVERY,
-        EwcOnline,
+        "penalties:EwcOnline",
         (*_PLAIN, "penalty"),
         ignores=("penalty.xi",),
         equation="L(θ) + λ/2 Σ_i F_i (θ_i - θ*_i)²\nF ← γ F + F_T when task T ends",
@@ -180,7 +187,7 @@ for _entry in (
         "a plain network; parameters are held by how much they lowered earlier tasks' losses",
         "Zenke et al. 2017, arXiv 1703.04200",
         _EVERY,
-        Si,
+        "penalties:Si",
         (*_PLAIN, "penalty"),
         ignores=("penalty.decay", "penalty.samples"),
         equation=(
@@ -194,7 +201,7 @@ for _entry in (
         "a plain network that goes on answering new inputs as it did before the task",
         "Li and Hoiem 2016, arXiv 1606.09282",
         _EVERY,
-        Lwf,
+        "lwf:Lwf",
         (*_PLAIN, "distillation"),
         equation="1/T L(θ) + (1 - 1/T) λ D(answers before the task, answers now)",
         needs="the task in the task scenario; keeps one network, no data",
@@ -204,7 +211,7 @@ for _entry in (
         "a plain network replays samples that a hypernetwork's decoders remember, softly labelled",
         _OSWALD,
         _EVERY,
-        hnet_r,
+        "replay:hnet_r",
         (*_PLAIN, *_MEMORY, "replay", "distillation"),
         equation=(
             f"(1 - w) L on the task's data + w λ D(former logits) on generated samples, {_W}\n"
@@ -217,7 +224,7 @@ for _entry in (
         "a plain network and a plain generator, retrained on samples of their former selves",
         _SHIN,
         _EVERY,
-        dgr,
+        "replay:dgr",
         _DGR,
         equation=f"(1 - w) L on the task's data + w L on samples of the former self, {_W}",
         needs="the task in the task scenario; keeps one network and one generator, no data",
@@ -227,7 +234,7 @@ for _entry in (
         "dgr with soft labels",
         _VEN,
         _EVERY,
-        dgr,
+        "replay:dgr",
         (*_DGR, "distillation"),
         equation=f"(1 - w) L on the task's data + w λ D(former logits) on generated samples, {_W}",
         needs="the task in the task scenario; keeps one network and one generator, no data",

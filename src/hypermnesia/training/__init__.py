@@ -2,7 +2,6 @@
 
 from hypermnesia.training.checkpoint import Checkpoint, CheckpointStore, MemoryStore
 from hypermnesia.training.evaluate import TrainResult, evaluate
-from hypermnesia.training.logs import MetricsLog
 from hypermnesia.training.loop import learn, train
 from hypermnesia.training.observers import (
     EarlyStopping,
@@ -20,7 +19,6 @@ __all__ = [
     "EarlyStopping",
     "Evaluation",
     "MemoryStore",
-    "MetricsLog",
     "NotFiniteError",
     "Observer",
     "ObserverGroup",
