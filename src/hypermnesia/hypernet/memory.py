@@ -13,7 +13,6 @@ from hypermnesia.hypernet.network import ChunkPlan, HypernetSettings, Hypernetwo
 from hypermnesia.hypernet.target import Buffers, Layout, Target
 from hypermnesia.seeding import Generators
 
-
 _FULL, _CPU = HypernetSettings(plan="full"), torch.device("cpu")
 
 
