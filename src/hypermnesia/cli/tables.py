@@ -126,21 +126,28 @@ def _accuracy(config: ExperimentConfig) -> str:
     return "accuracy" if config.data.evaluate_on == "test" else "validation accuracy"
 
 
+def _measured(summary: RunSummary) -> str:
+    if summary.measure == "accuracy":
+        return f"{_accuracy(summary.config)} %"
+    return "mean squared error"
+
+
 def _show_matrix(out: Console, summary: RunSummary, scenario: ScenarioName) -> None:
     config, matrix = summary.config, summary.matrices[scenario]
     tasks, seeds = len(matrix), summary.scenarios[scenario]["acc"]["n"]
     which = f" in {scenario}" if len(summary.scenarios) > 1 else ""
     many = "s" if seeds != 1 else ""
-    title = f"{config.method}{which}: {_accuracy(config)} %, mean of {seeds} seed{many}"
+    title = f"{config.method}{which}: {_measured(summary)}, mean of {seeds} seed{many}"
     if tasks > _WIDEST:
         file = summary.folder.matrix(scenario)
         out.print(f"{title}: {tasks} tasks, in {file}", soft_wrap=True)
         return
     out.print(title, style="italic", soft_wrap=True)
+    digits = 2 if summary.measure == "accuracy" else 4
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("after")
     for j in range(1, tasks + 1):
         table.add_column(f"task {j}", justify="right")
     for i, row in enumerate(matrix, start=1):
-        table.add_row(f"task {i}", *("" if math.isnan(v) else f"{v:.2f}" for v in row))
+        table.add_row(f"task {i}", *("" if math.isnan(v) else f"{v:.{digits}f}" for v in row))
     out.print(table)

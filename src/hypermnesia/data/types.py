@@ -111,7 +111,7 @@ class Part:
 
     Attributes:
         x: (n, *sample) inputs as stored: uint8 images, or floats. Tasks may share this storage.
-        y: (n,) int64 class of each sample, counted within the task.
+        y: (n,) int64 class of each sample, counted within the task; or (n, k) float targets.
         task: index of the task.
         scale: what stored values are divided by when a batch is made (255 for images).
         transform: applied to a batch's float inputs; None for none (a task's permutation).
@@ -138,7 +138,7 @@ class Part:
         if self.transform is not None:
             x = self.transform(x)
         y = self.y[indices]
-        return Batch(x, y, torch.full_like(y, self.task))
+        return Batch(x, y, torch.full((len(y),), self.task, device=y.device))
 
 
 @dataclass(frozen=True)
@@ -218,6 +218,10 @@ def _finite(x: Tensor) -> bool:
 
 
 def _check_labels(y: Tensor, outputs: int, where: str) -> None:
+    if y.is_floating_point():
+        if not y.isfinite().all():
+            raise DataError("targets must be finite numbers", got=f"others in {where}")
+        return
     if len(y) and not 0 <= int(y.min()) <= int(y.max()) < outputs:
         raise DataError(
             f"labels must count the task's classes, from 0 to {outputs - 1}",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from pydantic import BaseModel
 from torch import nn
 
@@ -68,7 +69,9 @@ def build_method(
     if "vae" in entry.settings:
         settings = {name: each for name, each in settings.items() if not name.startswith("vae_")}
         settings |= {"vae": _autoencoders(config), "sample_shape": sample_shape(tasks[0])}
-    own = {"generators": generators, "device": device}
+    own: dict[str, Any] = {"generators": generators, "device": device}
+    if tasks[0].train.y.is_floating_point():
+        own["criterion"] = F.mse_loss
     return entry.build(network, trained(config), **own, **settings)
 
 
@@ -90,7 +93,8 @@ def build_network(config: ExperimentConfig, task: Task, generators: Generators) 
         ConfigError: it does not exist, or cannot take samples of this shape.
     """
     shape = sample_shape(task)
-    net = NetSettings(config.target.net, config.target.hidden, config.target.dropout)
+    target = config.target
+    net = NetSettings(target.net, target.hidden, target.dropout, target.activation)
     try:
         return build_net(net, shape, task.outputs, generators)
     except RuntimeError as error:
@@ -196,7 +200,7 @@ def _try(method: Method, task: Task, position: int, samples: int, device: torch.
     batch = task.train.batch(torch.arange(samples))
     x, y = batch.x.to(device), batch.y.to(device)
     method.begin_task(TaskSpec(task.outputs, iterations=1))
-    batch = replace(batch, x=x, y=y, task=torch.full_like(y, position))
+    batch = replace(batch, x=x, y=y, task=torch.full((len(y),), position, device=device))
     method.update(batch)
     method.end_task([batch])
     for scenario in method.answers:

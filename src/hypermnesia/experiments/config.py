@@ -89,6 +89,7 @@ class TargetConfig(Section):
         net: name of the network.
         hidden: widths of its hidden layers.
         dropout: share of the units of these layers that training leaves out at random.
+        activation: between these layers.
         generated: name patterns of the parameters that a hypernetwork makes.
         head: name of the output layer; None for the last linear layer.
         train_shared: go on training parameters that are not generated after the first task.
@@ -97,6 +98,7 @@ class TargetConfig(Section):
     net: Name
     hidden: tuple[Width, ...] = NetSettings.hidden
     dropout: Fraction = NetSettings.dropout
+    activation: Literal["relu", "sigmoid", "tanh"] = "relu"
     generated: Annotated[tuple[Name, ...], Field(min_length=1)] = ("*",)
     head: Name | None = None
     train_shared: StrictBool = False

@@ -88,7 +88,7 @@ class MetricsLog(Observer):
             inference = [evaluation.inference for evaluation in row]
             line = {"kind": "evaluation", "task": phase.row, "scenario": scenario}
             known = None if None in inference else inference
-            self._write({**line, "accuracy": accuracy, "inference": known})
+            self._write({**line, row[0].measure: accuracy, "inference": known})
 
     def state_dict(self) -> State:
         """The size in bytes of what is on the disk by now (fsync)."""

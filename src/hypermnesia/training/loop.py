@@ -14,7 +14,7 @@ from hypermnesia.data.types import Batch, Task, check_samples, place
 from hypermnesia.methods.base import Method, TaskSpec
 from hypermnesia.seeding import Generators
 from hypermnesia.training.checkpoint import MemoryStore, Saver, Store
-from hypermnesia.training.evaluate import Progress, TrainResult, evaluate_in
+from hypermnesia.training.evaluate import Progress, TrainResult, evaluate_in, measure_of
 from hypermnesia.training.observers import (
     Health,
     NotFiniteError,
@@ -117,7 +117,7 @@ def train(
                 stream = run.open(phase)
                 learn(method, stream, phase, watching, progress.iteration)
                 run.close(phase)
-            return progress.result(method.compression())
+            return progress.result(method.compression(), measure_of(tasks[0].test))
         except NotFiniteError as error:
             until.error = error  # a GPU may repeat not quite what it did, and fail earlier
         except StopTraining:

@@ -98,14 +98,20 @@ class Phase:
         return len(self.seen) - 1
 
 
+Measure = Literal["accuracy", "mse"]
+"""What is evaluated: percent of right answers, or mean squared errors of values."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Figures of one task.
 
     Attributes:
-        accuracy: percent of samples answered rightly.
+        accuracy: percent of samples answered rightly; in regression (`measure`) the mean squared
+            error, which is lower the better.
         inference: percent of samples answered with their own task, where the method had to
             infer it; None where the task was given or the method knows no tasks.
+        measure: what `accuracy` holds.
         inferred: number of samples answered with each task begun so far; empty where
             `inference` is None.
     """
@@ -113,6 +119,7 @@ class Evaluation:
     accuracy: float
     inference: float | None
     inferred: tuple[int, ...] = ()
+    measure: Measure = "accuracy"
 
 
 Rows = Mapping[ScenarioName, Sequence[Evaluation]]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hypermnesia.data.types import Task
 from hypermnesia.training.observers import EarlyStopping, Observer
-from hypermnesia.training.phases import Phase, Rows
+from hypermnesia.training.phases import Evaluation, Phase, Rows
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -123,8 +123,13 @@ class BarProgress(LineProgress):
 
 
 def _learned(phase: Phase, rows: Rows) -> str:
-    means = (f"{name} {fmean(each.accuracy for each in row):.2f}%" for name, row in rows.items())
+    means = (f"{name} {_mean(row)}" for name, row in rows.items())
     return f"task {phase.row + 1} learned, on all seen: {', '.join(means)}"
+
+
+def _mean(row: Sequence[Evaluation]) -> str:
+    mean = fmean(each.accuracy for each in row)
+    return f"{mean:.2f}%" if row[0].measure == "accuracy" else f"mean squared error {mean:.4g}"
 
 
 MakeProgress = Callable[..., Observer]
