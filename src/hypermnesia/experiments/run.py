@@ -35,7 +35,7 @@ from hypermnesia.experiments.run_folder import RunFolder, SeedFolder, opened
 from hypermnesia.methods import Method
 from hypermnesia.report.tensorboard import TensorBoard
 from hypermnesia.seeding import Generators
-from hypermnesia.storage import holds, make_folder, told_as_run_error, write_json, write_text
+from hypermnesia.storage import holds, make_folder, os_errors_as_run_error, write_json, write_text
 from hypermnesia.training.checkpoint import CheckpointStore
 from hypermnesia.training.evaluate import TrainResult
 from hypermnesia.training.logs import MetricsLog, SampleLog
@@ -150,7 +150,7 @@ def _write_matrices(folder: SeedFolder, result: TrainResult) -> None:
 
 
 def _run_seed(folder: SeedFolder, config: ExperimentConfig, seed: int, observer: Observer) -> None:
-    with told_as_run_error(folder.path, "the folder of a seed must be writable"):
+    with os_errors_as_run_error(folder.path, "the folder of a seed must be writable"):
         make_folder(folder.path)
     generators, device = Generators(seed), device_of(config.machine)
     note_environment(folder.environment, environment(device))

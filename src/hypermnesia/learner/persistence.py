@@ -24,8 +24,8 @@ from hypermnesia.state_files import MANIFEST, MISFITS, Fields, State, decode_sta
 from hypermnesia.storage import (
     folder_held,
     make_folder,
+    os_errors_as_run_error,
     sync_folder,
-    told_as_run_error,
     write_folder,
 )
 
@@ -78,7 +78,7 @@ def save(knowledge: Knowledge, path: Path, *, overwrite: bool) -> None:
     files = encode_state(fields, {**knowledge.state_dict(), "buffers": buffers})
     path = _real(path)
     cure = "check access and free space, or choose another folder"
-    with told_as_run_error(path, "the learner must be written", cure):
+    with os_errors_as_run_error(path, "the learner must be written", cure):
         make_folder(path.parent)
         with folder_held(path.parent):
             _settle(path)
@@ -133,7 +133,7 @@ class Stored:
         cure = "check its name, and access"
         try:
             with (
-                told_as_run_error(path, "the learner must be readable", cure),
+                os_errors_as_run_error(path, "the learner must be readable", cure),
                 folder_held(path.parent),
             ):
                 _settle(path)

@@ -9,22 +9,10 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from hypermnesia.data.scenarios import Scenario, ScenarioName
-from hypermnesia.data.types import Batch, TaskSpec
+from hypermnesia.data.types import Batch
+from hypermnesia.data.types import TaskSpec as TaskSpec
 from hypermnesia.errors import ConfigError
 from hypermnesia.state_files import State
-
-__all__ = [
-    "InfersTask",
-    "Loss",
-    "Method",
-    "Prediction",
-    "TaskSpec",
-    "accuracy",
-    "answered",
-    "predictions",
-    "reported",
-    "task_needed",
-]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(logits or values, targets) -> scalar loss."""

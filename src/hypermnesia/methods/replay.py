@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -36,32 +36,6 @@ from hypermnesia.optimizers import Descent
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
 from hypermnesia.vae import build_vae, draw_noise, elbo, pixel_means
-
-
-class ReplayMemory(Sampler, Protocol):
-    """Where samples of earlier tasks come from; it learns along with who asks for them."""
-
-    def begin_task(self, iterations: int) -> None:
-        """Make ready to replay the tasks so far, and to learn one more."""
-
-    def replay(self, n: int) -> Replayed | None:
-        """At least `n` fresh samples of the earlier tasks; None if there is none."""
-
-    def update(self, x: Tensor, replayed: Replayed | None) -> dict[str, Tensor]:
-        """One iteration on (batch, *sample) inputs of the task, and on replayed ones if need be."""
-
-    def end_task(self) -> None:
-        """Drop what only the task's training needed."""
-
-    @property
-    def kept(self) -> int:
-        """Number of learned values."""
-
-    def state_dict(self) -> State:
-        """Everything that a later call depends on."""
-
-    def load_state_dict(self, state: State) -> None:
-        """Put a newly built memory where `state_dict` found the other."""
 
 
 class ReplayClassifier(Finetune):
@@ -88,7 +62,7 @@ class ReplayClassifier(Finetune):
         network: nn.Module,
         scenario: ScenarioName,
         *,
-        memory: ReplayMemory,
+        memory: GenerativeMemory | RetrainedVae,
         replay: ReplaySettings,
         distillation: DistillationSettings | None = None,
         unseen: float = -torch.inf,

@@ -37,7 +37,7 @@ from hypermnesia.report.tables import (
     results_table,
     settings_table,
 )
-from hypermnesia.storage import make_folder, told_as_run_error, write_text
+from hypermnesia.storage import make_folder, os_errors_as_run_error, write_text
 
 
 def command_of(config: ExperimentConfig) -> str:
@@ -245,7 +245,7 @@ def write_page(path: Path, page: str) -> None:
     Raises:
         RunError: it cannot be written.
     """
-    with told_as_run_error(path.parent, "the folder of the report must be writable"):
+    with os_errors_as_run_error(path.parent, "the folder of the report must be writable"):
         make_folder(path.parent)
     write_text(path, page)
 

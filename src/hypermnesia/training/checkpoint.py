@@ -28,7 +28,7 @@ from hypermnesia.state_files import (
     pack,
     unpack,
 )
-from hypermnesia.storage import make_folder, told_as_run_error, write_folder
+from hypermnesia.storage import make_folder, os_errors_as_run_error, write_folder
 from hypermnesia.training.evaluate import Progress
 from hypermnesia.training.observers import Health, Observer
 from hypermnesia.training.phases import Phase
@@ -149,7 +149,7 @@ class CheckpointStore:
             RunError: it cannot be written (a full disk); earlier checkpoints are intact.
         """
         files = encode(step, state, self.owner)
-        with told_as_run_error(self.folder, "checkpoints must be written", _CURE):
+        with os_errors_as_run_error(self.folder, "checkpoints must be written", _CURE):
             make_folder(self.folder)
             write_folder(self._path(step), files)
             steps = steps_in(self.folder)
@@ -166,7 +166,7 @@ class CheckpointStore:
                 Hypermnesia, whose work this one would undo; or the folder cannot be read.
         """
         skipped: list[str] = []
-        with told_as_run_error(self.folder, "checkpoints must be read", _CURE):
+        with os_errors_as_run_error(self.folder, "checkpoints must be read", _CURE):
             steps = steps_in(self.folder)
         for step in steps:
             path = self._path(step)

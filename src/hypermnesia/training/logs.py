@@ -25,8 +25,8 @@ from hypermnesia.state_files import State
 from hypermnesia.storage import (
     make_folder,
     open_to_append,
+    os_errors_as_run_error,
     read_bounded,
-    told_as_run_error,
     write_bytes,
 )
 from hypermnesia.training.observers import Observer
@@ -109,8 +109,8 @@ class MetricsLog(Observer):
     @contextmanager
     def _open(self) -> Iterator[BinaryIO]:
         cure = "make room or give access, then resume"
-        told = told_as_run_error(self.path, "the log must be writable", cure)
-        with told, open_to_append(self.path) as file:
+        refusal = os_errors_as_run_error(self.path, "the log must be writable", cure)
+        with refusal, open_to_append(self.path) as file:
             yield file
 
 
@@ -167,7 +167,7 @@ class SampleLog(Observer):
             self._write(samples_file(self.folder, phase.row), samples)
 
     def _write(self, path: Path, samples: Samples) -> None:
-        with told_as_run_error(self.folder, "the folder of samples must be writable"):
+        with os_errors_as_run_error(self.folder, "the folder of samples must be writable"):
             make_folder(self.folder)
         named = {_key(task): _pixels(self._unpermuted(task, x)) for task, x in samples.items()}
         write_bytes(path, safetensors.torch.save(named))
@@ -188,7 +188,7 @@ def read_samples(path: Path, tasks: Sequence[int]) -> Samples:
     Raises:
         RunError: the file is missing or damaged.
     """
-    told = told_as_run_error(
+    told = os_errors_as_run_error(
         path, "the samples must be readable", "train the seed anew with --overwrite"
     )
     try:
