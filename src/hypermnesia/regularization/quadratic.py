@@ -98,15 +98,10 @@ def summed_by_sample(
     buffers = dict(network.named_buffers())
 
     def log_probabilities(parameters: Values, sample: Tensor) -> tuple[Tensor, Tensor]:
-<<<<<<< HEAD
-        scores = functional_call(network, (parameters, buffers), (sample[None],))
-        if regression:
-            return scores[0, columns], torch.zeros_like(scores[0, columns])
-        logs = scores[0, columns].log_softmax(dim=0)
-=======
         logits = functional_call(network, (parameters, buffers), (sample[None],))
+        if regression:
+            return logits[0, columns], torch.zeros_like(logits[0, columns])
         logs = logits[0, columns].log_softmax(dim=0)
->>>>>>> core
         return logs, logs
 
     gradients = vmap(jacrev(log_probabilities, has_aux=True), in_dims=(None, 0))
