@@ -29,11 +29,7 @@ _VAE_BETA = {"bernoulli": 0.1, "gaussian": 10.0}
 
 
 def method_entry(settings: LearnerSettings) -> MethodEntry:
-    """The registered method that the settings ask for; `hnet` with the evidence chosen.
-
-    Raises:
-        ConfigError: there is none of this name.
-    """
+    """The registered method that the settings ask for; `hnet` with the evidence chosen."""
     return METHODS[
         _BY_EVIDENCE[settings.infer_task] if settings.method == "hnet" else settings.method
     ]
@@ -79,12 +75,7 @@ def generated_names(model: nn.Module, settings: LearnerSettings) -> list[str]:
 
 
 def model_sizes(model: nn.Module, settings: LearnerSettings, outputs: int) -> HypernetSettings:
-    """Sizes of the hypernetwork for a model with so many outputs.
-
-    Raises:
-        TargetError: the model has nothing to generate, or its head cannot have these outputs.
-        ConfigError: a compression that is too small.
-    """
+    """Sizes of the hypernetwork for a model with so many outputs."""
     layout = Target(model, generated_names(model, settings), settings.head).layout(outputs)
     return hypernet_sizes(layout.total, settings.compression)
 

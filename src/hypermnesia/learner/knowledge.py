@@ -95,10 +95,6 @@ class Knowledge:
             name: of the task.
             data: its samples.
             held_out: those held out; None for a share of these.
-
-        Raises:
-            HypermnesiaError: samples that do not fit the task or the earlier ones, a task that
-                the method cannot go on with.
         """
         (source, given), settings = data, self.settings
         self._check_problem(given)

@@ -59,12 +59,7 @@ T = TypeVar("T")
 
 
 def save(knowledge: Knowledge, path: Path, *, overwrite: bool) -> None:
-    """Write a learner's knowledge to the folder at `path`, completely or not at all.
-
-    Raises:
-        RunError: something is there and `overwrite` is not set, or it is no learner; it cannot be
-            written.
-    """
+    """Write a learner's knowledge to the folder at `path`, completely or not at all."""
     fields = {
         "kind": _KIND,
         "format": FORMAT,

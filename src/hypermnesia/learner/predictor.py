@@ -38,12 +38,7 @@ class Answers(NamedTuple):
 
 @torch.no_grad()
 def answers(knowledge: Knowledge, batches: Iterable[Tensor], task: int | None) -> Answers:
-    """Answer with the network of a task or, for each input, with that of its inferred task.
-
-    Raises:
-        ConfigError: the task is needed and not given.
-        TargetError: inputs that the model does not take.
-    """
+    """Answer with the network of a task or, for each input, with that of its inferred task."""
     parts, joined = [], False
     network = None if task is None else knowledge.network(task).to(knowledge.device)
     for x in batches:
@@ -90,11 +85,7 @@ def _answer_jointly(knowledge: Knowledge, x: Tensor) -> Answers:
 
 
 def all_labels(knowledge: Knowledge, task: int | None) -> Labels:
-    """The labels of a task, or those of all in the order in which they came.
-
-    Raises:
-        ConfigError: there are none in regression.
-    """
+    """The labels of a task, or those of all in the order in which they came."""
     return Labels(_columns(knowledge, task))
 
 

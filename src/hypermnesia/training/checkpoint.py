@@ -193,11 +193,7 @@ class CheckpointStore:
 
 
 def steps_in(folder: Path) -> list[int]:
-    """Steps of the checkpoints that are in `folder`, newest first; none if it is not there.
-
-    Raises:
-        OSError: it cannot be read.
-    """
+    """Steps of the checkpoints that are in `folder`, newest first; none if it is not there."""
     if not folder.exists():
         return []
     folders = [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
@@ -315,11 +311,7 @@ class Saver(Observer):
         self.save(self._stream.state_dict() if self._stream else None)
 
     def save(self, stream: State | None) -> None:
-        """Save everything; `stream` is the position in a phase's data, None between phases.
-
-        Raises:
-            RunError: it cannot be written; earlier checkpoints are intact.
-        """
+        """Save everything; `stream` is the position in a phase's data, None between phases."""
         state = {
             "method": self._method.state_dict(),
             "generators": self._generators.state_dict(),

@@ -218,11 +218,7 @@ class Health(Observer):
         self._reports, self._before = [], {}
 
     def on_update(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> None:
-        """Remember the scalars that an update reported; checks now and then.
-
-        Raises:
-            NotFiniteError: one of those checked is no finite number.
-        """
+        """Remember the scalars that an update reported; checks now and then."""
         self._reports.append((phase, iteration, metrics))
         if len(self._reports) >= _BLOCK:
             self.check()

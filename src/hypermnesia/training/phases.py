@@ -129,11 +129,7 @@ Rows = Mapping[ScenarioName, Sequence[Evaluation]]
 def make_phases(
     tasks: Sequence[Task], settings: TrainSettings, trains_on: Literal["task", "all"]
 ) -> list[Phase]:
-    """One phase a task, or a single one over all tasks with the sum of their iterations.
-
-    Raises:
-        ConfigError: no tasks, tasks out of order, or no samples to train on or to evaluate.
-    """
+    """One phase a task, or a single one over all tasks with the sum of their iterations."""
     _check(tasks, settings)
     seen = tuple(tasks)
     updates = [settings.updates(len(task.train)) for task in tasks]
