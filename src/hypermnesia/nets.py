@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, is_dataclass
 from importlib.util import find_spec
-from typing import Any, cast, get_type_hints
+from typing import Any, Literal, cast, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -143,11 +143,15 @@ class NetSettings:
     Attributes:
         hidden: widths of an MLP's hidden layers, or of the layers after the convolutions.
         dropout: share of these hidden units that training leaves out at random.
+        activation: between these layers.
     """
 
     hidden: tuple[Width, ...] = (400, 400)
     dropout: Fraction = 0.0
+    activation: Literal["relu", "sigmoid", "tanh"] = "relu"
 
+
+_ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
 NetFactory = Callable[[Sequence[int], int, Any], nn.Module]
 """(sample shape, outputs, settings) -> network."""
@@ -198,11 +202,11 @@ def net_settings(name: str) -> type:
 
 
 def mlp(sample_shape: Sequence[int], outputs: int, settings: NetSettings) -> nn.Sequential:
-    """Fully connected layers with ReLU between them."""
+    """Fully connected layers with an activation between them."""
     layers: list[nn.Module] = [nn.Flatten()]
     width = math.prod(sample_shape)
     for n in settings.hidden:
-        layers += [nn.Linear(width, n), nn.ReLU()]
+        layers += [nn.Linear(width, n), _ACTIVATIONS[settings.activation]()]
         layers += [nn.Dropout(settings.dropout)] if settings.dropout else []
         width = n
     return nn.Sequential(*layers, nn.Linear(width, outputs))

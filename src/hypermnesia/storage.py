@@ -29,7 +29,7 @@ _CURE = "check access and free space, or choose another folder with --out"
 
 
 @contextmanager
-def told_as_run_error(path: Path, rule: str, cure: str = _CURE) -> Iterator[None]:
+def os_errors_as_run_error(path: Path, rule: str, cure: str = _CURE) -> Iterator[None]:
     """Turn the system's refusal (no access, no room) into a `RunError` about `path`.
 
     Raises:
@@ -94,7 +94,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     if path.name in ("", "..") or path.is_dir():
         raise RunError("a file must not be a folder", got=path, cure="name a file in it")
     aside = path.with_name(f"{_ASIDE}{path.name}")
-    with told_as_run_error(path, "the file must be writable"):
+    with os_errors_as_run_error(path, "the file must be writable"):
         _write_through(aside, content)
         aside.replace(path)
         sync_folder(path.parent)
@@ -151,7 +151,7 @@ def read_text(path: Path, limit: int = _TEXT_LIMIT) -> str:
     Raises:
         RunError: it cannot be read, or is none.
     """
-    with told_as_run_error(path, "the file must be readable"):
+    with os_errors_as_run_error(path, "the file must be readable"):
         try:
             return read_bounded(path, limit).decode()
         except UnicodeDecodeError:
@@ -201,7 +201,7 @@ def open_to_append(path: Path) -> BinaryIO:
 
 def refuse_links(folder: Path) -> None:
     """Raise `RunError` if anything in `folder` is a symbolic link: it may lead out of it."""
-    with told_as_run_error(folder, "the folder must be readable"):
+    with os_errors_as_run_error(folder, "the folder must be readable"):
         link = next((path for path in folder.rglob("*") if path.is_symlink()), None)
     if link is not None:
         raise RunError(
@@ -246,7 +246,7 @@ def locked(
     Raises:
         RunError: another process holds it, or the folder cannot be written.
     """
-    with told_as_run_error(folder, "the run folder must be writable"):
+    with os_errors_as_run_error(folder, "the run folder must be writable"):
         make_folder(folder)
         file = open_to_append(folder / name)
     with file:

@@ -6,9 +6,9 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from hypermnesia.cli.terminal import BarProgress, LineProgress
-from hypermnesia.training.evaluate import Evaluation
+from hypermnesia.training import Evaluation
 from hypermnesia.training.phases import Phase
+from hypermnesia.training.progress import BarProgress, LineProgress
 
 TASK = SimpleNamespace(name="a")
 PHASE = Phase(0, (TASK,), 10, (TASK,))

@@ -11,7 +11,7 @@ from figure_runs import METHODS
 from hypermnesia.errors import RunError
 from hypermnesia.experiments.config import validated
 from hypermnesia.experiments.finished import finished_seed
-from hypermnesia.training.evaluate import evaluate
+from hypermnesia.training.evaluation import evaluate
 from unsealed import unseal
 
 

@@ -8,7 +8,7 @@ from hypermnesia.errors import RunError
 from hypermnesia.experiments.results import read_result, summarize, write_result
 from hypermnesia.experiments.run_folder import opened
 from hypermnesia.storage import note, sealed, unsealed
-from hypermnesia.training.evaluate import TrainResult
+from hypermnesia.training.evaluation import TrainResult
 
 GONE = object()
 

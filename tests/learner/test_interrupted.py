@@ -12,8 +12,9 @@ from learners import QUICK, clouds, held, learner, mlp, same, words
 
 from hypermnesia import ContinualLearner
 from hypermnesia.errors import DataError, HypermnesiaError, RunError
-from hypermnesia.learner import fitting
 from hypermnesia.learner import inputs as sources
+from hypermnesia.learner import knowledge
+from hypermnesia.learner import learner as learner_module
 
 
 class Failing(torch.utils.data.Dataset):
@@ -81,17 +82,21 @@ def test_by_a_loss_that_is_no_number(way, monkeypatch) -> None:
     assert same(before, held(made))
 
 
-@pytest.mark.parametrize("at", ["updates", "EarlyStopping"])
-def test_between_any_steps(at, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("place", "at"),
+    [(learner_module, "learn"), (knowledge, "EarlyStopping"), (knowledge.Knowledge, "end")],
+    ids=["updates", "begin", "end"],
+)
+def test_between_any_steps(place, at, monkeypatch) -> None:
     made = learner("likelihood", iterations=5)
     before = held(made)
-    plain = getattr(fitting, at)
+    plain = getattr(place, at)
 
     def interrupted(*arguments):
         plain(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fitting, at, interrupted)
+    monkeypatch.setattr(place, at, interrupted)
     with pytest.raises(KeyboardInterrupt):
         made.fit(*clouds(2), task="c")
     assert same(before, held(made))

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from hypermnesia import ContinualLearner
 from hypermnesia.errors import ConfigError, DataError, RunError, TargetError
-from hypermnesia.learner import fitting as stopping
+from hypermnesia.training import observers as stopping
 
 INFERRING = ["likelihood", "entropy"]
 
@@ -146,7 +146,7 @@ def test_it_stops_when_held_out_samples_say_so() -> None:
 @pytest.mark.parametrize("way", [None, "likelihood"])
 def test_the_best_state_is_what_stays(way, monkeypatch) -> None:
     """Held-out samples that contradict the others are never answered better than at first."""
-    monkeypatch.setattr(stopping, "_EVERY", 5)
+    monkeypatch.setattr(stopping, "_EVALUATION_EVERY", 5)
     x, y = clouds(0)
 
     def confidence(held_out: np.ndarray) -> float:
@@ -214,7 +214,7 @@ def test_data_that_the_model_cannot_take() -> None:
     with pytest.raises(TargetError, match="convert them to floats"):
         made.fit(np.ones((20, 6), np.int64), np.arange(20) % 2, task="a")
     conv = torch.nn.Conv1d(6, 2, 1)
-    with pytest.raises(TargetError, match=r"\(batch, outputs\) scores"):
+    with pytest.raises(TargetError, match=r"\(batch, outputs\) logits"):
         ContinualLearner(conv, None).fit(np.ones((20, 6, 3)), np.arange(20) % 2, task="a")
     with pytest.raises(DataError, match="one label a sample"):
         made.fit(clouds(0)[0], np.ones((90, 2), np.int64), task="a")

@@ -107,7 +107,7 @@ def test_exported_networks_and_onnx_give_the_same_scores(learned) -> None:
         with torch.no_grad():
             scores = module(x)
         if made.settings.infer_task == "entropy":
-            expected = made._learned.method.predict(x, task).scores
+            expected = made._learned.method.predict(x, task).logits
             assert np.allclose(made.predict_proba(x, task), scores.softmax(1), atol=1e-6)
         else:
             expected = torch.as_tensor(made.predict(x, task))[:, None]

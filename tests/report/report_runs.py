@@ -13,7 +13,7 @@ from hypermnesia.experiments.resolve import Request, resolve
 from hypermnesia.experiments.results import write_result
 from hypermnesia.experiments.run_folder import RunFolder, SeedFolder, opened
 from hypermnesia.storage import write_json
-from hypermnesia.training.evaluate import TrainResult
+from hypermnesia.training.evaluation import TrainResult
 
 ENVIRONMENT = {"device": "cpu", "torch": "2.13.0", "cores": 2, "gpu": None}
 

@@ -12,7 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from hypermnesia.cli import main
 from hypermnesia.errors import RunError
 from hypermnesia.report.tensorboard import TensorBoard
-from hypermnesia.training import Evaluation, MetricsLog, Phase
+from hypermnesia.training import Evaluation, Phase
+from hypermnesia.training.logs import MetricsLog
 
 SHORT = ["--set", "train.iterations=60", "--tasks", "2"]
 RUN = ["run", "split-digits", *SHORT, "--method", "finetune", "--name"]

@@ -159,22 +159,22 @@ def test_a_repetition_that_fails_earlier_ends_before_that(tmp_path: Path) -> Non
 
 
 def test_noting_reads_nothing_off_the_device() -> None:
-    health = Health("t0", 0, 0)
+    health, phase = Health(), Phase(0, (), 100, (), title="t0")
     unreadable = {"loss": torch.zeros((), device="meta")}
-    for _ in range(49):
-        health.note(unreadable)
+    for iteration in range(1, 50):
+        health.on_update(phase, iteration, unreadable)
     with pytest.raises(NotImplementedError):
-        health.note(unreadable)
+        health.on_update(phase, 50, unreadable)
 
 
 @pytest.mark.parametrize("bad", [1, 50, 51, 77, 100])
 def test_the_first_bad_update_of_many_is_named(bad: int) -> None:
     def hundred() -> None:
-        health = Health("t0", 200, 700)
+        health, phase = Health(), Phase(0, (), 300, (), before=500, title="t0")
         for update in range(1, 101):
             loss = torch.tensor(NAN if update >= bad else float(update))
             some = {"penalty": torch.ones(())} if update > 3 else {}
-            health.note({"loss": loss, **some})
+            health.on_update(phase, 200 + update, {"loss": loss, **some})
 
     with pytest.raises(NotFiniteError) as caught:
         hundred()

@@ -8,7 +8,8 @@ import torch
 from tiny_run import make_tasks
 
 from hypermnesia.errors import RunError
-from hypermnesia.training import Evaluation, MetricsLog, Observer, ObserverGroup, Phase
+from hypermnesia.training import Evaluation, Observer, ObserverGroup, Phase
+from hypermnesia.training.logs import MetricsLog
 
 TASKS = tuple(make_tasks())
 PHASE = Phase(1, TASKS[1:], 10, TASKS)
@@ -35,7 +36,7 @@ def test_what_was_read_is_handed_on_and_not_read_again(tmp_path: Path) -> None:
             return 0.25
 
     told: list[object] = []
-    log = MetricsLog(tmp_path / "log", every=2, tell=lambda *what: told.append(what))
+    log = MetricsLog(tmp_path / "log", every=2, on_metrics=lambda *what: told.append(what))
     log.on_start(TASKS, 10)
     metrics = [Metric() for _ in range(4)]
     for iteration, metric in enumerate(metrics, start=1):

@@ -11,8 +11,10 @@ from tiny_run import Linear
 from hypermnesia.errors import DataError, RunError
 from hypermnesia.seeding import Generators
 from hypermnesia.training import MemoryStore, Observer
-from hypermnesia.training.checkpoint import Saver, must_fit
-from hypermnesia.training.evaluate import Progress
+from hypermnesia.training.checkpoint import Saver, misfit_as_run_error
+from hypermnesia.training.evaluation import Progress
+from hypermnesia.training.observers import Health
+from hypermnesia.training.phases import Phase
 
 
 class Remembering(Observer):
@@ -35,7 +37,9 @@ class World:
         self.generators, self.observer = Generators(3), Remembering()
         self.method = Linear(self.generators)
         self.progress = Progress(2, ("task",), torch.device("cpu"))
-        self.saver = Saver(store, every, self.method, self.generators, self.observer, self.progress)
+        self.saver = Saver(
+            store, every, self.method, self.generators, self.observer, self.progress, Health()
+        )
 
 
 @pytest.fixture
@@ -65,7 +69,7 @@ def test_everything_is_saved_and_put_back() -> None:
     assert first.saver.restore() is None
     first.method.ended, first.observer.seen = 4, 5
     torch.randn(3, generator=first.generators["noise"])
-    first.progress.count_update()
+    first.progress.on_update(Phase(0, (), 5, ()), 1, {})
     first.saver.save({"at": 6})
     second = World(store)
     found = second.saver.restore()
@@ -96,16 +100,16 @@ def test_a_state_of_something_else_is_told(part: str) -> None:
 
 
 def test_what_does_not_fit_is_told_in_a_line() -> None:
-    with pytest.raises(RunError) as caught, must_fit():
+    with pytest.raises(RunError) as caught, misfit_as_run_error():
         raise ValueError(" first line\nsecond line\n")
     assert caught.value.got == "'first line'"
-    with pytest.raises(RunError) as caught, must_fit():
+    with pytest.raises(RunError) as caught, misfit_as_run_error():
         raise ValueError
     assert caught.value.got == "'ValueError'"
 
 
 @pytest.mark.parametrize("error", [DataError("data"), RunError("run")])
 def test_what_is_told_already_stays_as_it_is(error: Exception) -> None:
-    with pytest.raises(type(error)) as caught, must_fit():
+    with pytest.raises(type(error)) as caught, misfit_as_run_error():
         raise error
     assert caught.value is error

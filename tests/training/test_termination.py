@@ -15,7 +15,7 @@ from hypermnesia.training.observers import (
     StopTraining,
     Terminated,
     Termination,
-    terminable,
+    interrupt_on_sigterm,
 )
 
 
@@ -39,7 +39,7 @@ class At(Termination):
 
 def test_before_training_it_ends_at_once() -> None:
     termination = Termination()
-    with pytest.raises(Terminated), terminable(termination.ask):
+    with pytest.raises(Terminated), interrupt_on_sigterm(termination.request):
         kill()
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
@@ -49,7 +49,7 @@ def test_in_training_the_update_is_finished_and_saved(tmp_path: Path) -> None:
     whole.go()
     run = Run(tmp_path / "cut", checkpoint_seconds=1e9)
     termination = Termination()
-    with pytest.raises(StopTraining), terminable(termination.ask):
+    with pytest.raises(StopTraining), interrupt_on_sigterm(termination.request):
         run.go(crash_at=3, crash=kill, observer=termination)
     found = run.store.load_newest()
     assert found is not None
@@ -64,7 +64,7 @@ def test_in_training_the_update_is_finished_and_saved(tmp_path: Path) -> None:
 def test_between_updates_it_waits_for_the_next_one(tmp_path: Path, what: str) -> None:
     run = Run(tmp_path, checkpoint_seconds=1e9)
     termination = At(what)
-    with pytest.raises(StopTraining), terminable(termination.ask):
+    with pytest.raises(StopTraining), interrupt_on_sigterm(termination.request):
         run.go(observer=termination)
     found = run.store.load_newest()
     assert found is not None
@@ -74,14 +74,14 @@ def test_between_updates_it_waits_for_the_next_one(tmp_path: Path, what: str) ->
 def test_after_the_last_task_it_ends_at_once(tmp_path: Path) -> None:
     termination = Termination()
     Run(tmp_path).go(observer=ObserverGroup(termination))
-    assert not termination.ask()
+    assert not termination.request()
 
 
 def test_where_nothing_is_saved_the_handler_before_is_called() -> None:
     called = []
     before = signal.signal(signal.SIGTERM, lambda *_: called.append(True))
     try:
-        with pytest.raises(Terminated), terminable():
+        with pytest.raises(Terminated), interrupt_on_sigterm():
             kill()
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -90,7 +90,7 @@ def test_where_nothing_is_saved_the_handler_before_is_called() -> None:
 
 def test_another_thread_leaves_the_handler_alone() -> None:
     def look() -> None:
-        with terminable():
+        with interrupt_on_sigterm():
             assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
     thread = threading.Thread(target=look)

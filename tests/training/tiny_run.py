@@ -18,7 +18,6 @@ from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
 from hypermnesia.training import (
     CheckpointStore,
-    MetricsLog,
     Observer,
     ObserverGroup,
     Phase,
@@ -26,6 +25,7 @@ from hypermnesia.training import (
     TrainSettings,
     train,
 )
+from hypermnesia.training.logs import MetricsLog
 
 CPU = torch.device("cpu")
 

@@ -242,7 +242,7 @@ def figures_command(
     from hypermnesia.experiments.finished import finished_seed
     from hypermnesia.report.canvas import png
     from hypermnesia.report.run_figures import figures_and_missing
-    from hypermnesia.storage import make_folder, told_as_run_error, write_bytes
+    from hypermnesia.storage import make_folder, os_errors_as_run_error, write_bytes
 
     finished = finished_seed(run, seed, data_dir)
     drawn, missing = figures_and_missing(finished)
@@ -251,7 +251,7 @@ def figures_command(
     if not drawn:
         raise typer.Exit(1)
     folder = out or finished.folder.path / "figures"
-    with told_as_run_error(folder, "the folder of the figures must be writable"):
+    with os_errors_as_run_error(folder, "the folder of the figures must be writable"):
         make_folder(folder)
     for each in drawn:
         path = folder / f"{each.name}.png"

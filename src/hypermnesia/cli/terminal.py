@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import shlex
 import signal
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import fmean
 
 import typer
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from torch import Tensor
 
 from hypermnesia.compute import keep_freed_memory
 from hypermnesia.data.scenarios import ScenarioName
-from hypermnesia.data.types import Task
 from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.compare import Cell, Trial, carry_out, filled
 from hypermnesia.experiments.config import ExperimentConfig
@@ -38,18 +32,15 @@ from hypermnesia.report.tables import (
     matrix_rows,
     metrics_table,
 )
-from hypermnesia.training.evaluate import Rows
 from hypermnesia.training.observers import (
-    Observer,
     ObserverGroup,
     StopTraining,
     Terminated,
     Termination,
-    terminable,
+    interrupt_on_sigterm,
 )
-from hypermnesia.training.phases import Phase
+from hypermnesia.training.progress import progress_display
 
-_BAR_SECONDS, _LINE_SECONDS = 0.3, 10.0
 _MOST_TASKS = 12  # in a matrix that is printed; a larger one is in its file
 
 
@@ -66,8 +57,12 @@ def session(folders: Sequence[Path] = ()) -> Iterator[Watch]:
     """
     keep_freed_memory()
     termination = Termination()
-    with _interruptible(folders), terminable(termination.ask), _progress() as watch:
-        yield lambda config, seed: ObserverGroup(watch(config, seed), termination)
+    with (
+        _interruptible(folders),
+        interrupt_on_sigterm(termination.request),
+        progress_display() as show,
+    ):
+        yield lambda config, seed: ObserverGroup(show(f"{config.method} seed {seed}"), termination)
 
 
 @contextmanager
@@ -89,124 +84,6 @@ def _how_to_continue(folders: Sequence[Path]) -> str:
     if folders:
         return "interrupted before training began"
     return "interrupted; the same command goes on from here"
-
-
-@contextmanager
-def _progress() -> Iterator[Watch]:
-    """Yield what makes progress bars on a terminal, or progress lines elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda config, seed: LineProgress(_title(config, seed))
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=15),
-        TextColumn("{task.percentage:3.0f}%  {task.fields[status]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        yield lambda config, seed: BarProgress(bar, _title(config, seed))
-
-
-def _title(config: ExperimentConfig, seed: int) -> str:
-    return f"{config.method} seed {seed}"
-
-
-class _TrainingProgress(Observer):
-    """Shows metrics at intervals of `every` seconds: reading them waits for the device."""
-
-    every: float
-
-    def __init__(self, title: str) -> None:
-        self.title = title
-        self.done = self.begun = self.total = 0
-        self.tasks = 0
-        self._start = self._last = time.monotonic()
-
-    def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:
-        self.tasks, self.total = len(tasks), total_iterations
-        self._start = self._last = time.monotonic()
-
-    def on_resume(self, done_iterations: int, skipped: Sequence[str]) -> None:
-        self.done = self.begun = done_iterations
-        for line in skipped:
-            self.say(f"{self.title}: went on without {line}")
-        self.say(f"{self.title}: resumed at iteration {done_iterations} of {self.total}")
-
-    def on_update(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> None:
-        self.done += 1
-        now = time.monotonic()
-        if now - self._last >= self.every:
-            self._last = now
-            where = f"task {phase.row + 1}/{self.tasks}"
-            if iteration < phase.iterations:
-                where += f" ({100 * iteration // phase.iterations}%)"
-            status = f"{where} loss {float(metrics['loss']):.4f}"
-            if "accuracy" in metrics:
-                status += f" acc {100 * float(metrics['accuracy']):.1f}%"
-            self.report(status)
-
-    def seconds_left(self) -> float:
-        """Extrapolate the mean pace of this process."""
-        pace = (time.monotonic() - self._start) / max(self.done - self.begun, 1)
-        return pace * (self.total - self.done)
-
-    def report(self, status: str) -> None:
-        """Show a status that the next one replaces."""
-        raise NotImplementedError
-
-    def say(self, line: str) -> None:
-        """Show a line that stays."""
-        typer.echo(line, err=True)
-
-
-class LineProgress(_TrainingProgress):
-    """Prints a line every ten seconds and after each task."""
-
-    every = _LINE_SECONDS
-
-    def report(self, status: str) -> None:
-        """Print the status and the time left."""
-        left = f"{self.seconds_left():.0f} s left"
-        self.say(f"{self.title}: {self.done}/{self.total} {status} {left}")
-
-    def on_task_end(self, phase: Phase, rows: Rows) -> None:
-        """Print the mean accuracy on the tasks seen."""
-        self.say(f"{self.title}: {_learned(phase, rows)}")
-
-
-class BarProgress(_TrainingProgress):
-    """Draws a bar for each training."""
-
-    every = _BAR_SECONDS
-
-    def __init__(self, bar: Progress, title: str) -> None:
-        super().__init__(title)
-        self.bar = bar
-        self._id: TaskID | None = None
-
-    def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:
-        """Add the bar; a run that returns to a checkpoint starts again, with the same bar."""
-        super().on_start(tasks, total_iterations)
-        if self._id is None:
-            self._id = self.bar.add_task(self.title, total=total_iterations, status="")
-
-    def report(self, status: str) -> None:
-        """Move the bar."""
-        if self._id is not None:
-            self.bar.update(self._id, completed=self.done, status=status)
-
-    def say(self, line: str) -> None:
-        """Print above the bar."""
-        self.bar.console.print(line, markup=False, highlight=False)
-
-    def on_task_end(self, phase: Phase, rows: Rows) -> None:
-        """Show the mean accuracy on the tasks seen."""
-        self.report(_learned(phase, rows))
-
-
-def _learned(phase: Phase, rows: Rows) -> str:
-    means = (f"{name} {fmean(each.accuracy for each in row):.2f}%" for name, row in rows.items())
-    return f"task {phase.row + 1} learned, on all seen: {', '.join(means)}"
 
 
 def compare_and_show(

@@ -342,3 +342,49 @@ _add_split(
     Piece("cifar10", 1, 10),
     Piece("cifar100", 5, 10),
 )
+
+
+_CURVES: tuple[tuple[str, float, float, Callable[[Tensor], Tensor]], ...] = (
+    ("x + 3", -4.0, -2.0, lambda x: x + 3),
+    ("2x² - 1", -1.0, 1.0, lambda x: 2 * x**2 - 1),
+    ("(x - 3)³", 2.0, 4.0, lambda x: (x - 3) ** 3),
+)
+_CURVE_SAMPLES, _CURVE_NOISE = 100, 0.05
+
+
+def curve_tasks(settings: BenchmarkSettings, tasks: int, seed: int) -> tuple[Task, ...]:
+    """Build the first `tasks` functions of one variable, in regression.
+
+    Training targets have noise; test targets, at points in equal steps, have none.
+    """
+    generators = Generators(seed)
+
+    def task(index: int) -> Task:
+        name, low, high, function = _CURVES[index]
+        generator = generators[f"curves/{index}"]
+        x = low + (high - low) * torch.rand(_CURVE_SAMPLES, 1, generator=generator)
+        y = function(x) + _CURVE_NOISE * torch.randn(x.shape, generator=generator)
+        held = generators[f"validation/{index}"]
+        rows, held_out = hold_out(torch.arange(len(x)), settings.validation, held)
+        test = torch.linspace(low, high, _CURVE_SAMPLES)[:, None]
+        kept = None if held_out is None else Part(x[held_out], y[held_out], index)
+        train = Part(x[rows], y[rows], index)
+        return Task(index, name, 1, train, kept, Part(test, function(test), index))
+
+    return tuple(task(index) for index in range(tasks))
+
+
+BENCHMARKS.add(
+    "curves",
+    Benchmark(
+        "curves",
+        "three functions of one variable (regression: mean squared errors)",
+        _OSWALD,
+        (),
+        (1,),
+        (1,) * len(_CURVES),
+        endless=False,
+        used=_ALWAYS_USED - {"data_dir"},
+        build=curve_tasks,
+    ),
+)

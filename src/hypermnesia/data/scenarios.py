@@ -49,7 +49,7 @@ class Scenario:
         heads: number of classes of each task, in the order of arrival.
 
     Example:
-        >>> from hypermnesia.data import Scenario
+        >>> from hypermnesia import Scenario
         >>> seen = Scenario("class").add(2).add(3)
         >>> seen.columns, seen.offset(1), seen.candidates(0)
         (5, 2, slice(0, 5, None))

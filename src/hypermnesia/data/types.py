@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
@@ -116,7 +116,7 @@ class Part:
         x: inputs as stored: an (n, *sample) tensor, or a pytree of such tensors. Bytes (images)
             and floats become floats in a batch; other integers (ids) and masks stay what they
             are. Tasks may share this storage.
-        y: (n,) int64 class of each sample, counted within the task.
+        y: (n,) int64 class of each sample, counted within the task; or (n, k) float targets.
         task: index of the task.
         scale: what bytes and floats are divided by when a batch is made (255 for images).
         transform: applied to a batch's inputs; None for none (a task's permutation).
@@ -140,7 +140,7 @@ class Part:
         if self.transform is not None:
             x = self.transform(x)
         y = self.y[indices]
-        return Batch(x, y, torch.full_like(y, self.task))
+        return Batch(x, y, torch.full((len(y),), self.task, device=y.device))
 
 
 _KEPT = frozenset({torch.int64, torch.int32, torch.int16, torch.int8, torch.bool})
@@ -237,6 +237,10 @@ def _finite(x: Tensor) -> bool:
 
 
 def _check_labels(y: Tensor, outputs: int, where: str) -> None:
+    if y.is_floating_point():
+        if not y.isfinite().all():
+            raise DataError("targets must be finite numbers", got=f"others in {where}")
+        return
     if len(y) and not 0 <= int(y.min()) <= int(y.max()) < outputs:
         raise DataError(
             f"labels must count the task's classes, from 0 to {outputs - 1}",
@@ -252,7 +256,10 @@ class TaskSpec:
     Attributes:
         outputs: number of classes (or of regression targets), the width of the task's head.
         iterations: how many `update` calls will follow, for schedules.
+        buffers: by name, values with which buffers of the evidence's networks for the task start
+            (the centre of its inputs, see `CentredVae`).
     """
 
     outputs: int
     iterations: int
+    buffers: Mapping[str, Tensor] = field(default_factory=dict)

@@ -111,6 +111,8 @@ class TaskLikelihoods(Evidence):
         self.autoencoders.forget()
         parts = spec.outputs if self.settings.of == "class" else 1
         self.sampler.begin_task(spec.iterations, parts)
+        for buffers in self.memory.buffers[-parts:]:
+            buffers.update(spec.buffers)
 
     def continue_task(self, task: int, spec: TaskSpec) -> None:
         """Go on with the autoencoders of a task; all others are protected, later ones too."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.utils._pytree import tree_map
 
@@ -53,6 +54,7 @@ def method_of(
     settings = {name: getattr(config, name) for name in METHODS[config.method].sections}
     for section, names in FIELDS.items():
         settings |= {name: getattr(getattr(config, section), name) for name in names}
+    regression = task.train.y.is_floating_point()
     return build_method(
         config.method,
         network,
@@ -61,6 +63,7 @@ def method_of(
         generators=generators,
         device=device,
         sample_shape=sample_shape(task),
+        criterion=F.mse_loss if regression else F.cross_entropy,
     )
 
 
@@ -136,7 +139,7 @@ def _try(method: Method, task: Task, position: int, samples: int, device: torch.
     batch = task.train.batch(torch.arange(samples))
     x, y = batch.x.to(device), batch.y.to(device)
     method.begin_task(TaskSpec(task.outputs, iterations=1))
-    batch = replace(batch, x=x, y=y, task=torch.full_like(y, position))
+    batch = replace(batch, x=x, y=y, task=torch.full((len(y),), position, device=device))
     method.update(batch)
     method.end_task([batch])
     for scenario in method.answers:

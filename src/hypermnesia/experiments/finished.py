@@ -26,7 +26,7 @@ from hypermnesia.registry import unknown_name
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import MISFITS
 from hypermnesia.storage import refuse_links, write_bytes
-from hypermnesia.training.evaluate import TrainResult, evaluate
+from hypermnesia.training.evaluation import TrainResult, evaluate
 from hypermnesia.training.phases import evaluation_part
 
 

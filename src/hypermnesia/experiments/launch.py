@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hypermnesia.registry import Registry, must_be
-from hypermnesia.training.observers import terminable
+from hypermnesia.training.observers import interrupt_on_sigterm
 
 Say = Callable[[str], None]
 _GRACE_SECONDS = 10.0
@@ -60,7 +60,7 @@ def run_jobs(jobs: Sequence[Job], workers: int, say: Say) -> dict[Job, str]:
     """
     failures: dict[Job, str] = {}
     children = _Children(say)
-    with terminable(), ThreadPoolExecutor(max(1, workers)) as pool:
+    with interrupt_on_sigterm(), ThreadPoolExecutor(max(1, workers)) as pool:
         futures = {pool.submit(children.do, job): job for job in jobs}
         try:
             for done, future in enumerate(as_completed(futures), start=1):

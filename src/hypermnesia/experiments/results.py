@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 import safetensors.torch
@@ -33,7 +33,8 @@ from hypermnesia.storage import (
     write_json,
     write_text,
 )
-from hypermnesia.training.evaluate import TrainResult
+from hypermnesia.training.evaluation import TrainResult
+from hypermnesia.training.phases import Measure
 
 
 def write_weights(path: Path, state: State) -> None:
@@ -102,6 +103,8 @@ def write_result(
         "files": {path.name: note(path) for path in folder.outcomes(result.accuracy)},
     }
     numbers = {name: getattr(result, name) for name in _NUMBERS}
+    if result.measure != "accuracy":
+        fields["measure"] = result.measure
     write_json(folder.result, sealed(fields | numbers))
 
 
@@ -115,7 +118,11 @@ def read_result(folder: SeedFolder, config: ExperimentConfig, seed: int) -> Trai
     try:
         if (fields["seed"], fields["owner"]) != (seed, owner(config, seed)):
             raise ValueError("those of another seed or configuration")
-        accuracy = _by_scenario(fields["accuracy"], evaluated(config), tasks, _matrix)
+        measure: Measure = fields.get("measure", "accuracy")
+        if measure not in get_args(Measure):
+            raise ValueError(f"{measure!r:.50} for a measure")
+        read = _matrix if measure == "accuracy" else _errors
+        accuracy = _by_scenario(fields["accuracy"], evaluated(config), tasks, read)
         if len(accuracy) != len(evaluated(config)):
             raise ValueError("not every scenario of the run")
         inference = _by_scenario(fields["inference"], accuracy, tasks, _matrix)
@@ -130,6 +137,7 @@ def read_result(folder: SeedFolder, config: ExperimentConfig, seed: int) -> Trai
             inference=inference,
             confusion=confusion,
             seconds_per_iteration=iterations,
+            measure=measure,
             **{name: _number(fields[name]) for name in _NUMBERS},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -176,11 +184,13 @@ def figures(result: TrainResult) -> dict[str, float]:
 def scenario_figures(result: TrainResult, scenario: ScenarioName) -> dict[str, float]:
     """The figures of a seed in one of the scenarios, by name; NaN where there is none."""
     accuracy, inference = result.accuracy[scenario], result.inference.get(scenario)
+    # Of errors it is the rise above the lowest that was forgotten.
+    sign = 1.0 if result.measure == "accuracy" else -1.0
     return {
         "acc": metrics.acc(accuracy),
         "during": metrics.during(accuracy),
         "bwt": metrics.bwt(accuracy),
-        "forgetting": metrics.forgetting(accuracy),
+        "forgetting": metrics.forgetting(sign * accuracy),
         "task_inference": math.nan if inference is None else metrics.task_inference(inference),
     }
 
@@ -203,11 +213,18 @@ def _by_scenario(
 
 def _matrix(rows: Any, tasks: int) -> Matrix:
     """(tasks, tasks) percent of which the last row is complete."""
+    matrix = _errors(rows, tasks)
+    if (matrix[~np.isnan(matrix)] > 100).any():
+        raise ValueError("a matrix that is no accuracy in percent")
+    return matrix
+
+
+def _errors(rows: Any, tasks: int) -> Matrix:
+    """(tasks, tasks) numbers of which the last row is complete."""
     _check_square(rows, tasks)
     values = [[math.nan if v is None else _number(v) for v in row] for row in rows]
     matrix = np.array(values, dtype=np.float64)
-    known = matrix[~np.isnan(matrix)]
-    if np.isnan(matrix[-1]).any() or (known > 100).any():
+    if np.isnan(matrix[-1]).any():
         raise ValueError("a matrix that is no accuracy in percent")
     return matrix
 
@@ -246,7 +263,8 @@ class RunSummary:
         figures: those of the training by name, an object with `mean`, `sem`, `n` and `values` by
             seed; None where there is no figure.
         scenarios: the figures in each scenario, likewise.
-        matrices: by scenario (T, T) accuracy in percent, mean over the seeds.
+        matrices: by scenario (T, T) accuracy in percent or errors, mean over the seeds.
+        measure: which of these.
     """
 
     config: ExperimentConfig
@@ -254,10 +272,13 @@ class RunSummary:
     figures: dict[str, Any]
     scenarios: dict[ScenarioName, dict[str, Any]]
     matrices: dict[ScenarioName, Matrix]
+    measure: Measure = "accuracy"
 
     def stored(self) -> dict[str, Any]:
         """What `summary.json` holds."""
-        on = {"evaluated_on": self.config.data.evaluate_on}
+        on: dict[str, Any] = {"evaluated_on": self.config.data.evaluate_on}
+        if self.measure != "accuracy":
+            on["measure"] = self.measure
         return {**on, "scenarios": self.scenarios, **self.figures}
 
 
@@ -298,7 +319,8 @@ def summary_of(
         in_it = {seed: scenario_figures(result, name) for seed, result in results.items()}
         scenarios[name] = _each_over_seeds(in_it)
         matrices[name] = np.mean([result.accuracy[name] for result in results.values()], axis=0)
-    return RunSummary(config, folder, over, scenarios, matrices)
+    measure = next(iter(results.values())).measure
+    return RunSummary(config, folder, over, scenarios, matrices, measure)
 
 
 def matrix_csv(matrix: Matrix) -> str:

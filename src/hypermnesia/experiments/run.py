@@ -36,9 +36,9 @@ from hypermnesia.experiments.run_folder import RunFolder, SeedFolder, opened
 from hypermnesia.methods import Method
 from hypermnesia.registry import file_name
 from hypermnesia.seeding import Generators
-from hypermnesia.storage import holds, make_folder, told_as_run_error, write_json, write_text
+from hypermnesia.storage import holds, make_folder, os_errors_as_run_error, write_json, write_text
 from hypermnesia.training.checkpoint import CheckpointStore
-from hypermnesia.training.evaluate import TrainResult
+from hypermnesia.training.evaluation import TrainResult
 from hypermnesia.training.logs import MetricsLog, SampleLog
 from hypermnesia.training.loop import train
 from hypermnesia.training.observers import Observer, ObserverGroup
@@ -168,7 +168,7 @@ def run_seed(
         observer: watches besides the run's own.
     """
     place = RunFolder(folder).seed(seed)
-    with told_as_run_error(place.path, "the folder of a seed must be writable"):
+    with os_errors_as_run_error(place.path, "the folder of a seed must be writable"):
         make_folder(place.path)
     generators, device = Generators(seed), machine_device(config.machine)
     note_environment(place.environment, environment(device))
@@ -208,7 +208,7 @@ def _observers(
             for each in told:
                 each(phase, iteration, numbers)
 
-        log = MetricsLog(folder.metrics, tell=tell) if told else MetricsLog(folder.metrics)
+        log = MetricsLog(folder.metrics, on_metrics=tell) if told else MetricsLog(folder.metrics)
         yield ObserverGroup(log, SampleLog(folder.samples, method, seed), *boards, progress)
 
 

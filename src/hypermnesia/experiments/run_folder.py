@@ -24,10 +24,10 @@ from hypermnesia.experiments.config import (
 from hypermnesia.plain_yaml import dump_plain, load_plain
 from hypermnesia.storage import (
     locked,
+    os_errors_as_run_error,
     read_bounded,
     read_text,
     refuse_links,
-    told_as_run_error,
     write_text,
 )
 
@@ -216,7 +216,7 @@ def _is_same(config: ExperimentConfig, folder: RunFolder) -> bool:
 
 def _clear(folder: RunFolder, seeds: Sequence[int]) -> None:
     # Results first: a folder half cleared is still a run, never a finished one.
-    with told_as_run_error(folder.path, "the run folder must be writable"):
+    with os_errors_as_run_error(folder.path, "the run folder must be writable"):
         for seed, seed_folder in folder.seed_folders().items():
             if seed in seeds:
                 seed_folder.result.unlink(missing_ok=True)

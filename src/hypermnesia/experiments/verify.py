@@ -20,7 +20,7 @@ from hypermnesia.experiments.results import (
     summary_of,
 )
 from hypermnesia.experiments.run_folder import CONFIG, RunFolder, SeedFolder
-from hypermnesia.storage import check_regular, compare, holds, read_json, told_as_run_error
+from hypermnesia.storage import check_regular, compare, holds, os_errors_as_run_error, read_json
 from hypermnesia.training.checkpoint import OtherFormatError, load_step, steps_in
 
 Verdict = Literal["good", "unfinished", "unverified", "damaged"]
@@ -74,7 +74,7 @@ def check_run(path: Path) -> list[Finding]:
         RunError: the folder cannot be read.
     """
     found: list[Finding] = []
-    with told_as_run_error(path, "the run folder must be readable"):
+    with os_errors_as_run_error(path, "the run folder must be readable"):
         try:
             for each in _findings(path):
                 found.append(Finding(each.path.relative_to(path), each.verdict, each.remark))

@@ -15,6 +15,8 @@ from hypermnesia.hypernet.target import Buffers, Layout, Target
 from hypermnesia.seeding import Generators
 from hypermnesia.tree import Tree
 
+_FULL, _CPU = HypernetSettings(plan="full"), torch.device("cpu")
+
 
 class WeightMemory:
     """The weights of a target network for every task, held in one hypernetwork.
@@ -37,11 +39,11 @@ class WeightMemory:
     def __init__(
         self,
         module: nn.Module,
-        settings: HypernetSettings,
+        settings: HypernetSettings = _FULL,
         *,
-        generated: Sequence[str],
-        head: str | None,
-        device: torch.device,
+        generated: Sequence[str] = ("*",),
+        head: str | None = None,
+        device: torch.device = _CPU,
         precision: Precision = "float32",
         compile: bool = False,
     ) -> None:

@@ -29,6 +29,7 @@ class LearnerSettings:
     """
 
     infer_task: TaskInference | None = "likelihood"
+    method: str = "hnet"
     problem: Problem | None = None
     head: str | None = None
     generated: tuple[str, ...] | None = None
@@ -225,6 +226,11 @@ class AutoencoderDesign:
     scale: tuple[float, ...] = ()
 
     @property
+    def weights(self) -> int:
+        """Number of an autoencoder's weights."""
+        return count_weights(self.sample_shape, self.vae)
+
+    @property
     def intensities(self) -> bool:
         """Whether inputs are in [0, 1]."""
         return self.vae.likelihood == "bernoulli"
@@ -270,13 +276,19 @@ class Design:
 
     Attributes:
         problem: what outputs stand for.
-        hypernet: sizes of the hypernetwork that makes the model's weights.
-        autoencoder: where tasks are inferred by likelihood.
+        hypernet: sizes of the hypernetwork that makes the model's weights; None without one.
+        autoencoder: of methods that have one for each task.
     """
 
     problem: Problem
-    hypernet: HypernetSettings
+    hypernet: HypernetSettings | None
     autoencoder: AutoencoderDesign | None
+
+
+def count_weights(sample_shape: tuple[int, ...], settings: VaeSettings) -> int:
+    """Number of weights of an autoencoder, which is not made."""
+    with torch.device("meta"):
+        return sum(p.numel() for p in Vae(sample_shape, settings).parameters())
 
 
 def autoencoder_design(batches: Iterable[Tensor], compression: float | None) -> AutoencoderDesign:
@@ -304,9 +316,7 @@ def autoencoder_design(batches: Iterable[Tensor], compression: float | None) -> 
         latent=min(max(entries // 4, 2), 16),
         likelihood="bernoulli" if seen.intensities else "gaussian",
     )
-    with torch.device("meta"):  # to be counted only
-        weights = sum(p.numel() for p in Vae(seen.shape, vae).parameters())
-    hypernet = autoencoder_sizes(weights, compression)
+    hypernet = autoencoder_sizes(count_weights(seen.shape, vae), compression)
     if seen.intensities:
         return AutoencoderDesign(seen.shape, vae, hypernet)
     shift, scale = seen.mean.tolist(), (_NOISE * seen.deviation).tolist()

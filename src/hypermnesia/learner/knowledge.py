@@ -3,111 +3,30 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from hypermnesia.errors import ConfigError, HypermnesiaError, TargetError
-from hypermnesia.evidence.autoencoders import AutoencoderSettings
-from hypermnesia.evidence.entropy import EntropySettings
-from hypermnesia.evidence.likelihood import LikelihoodSettings
-from hypermnesia.hypernet.network import HypernetSettings
-from hypermnesia.hypernet.target import Target
-from hypermnesia.learner.design import AutoencoderDesign, Design, LearnerSettings, hypernet_sizes
-from hypermnesia.learner.inputs import Source
-from hypermnesia.learner.targets import LOSSES, Problem, Targets
-from hypermnesia.methods.hnet import HypernetMethod, hnet_ent, hnet_lik
-from hypermnesia.optimizers import OptimizerSettings
-from hypermnesia.regularization.output import RegularizerSettings
+from hypermnesia.data.stream import BatchStream, each_once
+from hypermnesia.errors import ConfigError, DataError, RunError
+from hypermnesia.learner.building import method_entry, method_of, model_sizes
+from hypermnesia.learner.checks import check_network
+from hypermnesia.learner.design import Design, LearnerSettings, autoencoder_design
+from hypermnesia.learner.inputs import Source, SourceSamples, divided, slices
+from hypermnesia.learner.targets import Targets, problem_of, targets_of
+from hypermnesia.methods import TaskSpec
+from hypermnesia.nets import with_columns
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
-from hypermnesia.vae import BoundSettings, CentredVae
+from hypermnesia.training.observers import EarlyStopping, NotFiniteError
+from hypermnesia.training.phases import Phase
 
-_FALLING = {0.5: 0.3, 0.75: 0.1, 0.9: 0.03}
-_BOUND = BoundSettings(divergence=2)  # as on Split MNIST
-# β of the autoencoders over that of the networks: their losses are of other sizes. Powers of ten
-# tried on scikit-learn's digits and wine.
-_HELD = {"bernoulli": 0.1, "gaussian": 10.0}
-
-
-def generated_names(model: nn.Module, settings: LearnerSettings) -> list[str]:
-    """Patterns of the parameters that are generated; by default all that are not frozen.
-
-    Raises:
-        TargetError: all are frozen, or there are none.
-    """
-    if settings.generated is not None:
-        return list(settings.generated)
-    names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
-    if not names:
-        raise TargetError(
-            "a model must have parameters that are not frozen",
-            got=f"{type(model).__name__} with none",
-            cure="name those that each task is to have for itself in generated",
-        )
-    return names
-
-
-def model_sizes(model: nn.Module, settings: LearnerSettings, outputs: int) -> HypernetSettings:
-    """Sizes of the hypernetwork for a model with so many outputs.
-
-    Raises:
-        TargetError: the model has nothing to generate, or its head cannot have these outputs.
-        ConfigError: a compression that is too small.
-    """
-    layout = Target(model, generated_names(model, settings), settings.head).layout(outputs)
-    return hypernet_sizes(layout.total, settings.compression)
-
-
-def build_method(
-    model: nn.Module,
-    settings: LearnerSettings,
-    design: Design,
-    generators: Generators,
-    device: torch.device,
-) -> HypernetMethod:
-    """A method that knows no task yet."""
-    optimizer = OptimizerSettings(lr=settings.lr, schedule=_FALLING)
-    common: dict[str, Any] = {
-        "hypernet": design.hypernet,
-        "regularizer": RegularizerSettings(beta=settings.beta),
-        "optimizer": optimizer,
-        "embedding_optimizer": optimizer,
-        "generators": generators,
-        "device": device,
-        "generated": generated_names(model, settings),
-        "head": settings.head,
-        "criterion": LOSSES[design.problem],
-    }
-    if design.autoencoder is not None:
-        own = _autoencoders(design.autoencoder, common, generators)
-        return hnet_lik(model, "task", bound=_BOUND, **own, **common)
-    if settings.infer_task == "entropy":
-        return hnet_ent(model, "task", inference=EntropySettings(), **common)
-    return HypernetMethod(model, "task", **common)
-
-
-def _autoencoders(
-    design: AutoencoderDesign, common: dict[str, Any], generators: Generators
-) -> dict[str, Any]:
-    """What `hnet-lik` is told of its autoencoders."""
-    with generators.as_global("vae"):
-        template = CentredVae(design.sample_shape, design.vae)
-    held = common["regularizer"]
-    vae = AutoencoderSettings(
-        **asdict(design.vae),
-        hypernet=design.hypernet,
-        regularizer=replace(held, beta=_HELD[design.vae.likelihood] * held.beta),
-        optimizer=common["optimizer"],
-        embedding_optimizer=replace(common["optimizer"], lr=10 * common["optimizer"].lr),
-    )
-    shape = design.sample_shape
-    own = {"vae": vae, "sample_shape": shape, "likelihood": LikelihoodSettings()}
-    return own | {"template": template, "view": design.view}
+Data = tuple[Source, Any]
+"""Inputs, and their targets as the user gave them."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +46,25 @@ class TaskRecord:
     updates: int = 0
 
 
+@dataclass(frozen=True)
+class Fit:
+    """A task that is being learned.
+
+    Attributes:
+        task: its index.
+        phase: the updates to take.
+        samples: to learn from.
+        stream: their mini-batches.
+        stopping: ends the updates early; None without held-out samples.
+    """
+
+    task: int
+    phase: Phase
+    samples: SourceSamples
+    stream: BatchStream
+    stopping: EarlyStopping | None
+
+
 class Knowledge:
     """A method, its random numbers, and records of the tasks that it knows.
 
@@ -142,7 +80,7 @@ class Knowledge:
     ) -> None:
         self.model, self.settings, self.design, self.device = model, settings, design, device
         self.generators = Generators(settings.seed)
-        self.method: HypernetMethod = build_method(model, settings, design, self.generators, device)
+        self.method = method_of(model, settings, design, self.generators, device)
         self.records: list[TaskRecord] = []
 
     def index(self, name: str | int) -> int | None:
@@ -150,11 +88,88 @@ class Knowledge:
         names = [record.name for record in self.records]
         return names.index(name) if name in names else None
 
-    def count(self, index: int, *, samples: int, updates: int) -> None:
-        """Note that a task learned from more samples, in more updates."""
-        record = self.records[index]
-        samples, updates = record.samples + samples, record.updates + updates
-        self.records[index] = replace(record, samples=samples, updates=updates)
+    def begin(self, name: str | int, data: Data, held_out: Data | None) -> Fit:
+        """Begin a new task, or go on with a known one.
+
+        Args:
+            name: of the task.
+            data: its samples.
+            held_out: those held out; None for a share of these.
+        """
+        (source, given), settings = data, self.settings
+        self._check_problem(given)
+        buffers = self._buffers(source)
+        task = self.index(name)
+        if task is None:
+            task = self._add(name, given, buffers)
+            outputs = self.records[task].targets.outputs
+            check_network(self.network(task), source, outputs, self.design.problem)
+        else:
+            self.method.continue_task(task, settings.iterations)
+        samples, held = self._samples(task, *data), None
+        if held_out is None:
+            share, generator = settings.validation, self.generators["validation"]
+            samples, held = divided(samples, share, generator)
+        else:
+            held = self._samples(task, *held_out)
+        size = settings.batch_size
+        return Fit(
+            task,
+            Phase(0, (), settings.iterations, (), title=f"task {name!r}"),
+            samples,
+            BatchStream([samples], size, self.generators["batches"]),
+            None if held is None else EarlyStopping(self.method, held, settings.patience, size),
+        )
+
+    def end(self, fit: Fit, updates: int) -> None:
+        """End the task of a fit that took so many updates."""
+        self.method.end_task(each_once([fit.samples], self.settings.batch_size))
+        record = self.records[fit.task]
+        samples, updates = record.samples + len(fit.samples), record.updates + updates
+        self.records[fit.task] = replace(record, samples=samples, updates=updates)
+
+    def network(self, task: int) -> nn.Module:
+        """A plain module with the outputs of a task alone, on the CPU."""
+        network, scenario = self.method.export(task), self.method.scenario
+        if scenario.name != "class":
+            return network
+        start = scenario.offset(task)
+        own = slice(start, start + scenario.heads[task])
+        return with_columns(network, own, self.settings.head).eval()
+
+    def _check_problem(self, given: Any) -> None:
+        """Values among classes are a mistake, unless the user says that they are classes."""
+        if self.settings.problem is None and self.design.problem == "classification":
+            if problem_of(given) == "classification":
+                return
+            raise DataError(
+                "a learner whose first task had classes learns classes",
+                got="floats",
+                cure="make another learner for values, or convert labels to integers or strings",
+            )
+
+    def _buffers(self, source: Source) -> dict[str, Tensor]:
+        """Those that the task's autoencoder starts with: the centre of its inputs."""
+        design = self.design.autoencoder
+        if design is None:
+            return {}
+        buffers = design.centre(slices(source)).items()
+        return {name: value.to(self.device) for name, value in buffers}
+
+    def _add(self, name: str | int, given: Any, buffers: dict[str, Tensor]) -> int:
+        """Make room for a new task; returns its index."""
+        if self.method.scenario.name == "domain" and self.records:
+            targets = self.records[0].targets  # one head for all: one unit of values
+            targets.encode(given)
+        else:
+            targets = targets_of(self.design.problem, given)
+        self.method.begin_task(TaskSpec(targets.outputs, self.settings.iterations, buffers))
+        self.records.append(TaskRecord(name, targets))
+        return len(self.records) - 1
+
+    def _samples(self, task: int, source: Source, given: Any) -> SourceSamples:
+        y = self.records[task].targets.encode(given)
+        return SourceSamples(source, y, torch.arange(len(source)), task, self.device)
 
     def copy(self) -> Knowledge:
         """The same, of which a change changes nothing here."""
@@ -173,101 +188,52 @@ class Knowledge:
         self.generators.load_state_dict(state["generators"])
 
 
-def check_task_name(name: object, known: Sequence[str | int]) -> None:
-    """Raise `ConfigError` unless a task can be called so beside the known ones."""
-    kinds = {type(each) for each in known} or {str, int}
-    if type(name) not in kinds:
+def first_knowledge(
+    model: nn.Module, settings: LearnerSettings, data: Data, device: torch.device
+) -> Knowledge:
+    """Knowledge of no task, designed for the first one's samples.
+
+    Raises:
+        HypermnesiaError: model, settings and samples that do not go together.
+    """
+    source, given = data
+    problem = settings.problem or problem_of(given)
+    entry = method_entry(settings)
+    if problem == "regression" and entry.name == "hnet-ent":
         raise ConfigError(
-            "tasks are named by strings, or all of them by integers",
-            got=f"{name!r:.40}",
-            cure="name it as the others, or the first one by a string",
+            "entropy is of classes, and regression has none",
+            got="infer_task='entropy'",
+            cure="use infer_task='likelihood', or None and name the task to predict",
         )
-
-
-_REFUSALS = (RuntimeError, ValueError, TypeError, IndexError)  # torch's, of inputs that do not fit
-
-
-def check_module(model: object) -> None:
-    """Raise `TargetError` unless it is a module."""
-    if not isinstance(model, nn.Module):
-        got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
-        raise TargetError(
-            "the model must be a torch.nn.Module", got=got, cure="make one, or wrap it in one"
-        )
+    outputs = targets_of(problem, given).outputs
+    sizes = model_sizes(model, settings, outputs) if "hypernet" in entry.sections else None
+    autoencoder = None
+    if "vae" in entry.sections:
+        autoencoder = autoencoder_design(slices(source), settings.compression)
+    return Knowledge(model, settings, Design(problem, sizes, autoencoder), device)
 
 
 @contextmanager
-def taking(x: Tensor) -> Iterator[None]:
-    """Tells of a model that refuses (batch, *sample) inputs which rule they break.
+def training_errors(fit: Fit, batch_size: int) -> Iterator[None]:
+    """Explain what can go wrong within the updates of a fit.
 
     Raises:
-        TargetError: it does.
+        RunError: a loss or a gradient is no finite number.
+        DataError: batches that are too small for batch normalisation.
     """
     try:
         yield
-    except (HypermnesiaError, torch.OutOfMemoryError):
-        raise
-    except _REFUSALS as error:
-        raise refused(x, _said(error)) from error
-
-
-def refused(x: Tensor, got: str) -> TargetError:
-    """The error of (batch, *sample) inputs for which a model gives no scores."""
-    return TargetError(
-        f"the model must take inputs of shape {tuple(x.shape)} and type {x.dtype}",
-        got=got,
-        cure="reshape the inputs, or convert them to floats if they are no ids",
-    )
-
-
-@torch.no_grad()
-def check_model(model: nn.Module, source: Source) -> None:
-    """Raise `TargetError` unless the model takes such inputs and gives scores for each of them."""
-    x, probe = _first(source), copy.deepcopy(model).cpu().eval()
-    with taking(x):
-        scores = probe(x)
-    if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != len(x):
-        got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-        raise TargetError(
-            "the model must give (batch, outputs) scores", got=got, cure="wrap it so that it does"
-        )
-
-
-@torch.no_grad()
-def check_network(network: nn.Module, source: Source, outputs: int, problem: Problem) -> None:
-    """Raise `TargetError` unless a new task's network gives its number of plain scores.
-
-    Args:
-        network: the model, whose output layer was given as many outputs as the task needs.
-        source: inputs of the task.
-        outputs: the number that it needs.
-        problem: what they stand for.
-    """
-    cure = "name the output layer (head=...), a linear one"
-    rule = f"the network must give (batch, {outputs}) for a task with {outputs} outputs"
-    x = _first(source)
-    try:
-        scores = network(x)
-    except _REFUSALS as error:
-        raise TargetError(rule, got=_said(error), cure=cure) from error
-    if scores.shape[1:] != (outputs,):
-        raise TargetError(rule, got=tuple(scores.shape), cure=cure)
-    if problem == "classification" and outputs > 1 and _is_softmax(scores):
-        raise TargetError(
-            "the model must give scores from which a softmax makes probabilities",
-            got="probabilities",
-            cure="leave the softmax at its end out",
-        )
-
-
-def _is_softmax(scores: Tensor) -> bool:
-    sums = scores.sum(dim=1)
-    return bool((scores >= 0).all() and torch.allclose(sums, torch.ones_like(sums)))
-
-
-def _said(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
-
-
-def _first(source: Source) -> Tensor:
-    return source.read(torch.arange(min(2, len(source))))
+    except NotFiniteError as error:
+        raise RunError(
+            "losses and gradients must stay finite",
+            got=str(error.fault),
+            cure="choose a smaller lr, or bring inputs nearer to [-1, 1]; the learner is as it was",
+        ) from None
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):  # of torch's batch normalisation
+            raise
+        raise DataError(
+            "batch normalisation needs more than one sample",
+            got=f"batches of {min(batch_size, len(fit.samples))}",
+            cure="give more samples, or a larger batch_size",
+        ) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,17 @@ from torch import nn
 
 from hypermnesia.compute import device_of
 from hypermnesia.errors import DataError
+from hypermnesia.learner.building import method_entry
+from hypermnesia.learner.checks import check_model, check_module, check_task_name
 from hypermnesia.learner.design import LearnerSettings, TaskInference, patterns
-from hypermnesia.learner.fitting import bar, first_knowledge, learn_task
 from hypermnesia.learner.inputs import source_of
-from hypermnesia.learner.knowledge import check_model, check_module, check_task_name
+from hypermnesia.learner.knowledge import Data, first_knowledge, training_errors
 from hypermnesia.learner.persistence import Stored, save
 from hypermnesia.learner.predictor import Predictor
 from hypermnesia.learner.targets import Problem
+from hypermnesia.training.loop import learn
+from hypermnesia.training.observers import Health, ObserverGroup
+from hypermnesia.training.progress import progress_bars
 
 
 class ContinualLearner(Predictor):
@@ -29,11 +34,14 @@ class ContinualLearner(Predictor):
     sample: floats, images of bytes (shown to the model in [0, 1]), or integer ids.
 
     Args:
-        model: any `nn.Module` that gives (batch, outputs) scores. Its last linear layer follows
+        model: any `nn.Module` that gives (batch, outputs) logits. Its last linear layer follows
             the number of outputs of each task.
         infer_task: how to tell the task of an input that comes without one. `likelihood`: an
             autoencoder for each task, for inputs of real numbers; `entropy`: the surest network
             answers, in classification; None: tasks are always given.
+        method: the name of a registered method; by default a hypernetwork that makes the model's
+            weights for every task. Others train the model itself: in the task scenario if
+            `infer_task` is None, and otherwise in the class scenario (regression: domain).
         problem: `classification` or `regression`; by default regression if the first task's
             targets are floats.
         head: name of the output layer; the last `nn.Linear` by default.
@@ -60,8 +68,9 @@ class ContinualLearner(Predictor):
     def __init__(
         self,
         model: nn.Module,
-        infer_task: TaskInference | None = "likelihood",
+        infer_task: TaskInference | None = LearnerSettings.infer_task,
         *,
+        method: str = LearnerSettings.method,
         problem: Problem | None = None,
         head: str | None = None,
         generated: Sequence[str] | None = None,
@@ -80,6 +89,7 @@ class ContinualLearner(Predictor):
         self.model, self.progress = copy.deepcopy(model), progress
         self.settings = LearnerSettings(
             infer_task=infer_task,
+            method=method,
             problem=problem,
             head=head,
             generated=patterns(generated),
@@ -92,6 +102,7 @@ class ContinualLearner(Predictor):
             validation=validation,
             seed=seed,
         )
+        method_entry(self.settings)
         self.device = device_of(device)
 
     def fit(
@@ -118,25 +129,32 @@ class ContinualLearner(Predictor):
                 number.
         """
         check_task_name(task, self.tasks)
-        source = source_of(data, y)
-        if not len(source):
-            raise DataError("a task needs samples", got="none", cure="give one or more")
-        check_model(self.model, source)
-        given, held = source.targets(), None
-        if validation is not None:
-            held_source = source_of(validation)
-            if not len(held_source):
-                raise DataError("validation needs samples", got="none", cure="leave it out")
-            check_model(self.model, held_source)
-            held = held_source, held_source.targets()
+        samples = self._checked(data, y, "a task")
+        held_out = None if validation is None else self._checked(validation, None, "validation")
         if self._knowledge is None:
-            learning = first_knowledge(self.model, self.settings, source, given, self.device)
+            learning = first_knowledge(self.model, self.settings, samples, self.device)
         else:
             learning = self._knowledge.copy()
-        with bar(f"task {task}", self.settings.iterations, show=self.progress) as tell:
-            learn_task(learning, task, source, given, held, tell)
+        fit = learning.begin(task, samples, held_out)
+        observers = ObserverGroup(Health(), *([fit.stopping] if fit.stopping else []))
+        with ExitStack() as stack:
+            stack.enter_context(training_errors(fit, self.settings.batch_size))
+            if self.progress:
+                make = stack.enter_context(progress_bars())
+                observers = ObserverGroup(observers, make(f"task {task}", fit.stopping))
+                observers.on_start((), fit.phase.iterations)
+            updates = learn(learning.method, fit.stream, fit.phase, observers)
+        learning.end(fit, updates)
         self._knowledge = learning
         return self
+
+    def _checked(self, data: Any, y: Any, purpose: str) -> Data:
+        """Samples that the model takes, one or more, and their targets."""
+        source = source_of(data, y)
+        if not len(source):
+            raise DataError(f"{purpose} needs samples", got="none", cure="give some")
+        check_model(self.model, source)
+        return source, source.targets()
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the learner to a folder, to be read by `load`; nothing is pickled.

@@ -1,11 +1,10 @@
-"""A learner as a folder: a sealed state, and the JSON that tells what it is of."""
+"""A learner as a folder: its state, and the JSON that says what it is of."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Mapping
-from dataclasses import asdict
+from collections.abc import Collection
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -14,55 +13,41 @@ from typing import Any, TypeVar
 import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from hypermnesia.errors import RunError
 from hypermnesia.hypernet.network import HypernetSettings
-from hypermnesia.learner.design import AutoencoderDesign, Design, LearnerSettings
+from hypermnesia.learner.design import Design, LearnerSettings
 from hypermnesia.learner.knowledge import Knowledge, TaskRecord
 from hypermnesia.learner.targets import from_json, restored
 from hypermnesia.state_files import MANIFEST, MISFITS, Fields, State, decode_state, encode_state
 from hypermnesia.storage import (
     folder_held,
     make_folder,
+    os_errors_as_run_error,
     sync_folder,
-    told_as_run_error,
     write_folder,
 )
-from hypermnesia.vae import Vae
+
+_MOST_COMPRESSION = 100  # weights of an autoencoder for each number that is stored
 
 
-def check_claimed_sizes(design: Design, state: State) -> None:
-    """Refuse a design of larger networks than `state`, that of a method, holds tensors for.
-
-    Raises:
-        ValueError: it claims other sizes.
-        KeyError, TypeError, AttributeError, RuntimeError: there is no such state.
-    """
-    _check_hypernet(design.hypernet, state["memory"]["hypernet"])
-    if design.autoencoder is not None:
-        tensors = state["evidence"]["memory"]["hypernet"]
-        _check_hypernet(design.autoencoder.hypernet, tensors)
-        _check_autoencoder(design.autoencoder, tensors)
+def _check_size(design: Design, state: State) -> None:
+    """Raise `ValueError` for a design of networks that are too large for what `state` holds."""
+    stored = sum(tensor.numel() for tensor in tree_leaves(state) if isinstance(tensor, Tensor))
+    autoencoder = design.autoencoder
+    settings = [design.hypernet, autoencoder.hypernet if autoencoder else None]
+    claimed = sum(_least_values(each) for each in settings if each is not None)
+    weights = autoencoder.weights if autoencoder else 0
+    if claimed > stored or weights > _MOST_COMPRESSION * stored:
+        raise ValueError("networks that are larger than its file")
 
 
-def _check_hypernet(settings: HypernetSettings, tensors: Mapping[str, Tensor]) -> None:
-    chunk_width = 0 if settings.plan == "full" else settings.chunk_embedding
-    widths = [settings.task_embedding + chunk_width, *settings.hidden]
-    claimed = [(n_out, n_in) for n_in, n_out in pairwise(widths)]
-    held = [tuple(tensors[f"hidden.{i}.weight"].shape) for i in range(len(claimed))]
-    rows, features = tensors["head.weight"].shape
-    cut = settings.plan == "full" or 0 < (settings.chunk or 0) <= rows
-    if held != claimed or features != widths[-1] or not cut:
-        raise ValueError("a hypernetwork of other sizes than its tensors")
-
-
-def _check_autoencoder(design: AutoencoderDesign, tensors: Mapping[str, Tensor]) -> None:
-    with torch.device("meta"):  # to be counted only
-        vae = Vae(design.sample_shape, design.vae)
-    wanted = sum(p.numel() for p in vae.parameters())
-    made = len(tensors["chunk_embeddings"]) * len(tensors["head.weight"])
-    if wanted > made:
-        raise ValueError(f"autoencoders of {wanted} weights where {made} can be made")
+def _least_values(settings: HypernetSettings) -> int:
+    widths = [settings.task_embedding, *settings.hidden, settings.chunk or 1]
+    if min(widths) < 1 or settings.chunk_embedding < 0:
+        raise ValueError("sizes below 1")
+    return settings.chunk_embedding + sum(n_in * n_out for n_in, n_out in pairwise(widths))
 
 
 FORMAT = 1
@@ -74,18 +59,13 @@ T = TypeVar("T")
 
 
 def save(knowledge: Knowledge, path: Path, *, overwrite: bool) -> None:
-    """Write a learner's knowledge to the folder at `path`, completely or not at all.
-
-    Raises:
-        RunError: something is there and `overwrite` is not set, or it is no learner; it cannot be
-            written.
-    """
+    """Write a learner's knowledge to the folder at `path`, completely or not at all."""
     fields = {
         "kind": _KIND,
         "format": FORMAT,
         "model": _description(knowledge.model),
-        "settings": asdict(knowledge.settings),
-        "design": asdict(knowledge.design),
+        "settings": _to_json(LearnerSettings, knowledge.settings),
+        "design": _to_json(Design, knowledge.design),
         "tasks": [_stored_record(record) for record in knowledge.records],
     }
     # New tasks start with the buffers of the template, which a model made anew may lack.
@@ -93,12 +73,16 @@ def save(knowledge: Knowledge, path: Path, *, overwrite: bool) -> None:
     files = encode_state(fields, {**knowledge.state_dict(), "buffers": buffers})
     path = _real(path)
     cure = "check access and free space, or choose another folder"
-    with told_as_run_error(path, "the learner must be written", cure):
+    with os_errors_as_run_error(path, "the learner must be written", cure):
         make_folder(path.parent)
         with folder_held(path.parent):
             _settle(path)
             _check_free(path, files, overwrite=overwrite)
             _write(path, files)
+
+
+def _to_json(kind: type[T], value: T) -> Any:
+    return TypeAdapter(kind).dump_python(value, mode="json")
 
 
 def _write(path: Path, files: dict[str, bytes]) -> None:
@@ -144,7 +128,7 @@ class Stored:
         cure = "check its name, and access"
         try:
             with (
-                told_as_run_error(path, "the learner must be readable", cure),
+                os_errors_as_run_error(path, "the learner must be readable", cure),
                 folder_held(path.parent),
             ):
                 _settle(path)
@@ -168,11 +152,11 @@ class Stored:
             _check_same(self._fields["model"], _description(model), self.path)
             for name, buffer in model.named_buffers():
                 buffer.copy_(self._state["buffers"][name])
-            check_claimed_sizes(design, self._state["method"])
+            _check_size(design, self._state)
             knowledge = Knowledge(model, self.settings, design, device)
             knowledge.records = [_record(stored) for stored in self._fields["tasks"]]
             knowledge.load_state_dict(self._state)
-            if len(knowledge.records) != knowledge.method.memory.tasks:
+            if len(knowledge.records) != len(knowledge.method.scenario.heads):
                 raise ValueError("another number of tasks")
         except RunError:
             raise
@@ -254,10 +238,10 @@ def _check_same(stored: Any, given: list[Any], path: Path) -> None:
     strange = next((each for each in given if each not in stored), None)
     raise RunError(
         f"{path} holds a learner of another model",
-        got=f"{_told(strange)}, where it had {_told(missing)}",
+        got=f"{_described(strange)}, where it had {_described(missing)}",
         cure="make the model as it was when the learner was saved",
     )
 
 
-def _told(part: Any) -> str:
+def _described(part: Any) -> str:
     return "nothing of the kind" if part is None else f"'{part[0]}' " + " ".join(map(str, part[1:]))

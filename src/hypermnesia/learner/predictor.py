@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,75 +11,86 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hypermnesia.errors import ConfigError, DataError
+from hypermnesia.learner.checks import inputs_accepted, rejected
 from hypermnesia.learner.inputs import slices, source_of
-from hypermnesia.learner.knowledge import Knowledge, refused, taking
+from hypermnesia.learner.knowledge import Knowledge
 from hypermnesia.learner.targets import Classes, Label, Labels, listed, plain
+from hypermnesia.methods.base import InfersTask
 from hypermnesia.registry import unknown_name
 
 
 class Answers(NamedTuple):
-    """Outputs for n inputs, each from its own task's network.
+    """Outputs for n inputs.
 
     Attributes:
-        scores: (n, widest) outputs, -inf beyond those of a sample's task.
-        tasks: (n,) int64 index of its task, given or inferred.
+        outputs: (n, k) outputs of a sample's own task, -inf beyond; or those of all tasks, side by
+            side, of a network that answers for all of them.
+        tasks: (n,) int64 index of the sample's task, given or inferred.
         confidence: (n,) share of that task in the evidence of all, 1 where it was given.
+        joined: whether `outputs` are those of all tasks.
     """
 
-    scores: Tensor
+    outputs: Tensor
     tasks: Tensor
     confidence: Tensor
+    joined: bool = False
 
 
 @torch.no_grad()
 def answers(knowledge: Knowledge, batches: Iterable[Tensor], task: int | None) -> Answers:
-    """Ask the network of a task, or for each input that of the task that it speaks for.
-
-    Raises:
-        ConfigError: the task is needed and not given.
-        TargetError: inputs that the model does not take.
-    """
-    ask = partial(_inferred, knowledge) if task is None else _alone(knowledge, task)
-    parts = []
+    """Answer with the network of a task or, for each input, with that of its inferred task."""
+    parts, joined = [], False
+    network = None if task is None else knowledge.network(task).to(knowledge.device)
     for x in batches:
-        with taking(x):
-            parts.append(ask(x.to(knowledge.device)))
-    return Answers(*(torch.cat(each).cpu() for each in zip(*parts, strict=True)))
+        with inputs_accepted(x):
+            found = _answer(knowledge, x.to(knowledge.device), network, task)
+        joined = found.joined
+        parts.append(found[:3])
+    outputs, tasks, confidence = (torch.cat(each).cpu() for each in zip(*parts, strict=True))
+    return Answers(outputs, tasks, confidence, joined)
 
 
-def _alone(knowledge: Knowledge, task: int) -> Callable[[Tensor], Answers]:
-    """Asks the network of one task, whose weights are made once."""
-    network = knowledge.method.export(task).to(knowledge.device)
-
-    def ask(x: Tensor) -> Answers:
-        scores, tasks = network(x), torch.full((len(x),), task, device=x.device)
-        if scores.ndim != 2:
-            raise refused(x, f"scores of shape {tuple(scores.shape)}")
-        return Answers(scores, tasks, torch.ones(len(x), device=x.device))
-
-    return ask
-
-
-def _inferred(knowledge: Knowledge, x: Tensor) -> Answers:
+def _answer(
+    knowledge: Knowledge, x: Tensor, network: nn.Module | None, task: int | None
+) -> Answers:
+    if network is not None and task is not None:
+        logits, tasks = network(x), torch.full((len(x),), task, device=x.device)
+        if logits.ndim != 2:
+            raise rejected(x, f"logits of shape {tuple(logits.shape)}")
+        return Answers(logits, tasks, torch.ones(len(x), device=x.device))
     method = knowledge.method
-    if method.evidence is None:
+    if method.answers == ("task",):
         raise ConfigError(
             "a learner that infers no tasks must be told them",
             got="no task",
             cure="give task=..., or make the learner with infer_task='likelihood' or 'entropy'",
         )
-    scores = method.logits_of_all(x)
-    shares = method.evidence.log_evidence(x, scores).softmax(dim=0)
-    confidence, tasks = shares.max(dim=0)
-    return Answers(scores[tasks, torch.arange(len(x), device=x.device)], tasks, confidence)
+    if isinstance(method, InfersTask):
+        logits, log_evidence = method.logits_and_evidence(x)
+        confidence, tasks = log_evidence.softmax(dim=0).max(dim=0)
+        own = logits[tasks, torch.arange(len(x), device=x.device)]
+        return Answers(own, tasks, confidence)
+    return _answer_jointly(knowledge, x)
+
+
+def _answer_jointly(knowledge: Knowledge, x: Tensor) -> Answers:
+    """One network's outputs over all tasks; the task with the largest probability is inferred."""
+    outputs, scenario = knowledge.method.predict(x).logits, knowledge.method.scenario
+    if scenario.name == "domain":
+        tasks = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        return Answers(outputs, tasks, torch.ones(len(x), device=x.device), joined=True)
+    by_task = torch.split(outputs.softmax(dim=1), list(scenario.heads), dim=1)
+    confidence, tasks = torch.stack([each.sum(dim=1) for each in by_task]).max(dim=0)
+    return Answers(outputs, tasks, confidence, joined=True)
 
 
 def all_labels(knowledge: Knowledge, task: int | None) -> Labels:
-    """The labels of a task, or those of all in the order in which they came.
+    """The labels of a task, or those of all in the order in which they came."""
+    return Labels(_columns(knowledge, task))
 
-    Raises:
-        ConfigError: there are none in regression.
-    """
+
+def _columns(knowledge: Knowledge, task: int | None) -> list[Label]:
+    """The label of each output of a task, or of all tasks side by side."""
     records = knowledge.records if task is None else [knowledge.records[task]]
     values: list[Label] = []
     for record in records:
@@ -91,7 +101,7 @@ def all_labels(knowledge: Knowledge, task: int | None) -> Labels:
                 cure="predict gives its values",
             )
         values += record.targets.labels.values
-    return Labels(values)
+    return values
 
 
 def predictions(knowledge: Knowledge, found: Answers) -> NDArray[Any]:
@@ -100,10 +110,14 @@ def predictions(knowledge: Knowledge, found: Answers) -> NDArray[Any]:
     Raises:
         ConfigError: tasks with different numbers of values among them.
     """
+    if found.joined and knowledge.design.problem == "classification":
+        labels, columns = all_labels(knowledge, None), _columns(knowledge, None)
+        chosen: NDArray[Any] = labels.array[labels.encode(columns)[found.outputs.argmax(dim=1)]]
+        return chosen
     parts, rows = [], []
     for task in torch.unique(found.tasks).tolist():
         record, of_task = knowledge.records[task], found.tasks == task
-        parts.append(record.targets.answer(found.scores[of_task, : record.targets.outputs]))
+        parts.append(record.targets.answer(found.outputs[of_task, : record.targets.outputs]))
         rows.append(of_task.nonzero().squeeze(1))
     if len({part.shape[1:] for part in parts}) > 1:
         raise ConfigError(
@@ -112,29 +126,32 @@ def predictions(knowledge: Knowledge, found: Answers) -> NDArray[Any]:
             cure="name the task",
         )
     order: NDArray[np.int64] = torch.cat(rows).argsort().numpy()
-    return _joined(parts)[order]
+    return _concatenated(parts)[order]
 
 
 def probabilities(knowledge: Knowledge, found: Answers, task: int | None) -> NDArray[np.float32]:
     """(n, labels) probabilities; 0 for a label that a sample's own task does not have."""
     labels = all_labels(knowledge, task)
-    columns = found.scores.new_zeros(len(found.scores), len(labels))
+    shares = found.outputs.new_zeros(len(found.outputs), len(labels))
+    if found.joined:
+        columns = labels.encode(_columns(knowledge, None))
+        return shares.index_add(1, columns, found.outputs.softmax(dim=1)).numpy()
     for index in torch.unique(found.tasks).tolist():
         own = all_labels(knowledge, index)
         of_task = (found.tasks == index).nonzero()
-        shares = found.scores[of_task.squeeze(1), : len(own)].softmax(dim=1)
-        columns[of_task, labels.encode(own.values)] = shares
-    return columns.numpy()
+        of_own = found.outputs[of_task.squeeze(1), : len(own)].softmax(dim=1)
+        shares[of_task, labels.encode(own.values)] = of_own
+    return shares.numpy()
 
 
-def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
+def _concatenated(parts: list[NDArray[Any]]) -> NDArray[Any]:
     """One array; what is of several kinds stays what it is."""
     if len({part.dtype.kind for part in parts}) > 1:
         parts = [part.astype(object) for part in parts]
     return np.concatenate(parts)
 
 
-def scored(knowledge: Knowledge, answers: NDArray[Any], given: Any) -> float:
+def score(knowledge: Knowledge, answers: NDArray[Any], given: Any) -> float:
     """The share of right labels or, in regression, R²: what scikit-learn's estimators score by."""
     if knowledge.design.problem == "regression":
         from sklearn.metrics import r2_score  # type: ignore[import-untyped]  # slow to import
@@ -147,15 +164,15 @@ def scored(knowledge: Knowledge, answers: NDArray[Any], given: Any) -> float:
 def summary(knowledge: Knowledge) -> str:
     """A line for each task, and one for all."""
     rows: list[tuple[str, ...]] = [("task", "outputs", "samples", "updates")]
-    for record in knowledge.records:
-        counts = (record.targets.outputs, record.samples, record.updates)
-        rows.append((str(record.name), *map(str, counts)))
+    rows += [
+        (str(r.name), str(r.targets.outputs), str(r.samples), str(r.updates))
+        for r in knowledge.records
+    ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
     ]
-    memories, tasks = knowledge.method.parts.values(), len(knowledge.records)
-    share = sum(memory.kept for memory in memories) / sum(memory.largest for memory in memories)
+    share, tasks = knowledge.method.compression(), len(knowledge.records)
     kept = f"{share:.2f} of the learned values of one task's networks"
     return "\n".join([*lines, f"{knowledge.design.problem}; {tasks} tasks kept in {kept}"])
 
@@ -224,7 +241,7 @@ class Predictor:
             y: as for `fit`.
             task: the samples' task; inferred for each if it is not given.
         """
-        return scored(self._learned, self.predict(data, task), source_of(data, y).targets())
+        return score(self._learned, self.predict(data, task), source_of(data, y).targets())
 
     @property
     def tasks(self) -> list[str | int]:
@@ -243,13 +260,13 @@ class Predictor:
     def export(self, task: str | int) -> nn.Module:
         """A plain module with a task's weights and buffers, ready to evaluate, on the CPU.
 
-        It gives the task's scores (batch, outputs), for classes in the order of `classes(task)`; in
+        It gives the task's logits (batch, outputs), for classes in the order of `classes(task)`; in
         regression, values. It depends on nothing of Hypermnesia but in regression, where its last
         step is `Rescale`.
         """
         index = self._index(task)
         targets = self._learned.records[index].targets
-        return targets.finish(self._learned.method.export(index))
+        return targets.finish(self._learned.network(index))
 
     @property
     def _learned(self) -> Knowledge:

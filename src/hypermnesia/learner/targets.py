@@ -57,11 +57,7 @@ class Labels:
         return len(self.values)
 
     def encode(self, given: Iterable[object]) -> Tensor:
-        """(n,) int64 numbers of labels.
-
-        Raises:
-            DataError: a label that is none of these.
-        """
+        """(n,) int64 numbers of labels."""
         numbers = [self._numbers.get(_key(plain(value)), -1) for value in given]
         return torch.tensor(numbers, dtype=torch.int64)
 
@@ -196,11 +192,7 @@ class Values:
 
     @classmethod
     def of(cls, given: Any) -> Values:
-        """Those of a task's samples.
-
-        Raises:
-            DataError: targets that are no finite numbers.
-        """
+        """Those of a task's samples."""
         values = _numbers(given)
         single, values = values.ndim == 1, values.reshape(len(values), -1)
         spread = values.std(dim=0, correction=0)
@@ -291,11 +283,7 @@ LOSSES: dict[Problem, Loss] = {"classification": F.cross_entropy, "regression": 
 
 
 def restored(stored: dict[str, Any]) -> Targets:
-    """The targets that were `stored`.
-
-    Raises:
-        KeyError: it is something else.
-    """
+    """The targets that were `stored`."""
     if "labels" in stored:
         return Classes(Labels(map(from_json, stored["labels"])))
     return Values(stored["mean"], stored["spread"], single=stored["single"])

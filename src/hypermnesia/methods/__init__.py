@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass, replace
 from functools import cached_property, partial
+from importlib import import_module
 from types import FunctionType, NoneType
 from typing import Any, Literal, cast, get_args, get_type_hints
 
@@ -14,11 +15,6 @@ from torch import nn
 
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.methods.base import Method, Prediction, TaskSpec
-from hypermnesia.methods.hnet import HypernetMethod, hnet_ent, hnet_lik, hnet_tir
-from hypermnesia.methods.lwf import Lwf
-from hypermnesia.methods.penalties import Ewc, EwcOnline, Si
-from hypermnesia.methods.plain import Finetune, Joint, Separate
-from hypermnesia.methods.replay import dgr, hnet_r
 from hypermnesia.registry import Registry
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
@@ -99,7 +95,8 @@ class MethodEntry:
         summary: one line.
         source: where it is published.
         scenarios: those in which it can answer.
-        build: (network, scenario, **settings) -> method; see `build_method`.
+        builder: (network, scenario, **settings) -> method, see `build_method`; or where that is:
+            `module:name`, a module of this package, imported when it is needed.
         equation: what it minimises and how it infers the task; plain text, a line or two.
         needs: what it must be told, and what it keeps of earlier tasks.
         trained: `each` for a training of its own in each scenario; `once` if one training, with
@@ -111,11 +108,19 @@ class MethodEntry:
     summary: str
     source: str
     scenarios: tuple[ScenarioName, ...]
-    build: Build
+    builder: Build | str
     equation: str = ""
     needs: str = ""
     trained: Literal["once", "each"] = "each"
     ignores: tuple[str, ...] = ()
+
+    @cached_property
+    def build(self) -> Build:
+        """(network, scenario, **settings) -> method."""
+        if not isinstance(self.builder, str):
+            return self.builder
+        module, _, name = self.builder.partition(":")
+        return cast(Build, getattr(import_module(f"{__name__}.{module}"), name))
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
@@ -152,7 +157,7 @@ def entry_of(name: str, found: Any) -> MethodEntry:
         summary=(inspect.getdoc(found) or name).splitlines()[0].rstrip("."),
         source=getattr(found, "source", ""),
         scenarios=getattr(found, "scenarios", answers) or ("task", "domain", "class"),
-        build=cast(Build, found),
+        builder=cast(Build, found),
         trained=getattr(found, "trained", "once" if once else "each"),
         equation=getattr(found, "equation", ""),
         needs=getattr(found, "needs", ""),
@@ -209,7 +214,7 @@ for _entry in (
         "one hypernetwork makes the weights of every task; the task is given",
         _OSWALD,
         ("task",),
-        HypernetMethod,
+        "hnet:HypernetMethod",
         equation=(
             "L(θ, e_T) + β/(T-1) Σ_{t<T} ‖h(e_t; θ*) - h(e_t; θ + Δθ)‖²\n"
             "f(x; h(e_t; θ)) for a sample of task t"
@@ -221,7 +226,7 @@ for _entry in (
         "hnet; where the task is not given, the network that is surest answers",
         _OSWALD,
         _EVERY,
-        hnet_ent,
+        "hnet:hnet_ent",
         trained="once",
         equation=(
             "hnet's loss\n"
@@ -235,7 +240,7 @@ for _entry in (
         "hnet; where the task is not given, that under whose autoencoder the sample is likeliest",
         "ours",
         _EVERY,
-        hnet_lik,
+        "hnet:hnet_lik",
         trained="once",
         equation=(
             "hnet's loss, and for the autoencoders -ELBO_t(x) with the same regulariser\n"
@@ -249,7 +254,7 @@ for _entry in (
         "hnet; where the task is not given, a classifier taught with generated samples infers it",
         _OSWALD,
         _EVERY,
-        hnet_tir,
+        "hnet:hnet_tir",
         trained="once",
         equation=(
             "hnet's loss, for classifiers and for the decoders of a generative memory\n"
@@ -262,7 +267,7 @@ for _entry in (
         "a plain network trained on each task in turn (lower bound)",
         _VEN,
         _EVERY,
-        Finetune,
+        "plain:Finetune",
         equation="L(θ) on the current task",
         needs="the task in the task scenario; keeps one network, no data",
     ),
@@ -271,7 +276,7 @@ for _entry in (
         "a plain network for each task",
         _VEN,
         ("task",),
-        Separate,
+        "plain:Separate",
         equation="L(θ_T), a network of its own for each task",
         needs="the task of every sample; keeps a network a task",
     ),
@@ -280,7 +285,7 @@ for _entry in (
         "a plain network trained on all tasks at once (upper bound)",
         _VEN,
         _EVERY,
-        Joint,
+        "plain:Joint",
         equation="Σ_t L_t(θ) on the data of all tasks",
         needs="the data of all tasks at once",
     ),
@@ -289,7 +294,7 @@ for _entry in (
         "a plain network; parameters are held by their Fisher information, a term a task",
         "Kirkpatrick et al. 2017, arXiv 1612.00796",
         _EVERY,
-        Ewc,
+        "penalties:Ewc",
         ignores=("penalty.decay", "penalty.xi"),
         equation="L(θ) + λ/2 Σ_{t<T} Σ_i F_ti (θ_i - θ*_ti)²",
         needs="the task in the task scenario; keeps one network, its Fisher information and θ*",
@@ -299,7 +304,7 @@ for _entry in (
         "a plain network; parameters are held by a running Fisher information that decays",
         "Schwarz et al. 2018, arXiv 1805.06370",
         _EVERY,
-        EwcOnline,
+        "penalties:EwcOnline",
         ignores=("penalty.xi",),
         equation="L(θ) + λ/2 Σ_i F_i (θ_i - θ*_i)²\nF ← γ F + F_T when task T ends",
         needs="the task in the task scenario; keeps one network, its Fisher information and θ*",
@@ -309,7 +314,7 @@ for _entry in (
         "a plain network; parameters are held by how much they lowered earlier tasks' losses",
         "Zenke et al. 2017, arXiv 1703.04200",
         _EVERY,
-        Si,
+        "penalties:Si",
         ignores=("penalty.decay", "penalty.samples"),
         equation=(
             "L(θ) + c Σ_i Ω_i (θ_i - θ̃_i)²\n"
@@ -322,7 +327,7 @@ for _entry in (
         "a plain network that goes on answering new inputs as it did before the task",
         "Li and Hoiem 2016, arXiv 1606.09282",
         _EVERY,
-        Lwf,
+        "lwf:Lwf",
         equation="1/T L(θ) + (1 - 1/T) λ D(answers before the task, answers now)",
         needs="the task in the task scenario; keeps one network, no data",
     ),
@@ -331,7 +336,7 @@ for _entry in (
         "a plain network replays samples that a hypernetwork's decoders remember, softly labelled",
         _OSWALD,
         _EVERY,
-        hnet_r,
+        "replay:hnet_r",
         equation=(
             f"(1 - w) L on the task's data + w λ D(former logits) on generated samples, {_W}\n"
             "decoders: hnet's loss with -ELBO_T(x)"
@@ -343,7 +348,7 @@ for _entry in (
         "a plain network and a plain generator, retrained on samples of their former selves",
         _SHIN,
         _EVERY,
-        partial(dgr, distillation=None),
+        "replay:hard_dgr",
         ignores=_PLAIN_VAE,
         equation=f"(1 - w) L on the task's data + w L on samples of the former self, {_W}",
         needs="the task in the task scenario; keeps one network and one generator, no data",
@@ -353,7 +358,7 @@ for _entry in (
         "dgr with soft labels",
         _VEN,
         _EVERY,
-        dgr,
+        "replay:dgr",
         ignores=_PLAIN_VAE,
         equation=f"(1 - w) L on the task's data + w λ D(former logits) on generated samples, {_W}",
         needs="the task in the task scenario; keeps one network and one generator, no data",

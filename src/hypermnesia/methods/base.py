@@ -129,6 +129,9 @@ class Method(Protocol):
 class InfersTask(Protocol):
     """A method that infers the task, in the same way whatever scenario it then answers in."""
 
+    def logits_and_evidence(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(tasks, batch, widest head) logits of all tasks, and (tasks, batch) log evidence."""
+
     def inferred(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, widest head) logits over the classes of the inferred task, and (batch,) tasks."""
 

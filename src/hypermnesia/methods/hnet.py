@@ -203,6 +203,18 @@ class HypernetMethod:
         return self.evidence.log_evidence(x, logits).argmax(dim=0)
 
     @torch.no_grad()
+    def logits_and_evidence(self, x: Tree) -> tuple[Tensor, Tensor]:
+        """(tasks, batch, widest head) logits of all tasks, and (tasks, batch) log evidence.
+
+        Raises:
+            ConfigError: there is no evidence.
+        """
+        if self.evidence is None:
+            raise task_needed("hnet")
+        logits = self.logits_of_all(x)
+        return logits, self.evidence.log_evidence(x, logits)
+
+    @torch.no_grad()
     def inferred(self, x: Tree) -> tuple[Tensor, Tensor]:
         """(batch, widest head) logits of the inferred task's network, and (batch,) tasks."""
         logits = self.logits_of_all(x)

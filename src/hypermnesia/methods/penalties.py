@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Annotated, Any, cast
 
 from pydantic import Field
@@ -116,8 +117,6 @@ class Ewc(_Penalized):
     terms of all tasks are kept as one, which is exact. The stream `fisher` is used.
     """
 
-    regression = False
-
     @property
     def weight(self) -> float:
         """λ/2."""
@@ -126,10 +125,14 @@ class Ewc(_Penalized):
     def end_task(self, batches: Iterable[Batch]) -> None:
         """Estimate the task's Fisher information, and hold its parameters."""
         super().end_task(batches)
-        inputs = (batch.x for batch in batches)
+        remaining = iter(batches)
+        first = list(islice(remaining, 1))
+        inputs = (batch.x for batch in chain(first, remaining))
         drawn = drawn_inputs(inputs, self.protection.samples, self.generators["fisher"])
+        regression = bool(first) and first[0].y.is_floating_point()
         self.network.eval()
-        self._hold(diagonal_fisher(self.network, drawn, self.scenario.candidates(self.task)))
+        columns = self.scenario.candidates(self.task)
+        self._hold(diagonal_fisher(self.network, drawn, columns, regression=regression))
 
     def _hold(self, fisher: Values) -> None:
         self.penalty.add(fisher, self.parameters())

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -308,3 +309,7 @@ def hnet_r(
         **own,
         **settings,
     )
+
+
+hard_dgr = partial(dgr, distillation=None)
+"""`dgr` without soft labels."""

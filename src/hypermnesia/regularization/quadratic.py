@@ -51,7 +51,9 @@ def drawn_inputs(
         yield kept
 
 
-def diagonal_fisher(network: nn.Module, inputs: Iterable[Tensor], columns: slice) -> Values:
+def diagonal_fisher(
+    network: nn.Module, inputs: Iterable[Tensor], columns: slice, *, regression: bool = False
+) -> Values:
     """F_i = mean over x of E_{y ~ p(y | x)} (∂ log p(y | x) / ∂θ_i)².
 
     Gradients are squared sample by sample, and the expectation over the answers y is exact: every
@@ -63,6 +65,8 @@ def diagonal_fisher(network: nn.Module, inputs: Iterable[Tensor], columns: slice
         network: in evaluation mode, so that samples do not depend on each other.
         inputs: (batch, *sample) each, together one sample or more.
         columns: the outputs among which x is answered; p is the softmax over them.
+        regression: p is a Gaussian of unit variance around each output instead, so that the
+            expectation is Σ_k (∂f_k / ∂θ_i)².
 
     Raises:
         ConfigError: there is no sample.
@@ -70,8 +74,11 @@ def diagonal_fisher(network: nn.Module, inputs: Iterable[Tensor], columns: slice
     total = {name: torch.zeros_like(p) for name, p in network.named_parameters()}
     samples = 0
     for x in inputs:
-        summed = summed_by_layer if is_plain(network, x) else summed_by_sample
-        for name, values in summed(network, x, columns).items():
+        if regression or not is_plain(network, x):
+            summed = summed_by_sample(network, x, columns, regression=regression)
+        else:
+            summed = summed_by_layer(network, x, columns)
+        for name, values in summed.items():
             total[name] += values
         samples += len(x)
     if samples == 0:
@@ -79,8 +86,10 @@ def diagonal_fisher(network: nn.Module, inputs: Iterable[Tensor], columns: slice
     return {name: values.detach() / samples for name, values in total.items()}
 
 
-def summed_by_sample(network: nn.Module, x: Tensor, columns: slice) -> Values:
-    """The sum over samples, by its definition: every sample's gradient for every class.
+def summed_by_sample(
+    network: nn.Module, x: Tensor, columns: slice, *, regression: bool = False
+) -> Values:
+    """The sum over samples, by its definition: every sample's gradient for every output.
 
     For (batch, *sample) inputs and any module that `torch.func.vmap` can run; slices bound the
     memory of the gradients.
@@ -90,6 +99,8 @@ def summed_by_sample(network: nn.Module, x: Tensor, columns: slice) -> Values:
 
     def log_probabilities(parameters: Values, sample: Tensor) -> tuple[Tensor, Tensor]:
         logits = functional_call(network, (parameters, buffers), (sample[None],))
+        if regression:
+            return logits[0, columns], torch.zeros_like(logits[0, columns])
         logs = logits[0, columns].log_softmax(dim=0)
         return logs, logs
 

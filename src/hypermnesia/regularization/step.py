@@ -36,6 +36,9 @@ class _Protection:
     penalty: OutputRegularizer
 
 
+_REGULARIZER, _ADAM = RegularizerSettings(), OptimizerSettings()
+
+
 class HypernetTrainer:
     """Trains one task of a `WeightMemory`, as a rule the newest; the others are held in place.
 
@@ -55,9 +58,9 @@ class HypernetTrainer:
         self,
         memory: WeightMemory,
         *,
-        regularizer: RegularizerSettings,
-        optimizer: OptimizerSettings,
-        embedding_optimizer: OptimizerSettings,
+        regularizer: RegularizerSettings = _REGULARIZER,
+        optimizer: OptimizerSettings = _ADAM,
+        embedding_optimizer: OptimizerSettings = _ADAM,
         generators: Generators,
         train_shared: bool = False,
     ) -> None:

@@ -23,7 +23,7 @@ from hypermnesia.experiments.results import RunSummary, read_result, summary_of
 from hypermnesia.experiments.run_folder import RunFolder, SeedFolder
 from hypermnesia.methods import METHODS
 from hypermnesia.storage import read_json
-from hypermnesia.training.evaluate import TrainResult
+from hypermnesia.training.evaluation import TrainResult
 
 _MOST = 300  # characters
 _MOST_SEEDS = 12

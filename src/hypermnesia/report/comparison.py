@@ -18,7 +18,13 @@ from hypermnesia.methods import METHODS
 from hypermnesia.report.bars import Bar, Panel, bar_figure
 from hypermnesia.report.canvas import png
 from hypermnesia.report.tables import TextTable, csv_text, latex, markdown
-from hypermnesia.storage import make_folder, told_as_run_error, write_bytes, write_json, write_text
+from hypermnesia.storage import (
+    make_folder,
+    os_errors_as_run_error,
+    write_bytes,
+    write_json,
+    write_text,
+)
 
 _UNSUPPORTED = "-"
 _LEGEND = (
@@ -79,7 +85,7 @@ def write_files(comparison: Comparison, out: Path, name: str) -> list[Path]:
     Raises:
         RunError: a file cannot be written.
     """
-    with told_as_run_error(out, "the folder of the comparison must be writable"):
+    with os_errors_as_run_error(out, "the folder of the comparison must be writable"):
         make_folder(out)
     paths, notes = _files(out, name), list(comparison.notes)
     write_text(paths["md"], markdown(comparison.tables, notes))

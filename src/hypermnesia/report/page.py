@@ -36,7 +36,7 @@ from hypermnesia.report.tables import (
     results_table,
     settings_table,
 )
-from hypermnesia.storage import make_folder, told_as_run_error, write_text
+from hypermnesia.storage import make_folder, os_errors_as_run_error, write_text
 
 
 def rerun_command(config: ExperimentConfig) -> str:
@@ -227,7 +227,7 @@ def check_output(path: Path, *, overwrite: bool) -> None:
 
 def write_page(path: Path, page: str) -> None:
     """Write `page` to `path` in one step; create the folders above it."""
-    with told_as_run_error(path.parent, "the folder of the report must be writable"):
+    with os_errors_as_run_error(path.parent, "the folder of the report must be writable"):
         make_folder(path.parent)
     write_text(path, page)
 

@@ -137,7 +137,7 @@ def metrics_table(title: str, rows: Sequence[tuple[str, RunSummary, ScenarioName
         rows: (label, run, scenario); one or more.
     """
     figures = [summary.figures | summary.scenarios[name] for _, summary, name in rows]
-    columns = [c for c in _COLUMNS if any(each[c[1]]["n"] for each in figures)]
+    columns = [c for c in _columns_of(rows) if any(each[c[1]]["n"] for each in figures)]
     several = len({name for *_, name in rows}) > 1
     names = [NAMES[0], *([NAMES[1]] if several else [])]
     texts = [
@@ -149,6 +149,19 @@ def metrics_table(title: str, rows: Sequence[tuple[str, RunSummary, ScenarioName
         for (label, _, name), each in zip(rows, figures, strict=True)
     ]
     return TextTable(title, [*names, *(heading for heading, *_ in columns), "n"], texts)
+
+
+def _columns_of(
+    rows: Sequence[tuple[str, RunSummary, ScenarioName]],
+) -> Sequence[tuple[str, str, int]]:
+    """(heading, name of the figure, digits) of each column; of errors, nothing is percent."""
+    if all(summary.measure == "accuracy" for _, summary, _ in rows):
+        return _COLUMNS
+    errors = {"acc": "MSE", "during": "MSE during", "bwt": "rise", "forgetting": "forgetting"}
+    return [
+        (errors[key], key, 4) if key in errors else (heading, key, digits)
+        for heading, key, digits in _COLUMNS
+    ]
 
 
 def cell(figure: dict[str, Any], digits: int) -> str:

@@ -19,11 +19,10 @@ from hypermnesia.errors import ConfigError
 from hypermnesia.metrics import Matrix
 from hypermnesia.report.matrices import accuracy_matrix
 from hypermnesia.state_files import State
-from hypermnesia.storage import told_as_run_error
-from hypermnesia.training.evaluate import Rows
+from hypermnesia.storage import os_errors_as_run_error
 from hypermnesia.training.logs import read_samples, samples_file, spread_out
 from hypermnesia.training.observers import Observer
-from hypermnesia.training.phases import Phase
+from hypermnesia.training.phases import Phase, Rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -140,7 +139,9 @@ class TensorBoard(Observer):
     @contextmanager
     def _writable(self) -> Iterator[None]:
         cure = "make room or give access, then resume, or resume with --no-tensorboard"
-        with told_as_run_error(self.folder, "the files for TensorBoard must be writable", cure):
+        with os_errors_as_run_error(
+            self.folder, "the files for TensorBoard must be writable", cure
+        ):
             yield
 
 

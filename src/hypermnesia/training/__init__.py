@@ -1,26 +1,34 @@
 """Training: the one loop, its checkpoints, and those who watch it."""
 
 from hypermnesia.training.checkpoint import Checkpoint, CheckpointStore, MemoryStore
-from hypermnesia.training.evaluate import Evaluation, Rows, TrainResult, evaluate
-from hypermnesia.training.logs import MetricsLog
-from hypermnesia.training.loop import train
-from hypermnesia.training.observers import NotFiniteError, Observer, ObserverGroup, StopTraining
-from hypermnesia.training.phases import Phase, TrainSettings
+from hypermnesia.training.evaluation import TrainResult, evaluate
+from hypermnesia.training.loop import learn, train
+from hypermnesia.training.observers import (
+    EarlyStopping,
+    NotFiniteError,
+    Observer,
+    ObserverGroup,
+    StopTask,
+    StopTraining,
+)
+from hypermnesia.training.phases import Evaluation, Phase, Rows, TrainSettings
 
 __all__ = [
     "Checkpoint",
     "CheckpointStore",
+    "EarlyStopping",
     "Evaluation",
     "MemoryStore",
-    "MetricsLog",
     "NotFiniteError",
     "Observer",
     "ObserverGroup",
     "Phase",
     "Rows",
+    "StopTask",
     "StopTraining",
     "TrainResult",
     "TrainSettings",
     "evaluate",
+    "learn",
     "train",
 ]

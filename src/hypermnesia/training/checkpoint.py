@@ -14,6 +14,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from hypermnesia.data.stream import BatchStream
 from hypermnesia.errors import DataError, RunError
 from hypermnesia.methods.base import Method
 from hypermnesia.seeding import Generators
@@ -27,10 +28,10 @@ from hypermnesia.state_files import (
     pack,
     unpack,
 )
-from hypermnesia.storage import make_folder, told_as_run_error, write_folder
-from hypermnesia.training import checkpoint as manifest
-from hypermnesia.training.evaluate import Progress
-from hypermnesia.training.observers import Observer
+from hypermnesia.storage import make_folder, os_errors_as_run_error, write_folder
+from hypermnesia.training.evaluation import Progress
+from hypermnesia.training.observers import Health, Observer
+from hypermnesia.training.phases import Phase
 
 FORMAT = 2
 """Version of the format; 1 knew one accuracy matrix, not one for each scenario."""
@@ -147,8 +148,8 @@ class CheckpointStore:
         Raises:
             RunError: it cannot be written (a full disk); earlier checkpoints are intact.
         """
-        files = manifest.encode(step, state, self.owner)
-        with told_as_run_error(self.folder, "checkpoints must be written", _CURE):
+        files = encode(step, state, self.owner)
+        with os_errors_as_run_error(self.folder, "checkpoints must be written", _CURE):
             make_folder(self.folder)
             write_folder(self._path(step), files)
             steps = steps_in(self.folder)
@@ -165,7 +166,7 @@ class CheckpointStore:
                 Hypermnesia, whose work this one would undo; or the folder cannot be read.
         """
         skipped: list[str] = []
-        with told_as_run_error(self.folder, "checkpoints must be read", _CURE):
+        with os_errors_as_run_error(self.folder, "checkpoints must be read", _CURE):
             steps = steps_in(self.folder)
         for step in steps:
             path = self._path(step)
@@ -173,7 +174,7 @@ class CheckpointStore:
                 return Checkpoint(step, load_step(path, step, self.owner), tuple(skipped))
             except ValueError as error:
                 skipped.append(f"{path.name}: {error}")
-            except manifest.OtherFormatError as error:
+            except OtherFormatError as error:
                 raise RunError(
                     f"checkpoints must be of a format that this version reads, in {self.folder}",
                     got=f"{path.name}: {error}",
@@ -192,11 +193,7 @@ class CheckpointStore:
 
 
 def steps_in(folder: Path) -> list[int]:
-    """Steps of the checkpoints that are in `folder`, newest first; none if it is not there.
-
-    Raises:
-        OSError: it cannot be read.
-    """
+    """Steps of the checkpoints that are in `folder`, newest first; none if it is not there."""
     if not folder.exists():
         return []
     folders = [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
@@ -216,14 +213,14 @@ def load_step(path: Path, step: int, owner: str | None) -> State:
         OtherFormatError: it is whole, but of a format version that this one does not read.
         ValueError: it is damaged, or another one.
     """
-    found, state = manifest.decode(path, owner)
+    found, state = decode(path, owner)
     if found != step:
         raise ValueError(f"it was saved as step {found}")
     return state
 
 
 @contextmanager
-def must_fit() -> Iterator[None]:
+def misfit_as_run_error() -> Iterator[None]:
     """Turn whatever a state does that is none of this run's into a `RunError`.
 
     Raises:
@@ -242,7 +239,7 @@ def must_fit() -> Iterator[None]:
         ) from error
 
 
-class Saver:
+class Saver(Observer):
     """Saves and restores all that the rest of a run depends on.
 
     Args:
@@ -252,6 +249,7 @@ class Saver:
         generators: all random numbers of the run.
         observer: may remember things too.
         progress: the loop's own state.
+        health: checked before anything is saved within a phase.
     """
 
     def __init__(
@@ -262,39 +260,64 @@ class Saver:
         generators: Generators,
         observer: Observer,
         progress: Progress,
+        health: Health,
     ) -> None:
         self._store, self._every = store, every
         self._method, self._generators = method, generators
-        self._observer, self._progress = observer, progress
+        self._observer, self.progress, self.health = observer, progress, health
         self._last = time.monotonic()
+        self._stream: BatchStream | None = None
+        self._position: State | None = None
 
     def restore(self) -> Checkpoint | None:
         """Put everything back to the newest good checkpoint; None if there are none."""
         found = self._store.load_newest()
         if found is not None:
-            with must_fit():
+            with misfit_as_run_error():
                 self._method.load_state_dict(found.state["method"])
                 self._generators.load_state_dict(found.state["generators"])
                 self._observer.load_state_dict(found.state["observer"])
-                self._progress.load_state_dict(found.state["progress"])
+                self.progress.load_state_dict(found.state["progress"])
+                self._position = found.state["stream"]
         return found
+
+    def attach(self, stream: BatchStream) -> bool:
+        """Save the position of a phase's `stream` from now on; goes to the restored one, if any.
+
+        Returns:
+            Whether there was one: the phase has begun before.
+        """
+        self._stream, position, self._position = stream, self._position, None
+        if position is None:
+            return False
+        with misfit_as_run_error():
+            stream.load_state_dict(position)
+        return True
 
     def due(self) -> bool:
         """Whether it is time for another checkpoint."""
         return time.monotonic() - self._last >= self._every
 
-    def save(self, stream: State | None) -> None:
-        """Save everything; `stream` is the position in a phase's data, None between phases.
+    def on_update(self, phase: Phase, iteration: int, metrics: object) -> None:  # noqa: ARG002
+        """Save now and then."""
+        if iteration < phase.iterations and self.due():
+            self.health.check()
+            self.on_stop(phase)
+            self.progress.training.start()
 
-        Raises:
-            RunError: it cannot be written; earlier checkpoints are intact.
-        """
+    def on_stop(self, phase: Phase) -> None:  # noqa: ARG002
+        """Save within a phase."""
+        self.progress.training.stop()
+        self.save(self._stream.state_dict() if self._stream else None)
+
+    def save(self, stream: State | None) -> None:
+        """Save everything; `stream` is the position in a phase's data, None between phases."""
         state = {
             "method": self._method.state_dict(),
             "generators": self._generators.state_dict(),
             "observer": self._observer.state_dict(),
-            "progress": self._progress.state_dict(),
+            "progress": self.progress.state_dict(),
             "stream": stream,
         }
-        self._store.save(self._progress.done, state)
+        self._store.save(self.progress.done, state)
         self._last = time.monotonic()

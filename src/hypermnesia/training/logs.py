@@ -25,15 +25,14 @@ from hypermnesia.state_files import State
 from hypermnesia.storage import (
     make_folder,
     open_to_append,
+    os_errors_as_run_error,
     read_bounded,
-    told_as_run_error,
     write_bytes,
 )
-from hypermnesia.training.evaluate import Rows
 from hypermnesia.training.observers import Observer
-from hypermnesia.training.phases import Phase
+from hypermnesia.training.phases import Phase, Rows
 
-Tell = Callable[[Phase, int, Mapping[str, float]], None]
+OnMetrics = Callable[[Phase, int, Mapping[str, float]], None]
 """(phase, iteration in it from 1, metrics by name) -> None."""
 
 
@@ -50,11 +49,11 @@ class MetricsLog(Observer):
         path: the file. The run starts it anew, and a resumed run cuts it back to what its
             checkpoint knows; if that is no longer there, the log begins anew from here.
         every: updates between two lines; reading the metrics waits for the device.
-        tell: handed what was read, so that nobody has to read it again.
+        on_metrics: called with what was read, so that nobody has to read it again.
     """
 
-    def __init__(self, path: Path, every: int = 50, tell: Tell | None = None) -> None:
-        self.path, self.every, self._tell = path, every, tell
+    def __init__(self, path: Path, every: int = 50, on_metrics: OnMetrics | None = None) -> None:
+        self.path, self.every, self._on_metrics = path, every, on_metrics
         self._size = 0
         self._lost: list[str] = []
 
@@ -79,8 +78,8 @@ class MetricsLog(Observer):
         read = {name: float(value) for name, value in metrics.items()}
         values = {name: _finite(value) for name, value in read.items()}
         self._write({"kind": "update", "task": phase.row, "iteration": iteration, **values})
-        if self._tell is not None:
-            self._tell(phase, iteration, read)
+        if self._on_metrics is not None:
+            self._on_metrics(phase, iteration, read)
 
     def on_task_end(self, phase: Phase, rows: Rows) -> None:
         """Log a row of each scenario's accuracy matrix."""
@@ -89,7 +88,7 @@ class MetricsLog(Observer):
             inference = [evaluation.inference for evaluation in row]
             line = {"kind": "evaluation", "task": phase.row, "scenario": scenario}
             known = None if None in inference else inference
-            self._write({**line, "accuracy": accuracy, "inference": known})
+            self._write({**line, row[0].measure: accuracy, "inference": known})
 
     def state_dict(self) -> State:
         """The size in bytes of what is on the disk by now (fsync)."""
@@ -110,8 +109,8 @@ class MetricsLog(Observer):
     @contextmanager
     def _open(self) -> Iterator[BinaryIO]:
         cure = "make room or give access, then resume"
-        told = told_as_run_error(self.path, "the log must be writable", cure)
-        with told, open_to_append(self.path) as file:
+        refusal = os_errors_as_run_error(self.path, "the log must be writable", cure)
+        with refusal, open_to_append(self.path) as file:
             yield file
 
 
@@ -168,7 +167,7 @@ class SampleLog(Observer):
             self._write(samples_file(self.folder, phase.row), samples)
 
     def _write(self, path: Path, samples: Samples) -> None:
-        with told_as_run_error(self.folder, "the folder of samples must be writable"):
+        with os_errors_as_run_error(self.folder, "the folder of samples must be writable"):
             make_folder(self.folder)
         named = {_key(task): _pixels(self._unpermuted(task, x)) for task, x in samples.items()}
         write_bytes(path, safetensors.torch.save(named))
@@ -189,7 +188,7 @@ def read_samples(path: Path, tasks: Sequence[int]) -> Samples:
     Raises:
         RunError: the file is missing or damaged.
     """
-    told = told_as_run_error(
+    told = os_errors_as_run_error(
         path, "the samples must be readable", "train the seed anew with --overwrite"
     )
     try:

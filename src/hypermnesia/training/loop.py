@@ -1,50 +1,64 @@
-"""The one loop that trains everything."""
+"""The one loop that trains everything: runs and the learner's fits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
-from torch import Tensor
 
 from hypermnesia.compute import reset_peak_memory
 from hypermnesia.data.stream import AUGMENTATIONS, BatchStream, each_once
-from hypermnesia.data.types import Task, check_samples, place
+from hypermnesia.data.types import Batch, Task, check_samples, place
 from hypermnesia.methods.base import Method, TaskSpec
 from hypermnesia.seeding import Generators
-from hypermnesia.state_files import State
-from hypermnesia.training.checkpoint import MemoryStore, Saver, Store, must_fit
-from hypermnesia.training.evaluate import Progress, TrainResult, evaluate_in
-from hypermnesia.training.observers import Health, NotFiniteError, Observer, StopTraining
+from hypermnesia.training.checkpoint import MemoryStore, Saver, Store
+from hypermnesia.training.evaluation import Progress, TrainResult, evaluate_in, measure_of
+from hypermnesia.training.observers import (
+    Health,
+    NotFiniteError,
+    Observer,
+    ObserverGroup,
+    StopTask,
+    StopTraining,
+)
 from hypermnesia.training.phases import Phase, TrainSettings, evaluation_part, make_phases
 
-Metrics = dict[str, Tensor]
-"""Detached scalars that an update reports, `loss` among them."""
+
+class Stream(Protocol):
+    """Mini-batches without end."""
+
+    def next(self) -> Batch:
+        """The next one."""
 
 
-def updates(
-    method: Method, stream: BatchStream, health: Health, numbers: range
-) -> Iterator[tuple[int, Metrics]]:
-    """Take updates of a task that has begun, each when it is asked for.
+def learn(method: Method, stream: Stream, phase: Phase, observer: Observer, done: int = 0) -> int:
+    """Take the updates of a phase whose tasks have begun.
 
     Args:
-        method: has begun the task.
-        stream: its mini-batches.
-        health: notes what they report, and has a last look when all are done.
-        numbers: of the updates to take, from 0.
+        method: has begun (or continued) the tasks.
+        stream: their mini-batches.
+        phase: how many updates there are.
+        observer: sees every update; may end the phase (`StopTask`) or the training
+            (`StopTraining`).
+        done: updates of the phase that were taken before.
 
-    Yields:
-        How many updates of the task are done, and what the last one reported.
-
-    Raises:
-        NotFiniteError: a loss or a gradient is no finite number.
+    Returns:
+        The updates done by now.
     """
-    for number in numbers:
-        metrics = method.update(stream.next())
-        health.note(metrics)
-        yield number + 1, metrics
-    health.check()
+    try:
+        while done < phase.iterations:
+            metrics = method.update(stream.next())
+            done += 1
+            observer.on_update(phase, done, metrics)
+    except StopTask:
+        pass
+    except StopTraining:
+        observer.on_stop(phase)
+        raise
+    observer.on_updates_end(phase)
+    return done
 
 
 def train(
@@ -73,7 +87,7 @@ def train(
         tasks: counted from 0, in order.
         settings: how long, on what, how often to save.
         generators: those that the method was built with.
-        observer: told of everything; decides when to read the metrics off the device, and may
+        observer: sees everything; decides when to read the metrics off the device, and may
             end the training (`StopTraining`).
         device: where to bring the samples.
         checkpoints: where to save, and to look for a run to go on with; None for a copy in memory.
@@ -88,20 +102,59 @@ def train(
     check_samples(tasks)
     tasks = place(tasks, device)
     phases = make_phases(tasks, settings, method.trains_on)
-    progress = Progress(len(tasks), method.answers, device)
+    health, progress = Health(), Progress(len(tasks), method.answers, device)
     store = MemoryStore() if checkpoints is None else checkpoints
-    saver = Saver(store, settings.checkpoint_seconds, method, generators, observer, progress)
-    run = _Run(method, tasks, phases, settings, generators, observer, progress, saver)
-    try:
-        run.go()
-    except NotFiniteError as error:
-        raise run.go_back(error) from None
-    return progress.result(method.compression())
+    every = settings.checkpoint_seconds
+    saver = Saver(store, every, method, generators, observer, progress, health)
+    until = _Until(progress)
+    watching = ObserverGroup(health, progress, observer, until, saver)
+    run = _Run(method, tasks, phases, settings, generators, watching, saver)
+    while True:
+        try:
+            run.begin(until.reason)
+            for phase in phases[progress.phase :]:
+                until.check()
+                stream = run.open(phase)
+                learn(method, stream, phase, watching, progress.iteration)
+                run.close(phase)
+            return progress.result(method.compression(), measure_of(tasks[0].test))
+        except NotFiniteError as error:
+            until.error = error  # a GPU may repeat not quite what it did, and fail earlier
+        except StopTraining:
+            if until.error is not None:
+                raise until.error from None
+            raise
 
 
-@dataclass(frozen=True)
+class _Until(Observer):
+    """Ends a repeated training before the update that went wrong.
+
+    Attributes:
+        error: what went wrong; None where nothing has.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self.error: NotFiniteError | None = None
+        self._progress = progress
+
+    @property
+    def reason(self) -> Sequence[str]:
+        """Why the run goes back, if it does."""
+        return () if self.error is None else (str(self.error.fault),)
+
+    def check(self) -> None:
+        """Raise `StopTraining` after the last good update."""
+        if self.error is not None and self._progress.done == self.error.fault.good:
+            raise StopTraining
+
+    def on_update(self, phase: Phase, iteration: int, metrics: object) -> None:  # noqa: ARG002
+        """Check."""
+        self.check()
+
+
+@dataclass
 class _Run:
-    """What `train` was given; everything that changes is in `method`, `progress` and `saver`."""
+    """What happens around the updates of the phases."""
 
     method: Method
     tasks: Sequence[Task]
@@ -109,70 +162,38 @@ class _Run:
     settings: TrainSettings
     generators: Generators
     observer: Observer
-    progress: Progress
     saver: Saver
 
-    def go(self, note: Sequence[str] = (), until: int | None = None) -> None:
-        """Train from the newest checkpoint on.
-
-        Args:
-            note: what to tell the observers besides.
-            until: number of updates of the run after which to save and raise `StopTraining`.
-        """
-        position = self._begin(note)
-        for phase in self.phases[self.progress.phase :]:
-            if self.progress.done == until:
-                raise StopTraining
-            self._learn(phase, self._stream(phase, position), until)
-            self._close(phase)
-            position = None
-
-    def go_back(self, error: NotFiniteError) -> NotFiniteError:
-        """Repeat what led to `error`, up to the update before; returns the error to raise."""
-        while True:
-            try:
-                self.go((str(error.fault),), until=error.fault.good)
-            except StopTraining:
-                return error
-            except NotFiniteError as earlier:  # a GPU may repeat not quite what it did
-                error = earlier
-
-    def _begin(self, note: Sequence[str]) -> State | None:
-        """Put everything to the newest checkpoint; the position in a phase's data, if within one.
+    def begin(self, reasons: Iterable[str]) -> None:
+        """Put everything to the newest checkpoint.
 
         Where there is none yet, the beginning becomes one: there is always one to go back to.
+
+        Args:
+            reasons: what to report to the observers besides.
         """
         found = self.saver.restore()
-        self.observer.on_start(self.tasks, sum(phase.iterations for phase in self.phases))
+        total = sum(phase.iterations for phase in self.phases)
+        self.observer.on_start(self.tasks, total)
         if found is None:
             self.saver.save(stream=None)
-            return None
-        skipped = (*note, *found.skipped, *self.observer.lost())
-        self.observer.on_resume(self.progress.done, skipped)
-        position: State | None = found.state["stream"]
-        return position
+            return
+        skipped = (*reasons, *found.skipped, *self.observer.lost())
+        self.observer.on_resume(self.saver.progress.done, skipped)
 
-    def _learn(self, phase: Phase, stream: BatchStream, until: int | None) -> None:
-        """Take the updates of a phase that are still to take."""
-        progress = self.progress
-        health = Health(phase.name, progress.iteration, progress.done)
-        numbers = range(progress.iteration, phase.iterations)
-        progress.training.start()
-        for iteration, metrics in updates(self.method, stream, health, numbers):
-            progress.count_update()
-            try:
-                self.observer.on_update(phase, iteration, metrics)
-                if progress.done == until:
-                    raise StopTraining
-            except StopTraining:
-                self._save(stream, health)
-                raise
-            if self.saver.due() and iteration < phase.iterations:
-                self._save(stream, health)
-            progress.training.start()
-        progress.training.stop()
+    def open(self, phase: Phase) -> BatchStream:
+        """The batches of a phase, from a restored position on; without one its tasks begin."""
+        name, parts = self.settings.augment, [task.train for task in phase.tasks]
+        augment = None if name is None else AUGMENTATIONS[name]
+        size, generator = self.settings.batch_size, self.generators["batches"]
+        stream = BatchStream(parts, size, generator, augment)
+        if not self.saver.attach(stream):
+            for task in phase.tasks:
+                self.method.begin_task(TaskSpec(task.outputs, phase.iterations))
+        self.saver.progress.training.start()
+        return stream
 
-    def _close(self, phase: Phase) -> None:
+    def close(self, phase: Phase) -> None:
         """End a phase's tasks, measure the method on all seen, and save."""
         method = self.method
         parts = [task.train for task in phase.tasks]
@@ -180,26 +201,6 @@ class _Run:
         seen = [evaluation_part(task, self.settings) for task in phase.seen]
         found = [evaluate_in(method, part, method.answers) for part in seen]
         rows = {name: [row[name] for row in found] for name in method.answers}
-        self.progress.close(phase, rows)
+        self.saver.progress.close(phase, rows)
         self.observer.on_task_end(phase, rows)
         self.saver.save(stream=None)
-
-    def _stream(self, phase: Phase, position: State | None) -> BatchStream:
-        """The batches of a phase, from `position` on; without one its tasks begin."""
-        name, parts = self.settings.augment, [task.train for task in phase.tasks]
-        augment = None if name is None else AUGMENTATIONS[name]
-        size, generator = self.settings.batch_size, self.generators["batches"]
-        stream = BatchStream(parts, size, generator, augment)
-        if position is not None:
-            with must_fit():
-                stream.load_state_dict(position)
-            return stream
-        for task in phase.tasks:
-            self.method.begin_task(TaskSpec(task.outputs, phase.iterations))
-        return stream
-
-    def _save(self, stream: BatchStream, health: Health) -> None:
-        """Save within a phase, but nothing that went wrong."""
-        self.progress.training.stop()
-        health.check()
-        self.saver.save(stream.state_dict())

@@ -1,13 +1,12 @@
-"""Observers of a run: told what happens, asked what they must remember to go on.
+"""Observers of a training: health, early stopping, termination, and the protocol of all.
 
-Whether training stays in the numbers: what each update reported, looked at in blocks.
-
-Reading a number waits for the device, so updates are only noted, and looked at together now and
-then. What they reported is still there: the first bad update is found exactly.
+Reading a number waits for the device, so what updates report is only collected, and looked at in
+blocks. It is all still there: the first bad update is found exactly.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 import signal
 import threading
@@ -19,11 +18,19 @@ from types import FrameType
 import torch
 from torch import Tensor
 
-from hypermnesia.data.types import Task
+from hypermnesia.data.stream import each_once
+from hypermnesia.data.types import Samples, Task
 from hypermnesia.errors import RunError
+from hypermnesia.methods.base import Method
 from hypermnesia.state_files import State
-from hypermnesia.training.evaluate import Rows
-from hypermnesia.training.phases import Phase
+from hypermnesia.training.phases import Phase, Rows
+
+
+class StopTask(BaseException):
+    """Raised by an observer in `on_update`: the phase has had enough updates, the next one begins.
+
+    No `Exception`: nobody takes it for a failure.
+    """
 
 
 class StopTraining(BaseException):
@@ -59,6 +66,12 @@ class Observer:
         `metrics` are detached scalars that may still be in the making on the device: reading
         one (`float(...)`) waits for it.
         """
+
+    def on_stop(self, phase: Phase) -> None:
+        """An observer ends the training within a phase: the last chance to save it."""
+
+    def on_updates_end(self, phase: Phase) -> None:
+        """All updates of a phase are taken; its tasks have not ended yet."""
 
     def on_task_end(self, phase: Phase, rows: Rows) -> None:
         """A phase is learned, every task seen evaluated: row `phase.row` of each scenario's R."""
@@ -96,6 +109,16 @@ class ObserverGroup(Observer):
         for observer in self.observers:
             observer.on_update(phase, iteration, metrics)
 
+    def on_stop(self, phase: Phase) -> None:
+        """Tell each."""
+        for observer in self.observers:
+            observer.on_stop(phase)
+
+    def on_updates_end(self, phase: Phase) -> None:
+        """Tell each."""
+        for observer in self.observers:
+            observer.on_updates_end(phase)
+
     def on_task_end(self, phase: Phase, rows: Rows) -> None:
         """Tell each."""
         for observer in self.observers:
@@ -112,6 +135,7 @@ class ObserverGroup(Observer):
                 observer.load_state_dict(state[type(observer).__name__])
 
 
+_EVALUATION_EVERY = 50  # updates between two evaluations of held-out samples, at least
 _BLOCK = 50  # as often as the metrics are logged, which waits for the device anyway
 
 
@@ -134,14 +158,14 @@ class Fault:
     before: Mapping[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        bad = ", ".join(f"{name} {self._told(name)}" for name in self._bad)
+        bad = ", ".join(f"{name} {self._formatted(name)}" for name in self._bad)
         return f"iteration {self.iteration} of {self.name}: {bad}"
 
     @property
     def _bad(self) -> list[str]:
         return [name for name, value in self.found.items() if not math.isfinite(value)]
 
-    def _told(self, name: str) -> str:
+    def _formatted(self, name: str) -> str:
         value = f"{self.found[name]:g}"
         return f"{value} ({self.before[name]:.3g} before)" if name in self.before else value
 
@@ -182,29 +206,31 @@ class NotFiniteError(RunError):
         self.fault = fault
 
 
-class Health:
-    """Notes what the updates of a phase report, and raises `NotFiniteError`.
+class Health(Observer):
+    """Collects what the updates of a phase report, and raises `NotFiniteError`."""
 
-    Args:
-        name: what is being learned.
-        iteration: updates of it done so far.
-        done: updates of the run done so far.
-    """
-
-    def __init__(self, name: str, iteration: int, done: int) -> None:
-        self._name, self._iteration, self._done = name, iteration, done
-        self._noted: list[Mapping[str, Tensor]] = []
+    def __init__(self) -> None:
+        self._reports: list[tuple[Phase, int, Mapping[str, Tensor]]] = []
         self._before: Mapping[str, float] = {}
 
-    def note(self, metrics: Mapping[str, Tensor]) -> None:
-        """Remember the scalars that an update reported; checks now and then.
+    def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:  # noqa: ARG002
+        """Begin afresh: a run may go back."""
+        self._reports, self._before = [], {}
 
-        Raises:
-            NotFiniteError: one of those checked is no finite number.
-        """
-        self._noted.append(metrics)
-        if len(self._noted) >= _BLOCK:
+    def on_update(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> None:
+        """Remember the scalars that an update reported; checks now and then."""
+        self._reports.append((phase, iteration, metrics))
+        if len(self._reports) >= _BLOCK:
             self.check()
+
+    def on_stop(self, phase: Phase) -> None:  # noqa: ARG002
+        """Check, so that nothing bad is saved."""
+        self.check()
+
+    def on_updates_end(self, phase: Phase) -> None:  # noqa: ARG002
+        """Check the last updates."""
+        self.check()
+        self._before = {}
 
     def check(self) -> None:
         """Look at the updates since the last check; waits for the device.
@@ -212,13 +238,13 @@ class Health:
         Raises:
             NotFiniteError: a scalar of one of them is no finite number.
         """
-        for found in _read(self._noted):
+        values = _read([metrics for _, _, metrics in self._reports])
+        for (phase, iteration, _), found in zip(self._reports, values, strict=True):
             if not all(map(math.isfinite, found.values())):
-                iteration, good = self._iteration + 1, self._done
-                raise NotFiniteError(Fault(self._name, iteration, good, found, self._before))
-            self._iteration, self._done = self._iteration + 1, self._done + 1
+                good = phase.before + iteration - 1
+                raise NotFiniteError(Fault(phase.name, iteration, good, found, self._before))
             self._before = found
-        self._noted = []
+        self._reports = []
 
 
 def _read(noted: Sequence[Mapping[str, Tensor]]) -> Iterator[dict[str, float]]:
@@ -231,29 +257,86 @@ def _read(noted: Sequence[Mapping[str, Tensor]]) -> Iterator[dict[str, float]]:
         yield {name: next(values[name]) for name in metrics}
 
 
+@dataclass
+class _Best:
+    loss: float = math.inf
+    at: int = 0
+    state: State | None = None
+
+
+class EarlyStopping(Observer):
+    """Ends a phase when held-out losses no longer fall, and restores the best state.
+
+    Each part that a method learns by a loss of its own (`Method.parts`) has a best state of its
+    own.
+
+    Args:
+        method: in training.
+        held_out: samples of its task that are not learned from.
+        patience: updates without a better loss, of any part, that end the phase.
+        batch_size: samples evaluated at a time.
+
+    Attributes:
+        loss: mean held-out loss when it was last evaluated; NaN before.
+    """
+
+    def __init__(self, method: Method, held_out: Samples, patience: int, batch_size: int) -> None:
+        self._method, self._held_out = method, held_out
+        self._patience, self._batch_size = patience, batch_size
+        self._best = {name: _Best() for name in method.parts}
+        self._every = max(_EVALUATION_EVERY, math.ceil(len(held_out) / batch_size))
+        self.loss = math.nan
+
+    def on_update(self, phase: Phase, iteration: int, metrics: object) -> None:  # noqa: ARG002
+        """Evaluate now and then.
+
+        Raises:
+            StopTask: no part has become better for long enough.
+        """
+        if iteration % self._every:
+            return
+        for name, loss in self._losses().items():
+            if loss < self._best[name].loss:
+                state = copy.deepcopy(self._method.parts[name].state_dict())
+                self._best[name] = _Best(loss, iteration, state)
+        if all(iteration - best.at >= self._patience for best in self._best.values()):
+            raise StopTask
+
+    def on_updates_end(self, phase: Phase) -> None:  # noqa: ARG002
+        """Put every part to its best state."""
+        for name, best in self._best.items():
+            if best.state is not None:
+                self._method.parts[name].load_state_dict(best.state)
+
+    def _losses(self) -> dict[str, float]:
+        """Means over the held-out samples."""
+        totals = dict.fromkeys(self._best, 0.0)
+        for batch in each_once([self._held_out], self._batch_size):
+            for name, loss in self._method.losses(batch).items():
+                totals[name] += float(loss) * len(batch) / len(self._held_out)
+        self.loss = totals["loss"]
+        return totals
+
+
 class Terminated(KeyboardInterrupt):
     """The process was asked to end. Treated as Ctrl-C is, by all who do not tell them apart."""
 
 
-def at_once() -> bool:
-    """Nothing is to be finished before the end."""
-    return False
-
-
 @contextmanager
-def terminable(ask: Callable[[], bool] = at_once) -> Iterator[None]:
+def interrupt_on_sigterm(request: Callable[[], bool] | None = None) -> Iterator[None]:
     """Treat SIGTERM as an interrupt; in another than the main thread, do nothing.
 
     Args:
-        ask: whether an end will come all the same, a little later. If not, the handler that was
-            there before is called; where there was none, `Terminated` is raised.
+        request: asks for an end, and tells whether it will come by itself, a little later. If
+            not, the handler that was there before is called; where there was none, `Terminated`
+            is raised.
 
     Raises:
         Terminated: SIGTERM came, and nobody else deals with it.
     """
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if ask():
+        if request is not None and request():
             return
         if callable(before):
             before(number, frame)
@@ -277,12 +360,12 @@ class Termination(Observer):
     """
 
     def __init__(self) -> None:
-        self._asked = False
+        self._requested = False
         self._last: int | None = None  # row of the last phase, while one is trained
 
-    def ask(self) -> bool:
+    def request(self) -> bool:
         """Ask for an end; whether it will come by itself, after the update at work."""
-        self._asked = True
+        self._requested = True
         return self._last is not None
 
     def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:  # noqa: ARG002
@@ -295,7 +378,7 @@ class Termination(Observer):
         Raises:
             StopTraining: it was.
         """
-        if self._asked:
+        if self._requested:
             raise StopTraining
 
     def on_task_end(self, phase: Phase, rows: Rows) -> None:  # noqa: ARG002

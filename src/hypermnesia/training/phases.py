@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.data.stream import AUGMENTATIONS
 from hypermnesia.data.types import Part, Task
 from hypermnesia.errors import ConfigError
@@ -81,6 +82,7 @@ class Phase:
         iterations: number of updates.
         seen: every task begun so far; they are evaluated at the end.
         before: number of updates in earlier phases.
+        title: its name; by default that of its tasks.
     """
 
     index: int
@@ -88,10 +90,13 @@ class Phase:
     iterations: int
     seen: tuple[Task, ...]
     before: int = 0
+    title: str | None = None
 
     @property
     def name(self) -> str:
         """What a progress bar calls it."""
+        if self.title is not None:
+            return self.title
         return self.tasks[0].name if len(self.tasks) == 1 else f"all {len(self.tasks)} tasks"
 
     @property
@@ -100,14 +105,38 @@ class Phase:
         return len(self.seen) - 1
 
 
+Measure = Literal["accuracy", "mse"]
+"""What is evaluated: percent of right answers, or mean squared errors of values."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of one task.
+
+    Attributes:
+        accuracy: percent of samples answered rightly; in regression (`measure`) the mean squared
+            error, which is lower the better.
+        inference: percent of samples answered with their own task, where the method had to
+            infer it; None where the task was given or the method knows no tasks.
+        measure: what `accuracy` holds.
+        inferred: number of samples answered with each task begun so far; empty where
+            `inference` is None.
+    """
+
+    accuracy: float
+    inference: float | None
+    inferred: tuple[int, ...] = ()
+    measure: Measure = "accuracy"
+
+
+Rows = Mapping[ScenarioName, Sequence[Evaluation]]
+"""scenario -> evaluations of all tasks seen, in order."""
+
+
 def make_phases(
     tasks: Sequence[Task], settings: TrainSettings, trains_on: Literal["task", "all"]
 ) -> list[Phase]:
-    """One phase a task, or a single one over all tasks with the sum of their iterations.
-
-    Raises:
-        ConfigError: no tasks, tasks out of order, or no samples to train on or to evaluate.
-    """
+    """One phase a task, or a single one over all tasks with the sum of their iterations."""
     _check(tasks, settings)
     seen = tuple(tasks)
     updates = [settings.updates(len(task.train)) for task in tasks]

@@ -17,28 +17,8 @@ from hypermnesia.data.types import Batch, Part
 from hypermnesia.methods.base import Method, Prediction, predictions
 from hypermnesia.metrics import Counts, Matrix
 from hypermnesia.state_files import State
-from hypermnesia.training.phases import Phase
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Figures of one task.
-
-    Attributes:
-        accuracy: percent of samples answered rightly.
-        inference: percent of samples answered with their own task, where the method had to
-            infer it; None where the task was given or the method knows no tasks.
-        inferred: number of samples answered with each task begun so far; empty where
-            `inference` is None.
-    """
-
-    accuracy: float
-    inference: float | None
-    inferred: tuple[int, ...] = ()
-
-
-Rows = Mapping[ScenarioName, Sequence[Evaluation]]
-"""scenario -> evaluations of all tasks seen, in order."""
+from hypermnesia.training.observers import Observer
+from hypermnesia.training.phases import Evaluation, Measure, Phase, Rows
 
 
 def evaluate(
@@ -52,7 +32,7 @@ def evaluate(
 def evaluate_in(
     method: Method, part: Part, scenarios: Sequence[ScenarioName], batch_size: int = 1000
 ) -> dict[ScenarioName, Evaluation]:
-    """Accuracy of `method` on all samples of `part`; the task is given in the task scenario only.
+    """Evaluate `method` on all samples of `part`; the task is given in the task scenario only.
 
     Counts stay on the samples' device, so that the host waits for it only at the end.
 
@@ -77,22 +57,37 @@ class _Counts:
         self.layout, self.part = layout, part
         self.tasks = torch.arange(len(layout.heads), device=device)
         self.right = torch.zeros((), dtype=torch.int64, device=device)
+        self.error = torch.zeros((), dtype=torch.float64, device=device)
         self.inferred = torch.zeros(len(layout.heads), dtype=torch.int64, device=device)
 
     def add(self, batch: Batch, prediction: Prediction) -> None:
+        if batch.y.is_floating_point():
+            self.error += (prediction.logits - batch.y).square().sum(dtype=torch.float64)
+        else:
+            self._add_classes(batch, prediction)
+        if self.layout.name != "task" and prediction.tasks is not None:
+            self.inferred += (prediction.tasks[:, None] == self.tasks).sum(dim=0)
+
+    def _add_classes(self, batch: Batch, prediction: Prediction) -> None:
         # Logits begin at the first candidate.
         first: int = self.layout.candidates(self.part.task).start
         answers = self.layout.labels(batch.y, batch.task) - first
         self.right += (prediction.logits.argmax(dim=-1) == answers).sum()
-        if self.layout.name != "task" and prediction.tasks is not None:
-            self.inferred += (prediction.tasks[:, None] == self.tasks).sum(dim=0)
 
     def evaluation(self) -> Evaluation:
-        accuracy = 100.0 * int(self.right) / len(self.part)
-        counts = tuple(self.inferred.tolist())
+        counts, measure = tuple(self.inferred.tolist()), measure_of(self.part)
+        value = 100.0 * int(self.right) / len(self.part)
+        if measure == "mse":
+            value = float(self.error) / self.part.y.numel()
         if not any(counts):
-            return Evaluation(accuracy, None)
-        return Evaluation(accuracy, 100.0 * counts[self.part.task] / len(self.part), counts)
+            return Evaluation(value, None, measure=measure)
+        share = 100.0 * counts[self.part.task] / len(self.part)
+        return Evaluation(value, share, counts, measure)
+
+
+def measure_of(part: Part) -> Measure:
+    """What is evaluated on `part`."""
+    return "mse" if part.y.is_floating_point() else "accuracy"
 
 
 @dataclass(frozen=True)
@@ -100,7 +95,8 @@ class TrainResult:
     """What a run measured. Seconds are wall time and leave out the time between processes.
 
     Attributes:
-        accuracy: by scenario R, (T, T) percent; NaN where not evaluated.
+        accuracy: by scenario R, (T, T) percent, or mean squared errors (`measure`); NaN where not
+            evaluated.
         inference: (T, T) percent of samples whose task was inferred rightly, NaN where not
             evaluated; for the scenarios in which the method had to infer it.
         confusion: for the same scenarios (T, T): [j, k] is how many samples of task j were
@@ -110,6 +106,7 @@ class TrainResult:
             observers are in, evaluation and checkpoints are not.
         peak_memory_mb: largest resident memory of any of the processes, see `resources`.
         compression: learned values kept for all tasks over weights of one target network.
+        measure: what `accuracy` holds.
     """
 
     accuracy: Mapping[ScenarioName, Matrix]
@@ -119,9 +116,10 @@ class TrainResult:
     seconds_per_iteration: tuple[float, ...]
     peak_memory_mb: float
     compression: float
+    measure: Measure = "accuracy"
 
 
-class Progress:
+class Progress(Observer):
     """Position, measurements and clocks of a run.
 
     Attributes:
@@ -144,9 +142,13 @@ class Progress:
         self._seconds_per_iteration: list[float] = []
         self._peak_mb = 0.0
 
-    def count_update(self) -> None:
-        """One more update is done."""
-        self.iteration, self.done = self.iteration + 1, self.done + 1
+    def on_update(self, phase: Phase, iteration: int, metrics: object) -> None:  # noqa: ARG002
+        """Count the update."""
+        self.iteration, self.done = iteration, phase.before + iteration
+
+    def on_updates_end(self, phase: Phase) -> None:  # noqa: ARG002
+        """Stop the clock of training."""
+        self.training.stop()
 
     def close(self, phase: Phase, rows: Rows) -> None:
         """Enter the evaluations after a phase and move on to the next one."""
@@ -160,7 +162,7 @@ class Progress:
         self.training = Stopwatch(self._device)
         self.phase, self.iteration = phase.index + 1, 0
 
-    def result(self, compression: float) -> TrainResult:
+    def result(self, compression: float, measure: Measure = "accuracy") -> TrainResult:
         """The figures so far; at the end, those of the run."""
         inferred = [name for name, r in self._inference.items() if not np.isnan(r).all()]
         return TrainResult(
@@ -171,6 +173,7 @@ class Progress:
             seconds_per_iteration=tuple(self._seconds_per_iteration),
             peak_memory_mb=self._peak(),
             compression=compression,
+            measure=measure,
         )
 
     def state_dict(self) -> State:
