@@ -177,8 +177,9 @@ def test_facts_known_before_loading(name: str) -> None:
     benchmark = BENCHMARKS[name]
     assert benchmark.name == name
     assert benchmark.count(DEFAULT) == benchmark.default_tasks
-    channels, height, width = benchmark.sample_shape()
-    assert benchmark.sample_shape(3) == (channels, height + 6, width + 6)
+    if len(benchmark.shape) == 3:
+        channels, height, width = benchmark.sample_shape()
+        assert benchmark.sample_shape(3) == (channels, height + 6, width + 6)
 
 
 @pytest.mark.parametrize("name", ["split-digits", "perm-digits"])
