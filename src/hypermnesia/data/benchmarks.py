@@ -27,7 +27,7 @@ from torch import Tensor
 from hypermnesia.data.datasets import SOURCES, load
 from hypermnesia.data.types import ImageData, Part, Task, hold_out
 from hypermnesia.errors import ConfigError
-from hypermnesia.registry import Registry
+from hypermnesia.registry import Registry, must_be
 from hypermnesia.seeding import Generators
 from hypermnesia.settings import Integer, Seed, SetAs
 
@@ -220,27 +220,29 @@ _OSWALD = "von Oswald et al. 2020, arXiv:1906.00695"
 class Benchmark:
     """A benchmark and what is known about it before its data are loaded.
 
+    One of the user's own needs a name, `shape`, `classes` and `build`; inputs can be any tensors.
+
     Attributes:
-        name: its name in `BENCHMARKS`.
+        name: what lists and tables call it.
+        shape: of a sample without padding, (channels, height, width) of an image.
+        classes: number of classes of each task, if `default_tasks` are made.
+        build: makes the tasks from checked settings, the number of tasks and the run's seed.
         description: one line for a list of benchmarks.
         reference: where it was published.
-        sources: names of the data sets that it is made of.
-        shape: (channels, height, width) of an image without padding.
-        classes: number of classes of each task, if `default_tasks` are made.
+        sources: names of the data sets in `SOURCES` that it is made of.
         endless: whether there can be more tasks than `default_tasks`.
         used: names of the settings that it can use.
-        build: makes the tasks from checked settings, the number of tasks and the run's seed.
     """
 
     name: str
-    description: str
-    reference: str
-    sources: tuple[str, ...]
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     classes: tuple[int, ...]
-    endless: bool
-    used: frozenset[str]
     build: Callable[[BenchmarkSettings, int, int], tuple[Task, ...]]
+    description: str = ""
+    reference: str = ""
+    sources: tuple[str, ...] = ()
+    endless: bool = False
+    used: frozenset[str] = _ALWAYS_USED
 
     @property
     def default_tasks(self) -> int:
@@ -252,8 +254,10 @@ class Benchmark:
         """Largest number of tasks; None for no end."""
         return None if self.endless else len(self.classes)
 
-    def sample_shape(self, padding: int = 0) -> tuple[int, int, int]:
-        """(channels, height, width) of a sample with `padding` pixels added on each side."""
+    def sample_shape(self, padding: int = 0) -> tuple[int, ...]:
+        """The shape of a sample, with `padding` pixels added on each side of an image."""
+        if not padding:
+            return self.shape
         channels, height, width = self.shape
         return channels, height + 2 * padding, width + 2 * padding
 
@@ -270,7 +274,9 @@ class Benchmark:
         return check_range(f"'tasks' of {self.name}", wanted, 1, self.max_tasks)
 
 
-BENCHMARKS: Registry[Benchmark] = Registry("benchmark")
+BENCHMARKS: Registry[Benchmark] = Registry(
+    "benchmark", "benchmarks", must_be("a Benchmark", lambda found: isinstance(found, Benchmark))
+)
 """Every benchmark, by name."""
 
 
@@ -298,14 +304,13 @@ def _add_split(name: str, description: str, reference: str, *pieces: Piece) -> N
         name,
         Benchmark(
             name,
-            description,
-            reference,
-            tuple(piece.source for piece in pieces),
             SOURCES[pieces[0].source].shape,
             tuple(piece.classes for piece in pieces for _ in range(piece.tasks)),
-            endless=False,
+            build,
+            description,
+            reference,
+            sources=tuple(piece.source for piece in pieces),
             used=_ALWAYS_USED | {"class_order"},
-            build=build,
         ),
     )
 
@@ -318,14 +323,14 @@ def _add_permuted(name: str, description: str, source: str) -> None:
         name,
         Benchmark(
             name,
-            description,
-            _GOODFELLOW,
-            (source,),
             SOURCES[source].shape,
             (SOURCES[source].classes,) * 10,
+            build,
+            description,
+            _GOODFELLOW,
+            sources=(source,),
             endless=True,
             used=_ALWAYS_USED | {"padding"},
-            build=build,
         ),
     )
 
