@@ -28,7 +28,7 @@ from benchmarks.unknown_task import (
 )
 from hypermnesia.compute import Screen, keep_freed_memory
 from hypermnesia.evidence.entropy import in_doubt, probes, rough_error, spread
-from hypermnesia.methods.hnet import HypernetEntropy
+from hypermnesia.methods.hnet import HypernetMethod
 
 _SCREENS: dict[str, Screen | None] = {"none": None, "bf16": "bf16"}
 
@@ -122,7 +122,7 @@ def _same(found: Answers, wanted: Answers) -> int:
 
 
 @torch.no_grad()
-def _print_screen(method: HypernetEntropy, x: Tensor) -> None:
+def _print_screen(method: HypernetMethod, x: Tensor) -> None:
     """What the screen leaves in doubt, how far it is off, and whether that changes an answer."""
     exact, rough = method.all_tasks(x), method.all_tasks.screened(x)
     wanted, unsettled = (_answers(method, x, scores) for scores in (exact, rough))
@@ -146,7 +146,7 @@ def _print_screen(method: HypernetEntropy, x: Tensor) -> None:
     )
 
 
-def _answers(method: HypernetEntropy, x: Tensor, scores: Tensor) -> Answers:
+def _answers(method: HypernetMethod, x: Tensor, scores: Tensor) -> Answers:
     tasks = method.infer(x, scores)
     return tasks, scores[tasks, torch.arange(len(x))].argmax(-1)
 

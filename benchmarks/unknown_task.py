@@ -25,17 +25,17 @@ from hypermnesia.data.benchmarks import make_tasks
 from hypermnesia.evidence.entropy import EntropySettings, entropy
 from hypermnesia.experiments.build import benchmark_settings
 from hypermnesia.hypernet.memory import WeightMemory
-from hypermnesia.methods.hnet import HypernetEntropy
+from hypermnesia.methods.hnet import HypernetMethod, hnet_ent
 from hypermnesia.state_files import unpack
 
 Answers = tuple[Tensor, Tensor]
 """(batch,) task and class of each sample, the class counted within its task."""
 
 
-def infer_batched(method: HypernetEntropy, x: Tensor) -> Answers:
+def infer_batched(method: HypernetMethod, x: Tensor) -> Answers:
     """Every sample through every task's network, whose weights are made once."""
     prediction = method.predict(x, scenario="domain")
-    return cast(Tensor, prediction.tasks), prediction.scores.argmax(-1)
+    return cast(Tensor, prediction.tasks), prediction.logits.argmax(-1)
 
 
 @torch.no_grad()
@@ -77,9 +77,9 @@ def images(spec: Spec, tasks: int, count: int) -> tuple[Tensor, str]:
 
 def trained_or_not(
     spec: Spec, tasks: int, weights: Path | None, screen: Screen | None = None
-) -> HypernetEntropy:
+) -> HypernetMethod:
     """`hnet-ent` with the weights of a finished run of `hnet`, or with untrained ones."""
-    build = partial(HypernetEntropy, inference=EntropySettings(screen=screen))
+    build = partial(hnet_ent, inference=EntropySettings(screen=screen))
     method = build_method(spec, "closed", method=build)
     if weights is None:
         add_untrained(method, tasks, spec.outputs)
@@ -87,5 +87,7 @@ def trained_or_not(
     with safe_open(weights, framework="pt") as file:  # type: ignore[no-untyped-call]
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         state = unpack(json.loads(file.metadata()["state"]), tensors)
-    method.load_state_dict({**state, "spreads": []})  # hnet has no calibration
+    method.load_state_dict(
+        {**state, "evidence": {"spreads": [], "task": 0}}
+    )  # hnet has no calibration
     return method

@@ -8,16 +8,15 @@ from torch import Tensor, nn
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.data.stream import BatchStream, each_once
 from hypermnesia.data.types import Batch, Part
-from hypermnesia.evidence.autoencoders import AutoencoderSettings
+from hypermnesia.evidence.autoencoders import AutoencoderSettings, ReplaySettings
 from hypermnesia.evidence.entropy import EntropySettings
+from hypermnesia.evidence.likelihood import LikelihoodSettings
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods import Method, Prediction, TaskSpec, build_method
 from hypermnesia.methods.base import answered
-from hypermnesia.methods.likelihood import LikelihoodSettings
 from hypermnesia.methods.lwf import DistillationSettings
 from hypermnesia.methods.penalties import PenaltySettings
 from hypermnesia.methods.plain import Separate
-from hypermnesia.methods.replay import ReplaySettings
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
@@ -82,7 +81,7 @@ def build(name: str, scenario: str = "task", **changes: object) -> Method:
         "compile": False,
         "inference": EntropySettings(),
     }
-    assert changes.keys() <= settings.keys(), changes.keys() - settings.keys()
+    assert changes.keys() <= {*settings, "criterion"}, changes.keys() - settings.keys()
     settings |= changes
     return build_method(name, settings.pop("network"), scenario, {}, **settings)
 
@@ -101,7 +100,7 @@ class Confident(Separate):
         widest = max(self.scenario.heads)
         scores = torch.full((len(self.learners), len(x), widest), -torch.inf)
         for index, outputs in enumerate(self.scenario.heads):
-            scores[index, :, :outputs] = super().predict(x, index).scores.log_softmax(1)
+            scores[index, :, :outputs] = super().predict(x, index).logits.log_softmax(1)
         tasks = scores.max(dim=2).values.argmax(dim=0)
         return Prediction(asked.place(scores[tasks, torch.arange(len(x))], tasks), tasks)
 

@@ -25,7 +25,12 @@ _SHARED = (
     "hypermnesia.evidence.autoencoders",
 )  # protocols of all methods
 _SETTINGS, _DIFFERS = "Settings on", "Where the"
-_MADE_OF = ("hypermnesia.methods", "hypermnesia.hypernet", "hypermnesia.vae")
+_MADE_OF = (
+    "hypermnesia.methods",
+    "hypermnesia.evidence",
+    "hypermnesia.hypernet",
+    "hypermnesia.vae",
+)
 
 
 @dataclass(frozen=True)

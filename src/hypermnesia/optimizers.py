@@ -1,11 +1,11 @@
-"""Optimisers as plain values: one is built afresh for every task."""
+"""Optimisers by name and settings, and the descent of a plain network along one task's losses."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from inspect import signature
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from hypermnesia.registry import Registry, unknown_name
 from hypermnesia.settings import Fraction, Name, NonNegative, Positive, named_in
+from hypermnesia.state_files import State
 
 OPTIMIZERS: Registry[type[Optimizer]] = Registry("optimizer")
 """Every optimiser, by name."""
@@ -111,3 +112,60 @@ def gradient_norm(gradients: Iterable[Tensor | None]) -> Tensor:
     norms = torch._foreach_norm([g for g in gradients if g is not None])
     norm: Tensor = torch.linalg.vector_norm(torch.stack(norms))
     return norm
+
+
+class Descent:
+    """Down the losses of one task after another; the optimiser starts afresh with each.
+
+    Args:
+        settings: the optimiser, and how its step size changes within a task.
+    """
+
+    def __init__(self, settings: OptimizerSettings) -> None:
+        self.settings = settings
+        self.optimizer: Optimizer | None = None
+        self.iteration = self.iterations = 0
+
+    def begin(self, parameters: Iterable[Tensor], iterations: int) -> None:
+        """A fresh optimiser for a task of so many steps."""
+        self.iteration, self.iterations = 0, iterations
+        self.optimizer = self.settings.build(parameters)
+
+    def backward(self, loss: Tensor) -> None:
+        """Give the parameters the gradients of a scalar loss, clipped, for `step` to follow."""
+        optimizer = cast(Optimizer, self.optimizer)
+        self.settings.schedule_step(optimizer, self.iteration, self.iterations)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.settings.clip_gradients(optimizer)
+
+    def step(self) -> Tensor:
+        """Step by the gradients that the parameters have by now; returns their norm, a scalar."""
+        optimizer = cast(Optimizer, self.optimizer)
+        norm = gradient_norm(p.grad for group in optimizer.param_groups for p in group["params"])
+        optimizer.step()
+        self.iteration += 1
+        return norm
+
+    def end(self) -> None:
+        """Drop the optimiser and the gradients."""
+        if self.optimizer is not None:
+            self.optimizer.zero_grad()
+        self.optimizer = None
+        self.iteration = self.iterations = 0
+
+    def state_dict(self) -> State:
+        """The optimiser, and how far the task is."""
+        return {
+            "optimizer": self.optimizer.state_dict() if self.optimizer else None,
+            "iteration": self.iteration,
+            "iterations": self.iterations,
+        }
+
+    def load_state_dict(self, parameters: Iterable[Tensor], state: State) -> None:
+        """Go on where `state_dict` was taken, of whatever else its state holds."""
+        self.end()
+        if state["optimizer"] is not None:
+            self.begin(parameters, state["iterations"])
+            cast(Optimizer, self.optimizer).load_state_dict(state["optimizer"])
+            self.iteration = state["iteration"]

@@ -1,199 +1,293 @@
-"""The method protocol as code: what every method must do, checked on a tiny problem."""
+"""The protocols as code: what every method and every evidence must do, checked on tiny tasks.
+
+`check_method(build)` holds a user's own method to `methods.Method`, `check_evidence(build)` an
+evidence to `evidence.Evidence`; both raise `AssertionError` with the promise that is broken.
+"""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hypermnesia.data.scenarios import Scenario
-from hypermnesia.data.types import Batch
-from hypermnesia.evidence.autoencoders import Generative
-from hypermnesia.methods.base import Method, TaskSpec
+from hypermnesia.data.types import Batch, TaskSpec
+from hypermnesia.errors import ConfigError
+from hypermnesia.evidence import Evidence
+from hypermnesia.evidence.autoencoders import sampler_of
+from hypermnesia.hypernet.ensemble import AllTasks
+from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.methods.base import Method
+from hypermnesia.methods.hnet import HypernetMethod
+from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
 
-Build = Callable[[Generators], Method]
+BuildMethod = Callable[[Generators], Method]
 """(generators) -> newly built method."""
 
-_ITERATIONS = 6
-_INPUTS = 6
+BuildEvidence = Callable[[AllTasks, Generators], Evidence]
+"""(networks of all tasks, generators) -> new evidence."""
+
+ITERATIONS = 6
+"""Updates of a task."""
+
+INPUTS = 6
+"""Entries of a sample."""
 
 
-def check_method(build: Build) -> None:
+def check_method(build: BuildMethod, *, regression: bool = False) -> None:
     """Hold a method to the protocol.
 
     The same seed gives the same run, bit for bit; another seed another one; saving and loading
-    in the middle of a task changes nothing, nor does going back to what was saved earlier;
-    evaluating leaves the state untouched; an update that went wrong reports it; scores are those
-    of the candidates, in every scenario that the method answers in, and of exported networks; and
-    torch's global generator is left alone.
+    in the middle of a task changes nothing, nor does going back to what was saved earlier; a task
+    is continued like that, or a `ConfigError` says that it cannot be; evaluating leaves the state
+    untouched; an update that went wrong reports it; logits are those of the candidates, in every
+    scenario that the method answers in, and of exported networks; and torch's global generator is
+    left alone.
 
     Args:
         build: makes a new method for samples of 6 inputs that draws from the given generators.
+        regression: its targets are two or three values, not classes.
 
     Raises:
         AssertionError: a promise is broken; the message says which.
     """
-    _same_seed_same_run(build)
-    _seed_matters(build)
-    _saving_mid_task_changes_nothing(build)
-    _going_back_changes_nothing(build)
-    _a_bad_update_shows(build)
-    _evaluating_changes_nothing(build)
-    _answers_over_the_candidates(build)
-    _exports_what_answers(build)
-    _global_generator_is_left_alone(build)
+    tiny = _Tiny(build, regression)
+    for check in _CHECKS:
+        check(tiny)
+
+
+def check_evidence(build: BuildEvidence) -> None:
+    """Hold an evidence to the protocol.
+
+    A hypernetwork method with it is held to `check_method`; its evidence is a number for each task
+    and sample, and the same whatever else is in the batch; it leaves the networks as they would be
+    without it.
+
+    Args:
+        build: makes a new evidence for samples of 6 inputs that draws from the given generators.
+
+    Raises:
+        AssertionError: a promise is broken; the message says which.
+    """
+    check_method(partial(_method_with, build))
+    method, plain = _method_with(build, Generators(1)), _method_with(None, Generators(1))
+    for each in (method, plain):
+        _Tiny(partial(_method_with, build)).run(each)
+    same = same_state(method.memory.state_dict(), plain.memory.state_dict())
+    _require(same, "an evidence leaves the networks as they are without it")
+    x = _batch(0, 0).x
+    with torch.no_grad():
+        found = _log_evidence(method, x)
+        turned = _log_evidence(method, x.flip(0)).flip(1)
+    _require(found.shape == (2, len(x)), "an evidence is (tasks, batch)")
+    _require(bool(found.isfinite().all()), "an evidence is a finite number")
+    _require(torch.allclose(found, turned, atol=1e-5), "samples of a batch do not depend on others")
+
+
+def _method_with(build: BuildEvidence | None, generators: Generators) -> HypernetMethod:
+    """A small hypernetwork method that infers the task by an evidence, or not at all."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(INPUTS, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 2))
+    adam = OptimizerSettings(lr=0.01)
+    return HypernetMethod(
+        network,
+        "task",
+        hypernet=HypernetSettings((8,), 4, 4, chunk=40),
+        regularizer=RegularizerSettings(),
+        optimizer=adam,
+        embedding_optimizer=adam,
+        generators=generators,
+        device=torch.device("cpu"),
+        evidence=None if build is None else (lambda networks: build(networks, generators)),
+    )
+
+
+def _log_evidence(method: HypernetMethod, x: Tensor) -> Tensor:
+    assert method.evidence is not None  # noqa: S101
+    return method.evidence.log_evidence(x, method.logits_of_all(x))
 
 
 def _require(holds: bool, promise: str) -> None:
     if not holds:
-        raise AssertionError(f"broken promise of a method: {promise}")
+        raise AssertionError(f"broken promise: {promise}")
 
 
 def _outputs(task: int) -> int:
     return 2 + task % 2
 
 
-def _batch(task: int, iteration: int) -> Batch:
+def _batch(task: int, iteration: int, regression: bool = False) -> Batch:
     generator = torch.Generator().manual_seed(1000 * task + iteration)
     y = torch.arange(16) % _outputs(task)
-    x = torch.randn(16, _INPUTS, generator=generator)
-    x[:, task % _INPUTS] += 2.0 * y
-    return Batch(x, y, torch.full_like(y, task))
+    x = torch.randn(16, INPUTS, generator=generator)
+    x[:, task % INPUTS] += 2.0 * y
+    values = torch.stack([x[:, i] * y for i in range(_outputs(task))], dim=1)
+    return Batch(x, values if regression else y, torch.full_like(y, task))
 
 
-def _run(method: Method, start: int = 0, stop: int = 2 * _ITERATIONS) -> Method:
-    """Updates `start` to `stop` of two tasks; a task ends with its last update."""
-    for step in range(start, stop):
-        task, iteration = divmod(step, _ITERATIONS)
-        if iteration == 0:
-            method.begin_task(TaskSpec(_outputs(task), _ITERATIONS))
-        method.update(_batch(task, iteration))
-        if iteration == _ITERATIONS - 1:
-            method.end_task(_batch(task, each) for each in range(_ITERATIONS))
-    return method
+@dataclass(frozen=True)
+class _Tiny:
+    """Two tasks of six updates for a method."""
+
+    build: BuildMethod
+    regression: bool = False
+
+    def run(self, method: Method, start: int = 0, stop: int = 2 * ITERATIONS) -> Method:
+        """Updates `start` to `stop` of two tasks; a task ends with its last update."""
+        for step in range(start, stop):
+            task, iteration = divmod(step, ITERATIONS)
+            if iteration == 0:
+                method.begin_task(TaskSpec(_outputs(task), ITERATIONS))
+            self.update(method, task, iteration)
+        return method
+
+    def update(self, method: Method, task: int, iteration: int) -> dict[str, Tensor]:
+        metrics = method.update(_batch(task, iteration, self.regression))
+        if iteration == ITERATIONS - 1:
+            method.end_task(_batch(task, each, self.regression) for each in range(ITERATIONS))
+        return metrics
+
+    def trained(self, seed: int = 1) -> Method:
+        return self.run(self.build(Generators(seed)))
 
 
-def _trained(build: Build, seed: int) -> Any:
-    return _run(build(Generators(seed))).state_dict()
+def _same_seed_same_run(tiny: _Tiny) -> None:
+    before = torch.get_rng_state()
+    one, two, other = (tiny.trained(seed).state_dict() for seed in (1, 1, 2))
+    _require(same_state(one, two), "same seed, same run")
+    _require(not same_state(one, other), "the seed matters")
+    _require(torch.equal(before, torch.get_rng_state()), "torch's global generator is not used")
 
 
-def _same_seed_same_run(build: Build) -> None:
-    _require(same_state(_trained(build, 1), _trained(build, 1)), "same seed, same run")
-
-
-def _seed_matters(build: Build) -> None:
-    _require(not same_state(_trained(build, 1), _trained(build, 2)), "the seed matters")
-
-
-def _saving_mid_task_changes_nothing(build: Build) -> None:
-    for stop in (3, _ITERATIONS, _ITERATIONS + 3):
+def _saving_mid_task_changes_nothing(tiny: _Tiny) -> None:
+    for stop in (3, ITERATIONS, ITERATIONS + 3):
         one, two = Generators(1), Generators(2)
-        method, loaded = _run(build(one), stop=stop), build(two)
+        method, loaded = tiny.run(tiny.build(one), stop=stop), tiny.build(two)
         state = copy.deepcopy(method.state_dict())
         loaded.load_state_dict(copy.deepcopy(state))
         two.load_state_dict(one.state_dict())
         _require(same_state(loaded.state_dict(), state), "loading what was saved gives it back")
-        ends = [_run(each, start=stop).state_dict() for each in (method, loaded)]
+        ends = [tiny.run(each, start=stop).state_dict() for each in (method, loaded)]
         _require(same_state(*ends), "a loaded run goes on as the saved one")
         answers = [_answers(each) for each in (method, loaded)]
         _require(same_state(*answers), "a loaded method predicts as the saved one")
 
 
-def _going_back_changes_nothing(build: Build) -> None:
-    for stop in (0, 3, _ITERATIONS):
+def _going_back_changes_nothing(tiny: _Tiny) -> None:
+    for stop in (0, 3, ITERATIONS):
         generators = Generators(1)
-        method = _run(build(generators), stop=stop)
+        method = tiny.run(tiny.build(generators), stop=stop)
         state = copy.deepcopy((method.state_dict(), generators.state_dict()))
-        end = _run(method, start=stop).state_dict()
+        end = tiny.run(method, start=stop).state_dict()
         expected = copy.deepcopy((end, _answers(method)))
         method.load_state_dict(copy.deepcopy(state[0]))
         generators.load_state_dict(state[1])
         _require(same_state(method.state_dict(), state[0]), "it can go back to what was saved")
-        again = _run(method, start=stop).state_dict(), _answers(method)
-        _require(same_state(again, expected), "having gone on before changes nothing")
+        repeated = tiny.run(method, start=stop).state_dict(), _answers(method)
+        _require(same_state(repeated, expected), "having gone on before changes nothing")
 
 
-def _a_bad_update_shows(build: Build) -> None:
-    method = _run(build(Generators(1)), stop=_ITERATIONS + 3)
-    batch = _batch(1, 3)
+def _a_task_is_continued(tiny: _Tiny) -> None:
+    one, two = Generators(1), Generators(2)
+    method, loaded = tiny.run(tiny.build(one)), tiny.build(two)
+    before = copy.deepcopy(method.state_dict())
+    try:
+        method.continue_task(0, ITERATIONS)
+    except ConfigError:
+        _require(same_state(method.state_dict(), before), "what cannot be continued stays as it is")
+        return
+    for iteration in range(ITERATIONS):
+        if iteration == 3:
+            loaded.load_state_dict(copy.deepcopy(method.state_dict()))
+            two.load_state_dict(one.state_dict())
+        for each in (method, loaded) if iteration >= 3 else (method,):
+            tiny.update(each, 0, iteration)
+    _require(not same_state(method.state_dict(), before), "a continued task learns")
+    same = same_state(loaded.state_dict(), method.state_dict())
+    _require(same, "a continued task that was saved goes on as the other")
+    _require(len(method.scenario.heads) == 2, "a continued task is not a new one")
+
+
+def _a_bad_update_shows(tiny: _Tiny) -> None:
+    method = tiny.run(tiny.build(Generators(1)), stop=ITERATIONS + 3)
+    batch = _batch(1, 3, tiny.regression)
     bad = replace(batch, x=torch.full_like(batch.x, torch.nan))
-    reported = method.update(bad).values()
-    shown = not all(bool(value.isfinite()) for value in reported)
+    shown = not all(bool(value.isfinite()) for value in method.update(bad).values())
     _require(shown, "an update that went wrong reports a number that is not finite")
 
 
 def _answers(method: Method) -> dict[str, Tensor]:
-    """Scores of the first task's samples, in every scenario that the method answers in."""
+    """Logits of the first task's samples, in every scenario that the method answers in."""
     x = _batch(0, 0).x
     given: dict[str, int | None] = {name: 0 if name == "task" else None for name in method.answers}
-    return {name: method.predict(x, given[name], name).scores for name in method.answers}
+    return {name: method.predict(x, given[name], name).logits for name in method.answers}
 
 
-def _answers_over_the_candidates(build: Build) -> None:
-    method = _run(build(Generators(1)))
+def _answers_over_the_candidates(tiny: _Tiny) -> None:
+    method = tiny.trained()
     _require(method.scenario.name in method.answers, "it answers in the scenario of its training")
     x = _batch(0, 0).x
+    for task in range(2):
+        candidates = method.scenario.candidates(task)
+        wanted = (len(x), candidates.stop - candidates.start)
+        _require(method.predict(x, task).logits.shape == wanted, "a logit for each candidate")
+        with torch.no_grad():
+            alone = method.export(task)(x)
+        same = torch.allclose(alone, method.predict(x, task).logits, atol=1e-5)
+        _require(same, "an exported network answers as the method does")
     for name in method.answers:
-        scenario = method.scenario.named(name)
-        if name == method.scenario.name:
-            for task in range(2):
-                candidates = scenario.candidates(task)
-                wanted = (len(x), candidates.stop - candidates.start)
-                scores = method.predict(x, task).scores
-                _require(scores.shape == wanted, "a score for each candidate")
         if name != "task":
-            _answers_over_the_columns(method, scenario, x)
+            _answers_over_the_columns(method, method.scenario.named(name), x)
 
 
 def _answers_over_the_columns(method: Method, scenario: Scenario, x: Tensor) -> None:
     prediction = method.predict(x, scenario=scenario.name)
-    scores, tasks = prediction.scores, prediction.tasks
-    _require(scores.shape == (len(x), scenario.columns), "a score for each column")
-    _require(bool(scores.max(dim=1).values.isfinite().all()), "an answer for every sample")
+    logits, tasks = prediction.logits, prediction.tasks
+    _require(logits.shape == (len(x), scenario.columns), "a logit for each column")
+    _require(bool(logits.max(dim=1).values.isfinite().all()), "an answer for every sample")
     if tasks is not None:
         # Every class is a candidate in `class`; a task's own columns are those of `task`.
         layout = scenario.named("task") if scenario.name == "class" else scenario
-        own = layout.active(tasks).gather(1, scores.argmax(dim=1, keepdim=True))
+        own = layout.active(tasks).gather(1, logits.argmax(dim=1, keepdim=True))
         _require(bool(own.all()), "an answer that is one of the inferred task's")
 
 
-def _exports_what_answers(build: Build) -> None:
-    method, x = _run(build(Generators(1))), _batch(0, 0).x
-    for task in range(2):
-        with torch.no_grad():
-            alone = method.export(task)(x)
-        same = torch.allclose(alone, method.predict(x, task).scores, atol=1e-5)
-        _require(same, "an exported network answers as the method does")
-
-
-def _evaluating_changes_nothing(build: Build) -> None:
+def _evaluating_changes_nothing(tiny: _Tiny) -> None:
     generators = Generators(1)
-    method = _run(build(generators), stop=_ITERATIONS + 3)
+    method = tiny.run(tiny.build(generators), stop=ITERATIONS + 3)
     before = copy.deepcopy((method.state_dict(), generators.state_dict()))
     _answers(method)
-    method.compression()
-    if isinstance(method, Generative):
-        _gives_samples(method)
+    losses = method.losses(_batch(1, 0, tiny.regression))
+    _require(losses.keys() == method.parts.keys(), "a loss for each part")
+    _require("loss" in losses, "a part called loss")
+    _require(method.kept > 0 and method.compression() > 0, "something is kept")
+    sampler = sampler_of(method)
+    if sampler is not None:
+        first, second = (sampler.samples([0], 3, Generators(0)) for _ in range(2))
+        _require(same_state(first, second), "the same draws give the same samples")
+        shapes = [x.shape for x in first.values()]
+        _require(shapes == [(3, INPUTS)], "as many samples as asked for, of the inputs' shape")
     after = (method.state_dict(), generators.state_dict())
     _require(same_state(before, after), "evaluating leaves the state untouched")
 
 
-def _gives_samples(method: Generative) -> None:
-    first, again = (method.sampler.samples([0], 3, Generators(0)) for _ in range(2))
-    _require(same_state(first, again), "the same draws give the same samples")
-    shapes = [x.shape for x in first.values()]
-    _require(shapes == [(3, _INPUTS)], "as many samples as asked for, of the inputs' shape")
-
-
-def _global_generator_is_left_alone(build: Build) -> None:
-    before = torch.get_rng_state()
-    _trained(build, 1)
-    _require(torch.equal(before, torch.get_rng_state()), "torch's global generator is not used")
+_CHECKS: tuple[Callable[[_Tiny], None], ...] = (
+    _same_seed_same_run,
+    _saving_mid_task_changes_nothing,
+    _going_back_changes_nothing,
+    _a_task_is_continued,
+    _a_bad_update_shows,
+    _evaluating_changes_nothing,
+    _answers_over_the_candidates,
+)
 
 
 def same_state(a: Any, b: Any) -> bool:

@@ -72,7 +72,25 @@ def clouds(settings, tasks, seed):
 
 CLOUDS = Benchmark("clouds", shape=(3,), classes=(2, 2, 2), build=clouds)
 """,
-    # An evidence (`hypermnesia.evidences`) and a condition go here, one file each, as above.
+    "own_evidence": '''
+from dataclasses import dataclass
+from hypermnesia.evidence import Evidence
+from hypermnesia.settings import Positive
+
+@dataclass(frozen=True)
+class PeakSettings:
+    power: Positive = 1.0
+
+class Peak(Evidence):
+    """The task whose network has the largest logit."""
+
+    def __init__(self, networks, *, peak: PeakSettings):
+        self.power = peak.power
+
+    def log_evidence(self, x, logits):
+        return self.power * logits.amax(dim=2)
+''',
+    # A condition (`hypermnesia.conditions`) goes here, when settings of hypernetworks name one.
 }
 RECIPE = """
 source: my notes
@@ -128,6 +146,21 @@ def test_the_library_methods_take_the_network(own):
     assert main(["run", BENCHMARK, "--method", "hnet", *words]) == 0
     config, _ = stored(own)
     assert "hidden" not in config["target"]
+
+
+def test_an_evidence_is_a_method(own, capsys):
+    words = ["--set", "peak.power=2", "--set", "train.iterations=2", "--tasks", "2"]
+    command = ["run", BENCHMARK, "--method", "own_evidence:Peak", "--scenario", "class"]
+    assert main([*command, *words]) == 0
+    config, folder = stored(own)
+    assert folder.name.endswith("own_evidence.Peak_all")
+    assert config["peak"] == {"power": 2.0}
+    assert config["hypernet"]["chunk"] == 1000
+    assert (folder / "accuracy_matrix_class.csv").is_file()
+    assert main(["explain", "own_evidence:Peak", "--benchmark", BENCHMARK]) == 0
+    shown = capsys.readouterr().out
+    assert "own_evidence:Peak: The task whose network has the largest logit" in shown
+    assert "peak: {power: 1.0}" in shown
 
 
 def test_they_are_explained(own, capsys):

@@ -20,7 +20,7 @@ def test_rows_are_embeddings_and_columns_tasks(name: str) -> None:
     found = transfer_matrix(method, chosen)
     expected = [
         [
-            100 * (method.predict(part.x, i).scores.argmax(1) == part.y).double().mean().item()
+            100 * (method.predict(part.x, i).logits.argmax(1) == part.y).double().mean().item()
             for part in chosen
         ]
         for i in (0, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ def three_tasks(name: str = "hnet", beta: float = 0.1, kind: str = "closed") -> 
 
 def go_on(method: HypernetMethod, task: int = 1, start: int = 0, stop: int = 20) -> None:
     """Updates of a task on clouds that it has not seen."""
-    batch = next(each_once([blobs(7)], 64))
+    batch = next(each_once([replace(blobs(7), task=task)], 64))
     if start == 0:
         method.continue_task(task, 20)
     for _ in range(start, stop):
@@ -46,12 +47,12 @@ def weights(method: HypernetMethod) -> list[Tensor]:
 def test_it_learns_and_only_its_own_embedding_moves(name: str) -> None:
     method = three_tasks(name)
     x, y = blobs(7).x, blobs(7).y
-    before = {n: [e.detach().clone() for e in m.embeddings] for n, m in method.memories.items()}
-    poor = (method.predict(x, 1).scores.argmax(1) == y).float().mean()
+    before = {n: [e.detach().clone() for e in m.embeddings] for n, m in method.parts.items()}
+    poor = (method.predict(x, 1).logits.argmax(1) == y).float().mean()
     for _ in range(4):
         go_on(method)
-    assert (method.predict(x, 1).scores.argmax(1) == y).float().mean() > max(0.9, float(poor))
-    for loss, memory in method.memories.items():
+    assert (method.predict(x, 1).logits.argmax(1) == y).float().mean() > max(0.9, float(poor))
+    for loss, memory in method.parts.items():
         moved = [
             not torch.equal(*pair) for pair in zip(before[loss], memory.embeddings, strict=True)
         ]
@@ -97,17 +98,39 @@ def test_calibration_is_taken_anew() -> None:
     method = build("hnet-ent", inference=EntropySettings(calibrated=True))
     for task in range(3):
         learn(method, blobs(task), 5)
-    before = [spreads.clone() for spreads in method.spreads]
+    before = [spreads.clone() for spreads in method.evidence.spreads]
     go_on(method)
-    same = [torch.equal(*pair) for pair in zip(before, method.spreads, strict=True)]
+    same = [torch.equal(*pair) for pair in zip(before, method.evidence.spreads, strict=True)]
     assert same == [True, False, True]
 
 
-def test_a_method_that_cannot_says_so() -> None:
-    method = build("hnet-tir")
+@pytest.mark.parametrize("name", ["hnet-tir", "joint", "lwf", "hnet-r", "dgr", "dgr-distill"])
+def test_a_method_that_cannot_says_so(name: str) -> None:
+    method = build(name)
     learn(method, blobs(0), 1)
-    with pytest.raises(ConfigError, match="cannot go on"):
+    with pytest.raises(ConfigError, match=r"cannot go on .*; use hnet"):
         method.continue_task(0, 1)
+
+
+@pytest.mark.parametrize("name", ["finetune", "separate", "ewc", "ewc-online", "si"])
+def test_plain_networks_go_on_with_a_task(name: str) -> None:
+    method = three_tasks(name)
+    x, y = blobs(7).x, blobs(7).y
+    for _ in range(4):
+        go_on(method)
+    assert (method.predict(x, 1).logits.argmax(1) == y).float().mean() > 0.8
+    assert method.scenario.heads == (2, 2, 2)
+
+
+def test_what_was_learned_in_going_on_is_held_too() -> None:
+    """Its own term of the Fisher information, among the task's own outputs."""
+    method = three_tasks("ewc")
+    before = {name: a.clone() for name, a in method.penalty.importance.items()}
+    go_on(method)
+    gained = method.penalty.importance["4.weight"] - before["4.weight"]
+    assert (gained[2:4] > 0).any()
+    assert (gained[:2] == 0).all()
+    assert (gained[4:] == 0).all()
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -115,5 +138,5 @@ def test_an_exported_network_is_the_task_s(name: str) -> None:
     method = three_tasks(name)
     x = blobs(1).x
     for task in range(3):
-        expected = method.predict(x, task).scores
+        expected = method.predict(x, task).logits
         assert torch.allclose(method.export(task)(x), expected, atol=1e-6)

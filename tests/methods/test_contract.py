@@ -82,7 +82,7 @@ def forget_a_column(self: Confident, x, task=None, scenario=None):
     prediction = original_confident(self, x, task, scenario)
     if scenario != "domain":
         return prediction
-    return replace(prediction, scores=prediction.scores[:, 1:])
+    return replace(prediction, logits=prediction.logits[:, 1:])
 
 
 original_confident = Confident.predict
@@ -92,7 +92,7 @@ original_confident = Confident.predict
     ("broken", "promise"),
     [
         (answer_with_another_task, "one of the inferred task's"),
-        (forget_a_column, "a score for each column"),
+        (forget_a_column, "a logit for each column"),
     ],
 )
 def test_promises_hold_in_the_other_scenarios_too(monkeypatch, broken, promise) -> None:

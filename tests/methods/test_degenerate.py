@@ -61,7 +61,7 @@ def test_little_to_learn_is_learned(name: str, case: str) -> None:
             assert (matrix[-1] == 100).all()
     x = tasks[0].test.x
     for scenario in method.answers:
-        scores = method.predict(x, 0 if scenario == "task" else None, scenario).scores
+        scores = method.predict(x, 0 if scenario == "task" else None, scenario).logits
         assert scores.max(dim=1).values.isfinite().all()
 
 
@@ -103,7 +103,7 @@ def test_a_thousand_tasks_of_ten_samples() -> None:
     for task in range(1000):
         learn(method, blobs(task, n=10), 1)
     for task in (0, 500, 999):
-        assert method.predict(blobs(task).x, task).scores.isfinite().all()
+        assert method.predict(blobs(task).x, task).logits.isfinite().all()
     state = method.state_dict()
     again = plain("hnet", Generators(1))
     again.load_state_dict(state)

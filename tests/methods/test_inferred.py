@@ -13,14 +13,12 @@ from hypermnesia.errors import ConfigError
 from hypermnesia.evidence.entropy import EntropySettings, entropy
 from hypermnesia.methods import METHODS, TaskSpec
 from hypermnesia.methods.base import predictions
-from hypermnesia.methods.hnet import HypernetEntropy
+from hypermnesia.methods.hnet import HypernetMethod
 from hypermnesia.testing import check_method
 from problems import blobs, build, learn, small_net
 
 
-def trained(
-    *outputs: int, network: nn.Module | None = None, **inference: object
-) -> HypernetEntropy:
+def trained(*outputs: int, network: nn.Module | None = None, **inference: object) -> HypernetMethod:
     settings = EntropySettings(**inference)
     method = build("hnet-ent", network=network or small_net(), inference=settings)
     for task, n in enumerate(outputs):
@@ -28,8 +26,8 @@ def trained(
     return method
 
 
-def own_scores(method: HypernetEntropy, x: Tensor, task: int) -> Tensor:
-    return method.predict(x, task).scores
+def own_scores(method: HypernetMethod, x: Tensor, task: int) -> Tensor:
+    return method.predict(x, task).logits
 
 
 @pytest.mark.parametrize("temperature", [1.0, 10.0])
@@ -42,14 +40,14 @@ def test_the_surest_head_answers_sample_by_sample(temperature: float) -> None:
         task = min(range(3), key=lambda t: entropy(scores[t] / temperature).item())
         assert domain.tasks[row] == classes.tasks[row] == task
         answer = scores[task].argmax().item()
-        assert domain.scores[row].argmax() == answer
-        assert classes.scores[row].argmax() == answer + [0, 2, 5][task]
+        assert domain.logits[row].argmax() == answer
+        assert classes.logits[row].argmax() == answer + [0, 2, 5][task]
     assert len(set(domain.tasks.tolist())) > 1
 
 
-def screened(method: HypernetEntropy, screen: str) -> HypernetEntropy:
+def screened(method: HypernetMethod, screen: str) -> HypernetMethod:
     """The same method with first answers in another format."""
-    settings = replace(method.inference, screen=screen)
+    settings = replace(method.evidence.settings, screen=screen)
     other = build("hnet-ent", network=WIDE, inference=settings)
     other.load_state_dict(method.state_dict())
     return other
@@ -67,7 +65,7 @@ def test_a_screen_gives_the_answers_of_float32(temperature: float, calibrated: b
     for scenario in ("domain", "class"):
         wanted, found = (method.predict(FAR_AND_NEAR, None, scenario) for method in (exact, rough))
         assert torch.equal(found.tasks, wanted.tasks)
-        assert torch.equal(found.scores.argmax(1), wanted.scores.argmax(1))
+        assert torch.equal(found.logits.argmax(1), wanted.logits.argmax(1))
     unsettled = rough.infer(FAR_AND_NEAR, rough.all_tasks.screened(FAR_AND_NEAR))
     assert not torch.equal(unsettled, wanted.tasks)
 
@@ -84,14 +82,14 @@ def test_a_screen_settles_some_and_leaves_others_as_first_answered(monkeypatch) 
 def test_a_given_task_is_answered_in_float32_whatever_the_screen() -> None:
     exact = trained(2, 3, network=WIDE)
     rough = screened(exact, "bf16")
-    wanted, found = (method.predict(FAR_AND_NEAR, 1, "class").scores for method in (exact, rough))
+    wanted, found = (method.predict(FAR_AND_NEAR, 1, "class").logits for method in (exact, rough))
     assert torch.equal(found, wanted)
 
 
 def test_few_samples_and_none_are_answered_with_a_screen() -> None:
     rough = screened(trained(2, 3, network=WIDE), "bf16")
-    assert rough.predict(FAR_AND_NEAR[:1], scenario="class").scores.shape == (1, 5)
-    assert rough.predict(FAR_AND_NEAR[:0], scenario="class").scores.shape == (0, 5)
+    assert rough.predict(FAR_AND_NEAR[:1], scenario="class").logits.shape == (1, 5)
+    assert rough.predict(FAR_AND_NEAR[:0], scenario="class").logits.shape == (0, 5)
 
 
 def test_it_keeps_the_contract_screened() -> None:
@@ -103,9 +101,9 @@ def test_a_given_task_is_not_inferred() -> None:
     method, x = trained(2, 3), blobs(0).x
     prediction = method.predict(x, 1, "class")
     assert prediction.tasks.tolist() == [1] * len(x)
-    assert torch.allclose(prediction.scores[:, 2:], own_scores(method, x, 1), atol=1e-6)
-    assert (prediction.scores[:, :2] == -torch.inf).all()
-    with pytest.raises(ConfigError, match="told the task"):
+    assert torch.allclose(prediction.logits[:, 2:], own_scores(method, x, 1), atol=1e-6)
+    assert (prediction.logits[:, :2] == -torch.inf).all()
+    with pytest.raises(ConfigError, match="given the task"):
         method.predict(x)
 
 
@@ -119,13 +117,13 @@ def test_calibrated_scores_are_in_terms_of_the_class_s_own_spread() -> None:
             of_class.append((scores.max(1).values - scores.mean(1)).mean().item())
         spreads.append(of_class)
     # Task 0 has moved a little since its spreads were taken.
-    assert method.spreads[1].tolist() == pytest.approx(spreads[1], rel=1e-4)
-    assert method.spreads[0].tolist() == pytest.approx(spreads[0], rel=0.3)
+    assert method.evidence.spreads[1].tolist() == pytest.approx(spreads[1], rel=1e-4)
+    assert method.evidence.spreads[0].tolist() == pytest.approx(spreads[0], rel=0.3)
     x = torch.cat([blobs(task).x[:20] for task in range(3)])
     inferred = method.predict(x, scenario="class").tasks
     for row, sample in enumerate(x):
         scores = [own_scores(method, sample[None], task)[0] for task in range(2)]
-        own = [each / method.spreads[t][each.argmax()] for t, each in enumerate(scores)]
+        own = [each / method.evidence.spreads[t][each.argmax()] for t, each in enumerate(scores)]
         assert inferred[row] == min(range(2), key=lambda t: entropy(own[t]).item())
     assert not torch.equal(inferred, trained(2, 3).predict(x, scenario="class").tasks)
     kept = method.memory.kept + 2 + 3
@@ -152,7 +150,7 @@ def test_slopes_are_those_of_the_mixture_by_reverse_mode() -> None:
         named = memory.layouts[0].split(alpha @ weights)
         scores = functional_call(module, named | buffers, (sample[None],))
         (slopes,) = torch.autograd.grad(entropy(scores / 2.0).sum(), alpha)
-        assert torch.allclose(method._slopes(x)[:, row], slopes, atol=1e-5)
+        assert torch.allclose(method.evidence.slopes(x)[:, row], slopes, atol=1e-5)
         assert inferred[row] == slopes.argmin()
 
 
@@ -174,5 +172,5 @@ def test_all_scenarios_at_once_are_answered_as_one_by_one(name: str) -> None:
     assert asked == [1]
     for scenario, prediction in found.items():
         alone = method.predict(x, 1 if scenario == "task" else None, scenario)
-        assert torch.equal(prediction.scores, alone.scores)
+        assert torch.equal(prediction.logits, alone.logits)
         assert torch.equal(prediction.tasks, alone.tasks)

@@ -26,7 +26,7 @@ def accuracies(method: Method, tasks: int) -> list[float]:
         start = method.scenario.candidates(task).start
         right = method.scenario.labels(batch.y, batch.task) - start
         given = task if method.scenario.name == "task" else None
-        answers = method.predict(batch.x, given).scores.argmax(1)
+        answers = method.predict(batch.x, given).logits.argmax(1)
         result.append((answers == right).double().mean().item())
     return result
 
@@ -60,7 +60,7 @@ def test_joint_learns_from_a_mixture_of_tasks() -> None:
         method.update(Batch(*(torch.cat(f) for f in fields)))
     method.end_task([])
     assert min(accuracies(method, 3)) >= 0.9
-    assert method.predict(blobs(0).x).scores.shape == (64, 6)
+    assert method.predict(blobs(0).x).logits.shape == (64, 6)
 
 
 def test_tasks_have_heads_of_their_own_size() -> None:
@@ -69,7 +69,7 @@ def test_tasks_have_heads_of_their_own_size() -> None:
         learn(method, blobs(task, outputs), 80, outputs)
     for task, outputs in enumerate((2, 5, 3)):
         batch = blobs(task, outputs).batch(torch.arange(64))
-        scores = method.predict(batch.x, task).scores
+        scores = method.predict(batch.x, task).logits
         assert scores.shape == (64, outputs)
         assert (scores.argmax(1) == batch.y).double().mean() >= 0.9
 
@@ -140,7 +140,7 @@ def test_an_iteration_steps_by_the_sum_of_both_gradients() -> None:
 def test_predicting_without_the_task_is_refused_where_it_must_be_given(name: str) -> None:
     method = build(name)
     learn(method, blobs(0), 2)
-    with pytest.raises(ConfigError, match="must be told the task"):
+    with pytest.raises(ConfigError, match="must be given the task"):
         method.predict(blobs(0).x)
 
 
@@ -180,7 +180,7 @@ def test_one_head_answers_for_domains_of_different_width() -> None:
     for task, outputs in enumerate((2, 3)):
         learn(method, blobs(task, outputs), 100, outputs)
     batch = blobs(1, 3).batch(torch.arange(64))
-    scores = method.predict(batch.x).scores
+    scores = method.predict(batch.x).logits
     assert scores.shape == (64, 3)
     assert (scores.argmax(1) == batch.y).double().mean() >= 0.9
 

@@ -92,7 +92,7 @@ def test_answers_to_new_inputs_stay_closer_than_by_finetuning(scenario: str) -> 
         method = plain(name, scenario, strength=5.0, lr=0.05)
         learn(method, blobs(0), 60)
         x = blobs(1).x
-        before = method.predict(x, 0).scores.softmax(1)
+        before = method.predict(x, 0).logits.softmax(1)
         learn(method, blobs(1), 60)
-        changes.append((method.predict(x, 0).scores.softmax(1) - before).abs().mean())
+        changes.append((method.predict(x, 0).logits.softmax(1) - before).abs().mean())
     assert changes[1] < 0.5 * changes[0]

@@ -179,7 +179,7 @@ def forgotten(method: Method, tasks: int = 6) -> float:
 
     def accuracy(task: int) -> float:
         batch = blobs(task).batch(torch.arange(64))
-        answers = method.predict(batch.x, task).scores.argmax(1)
+        answers = method.predict(batch.x, task).logits.argmax(1)
         return (answers == batch.y).double().mean().item()
 
     learned = []

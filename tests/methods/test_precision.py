@@ -22,7 +22,7 @@ def test_bf16_learns_as_float32_does(name: str) -> None:
             reported = learn(method, blobs(task), 60)
         ends.append(float(reported[-1]["loss"]))
         x, y = blobs(1).x, blobs(1).y
-        scores = method.predict(x, 1).scores
+        scores = method.predict(x, 1).logits
         assert scores.dtype == torch.float32
         assert (scores.argmax(1) == y).float().mean() > 0.95
     assert ends[0] != ends[1]

@@ -98,7 +98,7 @@ def accuracy(method: Method, tasks: int, scenario: str) -> float:
     right = []
     for task in range(tasks):
         batch = blobs(task).batch(torch.arange(64))
-        scores = method.predict(batch.x, scenario=scenario).scores
+        scores = method.predict(batch.x, scenario=scenario).logits
         labels = method.scenario.named(scenario).labels(batch.y, batch.task)
         right.append((scores.argmax(1) == labels).double().mean().item())
     return sum(right) / tasks
@@ -126,7 +126,7 @@ def test_the_recogniser_tells_tasks_and_leaves_the_classifiers_alone() -> None:
     assert accuracy(method, 3, "class") > 0.9
     assert accuracy(method, 3, "domain") > 0.9
     batch = blobs(0).batch(torch.arange(8))
-    own = method.predict(batch.x, 0).scores
+    own = method.predict(batch.x, 0).logits
     assert torch.equal(method.predict(batch.x, 0, "class").tasks, torch.zeros(8, dtype=torch.int64))
     assert own.shape == (8, 2)
 

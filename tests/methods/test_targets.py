@@ -79,5 +79,5 @@ def test_modules_learn_as_targets_unmodified(make, init) -> None:
         learn(method, stripes(task), 150)
     for task in range(2):
         batch = stripes(task).batch(torch.arange(64))
-        right = method.predict(batch.x, task).scores.argmax(1) == batch.y
+        right = method.predict(batch.x, task).logits.argmax(1) == batch.y
         assert right.double().mean() >= 0.95, f"task {task}"

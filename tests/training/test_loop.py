@@ -107,8 +107,8 @@ def test_a_task_ends_with_its_samples_once_as_they_are(tmp_path: Path, trains_on
     run = Run(tmp_path, tasks=tasks, iterations=2, augment="shift", trains_on=trains_on)
     run.method = Flat(run.generators, trains_on=trains_on)
     run.go()
-    assert len(run.method.kept) == (2 if trains_on == "task" else 1)
-    seen = torch.cat(run.method.kept)
+    assert len(run.method.ended_with) == (2 if trains_on == "task" else 1)
+    seen = torch.cat(run.method.ended_with)
     assert torch.equal(seen, torch.cat([task.train.x for task in tasks]))
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch, Part, Task
+from hypermnesia.errors import ConfigError
 from hypermnesia.methods.base import Prediction, TaskSpec, accuracy
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
@@ -56,7 +57,7 @@ class Linear:
         self.generators = generators
         self.specs: list[TaskSpec] = []
         self.ended = 0
-        self.kept: list[Tensor] = []
+        self.ended_with: list[Tensor] = []
         self._grow(torch.zeros(0, features + 1))
 
     def _grow(self, weight: Tensor) -> None:
@@ -70,6 +71,17 @@ class Linear:
         shape = self.scenario.columns - old, self.weight.shape[1]
         new = torch.randn(shape, generator=self.generators["init"])
         self._grow(torch.cat([self.weight.detach(), 0.1 * new]))
+
+    def continue_task(self, task: int, iterations: int) -> None:
+        raise ConfigError("it cannot go on with a task", got=task)
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        return {"loss": self}
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        logits = self._logits(batch.x).masked_fill(~self.scenario.active(batch.task), -1e9)
+        return {"loss": F.cross_entropy(logits, self.scenario.labels(batch.y, batch.task)).detach()}
 
     def _logits(self, x: Tensor) -> Tensor:
         return F.pad(x, (0, 1), value=1.0) @ self.weight.T
@@ -89,7 +101,7 @@ class Linear:
 
     def end_task(self, batches: Iterable[Batch]) -> None:
         self.ended += 1
-        self.kept.append(torch.cat([batch.x for batch in batches]))
+        self.ended_with.append(torch.cat([batch.x for batch in batches]))
 
     def predict(
         self, x: Tensor, task: int | None = None, scenario: ScenarioName | None = None
@@ -111,6 +123,8 @@ class Linear:
         layer = nn.Linear(own.shape[1] - 1, len(own))
         layer.weight.data, layer.bias.data = own[:, :-1].clone(), own[:, -1].clone()
         return layer
+
+    kept = 5
 
     def compression(self) -> float:
         return 0.5

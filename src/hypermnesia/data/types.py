@@ -224,3 +224,16 @@ def _check_labels(y: Tensor, outputs: int, where: str) -> None:
             got=f"{int(y.min())} to {int(y.max())} in {where}",
             cure="number the classes of each task from 0",
         )
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """What a method is told of a task when it arrives.
+
+    Attributes:
+        outputs: number of classes (or of regression targets), the width of the task's head.
+        iterations: how many `update` calls will follow, for schedules.
+    """
+
+    outputs: int
+    iterations: int

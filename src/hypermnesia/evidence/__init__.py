@@ -1,1 +1,93 @@
-"""How the task of an input is inferred."""
+"""How the task of an input is inferred where it is not given: the protocol, and all by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from hypermnesia.registry import Registry, must_be
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hypermnesia.data.types import Batch, TaskSpec
+    from hypermnesia.state_files import State
+
+__all__ = ["EVIDENCE", "Evidence", "evidence_class"]
+
+
+class Evidence(Protocol):
+    """How much speaks for each task, given an input alone.
+
+    A class derives from this protocol, says what its `log_evidence` is, and overrides what else it
+    needs: by default nothing is learned and nothing is kept. Its constructor takes the networks of
+    all tasks (`AllTasks`), which the method trains, then keyword arguments: settings, each a frozen
+    dataclass, and what a method's builder hands on (`generators`, `sample_shape`, ...). Random
+    numbers come from streams of its own, so that the networks are those of `hnet`.
+    """
+
+    def begin_task(self, spec: TaskSpec) -> None:
+        """Prepare for a new task, whose network the memory does not have yet."""
+
+    def continue_task(self, task: int, spec: TaskSpec) -> None:
+        """Prepare to go on with a task that has ended."""
+
+    def update(self, batch: Batch) -> Mapping[str, Tensor]:  # noqa: ARG002
+        """Take one iteration after the network's; returns detached scalars."""
+        return {}
+
+    def end_task(self, batches: Iterable[Batch]) -> None:
+        """Keep what is needed of the task; `batches` are as of `Method.end_task`."""
+
+    def logits(self, x: Tensor) -> Tensor | None:  # noqa: ARG002
+        """(tasks, batch, widest head) to answer (batch, *sample) inputs; None: the networks' own.
+
+        -inf stands beyond a task's outputs.
+        """
+        return None
+
+    def log_evidence(self, x: Tensor, logits: Tensor) -> Tensor:
+        """How much speaks for each task; the largest wins.
+
+        Args:
+            x: (batch, *sample) inputs.
+            logits: (tasks, batch, widest head) of every task's network or of `logits`.
+
+        Returns:
+            (tasks, batch), in nats where it is a likelihood or an entropy.
+        """
+        ...
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What is learned by a loss of its own, by that loss's name; each has a `state_dict`."""
+        return {}
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:  # noqa: ARG002
+        """The losses of `parts` on held-out samples of the task in training."""
+        return {}
+
+    @property
+    def kept(self) -> int:
+        """Number of learned values."""
+        return 0
+
+    def state_dict(self) -> State:
+        """Everything that a later call depends on, but the networks."""
+        return {}
+
+    def load_state_dict(self, state: State) -> None:
+        """Put an evidence where `state_dict` found the other."""
+
+
+EVIDENCE: Registry[Any] = Registry("evidence", "evidence", must_be("a class"))
+"""Every evidence by name: a class, or `package.module:class`, imported when it is asked for."""
+
+EVIDENCE.add("entropy", "hypermnesia.evidence.entropy:Entropy")
+EVIDENCE.add("likelihood", "hypermnesia.evidence.likelihood:TaskLikelihoods")
+EVIDENCE.add("classifier", "hypermnesia.evidence.classifier:TaskClassifier")
+
+
+def evidence_class(name: str) -> type[Evidence]:
+    """The class of an evidence."""
+    return cast("type[Evidence]", EVIDENCE[name])

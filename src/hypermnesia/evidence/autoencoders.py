@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import torch
 from jaxtyping import Float
@@ -48,13 +48,9 @@ class Sampler(Protocol):
         """
 
 
-@runtime_checkable
-class Generative(Protocol):
-    """A method with a generative memory."""
-
-    @property
-    def sampler(self) -> Sampler:
-        """The memory."""
+def sampler_of(method: object) -> Sampler | None:
+    """The generative memory of a method; None if it has none."""
+    return getattr(method, "sampler", None)
 
 
 @dataclass(frozen=True)
@@ -72,6 +68,24 @@ class AutoencoderSettings(VaeSettings):
     regularizer: RegularizerSettings = field(default_factory=RegularizerSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     embedding_optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+
+
+@dataclass(frozen=True)
+class ReplaySettings:
+    """How replayed samples enter a loss.
+
+    Attributes:
+        share: weight of the loss on them, against that of the current samples: `half` (von
+            Oswald et al. 2020, public code), or by `tasks`: 1 - 1/t in task t (van de Ven et al.
+            2022).
+    """
+
+    share: Literal["half", "tasks"] = "half"
+
+    def mix(self, current: Tensor, past: Tensor, tasks: int) -> Tensor:
+        """The loss in a task, of `tasks` so far, that has the losses `current` and `past`."""
+        weight = 0.5 if self.share == "half" else 1 - 1 / tasks
+        return (1 - weight) * current + weight * past
 
 
 class VaeMemory:
@@ -118,11 +132,8 @@ class VaeMemory:
             train_shared=True,
         )
 
-    def begin_task(self, iterations: int) -> None:
-        """Make room for one more task, and protect the earlier ones."""
-        self._begin(iterations, 1)
-
-    def _begin(self, iterations: int, parts: int) -> None:
+    def begin_task(self, iterations: int, parts: int = 1) -> None:
+        """Make room for one more task with so many autoencoders, and protect the earlier ones."""
         self.parts.append(parts)
         for _ in range(parts):
             self.memory.add_task(self.vae.pixels, self.generators)
@@ -149,11 +160,11 @@ class VaeMemory:
         noise = noise.to(self.device, x.dtype, non_blocking=True)
 
         def loss() -> Tensor:
-            return self._loss(x, noise, part, training=True)
+            return self.loss(x, noise, part, training=True)
 
         return {f"vae_{name}": value for name, value in self.trainer.step(loss).items()}
 
-    def _loss(self, x: Tensor, noise: Tensor, part: Tensor | None, *, training: bool) -> Tensor:
+    def loss(self, x: Tensor, noise: Tensor, part: Tensor | None, *, training: bool) -> Tensor:
         """The mean loss of (batch, *sample) inputs, each under its part's autoencoder."""
         loss = x.new_zeros(())
         for index, autoencoder in enumerate(self.trainer.tasks):
@@ -217,8 +228,7 @@ class VaeMemory:
     def load_state_dict(self, state: State) -> None:
         """Put a newly built memory where `state_dict` found the other."""
         self.memory.load_state_dict(state["memory"])
-        # Before tasks had parts, they had one autoencoder each.
-        self.parts = [*state.get("parts", [1] * self.memory.tasks)]
+        self.parts = [*state["parts"]]
         self.trainer.load_state_dict(state["trainer"])
 
 
@@ -260,12 +270,12 @@ class GenerativeMemory(VaeMemory):
         self._former: Parameters | None = None
         self._decoders: Tensor | None = None
 
-    def begin_task(self, iterations: int) -> None:
+    def begin_task(self, iterations: int, parts: int = 1) -> None:
         """Make the decoders of all earlier tasks, once, and room for one more."""
         if self.memory.tasks:
             theta = self.memory.hypernet.named_parameters()
             self._recall({name: p.detach().clone() for name, p in theta})
-        super().begin_task(iterations)
+        super().begin_task(iterations, parts)
 
     @torch.no_grad()
     def _recall(self, theta: Parameters) -> None:

@@ -1,23 +1,23 @@
-"""Which networks must be asked exactly, after all gave a first answer in a cheaper number format.
+"""`entropy`: the network that is surest of a sample answers it.
 
-How far first answers are off depends on the format and, as much, on the networks: so it is measured
-in every call, on a few of its samples. An answer changes only where the errors of two networks, or
-of two scores, are several times as large, and against each other. `python -m benchmarks.inference
---screen bf16` prints the errors and holds all answers against those of float32.
+task = argmin_t H(softmax(f(x; h(e_t; θ)) / τ)), von Oswald et al. 2020 (arXiv 1906.00695), section
+2, "task inference through predictive uncertainty"; or the largest -dH/dα_t of a mixture Σ α_t W_t
+of all weights, Wortsman et al. 2020, "Supermasks in superposition" (arXiv 2006.14769), section 3.2,
+there on masks, here on generated weights.
 
-Which task's network is to answer a sample, when nobody says: by how sure each network is.
-
-Entropy: von Oswald et al. 2020 (arXiv 1906.00695), section 2, "task inference through predictive
-uncertainty". Its gradient: Wortsman et al. 2020, "Supermasks in superposition" (arXiv 2006.14769),
-section 3.2; there on masks, here on generated weights.
+With a screen all networks answer in a cheaper number format first, and those that may be the surest
+once more. How far first answers are off depends on the format and, as much, on the networks: so it
+is measured in every call, on a few of its samples. An answer changes only where the errors of two
+networks, or of two logits, are several times as large, and against each other. `python -m
+benchmarks.inference --screen bf16` prints the errors and holds all answers against float32's.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -25,8 +25,13 @@ from torch import Tensor
 from torch.func import jvp, vmap
 
 from hypermnesia.compute import Screen
+from hypermnesia.data.types import Batch, TaskSpec
 from hypermnesia.errors import ConfigError
+from hypermnesia.evidence import Evidence
+from hypermnesia.hypernet.ensemble import AllTasks, TaskGroup
+from hypermnesia.hypernet.target import Buffers
 from hypermnesia.settings import Flag, Positive
+from hypermnesia.state_files import State
 
 
 @dataclass(frozen=True)
@@ -36,15 +41,15 @@ class EntropySettings:
     Attributes:
         criterion: `entropy`, that of each task's network; or `entropy-gradient`, how fast the
             entropy of the mixture of all of them falls as a task's share in it grows.
-        temperature: divides the scores; above 1 it tells apart networks that are all but certain.
+        temperature: divides the logits; above 1 it tells apart networks that are all but certain.
             With two outputs it changes no choice but between networks so sure that both have an
-            entropy of 0 in float32: of two networks the one whose scores are further apart is the
+            entropy of 0 in float32: of two networks the one whose logits are further apart is the
             surer at every temperature.
-        calibrated: measure each network's scores in terms of the `spread` that they have on
+        calibrated: measure each network's logits in terms of the `spread` that they have on
             training samples of the class that it would answer. For `entropy`.
         screen: number format in which all networks are asked first, and the few that may be the
             surest once more in float32. Faster; `in_doubt` says why task and class come
-            out as in float32. Scores without a doubt stay those of the first answer. None
+            out as in float32. Logits without a doubt stay those of the first answer. None
             asks once, in float32. For `entropy`.
 
     Raises:
@@ -69,34 +74,152 @@ class EntropySettings:
                 )
 
 
-def entropy(scores: Float[Tensor, "*batch outputs"]) -> Float[Tensor, "*batch"]:
-    """Entropy, in nats, of the softmax of `scores`; a column of -inf counts for nothing.
+_PLAIN = EntropySettings()
+
+
+class Entropy(Evidence):
+    """The network that is surest of a sample answers it: `hnet-ent`.
+
+    Args:
+        networks: of all tasks.
+        inference: what counts as sure.
+    """
+
+    def __init__(self, networks: AllTasks, *, inference: EntropySettings = _PLAIN) -> None:
+        self.networks, self.memory, self.settings = networks, networks.memory, inference
+        self.spreads: list[Tensor] = []
+        self.task = 0
+
+    def begin_task(self, spec: TaskSpec) -> None:
+        """Note the task.
+
+        Raises:
+            ConfigError: a head of another width, where networks are mixed.
+        """
+        mixed, layouts = self.settings.criterion == "entropy-gradient", self.memory.layouts
+        if mixed and layouts and spec.outputs != layouts[0].outputs:
+            raise ConfigError(
+                "inference.criterion=entropy-gradient mixes networks whose heads are of one width",
+                got=f"{layouts[0].outputs} and {spec.outputs} outputs",
+                cure="use inference.criterion=entropy",
+            )
+        self.task = len(layouts)
+
+    def continue_task(self, task: int, spec: TaskSpec) -> None:  # noqa: ARG002
+        """Note the task."""
+        self.task = task
+
+    def update(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Nothing is learned; raises `ConfigError` for targets that are not classes."""
+        if batch.y.is_floating_point():
+            raise ConfigError(
+                "the entropy of a network is that of its classes",
+                got="targets that are not classes",
+                cure="use hnet-lik, or hnet and name the task",
+            )
+        return {}
+
+    @torch.no_grad()
+    def end_task(self, batches: Iterable[Batch]) -> None:
+        """Keep the spread of the logits on each class, where they are calibrated by it."""
+        if self.settings.calibrated:
+            seen = [(self.memory.run(self.task, b.x, training=False), b.y) for b in batches]
+            logits, labels = (torch.cat(each) for each in zip(*seen, strict=True))
+            self.spreads[self.task : self.task + 1] = [mean_spreads(logits, labels)]
+
+    def logits(self, x: Tensor) -> Tensor | None:
+        """(tasks, batch, widest head): a first answer, exact where a screen leaves a doubt."""
+        if self.settings.screen is None:
+            return None
+        logits = self.networks.screened(x)
+        some = probes(len(x), x.device)
+        error = rough_error(logits[:, some], self.networks(x[some]))
+        best, other_units = logits.argmax(dim=2, keepdim=True), None
+        if self.spreads:
+            second = logits.scatter(2, best, -torch.inf).argmax(dim=2, keepdim=True)
+            other_units = self._units(second, logits)
+        units = self._units(best, logits)
+        self.networks.settle(x, logits, in_doubt(logits, error, units, other_units))
+        return logits
+
+    def log_evidence(self, x: Tensor, logits: Tensor) -> Tensor:
+        """(tasks, batch): the negative entropy, or how steeply the mixture's falls."""
+        if self.settings.criterion == "entropy-gradient":
+            return -self.slopes(x)
+        return -entropy(logits / self._units(logits.argmax(dim=2, keepdim=True), logits))
+
+    def _units(self, classes: Tensor, logits: Tensor) -> Tensor:
+        """What is compared is logits over these, for networks that answer `classes`."""
+        temperature = logits.new_full((1, 1, 1), self.settings.temperature)
+        if not self.spreads:
+            return temperature
+        return temperature * spreads_of(classes, self.spreads, logits.shape[2])
+
+    def slopes(self, x: Tensor) -> Float[Tensor, "tasks batch"]:
+        """dH/dα_t of (batch, *sample) inputs, where every task has the same share α_t."""
+        target, groups = self.memory.target, self.networks.groups
+        mixture = torch.stack([g.weights.sum(dim=0) for g in groups]).sum(dim=0)
+        mixture /= self.memory.tasks
+        buffers = _mean(self.memory.buffers)
+
+        def slopes(group: TaskGroup, some: Tensor) -> Tensor:
+            def network(weights: Tensor) -> Any:
+                own: dict[str, Any] = {"layout": group.layout, "buffers": buffers}
+                return target(weights, some, training=False, **own)
+
+            return entropy_slopes(network, mixture, group.weights, self.settings.temperature)
+
+        return self.networks.ask(x, slopes)
+
+    @property
+    def kept(self) -> int:
+        """A spread for each class, if any."""
+        return sum(map(len, self.spreads))
+
+    def state_dict(self) -> State:
+        """The spreads, and which task is in training."""
+        return {"spreads": self.spreads, "task": self.task}
+
+    def load_state_dict(self, state: State) -> None:
+        """Put an evidence where `state_dict` found the other."""
+        self.spreads = [spreads.to(self.memory.device) for spreads in state["spreads"]]
+        self.task = state["task"]
+
+
+def _mean(buffers: list[Buffers]) -> Buffers:
+    """The mean of all tasks' buffers, which the mixed network uses; each keeps its type."""
+    stacked = {name: torch.stack([each[name] for each in buffers]) for name in buffers[0]}
+    return {name: s.double().mean(dim=0).to(s.dtype) for name, s in stacked.items()}
+
+
+def entropy(logits: Float[Tensor, "*batch outputs"]) -> Float[Tensor, "*batch"]:
+    """Entropy, in nats, of the softmax of `logits`; a column of -inf counts for nothing.
 
     From the log-softmax, so that certainty (p = 0 elsewhere) gives 0 and finite gradients.
     """
-    log_p = scores.movedim(-1, 0).log_softmax(dim=0)  # torch is slow along a short last axis
+    log_p = logits.movedim(-1, 0).log_softmax(dim=0)  # torch is slow along a short last axis
     p = log_p.exp()
     return -(p * log_p.masked_fill(p == 0, 0.0)).sum(dim=0)
 
 
-def spread(scores: Float[Tensor, "*batch outputs"]) -> Float[Tensor, "*batch"]:
-    """How far the largest score is above the mean of all; a column of -inf counts for nothing."""
-    known = scores.masked_fill(scores == -torch.inf, torch.nan)
-    return scores.amax(dim=-1) - known.nanmean(dim=-1)
+def spread(logits: Float[Tensor, "*batch outputs"]) -> Float[Tensor, "*batch"]:
+    """How far the largest logit is above the mean of all; a column of -inf counts for nothing."""
+    known = logits.masked_fill(logits == -torch.inf, torch.nan)
+    return logits.amax(dim=-1) - known.nanmean(dim=-1)
 
 
 def mean_spreads(
-    scores: Float[Tensor, "batch outputs"], labels: Int[Tensor, " batch"]
+    logits: Float[Tensor, "batch outputs"], labels: Int[Tensor, " batch"]
 ) -> Float[Tensor, " outputs"]:
     """The mean `spread` of each class's samples; of all samples, for a class without any.
 
     Args:
-        scores: of a task's own network on its own samples.
+        logits: of a task's own network on its own samples.
         labels: their classes.
     """
-    spreads = spread(scores)
-    of_class = torch.zeros_like(scores[0]).index_add(0, labels, spreads)
-    counts = torch.bincount(labels, minlength=scores.shape[1])
+    spreads = spread(logits)
+    of_class = torch.zeros_like(logits[0]).index_add(0, labels, spreads)
+    counts = torch.bincount(labels, minlength=logits.shape[1])
     means = torch.where(counts > 0, of_class / counts.clamp(min=1), spreads.mean())
     return means.clamp(min=torch.finfo(means.dtype).tiny)  # who divides by it may
 
@@ -129,10 +252,10 @@ def entropy_slopes(
     and tasks at once, where a gradient would have to be taken for each sample.
 
     Args:
-        network: (N,) weights -> (batch, outputs) scores of the samples in question.
+        network: (N,) weights -> (batch, outputs) logits of the samples in question.
         mixture: Σ α_t W_t at the α where the derivative is wanted.
         weights: W_t of each of the tasks in question.
-        temperature: divides the scores.
+        temperature: divides the logits.
 
     Returns:
         The lowest belongs to the task whose greater share would make the network surest.
@@ -150,10 +273,10 @@ def entropy_slopes(
 
 
 PROBES = 16
-"""Samples of a call that are answered exactly, too; with ten outputs, 160 scores a network."""
+"""Samples of a call that are answered exactly, too; with ten outputs, 160 logits a network."""
 
 _MARGIN = 5.0
-"""Root mean square errors that a score may be off."""
+"""Root mean square errors that a logit may be off."""
 
 
 def probes(samples: int, device: torch.device) -> Int[Tensor, " probes"]:
@@ -164,54 +287,54 @@ def probes(samples: int, device: torch.device) -> Int[Tensor, " probes"]:
 def rough_error(
     rough: Float[Tensor, "tasks batch outputs"], exact: Float[Tensor, "tasks batch outputs"]
 ) -> Float[Tensor, ""]:
-    """Root mean square error of `rough` scores, as a share of the sample's widest `spread`."""
+    """Root mean square error of `rough` logits, as a share of the sample's widest `spread`."""
     errors = (rough - exact) / _widest(exact)[:, None]
     return errors.square().nanmean().sqrt()  # no number beyond a network's outputs
 
 
 def in_doubt(
-    scores: Float[Tensor, "tasks batch outputs"],
+    logits: Float[Tensor, "tasks batch outputs"],
     error: Float[Tensor, ""],
     units: Float[Tensor, "#tasks #batch 1"],
     other_units: Float[Tensor, "tasks batch 1"] | None = None,
 ) -> Bool[Tensor, "tasks batch"]:
     """Which networks' answers must be exact for the surest, and its class, to be the right one.
 
-    Scores are taken to be off by up to five times `error`. To first order, an entropy is then off
+    Logits are taken to be off by up to five times `error`. To first order, an entropy is then off
     by Σ |∂H/∂s_i| = Σ p_i |ln p_i + H| times as much. Doubtful are the networks that may have the
     lowest one; a single such network only if its two likeliest classes may change places.
 
     Args:
-        scores: first answers.
+        logits: first answers.
         error: of these, as `rough_error` gives it.
-        units: what scores are divided by before their entropy is taken.
+        units: what logits are divided by before their entropy is taken.
         other_units: the same if these two classes change places; None if that is no matter.
     """
-    off = _MARGIN * error * _widest(scores)
-    tied = _lead(scores) <= 2 * off
-    low, high = _entropy_range(scores, off, units)
+    off = _MARGIN * error * _widest(logits)
+    tied = _lead(logits) <= 2 * off
+    low, high = _entropy_range(logits, off, units)
     if other_units is not None:
-        other_low, other_high = _entropy_range(scores, off, other_units)
+        other_low, other_high = _entropy_range(logits, off, other_units)
         low = torch.where(tied, torch.minimum(low, other_low), low)
         high = torch.where(tied, torch.maximum(high, other_high), high)
     near = low <= high.amin(dim=0)
     return near & ((near.sum(dim=0) > 1) | tied)
 
 
-def _widest(scores: Tensor) -> Tensor:
-    """(batch,) the largest spread that any network's scores have."""
-    return spread(scores).amax(dim=0).clamp(min=torch.finfo(scores.dtype).tiny)
+def _widest(logits: Tensor) -> Tensor:
+    """(batch,) the largest spread that any network's logits have."""
+    return spread(logits).amax(dim=0).clamp(min=torch.finfo(logits.dtype).tiny)
 
 
-def _lead(scores: Tensor) -> Tensor:
-    """(tasks, batch) how far the largest score is above the next one, if any."""
-    best, which = scores.max(dim=2, keepdim=True)
-    return (best - scores.scatter(2, which, -torch.inf).amax(dim=2, keepdim=True)).squeeze(2)
+def _lead(logits: Tensor) -> Tensor:
+    """(tasks, batch) how far the largest logit is above the next one, if any."""
+    best, which = logits.max(dim=2, keepdim=True)
+    return (best - logits.scatter(2, which, -torch.inf).amax(dim=2, keepdim=True)).squeeze(2)
 
 
-def _entropy_range(scores: Tensor, off: Tensor, units: Tensor) -> tuple[Tensor, Tensor]:
-    """(tasks, batch) lowest and highest entropy of scores / units, each score `off` by so much."""
-    log_p = (scores / units).movedim(2, 0).log_softmax(dim=0)
+def _entropy_range(logits: Tensor, off: Tensor, units: Tensor) -> tuple[Tensor, Tensor]:
+    """(tasks, batch) lowest and highest entropy of logits / units, each logit `off` by so much."""
+    log_p = (logits / units).movedim(2, 0).log_softmax(dim=0)
     p, log_p = log_p.exp(), log_p.masked_fill(log_p == -torch.inf, 0.0)
     uncertain = -(p * log_p).sum(dim=0)
     moved = off / units.squeeze(2) * (p * (log_p + uncertain)).abs().sum(dim=0)

@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from hypermnesia.data.stream import BatchStream, each_once
 from hypermnesia.data.types import Samples
 from hypermnesia.errors import ConfigError, DataError, RunError
+from hypermnesia.evidence.likelihood import TaskLikelihoods
 from hypermnesia.learner.design import Design, LearnerSettings, autoencoder_design
 from hypermnesia.learner.inputs import Source, SourceSamples, divided, slices
 from hypermnesia.learner.knowledge import Knowledge, TaskRecord, check_network, model_sizes
 from hypermnesia.learner.targets import problem_of, targets_of
 from hypermnesia.methods import TaskSpec
 from hypermnesia.methods.hnet import HypernetMethod
-from hypermnesia.methods.likelihood import HypernetLikelihood
 from hypermnesia.state_files import State
 from hypermnesia.training.loop import updates
 from hypermnesia.training.observers import Fault, Health, NotFiniteError
@@ -54,7 +54,7 @@ class EarlyStopping:
     ) -> None:
         self._method, self._held = method, held
         self._patience, self._batch_size = patience, batch_size
-        self._best = {name: _Best() for name in method.memories}
+        self._best = {name: _Best() for name in method.parts}
         looks = 0 if held is None else math.ceil(len(held) / batch_size)
         self._every = max(_EVERY, looks)
         self.loss = math.nan
@@ -66,7 +66,7 @@ class EarlyStopping:
         for part, loss in self._losses(self._held).items():
             best = self._best[part]
             if loss < best.loss:
-                state = self._method.memories[part].state_dict()
+                state = self._method.parts[part].state_dict()
                 self._best[part] = _Best(loss, updates, copy.deepcopy(state))
         return all(updates - best.at >= self._patience for best in self._best.values())
 
@@ -74,7 +74,7 @@ class EarlyStopping:
         """Put every part to its best state."""
         for part, best in self._best.items():
             if best.state is not None:
-                self._method.memories[part].load_state_dict(best.state)
+                self._method.parts[part].load_state_dict(best.state)
 
     def _losses(self, held: Samples) -> dict[str, float]:
         """Means over the samples held out."""
@@ -172,8 +172,8 @@ def _begin(knowledge: Knowledge, record: TaskRecord, centre: dict[str, Tensor]) 
     """Make room for a new task, whose autoencoder has buffers `centre`; returns its index."""
     method, iterations = knowledge.method, knowledge.settings.iterations
     method.begin_task(TaskSpec(record.targets.outputs, iterations))
-    if isinstance(method, HypernetLikelihood):
-        own = method.autoencoders.memory.buffers[-1]
+    if isinstance(method.evidence, TaskLikelihoods):
+        own = method.evidence.memory.buffers[-1]
         own.update({name: value.to(knowledge.device) for name, value in centre.items()})
     knowledge.records.append(record)
     return len(knowledge.records) - 1

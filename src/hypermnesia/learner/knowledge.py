@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from hypermnesia.errors import ConfigError, HypermnesiaError, TargetError
 from hypermnesia.evidence.autoencoders import AutoencoderSettings
 from hypermnesia.evidence.entropy import EntropySettings
+from hypermnesia.evidence.likelihood import LikelihoodSettings
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.hypernet.target import Target
 from hypermnesia.learner.design import AutoencoderDesign, Design, LearnerSettings, hypernet_sizes
 from hypermnesia.learner.inputs import Source
 from hypermnesia.learner.targets import LOSSES, Problem, Targets
-from hypermnesia.methods.hnet import HypernetEntropy, HypernetMethod
-from hypermnesia.methods.likelihood import HypernetLikelihood
+from hypermnesia.methods.hnet import HypernetMethod, hnet_ent, hnet_lik
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
@@ -85,9 +85,9 @@ def build_method(
     }
     if design.autoencoder is not None:
         own = _autoencoders(design.autoencoder, common, generators)
-        return HypernetLikelihood(model, "task", bound=_BOUND, **own, **common)
+        return hnet_lik(model, "task", bound=_BOUND, **own, **common)
     if settings.infer_task == "entropy":
-        return HypernetEntropy(model, "task", inference=EntropySettings(), **common)
+        return hnet_ent(model, "task", inference=EntropySettings(), **common)
     return HypernetMethod(model, "task", **common)
 
 
@@ -106,7 +106,8 @@ def _autoencoders(
         embedding_optimizer=replace(common["optimizer"], lr=10 * common["optimizer"].lr),
     )
     shape = design.sample_shape
-    return {"vae": vae, "sample_shape": shape, "template": template, "view": design.view}
+    own = {"vae": vae, "sample_shape": shape, "likelihood": LikelihoodSettings()}
+    return own | {"template": template, "view": design.view}
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def check_claimed_sizes(design: Design, state: State) -> None:
     """
     _check_hypernet(design.hypernet, state["memory"]["hypernet"])
     if design.autoencoder is not None:
-        tensors = state["likelihoods"]["memory"]["hypernet"]
+        tensors = state["evidence"]["memory"]["hypernet"]
         _check_hypernet(design.autoencoder.hypernet, tensors)
         _check_autoencoder(design.autoencoder, tensors)
 

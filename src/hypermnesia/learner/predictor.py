@@ -15,7 +15,6 @@ from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.learner.inputs import slices, source_of
 from hypermnesia.learner.knowledge import Knowledge, refused, taking
 from hypermnesia.learner.targets import Classes, Label, Labels, listed, plain
-from hypermnesia.methods.hnet import InferredTaskMethod
 from hypermnesia.registry import unknown_name
 
 
@@ -64,14 +63,14 @@ def _alone(knowledge: Knowledge, task: int) -> Callable[[Tensor], Answers]:
 
 def _inferred(knowledge: Knowledge, x: Tensor) -> Answers:
     method = knowledge.method
-    if not isinstance(method, InferredTaskMethod):
+    if method.evidence is None:
         raise ConfigError(
             "a learner that infers no tasks must be told them",
             got="no task",
             cure="give task=..., or make the learner with infer_task='likelihood' or 'entropy'",
         )
-    scores = method.scores_of_all(x)
-    shares = method.evidence(x, scores).softmax(dim=0)
+    scores = method.logits_of_all(x)
+    shares = method.evidence.log_evidence(x, scores).softmax(dim=0)
     confidence, tasks = shares.max(dim=0)
     return Answers(scores[tasks, torch.arange(len(x), device=x.device)], tasks, confidence)
 
@@ -155,7 +154,7 @@ def summary(knowledge: Knowledge) -> str:
     lines = [
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
     ]
-    memories, tasks = knowledge.method.memories.values(), len(knowledge.records)
+    memories, tasks = knowledge.method.parts.values(), len(knowledge.records)
     share = sum(memory.kept for memory in memories) / sum(memory.largest for memory in memories)
     kept = f"{share:.2f} of the learned values of one task's networks"
     return "\n".join([*lines, f"{knowledge.design.problem}; {tasks} tasks kept in {kept}"])

@@ -4,31 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
-import torch
 from torch import Tensor, nn
 
 from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch
+from hypermnesia.data.types import TaskSpec as TaskSpec
 from hypermnesia.errors import ConfigError
 from hypermnesia.state_files import State
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""(scores, targets) -> scalar loss."""
-
-
-@dataclass(frozen=True)
-class TaskSpec:
-    """What a method is told of a task when it arrives.
-
-    Attributes:
-        outputs: number of classes (or of regression targets), the width of the task's head.
-        iterations: how many `update` calls will follow, for schedules.
-    """
-
-    outputs: int
-    iterations: int
+"""(logits or values, targets) -> scalar loss."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +23,15 @@ class Prediction:
     """Answers for a batch of inputs.
 
     Attributes:
-        scores: (batch, k) over the scenario's candidate columns: the task's own classes
+        logits: (batch, k) over the scenario's candidate columns: the task's own classes
             (`task`), the shared classes (`domain`) or all classes seen (`class`). The largest
-            is the answer; -inf where the inferred task has no such class.
+            is the answer; -inf where the inferred task has no such class. In regression the
+            (batch, k) predicted values.
         tasks: (batch,) int64 task that each sample was answered with, given or inferred; None
             for a network that knows no tasks.
     """
 
-    scores: Tensor
+    logits: Tensor
     tasks: Tensor | None
 
 
@@ -70,8 +58,19 @@ class Method(Protocol):
     def begin_task(self, spec: TaskSpec) -> None:
         """Make room for one more task; optimisers start afresh."""
 
+    def continue_task(self, task: int, iterations: int) -> None:
+        """Go on learning a task that has ended; optimisers start afresh.
+
+        Args:
+            task: its index.
+            iterations: how many `update` calls will follow.
+
+        Raises:
+            ConfigError: the method cannot.
+        """
+
     def update(self, batch: Batch) -> dict[str, Tensor]:
-        """One iteration; returns detached scalars, among them `loss` and `accuracy`.
+        """Take one iteration; returns detached scalars: `loss` and, for classes, `accuracy`.
 
         If the loss or a gradient is no finite number, one of the scalars is none either, for
         example the `gradient`'s norm: that is how the loop knows.
@@ -99,11 +98,25 @@ class Method(Protocol):
             ConfigError: another scenario, or the task was needed and not given.
         """
 
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What is learned by a loss of its own, by that loss's name; `loss` is the first.
+
+        Each has `state_dict` and `load_state_dict`, by which early stopping restores the best.
+        """
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The losses of `parts` on held-out samples of the task in training; changes nothing."""
+
     def export(self, task: int) -> nn.Module:
-        """A plain module that gives the scores of `predict(x, task)`, on the CPU, to evaluate."""
+        """A plain module that gives the logits of `predict(x, task)`, on the CPU, to evaluate."""
+
+    @property
+    def kept(self) -> int:
+        """Number of learned values kept for all tasks."""
 
     def compression(self) -> float:
-        """Number of learned values kept for all tasks over the weights of one target network."""
+        """`kept` over the weights of one target network."""
 
     def state_dict(self) -> State:
         """Everything that a later `update` or `predict` depends on, at any iteration."""
@@ -117,7 +130,7 @@ class InfersTask(Protocol):
     """A method that infers the task, in the same way whatever scenario it then answers in."""
 
     def inferred(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, widest head) scores over the classes of the inferred task, and (batch,) tasks."""
+        """(batch, widest head) logits over the classes of the inferred task, and (batch,) tasks."""
 
 
 def predictions(
@@ -128,7 +141,7 @@ def predictions(
     Args:
         method: answers in them.
         x: (batch, *sample) inputs.
-        task: their task, which is told in the task scenario only.
+        task: their task, which only the task scenario gives to the method.
         scenarios: in which to answer.
     """
     found: dict[ScenarioName, Prediction] = {}
@@ -160,12 +173,20 @@ def answered(method: Method, scenario: ScenarioName | None) -> Scenario:
 def task_needed(method: str) -> ConfigError:
     """The error of a `method` that was asked to predict without the task."""
     return ConfigError(
-        f"{method} must be told the task",
+        f"{method} must be given the task",
         got="none",
         cure="give it, or use a method that infers it",
     )
 
 
-def accuracy(scores: Tensor, labels: Tensor) -> Tensor:
-    """Share of rows of (batch, k) `scores` whose largest entry is at (batch,) `labels`."""
-    return (scores.argmax(dim=-1) == labels).to(torch.float32).mean()
+def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Share of rows of (batch, k) `logits` whose largest entry is at (batch,) `labels`."""
+    return (logits.argmax(dim=-1) == labels).float().mean()
+
+
+def reported(loss: Tensor, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """The `loss` and, where the targets are classes, the `accuracy`, detached."""
+    metrics = {"loss": loss.detach()}
+    if not labels.is_floating_point():
+        metrics["accuracy"] = accuracy(logits.detach(), labels)
+    return metrics

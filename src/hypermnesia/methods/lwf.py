@@ -1,13 +1,9 @@
-"""Distillation, and `lwf`: a plain network keeps the answers that it gave before the task.
+"""`lwf`: a plain network that goes on answering new inputs as it did before the task.
 
-Distillation: a network learns to answer as another one does.
-
-Hinton, Vinyals, Dean, "Distilling the knowledge in a neural network", arXiv 1503.02531.
-
-`lwf`: a plain network that goes on answering new inputs as it did before the task.
-
-Li, Hoiem, "Learning without forgetting", ECCV 2016, arXiv 1606.09282; in three scenarios as in
-van de Ven, Tuytelaars, Tolias 2022 and arXiv 1904.07734.
+1/T L(θ) + (1 - 1/T) λ D(answers before the task, answers now): Li, Hoiem, "Learning without
+forgetting", ECCV 2016, arXiv 1606.09282; in three scenarios as in van de Ven, Tuytelaars, Tolias
+2022 and arXiv 1904.07734. D is distillation: Hinton, Vinyals, Dean, "Distilling the knowledge in a
+neural network", arXiv 1503.02531.
 """
 
 from __future__ import annotations
@@ -26,7 +22,7 @@ from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError
 from hypermnesia.methods.base import TaskSpec
-from hypermnesia.methods.plain import Finetune
+from hypermnesia.methods.plain import Finetune, cannot_continue
 from hypermnesia.nets import with_outputs
 from hypermnesia.settings import NonNegative, Positive
 from hypermnesia.state_files import State
@@ -37,7 +33,7 @@ class DistillationSettings:
     """How softly, and how strongly, former answers are taught.
 
     Attributes:
-        temperature: T, what scores are divided by; the higher, the softer the answers.
+        temperature: T, what logits are divided by; the higher, the softer the answers.
         strength: weight of the distillation against the other terms of a method's loss.
 
     Raises:
@@ -53,21 +49,21 @@ class DistillationSettings:
 
 
 def distill(
-    scores: Float[Tensor, "batch k"], target_scores: Float[Tensor, "batch k"], temperature: float
+    logits: Float[Tensor, "batch k"], target_logits: Float[Tensor, "batch k"], temperature: float
 ) -> Float[Tensor, ""]:
-    """T² · mean over the batch of -Σ_c softmax(target / T)_c log softmax(scores / T)_c.
+    """T² · mean over the batch of -Σ_c softmax(target / T)_c log softmax(logits / T)_c.
 
-    T² keeps the size of the gradients independent of T (arXiv 1503.02531, section 2.1). A score
+    T² keeps the size of the gradients independent of T (arXiv 1503.02531, section 2.1). A logit
     of -inf stands for a class that does not exist: a target without it gives it no probability.
     No gradient flows into the targets.
 
     Args:
-        scores: logits of the network that learns.
-        target_scores: logits of the network that teaches; -inf wherever `scores` are.
+        logits: logits of the network that learns.
+        target_logits: logits of the network that teaches; -inf wherever `logits` are.
         temperature: T.
     """
-    targets = (target_scores.detach() / temperature).softmax(dim=-1)
-    logs = (scores / temperature).log_softmax(dim=-1)
+    targets = (target_logits.detach() / temperature).softmax(dim=-1)
+    logs = (logits / temperature).log_softmax(dim=-1)
     logs = logs.masked_fill(targets == 0, 0.0)  # 0 · -inf is not a number
     return temperature**2 * -(targets * logs).sum(dim=-1).mean()
 
@@ -86,6 +82,8 @@ class Lwf(Finetune):
         plain: the other keyword arguments of `Finetune`.
     """
 
+    regression = False
+
     def __init__(
         self,
         network: nn.Module,
@@ -98,6 +96,10 @@ class Lwf(Finetune):
         self.distillation = distillation
         self.former: nn.Module | None = None
 
+    def continue_task(self, task: int, iterations: int) -> None:  # noqa: ARG002
+        """Raise `ConfigError`: a former network has answers for the task's own new labels."""
+        raise cannot_continue("lwf", task)
+
     @property
     def _earlier(self) -> Scenario:
         """The scenario before the current task."""
@@ -109,23 +111,23 @@ class Lwf(Finetune):
         super().begin_task(spec)
         self.former = former
 
-    def _loss(self, own: Tensor, scores: Tensor, batch: Batch) -> Tensor:
+    def _loss(self, own: Tensor, logits: Tensor, batch: Batch) -> Tensor:
         if self.former is None:
             return own
         with torch.no_grad(), autocast(self.precision, self.device):
             targets = self.former(batch.x).float()
         share = 1 / len(self.scenario.heads)
-        taught = self.distillation.strength * self._taught(scores, targets)
+        taught = self.distillation.strength * self._taught(logits, targets)
         return share * own + (1 - share) * taught
 
-    def _taught(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """D, for (batch, columns) `scores` and former `targets` over the earlier columns."""
+    def _taught(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """D, for (batch, columns) `logits` and former `targets` over the earlier columns."""
         earlier, temperature = self._earlier, self.distillation.temperature
         if earlier.name != "task":
-            new = scores.shape[1] - earlier.columns
-            return distill(scores, F.pad(targets, (0, new), value=-torch.inf), temperature)
+            new = logits.shape[1] - earlier.columns
+            return distill(logits, F.pad(targets, (0, new), value=-torch.inf), temperature)
         heads = [earlier.candidates(task) for task in range(len(earlier.heads))]
-        losses = [distill(scores[:, head], targets[:, head], temperature) for head in heads]
+        losses = [distill(logits[:, head], targets[:, head], temperature) for head in heads]
         return torch.stack(losses).mean()
 
     def end_task(self, batches: Iterable[Batch]) -> None:

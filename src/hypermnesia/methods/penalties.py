@@ -1,7 +1,8 @@
 """Plain networks whose important parameters are held: `ewc`, `ewc-online` and `si`.
 
-Each adds a quadratic penalty Σ_i A_i (θ_i - m_i)² to the loss of a new task. Rows that the last
-layer gained later are free until the end of the task that brought them.
+L(θ) + Σ_i A_i (θ_i - m_i)²: each adds a quadratic penalty to the loss of a new task; its class says
+which, and where it is published. Rows that the last layer gained later are free until the end of
+the task that brought them.
 """
 
 from __future__ import annotations
@@ -92,10 +93,10 @@ class _Penalized(Finetune):
         reported = super()._step()
         return reported if pulled is None else reported | {"penalty": pulled}
 
-    def compression(self) -> float:
-        """(network + importances + means) / network."""
-        weights = sum(p.numel() for p in self.network.parameters())
-        return (weights + len(self.penalty)) / weights
+    @property
+    def kept(self) -> int:
+        """Network + importances + means."""
+        return self.weights + len(self.penalty)
 
     def state_dict(self) -> State:
         """The network, its optimiser and the penalty."""
@@ -115,6 +116,8 @@ class Ewc(_Penalized):
     terms of all tasks are kept as one, which is exact. The stream `fisher` is used.
     """
 
+    regression = False
+
     @property
     def weight(self) -> float:
         """λ/2."""
@@ -125,9 +128,8 @@ class Ewc(_Penalized):
         super().end_task(batches)
         inputs = (batch.x for batch in batches)
         drawn = drawn_inputs(inputs, self.protection.samples, self.generators["fisher"])
-        candidates = self.scenario.candidates(len(self.scenario.heads) - 1)
         self.network.eval()
-        self._hold(diagonal_fisher(self.network, drawn, candidates))
+        self._hold(diagonal_fisher(self.network, drawn, self.scenario.candidates(self.task)))
 
     def _hold(self, fisher: Values) -> None:
         self.penalty.add(fisher, self.parameters())
@@ -158,6 +160,11 @@ class Si(_Penalized):
     def begin_task(self, spec: TaskSpec) -> None:
         """Widen the last layer if need be; a path begins."""
         super().begin_task(spec)
+        self.path = PathIntegral(self.parameters())
+
+    def continue_task(self, task: int, iterations: int) -> None:
+        """Go on with a task that has ended; a path begins."""
+        super().continue_task(task, iterations)
         self.path = PathIntegral(self.parameters())
 
     def _step(self) -> dict[str, Tensor]:

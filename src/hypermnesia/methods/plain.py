@@ -1,4 +1,8 @@
-"""Plain networks: `finetune`, `joint` and `separate`, the bounds of every method."""
+"""Plain networks: `finetune`, `joint` and `separate`, the bounds of every method.
+
+L(θ) on the current task; on the data of all tasks; a network of its own for each task. As in van de
+Ven et al. 2022 (Nat. Mach. Intell.).
+"""
 
 from __future__ import annotations
 
@@ -6,79 +10,21 @@ import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Literal, cast
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from hypermnesia.compute import Precision, autocast
 from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch
-from hypermnesia.methods.base import Loss, Prediction, TaskSpec, accuracy, answered, task_needed
+from hypermnesia.errors import ConfigError
+from hypermnesia.methods.base import Loss, Prediction, TaskSpec, answered, reported, task_needed
 from hypermnesia.nets import with_columns, with_outputs
-from hypermnesia.optimizers import OptimizerSettings, gradient_norm
-from hypermnesia.regularization.lookahead import parameters_of
+from hypermnesia.optimizers import Descent, OptimizerSettings
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
-
-
-class Descent:
-    """Down the losses of one task after another; the optimiser starts afresh with each.
-
-    Args:
-        settings: the optimiser, and how its step size changes within a task.
-    """
-
-    def __init__(self, settings: OptimizerSettings) -> None:
-        self.settings = settings
-        self.optimizer: Optimizer | None = None
-        self.iteration = self.iterations = 0
-
-    def begin(self, parameters: Iterable[Tensor], iterations: int) -> None:
-        """A fresh optimiser for a task of so many steps."""
-        self.iteration, self.iterations = 0, iterations
-        self.optimizer = self.settings.build(parameters)
-
-    def backward(self, loss: Tensor) -> None:
-        """Give the parameters the gradients of a scalar loss, clipped, for `step` to follow."""
-        optimizer = cast(Optimizer, self.optimizer)
-        self.settings.schedule_step(optimizer, self.iteration, self.iterations)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.settings.clip_gradients(optimizer)
-
-    def step(self) -> Tensor:
-        """Step by the gradients that the parameters have by now; returns their norm, a scalar."""
-        optimizer = cast(Optimizer, self.optimizer)
-        norm = gradient_norm(p.grad for p in parameters_of(optimizer))
-        optimizer.step()
-        self.iteration += 1
-        return norm
-
-    def end(self) -> None:
-        """Drop the optimiser and the gradients."""
-        if self.optimizer is not None:
-            self.optimizer.zero_grad()
-        self.optimizer = None
-        self.iteration = self.iterations = 0
-
-    def state_dict(self) -> State:
-        """The optimiser, and how far the task is."""
-        return {
-            "optimizer": self.optimizer.state_dict() if self.optimizer else None,
-            "iteration": self.iteration,
-            "iterations": self.iterations,
-        }
-
-    def load_state_dict(self, parameters: Iterable[Tensor], state: State) -> None:
-        """Go on where `state_dict` was taken, of whatever else its state holds."""
-        self.end()
-        if state["optimizer"] is not None:
-            self.begin(parameters, state["iterations"])
-            cast(Optimizer, self.optimizer).load_state_dict(state["optimizer"])
-            self.iteration = state["iteration"]
 
 
 class Finetune:
@@ -95,10 +41,12 @@ class Finetune:
         device: where everything lives.
         head: name of the output layer; the last linear layer by default.
         precision: of the network in training.
-        criterion: (scores, columns of the answers) -> scalar loss.
+        criterion: (logits or values, columns of the answers or values) -> scalar loss.
     """
 
     trains_on: Literal["task", "all"] = "task"
+    regression: ClassVar[bool] = True
+    """Whether targets may be values."""
 
     def __init__(
         self,
@@ -118,6 +66,7 @@ class Finetune:
         self.descent, self.generators = Descent(optimizer), generators
         self.head, self.criterion = head, criterion
         self.device, self.precision = device, precision
+        self.task = 0
 
     def begin_task(self, spec: TaskSpec) -> None:
         """Widen the last layer if the scenario wants more columns; a fresh optimiser.
@@ -125,43 +74,76 @@ class Finetune:
         Raises:
             TargetError: the last layer would have to be widened but cannot be.
         """
-        self.scenario = self.scenario.add(spec.outputs)
+        self.scenario, self.task = self.scenario.add(spec.outputs), len(self.scenario.heads)
         self.network = with_outputs(
             self.network, self.scenario.columns, self.generators["head"], self.head
         )
         self.descent.begin(self.network.parameters(), spec.iterations)
 
-    def update(self, batch: Batch) -> dict[str, Tensor]:
-        """A step of the optimiser on the loss of a mini-batch."""
-        scores = self._scores(batch.x)
-        candidates = self._masked(scores, batch.task)
-        labels = self.scenario.labels(batch.y, batch.task)
-        loss = self._loss(self.criterion(candidates, labels), scores, batch)
-        added = self._optimize(loss)
-        return {"loss": loss.detach(), "accuracy": accuracy(candidates.detach(), labels), **added}
+    def continue_task(self, task: int, iterations: int) -> None:
+        """Go on with a task that has ended, among its candidates; a fresh optimiser."""
+        self.task = task
+        self.descent.begin(self.network.parameters(), iterations)
 
-    def _scores(self, x: Tensor) -> Tensor:
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        """Take a step of the optimiser on the loss of a mini-batch.
+
+        Raises:
+            ConfigError: targets that this method cannot learn.
+        """
+        logits = self._logits(batch.x)
+        own, metrics = self._own_loss(logits, batch)
+        loss = self._loss(own, logits, batch)
+        return metrics | {"loss": loss.detach()} | self._optimize(loss)
+
+    def _logits(self, x: Tensor) -> Tensor:
         """(batch, columns) in training, of all columns."""
         self.network.train()
         with self.generators.as_global("dropout"), autocast(self.precision, self.device):
-            scores: Tensor = self.network(x).float()
-        return scores
+            logits: Tensor = self.network(x).float()
+        return logits
 
-    def _masked(self, scores: Tensor, task: Tensor) -> Tensor:
-        """Scores without those that are no candidates of each sample's task."""
-        return scores.masked_fill(~self.scenario.active(task), -torch.inf)
+    def _own_loss(self, logits: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The criterion on (batch, columns) `logits` among the candidates, and its metrics."""
+        if batch.y.is_floating_point():
+            loss = self._value_loss(logits, batch)
+            return loss, reported(loss, logits, batch.y)
+        candidates = self._masked(logits, batch.task)
+        labels = self.scenario.labels(batch.y, batch.task)
+        loss = self.criterion(candidates, labels)
+        return loss, reported(loss, candidates, labels)
 
-    def _optimize(self, loss: Tensor) -> dict[str, Tensor]:
-        """A step down the loss; returns what is to be reported of it."""
-        self.descent.backward(loss)
-        return self._step()
+    def _value_loss(self, values: Tensor, batch: Batch) -> Tensor:
+        """The criterion of (batch, columns) `values`, each task's own, in regression."""
+        if not self.regression or self.scenario.name == "class":
+            raise ConfigError(
+                f"{type(self).__name__} in the {self.scenario.name} scenario learns classes",
+                got="targets that are values",
+                cure="use finetune, si or hnet in the task scenario",
+            )
+        tasks = [self.task] if self.trains_on == "task" else torch.unique(batch.task).tolist()
+        loss = values.new_zeros(())
+        for task in tasks:
+            rows = (batch.task == task).nonzero().squeeze(1) if len(tasks) > 1 else slice(None)
+            own, y = values[rows][:, self.scenario.candidates(task)], batch.y[rows]
+            loss = loss + len(own) / len(values) * self.criterion(own, y)
+        return loss
 
-    def _loss(self, own: Tensor, scores: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002
+    def _masked(self, logits: Tensor, task: Tensor) -> Tensor:
+        """Logits without those that are no candidates of each sample's task."""
+        return logits.masked_fill(~self.scenario.active(task), -torch.inf)
+
+    def _loss(self, own: Tensor, logits: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002
         """What is differentiated: the task's `own` loss, and what a method adds to it.
 
-        `scores` are (batch, columns), of all columns.
+        `logits` are (batch, columns), of all columns.
         """
         return own
+
+    def _optimize(self, loss: Tensor) -> dict[str, Tensor]:
+        """Step down the loss; returns what is to be reported of it."""
+        self.descent.backward(loss)
+        return self._step()
 
     def _step(self) -> dict[str, Tensor]:
         """Step by the gradients of the loss; returns what is to be reported of it."""
@@ -175,7 +157,7 @@ class Finetune:
     def predict(
         self, x: Tensor, task: int | None = None, scenario: ScenarioName | None = None
     ) -> Prediction:
-        """Scores over the candidate columns of the task, or over all columns without it.
+        """Logits over the candidate columns of the task, or over all columns without it.
 
         Raises:
             ConfigError: another scenario, or the task was not given in the task scenario.
@@ -184,23 +166,45 @@ class Finetune:
         if task is None and self.scenario.name == "task":
             raise task_needed("a network with a head for each task")
         self.network.eval()
-        scores = self.network(x)
+        logits = self.network(x)
         return Prediction(
-            scores if task is None else scores[:, self.scenario.candidates(task)], None
+            logits if task is None else logits[:, self.scenario.candidates(task)], None
         )
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """The network."""
+        return {"loss": self.network}
+
+    @torch.no_grad()
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The task's own loss on held-out samples."""
+        self.network.eval()
+        return {"loss": self._own_loss(self.network(batch.x), batch)[0]}
 
     def export(self, task: int) -> nn.Module:
         """The network with the outputs among which a task is answered, on the CPU."""
         return with_columns(self.network, self.scenario.candidates(task), self.head).cpu().eval()
 
+    @property
+    def weights(self) -> int:
+        """Number of parameters of the network."""
+        return sum(p.numel() for p in self.network.parameters())
+
+    @property
+    def kept(self) -> int:
+        """Those of the network."""
+        return self.weights
+
     def compression(self) -> float:
-        """1: the network itself."""
-        return 1.0
+        """All that is kept / the network."""
+        return self.kept / self.weights
 
     def state_dict(self) -> State:
         """The network and its optimiser."""
         return {
             "heads": list(self.scenario.heads),
+            "task": self.task,
             "network": dict(self.network.state_dict()),
             **self.descent.state_dict(),
         }
@@ -208,6 +212,7 @@ class Finetune:
     def load_state_dict(self, state: State) -> None:
         """Put a newly built method where `state_dict` found the other."""
         self.scenario = Scenario(self.scenario.name, tuple(state["heads"]))
+        self.task = state["task"]
         self.network = self._of_this_width(state["network"])
         self.network.load_state_dict(state["network"])
         self.descent.load_state_dict(self.network.parameters(), state)
@@ -226,6 +231,19 @@ class Joint(Finetune):
     """The same network trained on the data of all tasks at once: the upper bound."""
 
     trains_on: Literal["task", "all"] = "all"
+
+    def continue_task(self, task: int, iterations: int) -> None:  # noqa: ARG002
+        """Raise `ConfigError`: there is no task but all of them."""
+        raise cannot_continue("joint", task)
+
+
+def cannot_continue(method: str, task: int) -> ConfigError:
+    """The error of a `method` that cannot go on with a task."""
+    return ConfigError(
+        f"{method} cannot go on with a task that has ended",
+        got=task,
+        cure="use hnet, hnet-ent, hnet-lik, separate, ewc or si, which can",
+    )
 
 
 class Separate:
@@ -272,26 +290,45 @@ class Separate:
             criterion=criterion,
         )
         self.learners: list[Finetune] = []
+        self.task = 0
+
+    @property
+    def _learner(self) -> Finetune:
+        """That of the task in training."""
+        return self.learners[self.task]
 
     def begin_task(self, spec: TaskSpec) -> None:
-        """A new network."""
-        self.scenario = self.scenario.add(spec.outputs)
+        """Make a new network."""
+        self.scenario, self.task = self.scenario.add(spec.outputs), len(self.learners)
         self.learners.append(self._new_learner())
-        self.learners[-1].begin_task(spec)
+        self._learner.begin_task(spec)
+
+    def continue_task(self, task: int, iterations: int) -> None:
+        """Go on with a task's network."""
+        self.task = task
+        self._learner.continue_task(0, iterations)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
-        """A step of the newest network, which knows no other task."""
-        own = replace(batch, task=torch.zeros_like(batch.task))
-        return self.learners[-1].update(own)
+        """Take a step of the task's network, which knows no other task."""
+        return self._learner.update(_alone(batch))
 
     def end_task(self, batches: Iterable[Batch]) -> None:
-        """The network is never trained again."""
-        self.learners[-1].end_task(batches)
+        """End the training of the task's network."""
+        self._learner.end_task(batches)
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """The task's network."""
+        return self._learner.parts if self.learners else {}
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Its loss on held-out samples."""
+        return self._learner.losses(_alone(batch))
 
     def predict(
         self, x: Tensor, task: int | None = None, scenario: ScenarioName | None = None
     ) -> Prediction:
-        """Scores of the given task's network for (batch, *sample) inputs.
+        """Logits of the given task's network for (batch, *sample) inputs.
 
         Raises:
             ConfigError: the task was not given, or another scenario was.
@@ -299,12 +336,17 @@ class Separate:
         answered(self, scenario)
         if task is None:
             raise task_needed("separate")
-        scores = self.learners[task].predict(x, 0).scores
-        return Prediction(scores, torch.full((len(x),), task, device=x.device))
+        logits = self.learners[task].predict(x, 0).logits
+        return Prediction(logits, torch.full((len(x),), task, device=x.device))
 
     def export(self, task: int) -> nn.Module:
         """A task's network, on the CPU."""
         return self.learners[task].export(0)
+
+    @property
+    def kept(self) -> int:
+        """The parameters of all networks."""
+        return sum(learner.kept for learner in self.learners)
 
     def compression(self) -> float:
         """The number of tasks: nothing is shared."""
@@ -312,12 +354,17 @@ class Separate:
 
     def state_dict(self) -> State:
         """All networks."""
-        return {"learners": [learner.state_dict() for learner in self.learners]}
+        return {"task": self.task, "learners": [each.state_dict() for each in self.learners]}
 
     def load_state_dict(self, state: State) -> None:
         """Put a newly built method where `state_dict` found the other."""
-        self.scenario, self.learners = Scenario(self.scenario.name), []
+        self.scenario, self.learners, self.task = Scenario(self.scenario.name), [], state["task"]
         for saved in state["learners"]:
             self.learners.append(self._new_learner())
             self.learners[-1].load_state_dict(saved)
             self.scenario = self.scenario.add(saved["heads"][0])
+
+
+def _alone(batch: Batch) -> Batch:
+    """The batch as that of the only task."""
+    return replace(batch, task=torch.zeros_like(batch.task))

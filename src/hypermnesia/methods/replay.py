@@ -1,26 +1,18 @@
-"""Generative replay: `dgr`, `dgr-distill` and `hnet-r`.
+"""Generative replay: `hnet-r`, `dgr` and `dgr-distill`.
 
-Replay: a plain classifier goes on learning what its former self knew, on generated samples.
-
-What `hnet-r`, `dgr` and `dgr-distill` share: they differ in the memory that the samples come from
-and in the former answers, soft or hard.
-
-Deep generative replay: a plain generator, retrained with samples of its former self.
-
-Shin et al. 2017 (arXiv 1705.08690), with a variational autoencoder as in van de Ven et al. 2022
-(Nat. Mach. Intell.). Nothing says which task a sample is of.
-
-`hnet-r`: HNET+R of von Oswald et al. 2020 (arXiv 1906.00695).
-
-A plain classifier goes on learning from samples of a generative memory that a hypernetwork makes.
+(1 - w) L on the task's data + w D(former answers, answers) on generated samples of earlier tasks,
+with w = 1/2 or 1 - 1/T. Methods differ in the memory that samples come from and in the former
+answers, soft or hard. `hnet-r`: decoders that a hypernetwork makes, HNET+R of von Oswald et al.
+2020 (arXiv 1906.00695). `dgr`, `dgr-distill`: a plain generator, retrained with samples of its
+former self, Shin et al. 2017 (arXiv 1705.08690), with a variational autoencoder as in van de Ven
+et al. 2022 (Nat. Mach. Intell.); nothing says which task a sample is of.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -33,59 +25,17 @@ from hypermnesia.evidence.autoencoders import (
     AutoencoderSettings,
     GenerativeMemory,
     Replayed,
+    ReplaySettings,
     Sampler,
     Samples,
 )
-from hypermnesia.methods.base import TaskSpec, accuracy
+from hypermnesia.methods.base import TaskSpec
 from hypermnesia.methods.lwf import DistillationSettings, distill
-from hypermnesia.methods.plain import Descent, Finetune
+from hypermnesia.methods.plain import Finetune, cannot_continue
+from hypermnesia.optimizers import Descent
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
 from hypermnesia.vae import build_vae, draw_noise, elbo, pixel_means
-
-
-@dataclass(frozen=True)
-class ReplaySettings:
-    """How replayed samples enter a loss.
-
-    Attributes:
-        share: weight of the loss on them, against that of the current samples: `half` (von
-            Oswald et al. 2020, public code), or by `tasks`: 1 - 1/t in task t (van de Ven et al.
-            2022).
-    """
-
-    share: Literal["half", "tasks"] = "half"
-
-    def mix(self, current: Tensor, past: Tensor, tasks: int) -> Tensor:
-        """The loss in a task, of `tasks` so far, that has the losses `current` and `past`."""
-        weight = 0.5 if self.share == "half" else 1 - 1 / tasks
-        return (1 - weight) * current + weight * past
-
-
-class ReplayMemory(Sampler, Protocol):
-    """Where samples of earlier tasks come from; it learns along with who asks for them."""
-
-    def begin_task(self, iterations: int) -> None:
-        """Make ready to replay the tasks so far, and to learn one more."""
-
-    def replay(self, n: int) -> Replayed | None:
-        """At least `n` fresh samples of the earlier tasks; None if there is none."""
-
-    def update(self, x: Tensor, replayed: Replayed | None) -> dict[str, Tensor]:
-        """One iteration on (batch, *sample) inputs of the task, and on replayed ones if need be."""
-
-    def end_task(self) -> None:
-        """Drop what only the task's training needed."""
-
-    @property
-    def kept(self) -> int:
-        """Number of learned values."""
-
-    def state_dict(self) -> State:
-        """Everything that a later call depends on."""
-
-    def load_state_dict(self, state: State) -> None:
-        """Put a newly built memory where `state_dict` found the other."""
 
 
 class ReplayClassifier(Finetune):
@@ -101,16 +51,18 @@ class ReplayClassifier(Finetune):
         memory: where samples of earlier tasks come from.
         replay: how they enter the loss.
         distillation: of soft answers; None takes the former answer for the truth.
-        unseen: former score of classes that are new: -inf gives them no probability.
+        unseen: former logit of classes that are new: -inf gives them no probability.
         plain: the other keyword arguments of `Finetune`.
     """
+
+    regression = False
 
     def __init__(
         self,
         network: nn.Module,
         scenario: ScenarioName,
         *,
-        memory: ReplayMemory,
+        memory: GenerativeMemory | RetrainedVae,
         replay: ReplaySettings,
         distillation: DistillationSettings | None = None,
         unseen: float = -torch.inf,
@@ -133,6 +85,10 @@ class ReplayClassifier(Finetune):
         if len(self.scenario.heads) > 1:
             self.former = self._copy()
 
+    def continue_task(self, task: int, iterations: int) -> None:  # noqa: ARG002
+        """Raise `ConfigError`: the memory replays what came before the newest task only."""
+        raise cannot_continue("replay", task)
+
     def _copy(self) -> nn.Module:
         return copy.deepcopy(self.network).requires_grad_(False).eval()
 
@@ -143,37 +99,34 @@ class ReplayClassifier(Finetune):
         if replayed is None:
             return super().update(batch) | remembered
         # One pass over both, so that statistics of a batch are those of all tasks.
-        scores = self._scores(torch.cat([batch.x, replayed.x]))
-        current = self._masked(scores[: len(batch)], batch.task)
-        labels = self.scenario.labels(batch.y, batch.task)
-        past = self._past_loss(scores[len(batch) :], replayed)
-        tasks = len(self.scenario.heads)
-        loss = self.replay.mix(self.criterion(current, labels), past, tasks)
-        stepped = self._optimize(loss)
-        metrics = {"loss": loss.detach(), "accuracy": accuracy(current.detach(), labels)}
-        return metrics | {"replay_loss": past.detach()} | stepped | remembered
+        logits = self._logits(torch.cat([batch.x, replayed.x]))
+        own, metrics = self._own_loss(logits[: len(batch)], batch)
+        past = self._past_loss(logits[len(batch) :], replayed)
+        loss = self.replay.mix(own, past, len(self.scenario.heads))
+        metrics |= {"loss": loss.detach(), "replay_loss": past.detach()}
+        return metrics | self._optimize(loss) | remembered
 
-    def _past_loss(self, scores: Tensor, replayed: Replayed) -> Tensor:
+    def _past_loss(self, logits: Tensor, replayed: Replayed) -> Tensor:
         """How far the answers to replayed samples are from the former ones."""
-        targets, tasks = self._former_scores(replayed.x), replayed.tasks
+        targets, tasks = self._former_logits(replayed.x), replayed.tasks
         if tasks is None and self.scenario.name == "task":
             heads = len(self.scenario.heads) - 1
-            tasks = torch.arange(heads, device=scores.device).repeat_interleave(len(scores))
-            scores, targets = scores.repeat(heads, 1), targets.repeat(heads, 1)
+            tasks = torch.arange(heads, device=logits.device).repeat_interleave(len(logits))
+            logits, targets = logits.repeat(heads, 1), targets.repeat(heads, 1)
         if tasks is not None:
-            scores, targets = self._masked(scores, tasks), self._masked(targets, tasks)
+            logits, targets = self._masked(logits, tasks), self._masked(targets, tasks)
         if self.distillation is None:
-            return F.cross_entropy(scores, targets.argmax(dim=1))
-        soft = distill(scores, targets, self.distillation.temperature)
+            return F.cross_entropy(logits, targets.argmax(dim=1))
+        soft = distill(logits, targets, self.distillation.temperature)
         return self.distillation.strength * soft
 
     @torch.no_grad()
-    def _former_scores(self, x: Tensor) -> Tensor:
+    def _former_logits(self, x: Tensor) -> Tensor:
         assert self.former is not None  # noqa: S101 - samples are replayed from task 2 on
         with autocast(self.precision, self.device):
-            scores: Tensor = self.former(x).float()
+            logits: Tensor = self.former(x).float()
         known = Scenario(self.scenario.name, self.scenario.heads[:-1]).columns
-        return torch.cat([scores[:, :known], torch.full_like(scores[:, known:], self.unseen)], 1)
+        return torch.cat([logits[:, :known], torch.full_like(logits[:, known:], self.unseen)], 1)
 
     def end_task(self, batches: Iterable[Batch]) -> None:
         """Drop what only the task's training needed."""
@@ -181,10 +134,10 @@ class ReplayClassifier(Finetune):
         self.former = None
         self.memory.end_task()
 
-    def compression(self) -> float:
-        """(The classifier + all that the memory keeps) / the classifier."""
-        own = sum(p.numel() for p in self.network.parameters())
-        return (own + self.memory.kept) / own
+    @property
+    def kept(self) -> int:
+        """The classifier and all that the memory keeps."""
+        return self.weights + self.memory.kept
 
     def state_dict(self) -> State:
         """The classifier, its former self within a task, and the memory."""
@@ -343,7 +296,7 @@ def hnet_r(
     precision: Precision = "float32",
     **settings: Any,
 ) -> ReplayClassifier:
-    """HNET+R: samples from a `GenerativeMemory`, soft answers; new classes had the score 0."""
+    """HNET+R: samples from a `GenerativeMemory`, soft answers; new classes had the logit 0."""
     own: dict[str, Any] = {"generators": generators, "device": device, "precision": precision}
     memory = GenerativeMemory(vae, sample_shape=sample_shape, **own)
     return ReplayClassifier(

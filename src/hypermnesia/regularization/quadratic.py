@@ -89,8 +89,8 @@ def summed_by_sample(network: nn.Module, x: Tensor, columns: slice) -> Values:
     buffers = dict(network.named_buffers())
 
     def log_probabilities(parameters: Values, sample: Tensor) -> tuple[Tensor, Tensor]:
-        scores = functional_call(network, (parameters, buffers), (sample[None],))
-        logs = scores[0, columns].log_softmax(dim=0)
+        logits = functional_call(network, (parameters, buffers), (sample[None],))
+        logs = logits[0, columns].log_softmax(dim=0)
         return logs, logs
 
     gradients = vmap(jacrev(log_probabilities, has_aux=True), in_dims=(None, 0))

@@ -82,15 +82,12 @@ class HypernetTrainer:
             tasks: those to train, which the memory has; its newest by default. All others are
                 protected, those that came later too.
         """
-        self.tasks = [*tasks] or self._newest()
+        self.tasks = [*tasks] or [self.memory.tasks - 1]
         snapshot = None
         if self._others() and self.regularizer.beta > 0:
             hypernet = self.memory.hypernet.named_parameters()
             snapshot = self._snapshot({name: p.detach().clone() for name, p in hypernet})
         self._start(iterations, snapshot)
-
-    def _newest(self) -> list[int]:
-        return [max(self.memory.tasks - 1, 0)]
 
     def _others(self) -> list[int]:
         return [task for task in range(self.memory.tasks) if task not in self.tasks]
@@ -201,9 +198,7 @@ class HypernetTrainer:
 
     def load_state_dict(self, state: State) -> None:
         """Continue where `state_dict` was taken; the memory is loaded before."""
-        # Checkpoints of earlier versions know one task only, and those before them the newest.
-        before = [state["task"]] if "task" in state else self._newest()
-        self.tasks = state.get("tasks", before)
+        self.tasks = [*state["tasks"]]
         if not state["optimizers"]:
             self.end_task()
             return

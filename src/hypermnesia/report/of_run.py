@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from hypermnesia.errors import ConfigError, HypermnesiaError, RunError
-from hypermnesia.evidence.autoencoders import Generative, VaeMemory
+from hypermnesia.evidence.autoencoders import VaeMemory, sampler_of
 from hypermnesia.experiments.finished import FinishedSeed, transfer_matrix
 from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.methods import METHODS
@@ -85,9 +85,10 @@ def _embeddings(of: FinishedSeed) -> list[Drawn]:
     if isinstance(method, HypernetMethod):
         parts = [1] * method.memory.tasks
         drawn.append(embedding_map(_points(method.memory, of), "classifiers", parts))
-    if isinstance(method, Generative) and isinstance(method.sampler, VaeMemory):
-        points = _points(method.sampler.memory, of)
-        drawn.append(embedding_map(points, "autoencoders", method.sampler.parts))
+    sampler = sampler_of(method)
+    if isinstance(sampler, VaeMemory):
+        points = _points(sampler.memory, of)
+        drawn.append(embedding_map(points, "autoencoders", sampler.parts))
     if not drawn:
         raise _without("task embeddings are those of hypernetworks", of)
     return drawn

@@ -80,10 +80,10 @@ class _Counts:
         self.inferred = torch.zeros(len(layout.heads), dtype=torch.int64, device=device)
 
     def add(self, batch: Batch, prediction: Prediction) -> None:
-        # Scores begin at the first candidate.
+        # Logits begin at the first candidate.
         first: int = self.layout.candidates(self.part.task).start
         answers = self.layout.labels(batch.y, batch.task) - first
-        self.right += (prediction.scores.argmax(dim=-1) == answers).sum()
+        self.right += (prediction.logits.argmax(dim=-1) == answers).sum()
         if self.layout.name != "task" and prediction.tasks is not None:
             self.inferred += (prediction.tasks[:, None] == self.tasks).sum(dim=0)
 

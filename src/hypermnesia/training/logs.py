@@ -18,7 +18,7 @@ from torch import Tensor
 from hypermnesia.data.benchmarks import Permutation
 from hypermnesia.data.types import Task
 from hypermnesia.errors import RunError
-from hypermnesia.evidence.autoencoders import Generative, Samples
+from hypermnesia.evidence.autoencoders import Samples, sampler_of
 from hypermnesia.methods import Method
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
@@ -159,10 +159,11 @@ class SampleLog(Observer):
     def on_task_end(self, phase: Phase, rows: Rows) -> None:  # noqa: ARG002
         """Ask for samples of the tasks so far, and keep them."""
         chosen = spread_out(len(self._tasks))
-        if not isinstance(self.method, Generative) or phase.row not in chosen:
+        sampler = sampler_of(self.method)
+        if sampler is None or phase.row not in chosen:
             return
         known = [task for task in chosen if task <= phase.row]
-        samples = self.method.sampler.samples(known, _EACH, Generators(self.seed))
+        samples = sampler.samples(known, _EACH, Generators(self.seed))
         if all(_are_images(x) for x in samples.values()):
             self._write(samples_file(self.folder, phase.row), samples)
 

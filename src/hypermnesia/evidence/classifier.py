@@ -1,0 +1,142 @@
+"""`classifier`: a plain network that tells tasks apart, taught with generated samples.
+
+task = argmax_t p(t | x) of a classifier that learns Σ -log p(t | x) on samples of the current task
+against those that a generative memory gives of earlier ones: HNET+TIR of von Oswald et al. 2020
+(arXiv 1906.00695), section 2. One hypernetwork makes the networks, another the memory's decoders.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hypermnesia.compute import autocast
+from hypermnesia.data.types import Batch, TaskSpec
+from hypermnesia.errors import ConfigError
+from hypermnesia.evidence import Evidence
+from hypermnesia.evidence.autoencoders import (
+    AutoencoderSettings,
+    GenerativeMemory,
+    Replayed,
+    ReplaySettings,
+)
+from hypermnesia.hypernet.ensemble import AllTasks
+from hypermnesia.nets import with_outputs
+from hypermnesia.optimizers import Descent, OptimizerSettings
+from hypermnesia.seeding import Generators
+from hypermnesia.state_files import State
+
+_HALF = ReplaySettings()
+
+
+class TaskClassifier(Evidence):
+    """A classifier with an output for each task, trained from the second task on.
+
+    Args:
+        networks: of all tasks, of which device and precision are taken over.
+        network: template of the classifier, left unchanged; its weights are the initial ones.
+        vae: the autoencoders of the generative memory.
+        replay: how replayed samples enter the classifier's loss.
+        optimizer: of the classifier, started afresh with every task.
+        sample_shape: of a sample.
+        generators: the streams of `GenerativeMemory` and those called `recognizer/...` are used.
+        head: name of the classifier's output layer; the last linear layer by default.
+    """
+
+    def __init__(
+        self,
+        networks: AllTasks,
+        *,
+        network: nn.Module,
+        vae: AutoencoderSettings,
+        replay: ReplaySettings = _HALF,
+        optimizer: OptimizerSettings,
+        sample_shape: Sequence[int],
+        generators: Generators,
+        head: str | None = None,
+    ) -> None:
+        self.device, self.precision = networks.memory.device, networks.memory.precision
+        self.sampler = GenerativeMemory(
+            vae,
+            sample_shape=sample_shape,
+            generators=generators,
+            device=self.device,
+            precision=self.precision,
+        )
+        self.template, self.head, self.replay = network, head, replay
+        self.network = copy.deepcopy(network).to(self.device)
+        self.descent, self.tasks = Descent(optimizer), 0
+        self.generators = generators.under("recognizer")
+        self.generators["dropout"]  # first drawn from in task 2; its state is saved before
+
+    def begin_task(self, spec: TaskSpec) -> None:
+        """Make room for a decoder and an output more."""
+        self.sampler.begin_task(spec.iterations)
+        self.tasks += 1
+        generator = self.generators["head"]
+        self.network = with_outputs(self.network, self.tasks, generator, self.head)
+        self.descent.begin(self.network.parameters(), spec.iterations)
+
+    def continue_task(self, task: int, spec: TaskSpec) -> None:  # noqa: ARG002
+        """Raise `ConfigError`: what the memory replays is told apart from the newest task only."""
+        raise ConfigError(
+            "hnet-tir cannot go on with a task that has ended",
+            got=task,
+            cure="use hnet-lik or hnet-ent, which can",
+        )
+
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        """A step of the memory and, from task 2 on, of the classifier."""
+        replayed = self.sampler.replay(len(batch))
+        metrics = self.sampler.update(batch.original)
+        return metrics if replayed is None else metrics | self._learn(batch.original, replayed)
+
+    def _learn(self, x: Tensor, replayed: Replayed) -> dict[str, Tensor]:
+        """A step on (batch, *sample) inputs of the current task against replayed ones."""
+        labels = torch.full((len(x),), self.tasks - 1, device=x.device)
+        labels = torch.cat([labels, cast(Tensor, replayed.tasks)])
+        self.network.train()
+        with self.generators.as_global("dropout"), autocast(self.precision, self.device):
+            logits: Tensor = self.network(torch.cat([x, replayed.x])).float()
+        losses = F.cross_entropy(logits, labels, reduction="none")
+        loss = self.replay.mix(losses[: len(x)].mean(), losses[len(x) :].mean(), self.tasks)
+        self.descent.backward(loss)
+        right = (logits.detach().argmax(dim=1) == labels).float().mean()
+        norm = self.descent.step()
+        return {"task_gradient": norm, "task_loss": loss.detach(), "task_accuracy": right}
+
+    def end_task(self, batches: Iterable[Batch]) -> None:  # noqa: ARG002
+        """Drop what only the task's training needed."""
+        self.sampler.end_task()
+        self.descent.end()
+
+    def log_evidence(self, x: Tensor, logits: Tensor) -> Tensor:  # noqa: ARG002
+        """(tasks, batch) log p(t | x)."""
+        self.network.eval()
+        found: Tensor = self.network(x).log_softmax(dim=1).T
+        return found
+
+    @property
+    def kept(self) -> int:
+        """Number of learned values of the memory and the classifier."""
+        return self.sampler.kept + sum(p.numel() for p in self.network.parameters())
+
+    def state_dict(self) -> State:
+        """The memory, the classifier and, within a task, the state of their training."""
+        own = {"tasks": self.tasks, "network": dict(self.network.state_dict())}
+        return {"memory": self.sampler.state_dict(), **own, **self.descent.state_dict()}
+
+    def load_state_dict(self, state: State) -> None:
+        """Put a new evidence where `state_dict` found the other."""
+        self.sampler.load_state_dict(state["memory"])
+        self.tasks, self.network = state["tasks"], copy.deepcopy(self.template)
+        if self.tasks:
+            anything = torch.Generator()  # drawn values are overwritten below
+            self.network = with_outputs(self.network, self.tasks, anything, self.head)
+        self.network.to(self.device).load_state_dict(state["network"])
+        self.descent.load_state_dict(self.network.parameters(), state)

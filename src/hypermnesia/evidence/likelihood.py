@@ -1,0 +1,194 @@
+"""`likelihood`: the task under whose autoencoders a sample is likeliest.
+
+task = argmax_t log p(x | t), Bayes' choice where tasks are equally frequent, by a bound on it. With
+an autoencoder for each class c of a task, p(x | t) = mean_c p(x | c). One hypernetwork makes a
+whole variational autoencoder, encoder and decoder, for every task or every class, beside the one
+that makes the classifiers; it learns -ELBO_t(x), and nothing is replayed. The method is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from hypermnesia.data.types import Batch, TaskSpec
+from hypermnesia.errors import ConfigError
+from hypermnesia.evidence import Evidence
+from hypermnesia.evidence.autoencoders import AutoencoderSettings, VaeMemory
+from hypermnesia.hypernet.ensemble import AllTasks, TaskGroup
+from hypermnesia.hypernet.memory import WeightMemory
+from hypermnesia.seeding import Generators
+from hypermnesia.state_files import State
+from hypermnesia.vae import BoundSettings, Vae, bound, build_vae, draw_noise
+
+View = Callable[[Tensor], Tensor]
+"""(batch, *sample) inputs -> the same as the autoencoders are shown them."""
+
+
+def identity(x: Tensor) -> Tensor:
+    """The view of (batch, *sample) inputs themselves."""
+    return x
+
+
+@dataclass(frozen=True)
+class LikelihoodSettings:
+    """Whose autoencoders there are, and who answers.
+
+    Attributes:
+        of: what has an autoencoder of its own: each `task`, or each `class` of it.
+        answer: what says the class where the task is not given: the inferred task's `classifier`,
+            or the `likelihood` itself, that of its classes.
+
+    Raises:
+        ConfigError: the likelihood is to tell classes apart that have none of their own.
+    """
+
+    of: Literal["task", "class"] = "task"
+    answer: Literal["classifier", "likelihood"] = "classifier"
+
+    def __post_init__(self) -> None:
+        if self.answer == "likelihood" and self.of != "class":
+            raise ConfigError(
+                "likelihood.answer=likelihood needs an autoencoder for each class",
+                got=f"likelihood.of={self.of}",
+                cure="set likelihood.of=class, or likelihood.answer=classifier",
+            )
+
+
+_ONE_A_TASK = LikelihoodSettings()
+_ELBO = BoundSettings()
+
+
+class TaskLikelihoods(Evidence):
+    """Bounds on the likelihood of samples under every task.
+
+    Args:
+        networks: the classifiers of all tasks, of which device and precision are taken over.
+        vae: the autoencoders.
+        bound: which bound; always in float32.
+        likelihood: whose autoencoders there are, and who answers.
+        sample_shape: of a sample.
+        generators: the stream `vae` and those called `likelihood/...` are used.
+        template: an autoencoder in place of the one that `vae` describes; left unchanged.
+        view: what the autoencoders see of (batch, *sample) inputs, the same for every task.
+    """
+
+    def __init__(
+        self,
+        networks: AllTasks,
+        *,
+        vae: AutoencoderSettings,
+        bound: BoundSettings = _ELBO,
+        likelihood: LikelihoodSettings = _ONE_A_TASK,
+        sample_shape: Sequence[int],
+        generators: Generators,
+        template: Vae | None = None,
+        view: View = identity,
+    ) -> None:
+        self.settings, self.bound, self.view = likelihood, bound, view
+        self.sampler = VaeMemory(
+            template or build_vae(vae, sample_shape, generators),
+            vae,
+            generated=("*",),
+            generators=generators.under("likelihood"),
+            device=networks.memory.device,
+            precision=networks.memory.precision,
+        )
+        self.memory, self.autoencoders = self.sampler.memory, AllTasks(self.sampler.memory)
+        # The same draws for every sample, task and call: bounds are compared, and stay the same.
+        draws = torch.Generator().manual_seed(0)
+        noise = draw_noise(bound.samples, 1, self.sampler.vae.settings.latent, draws)
+        self._noise = noise.to(self.memory.device)
+
+    def begin_task(self, spec: TaskSpec) -> None:
+        """Make room for the autoencoders of one more task, and protect the earlier ones."""
+        self.autoencoders.forget()
+        parts = spec.outputs if self.settings.of == "class" else 1
+        self.sampler.begin_task(spec.iterations, parts)
+
+    def continue_task(self, task: int, spec: TaskSpec) -> None:
+        """Go on with the autoencoders of a task; all others are protected, later ones too."""
+        self.autoencoders.forget()
+        self.sampler.continue_task(task, spec.iterations)
+
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        """One iteration on samples of the task in training, not augmented."""
+        return self.sampler.learn(self.view(batch.original), self._part(batch))
+
+    def _part(self, batch: Batch) -> Tensor | None:
+        if self.settings.of == "task":
+            return None
+        if batch.y.is_floating_point():
+            raise ConfigError(
+                "likelihood.of=class is for targets that are classes",
+                got="other targets",
+                cure="set likelihood.of=task",
+            )
+        return batch.y
+
+    def end_task(self, batches: Iterable[Batch]) -> None:  # noqa: ARG002
+        """Drop what only the task's training needed."""
+        self.sampler.end_task()
+
+    def bounds(self, x: Tensor) -> Float[Tensor, "autoencoders batch"]:
+        """A bound on log p(x), in nats, of (batch, *sample) inputs under every autoencoder."""
+        target, likelihood = self.memory.target, self.sampler.vae.settings.likelihood
+
+        def question(group: TaskGroup, some: Tensor) -> Tensor:
+            noise = self._noise.to(some.dtype).expand(-1, len(some), -1)
+            layout, buffers = group.layout, group.buffers
+            output = target.each(group.weights, some, noise, layout=layout, buffers=buffers)
+            return bound(some, noise, output, likelihood, self.bound)
+
+        return self.autoencoders.ask(self.view(x), question)
+
+    def class_bounds(self, x: Tensor) -> Float[Tensor, "tasks batch classes"]:
+        """The bounds of (batch, *sample) inputs by task; -inf beyond a task's own autoencoders."""
+        by_task = torch.split(self.bounds(x), self.sampler.parts)
+        return pad_sequence(list(by_task), batch_first=True, padding_value=-torch.inf).mT
+
+    def task_bounds(self, by_class: Float[Tensor, "tasks batch classes"]) -> Tensor:
+        """(tasks, batch) bounds on log p(x | task) = log mean_c p(x | c), from `class_bounds`."""
+        classes = torch.tensor(self.sampler.parts, dtype=by_class.dtype, device=by_class.device)
+        return by_class.logsumexp(dim=2) - classes.log()[:, None]
+
+    def logits(self, x: Tensor) -> Tensor | None:
+        """(tasks, batch, widest head): the bounds of the classes, where these answer."""
+        return self.class_bounds(x) if self.settings.answer == "likelihood" else None
+
+    def log_evidence(self, x: Tensor, logits: Tensor) -> Tensor:
+        """(tasks, batch): the bound under every task."""
+        given = self.settings.answer == "likelihood"
+        return self.task_bounds(logits if given else self.class_bounds(x))
+
+    @property
+    def parts(self) -> dict[str, WeightMemory]:
+        """The autoencoders."""
+        return {"vae_loss": self.memory}
+
+    @torch.no_grad()
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The loss on held-out samples of the task in training; the same draws for each."""
+        seen = self.view(batch.original)
+        noise = self._noise.to(seen.dtype).expand(-1, len(seen), -1)
+        loss = self.sampler.loss(seen, noise, self._part(batch), training=False)
+        return {"vae_loss": loss}
+
+    @property
+    def kept(self) -> int:
+        """Number of learned values."""
+        return self.memory.kept
+
+    def state_dict(self) -> State:
+        """The autoencoders and, within a task, the state of their training."""
+        return self.sampler.state_dict()
+
+    def load_state_dict(self, state: State) -> None:
+        """Put a new evidence where `state_dict` found the other."""
+        self.sampler.load_state_dict(state)
