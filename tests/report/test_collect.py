@@ -4,7 +4,7 @@ import os
 import pytest
 from report_runs import made
 
-from hypermnesia.errors import HypermnesiaError, RunError
+from hypermnesia.errors import ConfigError, HypermnesiaError, RunError
 from hypermnesia.report.collect import collect
 from unsealed import unseal
 
