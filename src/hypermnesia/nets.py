@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, is_dataclass
 from importlib.util import find_spec
+from inspect import signature
 from typing import Any, Literal, cast, get_type_hints
 
 import torch
@@ -190,9 +191,10 @@ def net_settings(name: str) -> type:
         ConfigError: that is no frozen dataclass.
     """
     factory: Any = NETS[name]
+    third = [*signature(factory).parameters][2:3]
     function = vars(factory).get("__init__", factory) if isinstance(factory, type) else factory
-    hints = [kind for key, kind in get_type_hints(function).items() if key != "return"]
-    kind = hints[2] if len(hints) > 2 else NetSettings
+    hints = get_type_hints(function)
+    kind = hints[third[0]] if third and third[0] in hints else NetSettings
     if not is_dataclass(kind) or not kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         raise ConfigError(
             f"the network {name} must be (sample shape, outputs, settings: a frozen dataclass)",

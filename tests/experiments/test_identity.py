@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from small_config import small
 
-from hypermnesia.experiments.config import fields_read, first_difference, identity, reads
+from hypermnesia.experiments.config import first_difference, identity, reads
 from hypermnesia.experiments.resolve import Request, resolve
-from hypermnesia.methods.penalties import PenaltySettings
+from hypermnesia.methods import METHODS
+from hypermnesia.methods.penalties import Ewc, PenaltySettings
 
 
 @pytest.mark.parametrize(
@@ -83,16 +84,26 @@ def test_a_field_that_a_method_ignores_does_not_count(method, read, ignored):
     assert first_difference(same, old) is None
 
 
-def test_a_field_added_later_with_a_default_changes_no_identity():
-    @dataclass(frozen=True)
-    class More(PenaltySettings):
-        added: int = 3
+@dataclass(frozen=True)
+class LaterPenalty(PenaltySettings):
+    added: int = 3
 
+
+class LaterEwc(Ewc):
+    def __init__(self, network, scenario, *, penalty: LaterPenalty, **plain):
+        super().__init__(network, scenario, penalty=penalty, **plain)
+
+
+def test_a_field_added_later_with_a_default_changes_no_identity(monkeypatch):
     old = small(method="ewc")
-    new = old.model_copy(update={"penalty": More(**asdict(old.penalty))})
-    assert fields_read(new, only_changed=True) == fields_read(old, only_changed=True)
-    other = old.model_copy(update={"penalty": More(**asdict(old.penalty), added=4)})
-    assert fields_read(other, only_changed=True)["penalty"]["added"] == 4
+    later = replace(METHODS["ewc"], build=LaterEwc)
+    monkeypatch.setitem(METHODS._entries, "ewc", later)
+    new = small(method="ewc")
+    assert new.penalty == LaterPenalty(**asdict(old.penalty))
+    assert identity(new) == identity(old)
+    other = small("penalty.added=4", method="ewc")
+    assert identity(other) != identity(old)
+    assert first_difference(other, new) == "penalty.added = 4 here and 3 there"
 
 
 FROZEN = json.loads((Path(__file__).parent / "identities.json").read_text())

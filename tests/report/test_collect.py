@@ -4,7 +4,7 @@ import os
 import pytest
 from report_runs import made
 
-from hypermnesia.errors import ConfigError, RunError
+from hypermnesia.errors import ConfigError, HypermnesiaError, RunError
 from hypermnesia.report.collect import collect
 from unsealed import unseal
 
@@ -115,7 +115,7 @@ def test_names_that_this_version_does_not_know_are_an_error(tmp_path, field):
     folder = made(tmp_path / "a")
     config = folder.read_config().model_copy(update={field: "<b>new"})
     folder.write_config(config)
-    with pytest.raises(ConfigError, match="must be one that exists"):
+    with pytest.raises(HypermnesiaError, match="must be one that exists"):
         collect([tmp_path / "a"])
 
 

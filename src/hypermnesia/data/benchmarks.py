@@ -25,7 +25,7 @@ from torch import Tensor
 from hypermnesia.data.datasets import SOURCES, load
 from hypermnesia.data.types import ImageData, Part, Task, hold_out
 from hypermnesia.errors import ConfigError
-from hypermnesia.registry import Registry
+from hypermnesia.registry import Registry, must_be
 from hypermnesia.seeding import Generators
 from hypermnesia.settings import Integer, Seed, SetAs
 
@@ -214,27 +214,29 @@ _OSWALD = "von Oswald et al. 2020, arXiv:1906.00695"
 class Benchmark:
     """A benchmark, described without loading its data.
 
+    One of the user's own needs a name, `shape`, `classes` and `build`; inputs can be any tensors.
+
     Attributes:
-        name: its name in `BENCHMARKS`.
+        name: what lists and tables call it.
+        shape: of a sample without padding, (channels, height, width) of an image.
+        classes: number of classes of each task, if `default_tasks` are made.
+        build: makes the tasks from checked settings, the number of tasks and the run's seed.
         description: one line for a list of benchmarks.
         reference: where it was published.
-        sources: names of the data sets it uses; empty for data of your own.
-        shape: shape of a sample without padding; (channels, height, width) for images.
-        classes: number of classes (or outputs) of each task in the default sequence.
+        sources: names of the data sets in `SOURCES` that it uses; empty for data of your own.
         endless: whether more tasks than `default_tasks` are possible.
-        used: names of the settings it supports; `padding` is for images only.
-        build: (validated settings, number of tasks, seed of the run) -> the tasks.
+        used: names of the settings that it supports; `padding` is for images only.
     """
 
     name: str
-    description: str
-    reference: str
-    sources: tuple[str, ...]
     shape: tuple[int, ...]
     classes: tuple[int, ...]
-    endless: bool
-    used: frozenset[str]
     build: Callable[[BenchmarkSettings, int, int], tuple[Task, ...]]
+    description: str = ""
+    reference: str = ""
+    sources: tuple[str, ...] = ()
+    endless: bool = False
+    used: frozenset[str] = _ALWAYS_USED
 
     @property
     def default_tasks(self) -> int:
@@ -266,7 +268,9 @@ class Benchmark:
         return check_range(f"'tasks' of {self.name}", wanted, 1, self.max_tasks)
 
 
-BENCHMARKS: Registry[Benchmark] = Registry("benchmark")
+BENCHMARKS: Registry[Benchmark] = Registry(
+    "benchmark", "benchmarks", must_be("a Benchmark", lambda found: isinstance(found, Benchmark))
+)
 """Every benchmark, by name."""
 
 
@@ -291,14 +295,13 @@ def _add_split(name: str, description: str, reference: str, *pieces: Piece) -> N
         name,
         Benchmark(
             name,
-            description,
-            reference,
-            tuple(piece.source for piece in pieces),
             SOURCES[pieces[0].source].shape,
             tuple(piece.classes for piece in pieces for _ in range(piece.tasks)),
-            endless=False,
+            partial(split_tasks, pieces),
+            description,
+            reference,
+            sources=tuple(piece.source for piece in pieces),
             used=_ALWAYS_USED | {"class_order"},
-            build=partial(split_tasks, pieces),
         ),
     )
 
@@ -311,14 +314,14 @@ def _add_permuted(name: str, description: str, source: str) -> None:
         name,
         Benchmark(
             name,
-            description,
-            _GOODFELLOW,
-            (source,),
             SOURCES[source].shape,
             (SOURCES[source].classes,) * 10,
+            build,
+            description,
+            _GOODFELLOW,
+            sources=(source,),
             endless=True,
             used=_ALWAYS_USED | {"padding"},
-            build=build,
         ),
     )
 
@@ -378,13 +381,11 @@ BENCHMARKS.add(
     "curves",
     Benchmark(
         "curves",
-        "three functions of one variable (regression: mean squared errors)",
-        _OSWALD,
-        (),
         (1,),
         (1,) * len(_CURVES),
-        endless=False,
+        curve_tasks,
+        "three functions of one variable (regression: mean squared errors)",
+        _OSWALD,
         used=_ALWAYS_USED - {"data_dir"},
-        build=curve_tasks,
     ),
 )

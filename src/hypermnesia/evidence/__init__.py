@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from hypermnesia.registry import Registry
+from hypermnesia.registry import Registry, must_be
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,7 +80,7 @@ class Evidence(Protocol):
         """Put an evidence where `state_dict` found the other."""
 
 
-EVIDENCE: Registry[Any] = Registry("evidence")
+EVIDENCE: Registry[Any] = Registry("evidence", "evidence", must_be("a class"))
 """Every evidence by name: a class, or `package.module:class`, imported when it is asked for."""
 
 EVIDENCE.add("entropy", "hypermnesia.evidence.entropy:Entropy")
@@ -91,8 +90,4 @@ EVIDENCE.add("classifier", "hypermnesia.evidence.classifier:TaskClassifier")
 
 def evidence_class(name: str) -> type[Evidence]:
     """The class of an evidence."""
-    entry = EVIDENCE[name]
-    if isinstance(entry, str):
-        module, _, attribute = entry.partition(":")
-        entry = getattr(import_module(module), attribute)
-    return cast(type[Evidence], entry)
+    return cast("type[Evidence]", EVIDENCE[name])

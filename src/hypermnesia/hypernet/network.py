@@ -89,7 +89,7 @@ def make_plan(name: PlanName, layers: Sequence[int], width: int | None = None) -
         return ChunkPlan(tuple(layers), max(layers))
     if width is None or width < 1:
         raise ConfigError(
-            "an even chunk plan needs the number of entries of a chunk",
+            "hypernet.plan=even needs the size of a chunk",
             got=width,
             cure="set hypernet.chunk to a positive number",
         )

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from hypermnesia.data.scenarios import ScenarioName
+from hypermnesia.evidence import Evidence
 from hypermnesia.methods.base import Method, Prediction, TaskSpec
 from hypermnesia.registry import Registry
 from hypermnesia.seeding import Generators
@@ -34,12 +35,38 @@ Build = Callable[..., Method]
 """A method's class, or a function that is called like one."""
 
 
-def parameters_of(build: Build) -> dict[str, Any]:
+@dataclass(frozen=True)
+class HypernetWith:
+    """`hnet`; where the task is not given, an evidence infers it.
+
+    Attributes:
+        evidence: its class.
+    """
+
+    evidence: type[Evidence]
+
+    def __call__(self, network: nn.Module, scenario: ScenarioName, **settings: Any) -> Method:
+        """A new method; its evidence takes those of the settings that it has parameters for."""
+        from hypermnesia.methods.hnet import HypernetMethod
+
+        own = parameters_of(self.evidence)
+        if "network" in inspect.signature(self.evidence).parameters:
+            own, settings = own | {"network": None}, settings | {"network": network}
+        evidence = partial(self.evidence, **{n: v for n, v in settings.items() if n in own})
+        hypernet = {n: v for n, v in settings.items() if n in parameters_of(HypernetMethod)}
+        return HypernetMethod(network, scenario, evidence=evidence, **hypernet)
+
+
+def parameters_of(build: Callable[..., Any]) -> dict[str, Any]:
     """The keyword parameters that `build` takes, with their annotations.
 
     `**others` of a class stands for the parameters of its bases, and of a function for those of
     the class that it returns.
     """
+    if isinstance(build, HypernetWith):
+        from hypermnesia.methods.hnet import HypernetMethod
+
+        return parameters_of(HypernetMethod) | parameters_of(build.evidence)
     if isinstance(build, partial):
         inner = parameters_of(build.func)
         return {name: kind for name, kind in inner.items() if name not in build.keywords}
@@ -58,7 +85,7 @@ def parameters_of(build: Build) -> dict[str, Any]:
 _FIRST = ("network", "scenario")
 
 
-def _constructors(build: Build) -> Iterator[FunctionType]:
+def _constructors(build: Callable[..., Any]) -> Iterator[FunctionType]:
     if isinstance(build, FunctionType):
         yield build
         build = get_type_hints(build).get("return", object)
@@ -67,7 +94,7 @@ def _constructors(build: Build) -> Iterator[FunctionType]:
             yield init
 
 
-def sections_of(build: Build) -> dict[str, type]:
+def sections_of(build: Callable[..., Any]) -> dict[str, type]:
     """The sections of a configuration that `build` takes: parameters that are dataclasses.
 
     Example:
@@ -133,14 +160,17 @@ class MethodEntry:
         return sections_of(self.build)
 
 
+_EVERY: tuple[ScenarioName, ...] = ("task", "domain", "class")
+
+
 def entry_of(name: str, found: Any) -> MethodEntry:
     """The entry of a method that is no part of the library.
 
     Args:
         name: what it is called by.
-        found: an entry, or a method's class. Its docstring's first line is the summary; class
-            attributes `scenarios` (or `answers`), `trained`, `source`, `equation` and `needs` say
-            what those of an entry do.
+        found: an entry, a method's class or an evidence's, which stands for `hnet` with it. The
+            first line of its docstring is the summary; class attributes `scenarios` (or `answers`),
+            `trained`, `source`, `equation` and `needs` say what those of an entry do.
 
     Raises:
         TypeError: it is neither.
@@ -148,16 +178,17 @@ def entry_of(name: str, found: Any) -> MethodEntry:
     if isinstance(found, MethodEntry):
         return replace(found, name=name)
     protocol = ("begin_task", "update", "end_task", "predict", "state_dict", "load_state_dict")
-    if not isinstance(found, type) or not all(hasattr(found, each) for each in protocol):
+    evidence = isinstance(found, type) and hasattr(found, "log_evidence")
+    if not evidence and not all(hasattr(found, each) for each in protocol):
         raise TypeError(f"{name} must be a MethodEntry, or a class of the protocol Method")
-    answers = getattr(found, "answers", ())
+    answers = _EVERY if evidence else getattr(found, "answers", ())
     once = len(answers) > 1
     return MethodEntry(
         name,
         summary=(inspect.getdoc(found) or name).splitlines()[0].rstrip("."),
         source=getattr(found, "source", ""),
-        scenarios=getattr(found, "scenarios", answers) or ("task", "domain", "class"),
-        builder=cast(Build, found),
+        scenarios=getattr(found, "scenarios", answers) or _EVERY,
+        builder=HypernetWith(found) if evidence else cast(Build, found),
         trained=getattr(found, "trained", "once" if once else "each"),
         equation=getattr(found, "equation", ""),
         needs=getattr(found, "needs", ""),
@@ -201,7 +232,6 @@ def build_method(
     return entry.build(network, scenario, **taken)
 
 
-_EVERY: tuple[ScenarioName, ...] = ("task", "domain", "class")
 _PLAIN_VAE = ("vae.hypernet", "vae.regularizer", "vae.embedding_optimizer")
 _W = "w = 1/2, or 1 - 1/T where replay.share = tasks"
 _OSWALD = "von Oswald et al. 2020, arXiv 1906.00695"
