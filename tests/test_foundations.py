@@ -13,8 +13,8 @@ from hypermnesia.registry import Registry
 from hypermnesia.seeding import Generators, derive_seed
 
 
-def test_an_error_says_rule_got_and_cure_in_one_line() -> None:
-    error = HypermnesiaError("x must be 1", got=2, cure="set x to 1")
+def test_an_error_says_rule_got_and_hint_in_one_line() -> None:
+    error = HypermnesiaError("x must be 1", got=2, hint="set x to 1")
     assert str(error) == "x must be 1; got 2; set x to 1"
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from hypermnesia.errors import TargetError as TargetError
     from hypermnesia.evidence import EVIDENCE as EVIDENCE
     from hypermnesia.evidence import Evidence as Evidence
+    from hypermnesia.hypernet.conditions import CONDITIONS as CONDITIONS
+    from hypermnesia.hypernet.conditions import Condition as Condition
     from hypermnesia.hypernet.memory import WeightMemory as WeightMemory
     from hypermnesia.hypernet.network import HypernetSettings as HypernetSettings
     from hypermnesia.hypernet.network import Hypernetwork as Hypernetwork
@@ -42,8 +44,8 @@ if TYPE_CHECKING:
     from hypermnesia.training import StopTask as StopTask
     from hypermnesia.training import StopTraining as StopTraining
     from hypermnesia.training import TrainSettings as TrainSettings
-    from hypermnesia.training import evaluate as evaluate
     from hypermnesia.training import train as train
+    from hypermnesia.training.evaluation import evaluate as evaluate
 
 _MODULES = {
     "data.benchmarks": ("BENCHMARKS",),
@@ -51,6 +53,7 @@ _MODULES = {
     "data.types": ("Batch", "Part", "Task", "TaskSpec"),
     "errors": ("ConfigError", "DataError", "HypermnesiaError", "RunError", "TargetError"),
     "evidence": ("EVIDENCE", "Evidence"),
+    "hypernet.conditions": ("CONDITIONS", "Condition"),
     "hypernet.memory": ("WeightMemory",),
     "hypernet.network": ("HypernetSettings", "Hypernetwork"),
     "learner": ("ContinualLearner",),
@@ -68,12 +71,14 @@ __version__ = version("hypermnesia")
 
 __all__ = [
     "BENCHMARKS",
+    "CONDITIONS",
     "EVIDENCE",
     "METHODS",
     "NETS",
     "OPTIMIZERS",
     "REGULARIZERS",
     "Batch",
+    "Condition",
     "ConfigError",
     "ContinualLearner",
     "DataError",

@@ -51,7 +51,7 @@ def device_of(given: torch.device | str | None) -> torch.device:
         raise ConfigError(
             "the device must be one that torch finds here",
             got=f"'{given}' ({str(error).splitlines()[0]:.60})",
-            cure="leave device out, or give 'cpu'",
+            hint="leave device out, or give 'cpu'",
         ) from None
     return device
 

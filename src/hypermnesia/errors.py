@@ -1,4 +1,4 @@
-"""Errors a user can act on: each states the rule, what was got and the cure, in one line."""
+"""Errors a user can act on: each states the rule, what was received and a hint, in one line."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ class HypermnesiaError(Exception):
     Args:
         rule: what must hold.
         got: what was found instead.
-        cure: what the user can do about it.
+        hint: what the user can do about it.
     """
 
-    def __init__(self, rule: str, *, got: object = None, cure: str | None = None) -> None:
-        self.rule, self.got, self.cure = rule, got, cure
+    def __init__(self, rule: str, *, got: object = None, hint: str | None = None) -> None:
+        self.rule, self.got, self.hint = rule, got, hint
         parts = [rule]
         if got is not None:
             parts.append(f"got {got}")
-        if cure is not None:
-            parts.append(cure)
+        if hint is not None:
+            parts.append(hint)
         super().__init__("; ".join(parts))
 
 

@@ -54,7 +54,7 @@ def find_head(module: nn.Module, name: str | None = None) -> Head | None:
         raise TargetError(
             "the head must name a linear layer of the network",
             got=f"'{name}'",
-            cure=f"choose one of: {', '.join(linear) or 'none there'}",
+            hint=f"choose one of: {', '.join(linear) or 'none there'}",
         )
     return Head(name, linear[name])
 
@@ -73,7 +73,7 @@ def _check_untied(module: nn.Module, head: nn.Linear) -> None:
         raise TargetError(
             "an output layer that is tied to another cannot be resized",
             got=", ".join(tied),
-            cure="untie them, or give every task the same number of outputs",
+            hint="untie them, or give every task the same number of outputs",
         )
 
 
@@ -133,7 +133,7 @@ def _no_head(module: nn.Module) -> TargetError:
     return TargetError(
         "a network whose number of outputs follows the tasks must end in a linear layer",
         got=type(module).__name__,
-        cure="name the output layer, or end the network in an nn.Linear",
+        hint="name the output layer, or end the network in an nn.Linear",
     )
 
 
@@ -316,7 +316,7 @@ def to_onnx(network: nn.Module, example: Tensor) -> bytes:
         raise ConfigError(
             "writing ONNX needs the extra 'onnx'",
             got=f"no {' and no '.join(missing)}",
-            cure="install it: pip install 'hypermnesia[onnx]'",
+            hint="install it: pip install 'hypermnesia[onnx]'",
         )
     batch = torch.export.Dim("batch")
     try:
@@ -334,7 +334,7 @@ def to_onnx(network: nn.Module, example: Tensor) -> bytes:
         raise TargetError(
             "the network must be one that torch can write as ONNX",
             got=f"{type(network).__name__}: {error.__cause__ or error!s:.120}",
-            cure="export it as torch",
+            hint="export it as torch",
         ) from error
     return cast(bytes, cast(torch.onnx.ONNXProgram, program).model_proto.SerializeToString())
 

@@ -25,7 +25,7 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> ConfigError:
     names = sorted(known)
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'?" if close else f"choose one of: {', '.join(names)}"
-    return ConfigError(f"the {kind} must be one that exists", got=f"'{name}'", cure=hint)
+    return ConfigError(f"the {kind} must be one that exists", got=f"'{name}'", hint=hint)
 
 
 class Registry(Generic[T]):
@@ -95,7 +95,7 @@ class Registry(Generic[T]):
             raise ConfigError(
                 f"the {self.kind} {name} must be one that can be imported",
                 got=f"{type(error).__name__}: {error}".splitlines()[0],
-                cure="name it as package.module:attribute; its folder must be on PYTHONPATH",
+                hint="name it as package.module:attribute; its folder must be on PYTHONPATH",
             ) from error
 
     @cached_property

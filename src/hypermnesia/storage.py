@@ -25,11 +25,11 @@ from hypermnesia.errors import RunError
 
 _ASIDE = ".writing-"
 _TEXT_LIMIT = 64 * 2**20
-_CURE = "check access and free space, or choose another folder with --out"
+_HINT = "check access and free space, or choose another folder with --out"
 
 
 @contextmanager
-def os_errors_as_run_error(path: Path, rule: str, cure: str = _CURE) -> Iterator[None]:
+def os_errors_as_run_error(path: Path, rule: str, hint: str = _HINT) -> Iterator[None]:
     """Turn the system's refusal (no access, no room) into a `RunError` about `path`.
 
     Raises:
@@ -39,7 +39,7 @@ def os_errors_as_run_error(path: Path, rule: str, cure: str = _CURE) -> Iterator
         yield
     except OSError as error:
         got = error.strerror or type(error).__name__
-        raise RunError(f"{rule}: {path}", got=got, cure=cure) from error
+        raise RunError(f"{rule}: {path}", got=got, hint=hint) from error
 
 
 def make_folder(folder: Path) -> None:
@@ -92,7 +92,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         RunError: it cannot be written; a file that was there is intact.
     """
     if path.name in ("", "..") or path.is_dir():
-        raise RunError("a file must not be a folder", got=path, cure="name a file in it")
+        raise RunError("a file must not be a folder", got=path, hint="name a file in it")
     aside = path.with_name(f"{_ASIDE}{path.name}")
     with os_errors_as_run_error(path, "the file must be writable"):
         _write_through(aside, content)
@@ -173,7 +173,7 @@ def read_json(path: Path) -> dict[str, Any]:
         value = None
     if not isinstance(value, dict):
         raise RunError(
-            f"{path} must hold a JSON object", got="a damaged file", cure="move it away and resume"
+            f"{path} must hold a JSON object", got="a damaged file", hint="move it away and resume"
         )
     return value
 
@@ -207,7 +207,7 @@ def refuse_links(folder: Path) -> None:
         raise RunError(
             f"nothing in {folder} may be a link, which may lead out of it",
             got=link.relative_to(folder),
-            cure="put what it points to in its place",
+            hint="put what it points to in its place",
         )
 
 
@@ -254,7 +254,7 @@ def locked(
             raise RunError(
                 f"{what} serves one process at a time",
                 got=f"{folder} in use by another one",
-                cure="wait for it, or choose another folder with --name or --out",
+                hint="wait for it, or choose another folder with --name or --out",
             )
         yield
 

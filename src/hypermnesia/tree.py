@@ -48,7 +48,7 @@ def leaves(tree: Tree) -> list[Tensor]:
         raise DataError(
             "inputs must be tensors, or dicts, tuples and lists of tensors",
             got=strangers[0] if strangers else f"an empty {type(tree).__name__}",
-            cure="make them tensors, and leave out what is None",
+            hint="make them tensors, and leave out what is None",
         )
     return found
 
@@ -73,7 +73,7 @@ def batch_size(tree: Tree) -> int:
         raise DataError(
             "all tensors of a batch must have its samples along their first axis",
             got=f"shapes {', '.join(str(shape) for shape in shapes)}",
-            cure="give every tensor a row for each sample",
+            hint="give every tensor a row for each sample",
         )
     return shapes[0][0]
 
@@ -120,7 +120,7 @@ def one_tensor(tree: Tree, user: str) -> Tensor:
         raise DataError(
             f"{user} needs inputs that are one tensor",
             got=f"a {type(tree).__name__} of {len(leaves(tree))}",
-            cure="do without it, or give one tensor",
+            hint="do without it, or give one tensor",
         )
     return tree
 
@@ -156,6 +156,6 @@ def logits_of(output: Any) -> Tensor:
         raise TargetError(
             "a network must give a tensor, or an object with one as its attribute logits",
             got=type(output).__name__,
-            cure="wrap it in a module that returns its logits",
+            hint="wrap it in a module that returns its logits",
         )
     return logits

@@ -75,7 +75,7 @@ class BoundSettings:
             raise ConfigError(
                 "bound.divergence weighs a term that bound.kind=importance does not have",
                 got=self.divergence,
-                cure="set bound.divergence=1, or bound.kind=elbo",
+                hint="set bound.divergence=1, or bound.kind=elbo",
             )
 
 

@@ -67,7 +67,7 @@ def test_wrong_checksum_everywhere_is_refused_and_leaves_nothing(mirror, cache: 
     assert list((cache / "tiny").iterdir()) == []
 
 
-def test_no_network_names_every_mirror_and_the_cure(cache: Path) -> None:
+def test_no_network_names_every_mirror_and_the_hint(cache: Path) -> None:
     mirrors = ("http://127.0.0.1:9/first/", "http://127.0.0.1:9/second/")
     with pytest.raises(DataError) as caught:
         mnist_like(mirrors).load(None)

@@ -161,7 +161,7 @@ def test_data_that_are_missing_leave_no_folder(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_damaged_result_is_an_error_with_the_cure(tmp_path):
+def test_a_damaged_result_is_an_error_with_the_hint(tmp_path):
     (summary,) = run(Place(tmp_path), small())
     summary.folder.seed(0).result.write_text("{")
     with pytest.raises(RunError, match="move it away and resume"):

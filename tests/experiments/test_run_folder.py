@@ -24,7 +24,7 @@ def test_seeds_of_the_same_run_add_up(tmp_path):
     assert RunFolder(tmp_path).read_config().seeds == (0, 1, 2)
 
 
-def test_another_configuration_is_refused_with_field_and_cure(tmp_path):
+def test_another_configuration_is_refused_with_field_and_hint(tmp_path):
     with opened(tmp_path, small(), overwrite=False):
         pass
     other = small("optimizer.lr=0.5")

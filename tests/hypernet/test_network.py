@@ -17,7 +17,7 @@ def make(plan_name="even", hidden=(5, 4), layers=(20, 7), chunk=6, init="xavier"
         activation="tanh",
         init=init,
         plan=plan_name,
-        chunk=chunk,
+        chunk=chunk if plan_name == "even" else None,
     )
     plan = make_plan(plan_name, layers, chunk)
     variances = torch.ones(plan.total)

@@ -1,4 +1,4 @@
-"""Mistakes that people make, each told in one line: the rule, what was got, the cure."""
+"""Mistakes that people make, each told in one line: the rule, what was got, the hint."""
 
 from __future__ import annotations
 

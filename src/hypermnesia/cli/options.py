@@ -61,7 +61,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
             raise ConfigError(
                 "seeds must be numbers and rising ranges",
                 got=f"'{text}'",
-                cure="write for example 0-2 or 0,3,5-7",
+                hint="write for example 0-2 or 0,3,5-7",
             )
         seeds.update(range(first, last + 1))
     return tuple(sorted(seeds))

@@ -111,7 +111,7 @@ def compare_and_show(
         raise ConfigError(
             "--no-train shows the runs of a folder",
             got=f"{out}, which is none",
-            cure="name it with --out",
+            hint="name it with --out",
         )
     failed = {}
     if train:

@@ -227,7 +227,7 @@ def reproduce_command(
 
     if quick and recipe is not None:
         raise ConfigError(
-            "--quick has a recipe of its own", got=f"--recipe {recipe}", cure="leave one out"
+            "--quick has a recipe of its own", got=f"--recipe {recipe}", hint="leave one out"
         )
     asked = parse_seeds(seeds or ("0" if quick else "0-4"))
     cells = plan(table1_question(asked, recipe, machine_options(data_dir, device), quick=quick))

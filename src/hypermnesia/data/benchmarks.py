@@ -59,7 +59,7 @@ def refuse_unused(name: str, settings: BenchmarkSettings, used: frozenset[str]) 
             raise ConfigError(
                 f"{name} has no use for '{field.name}'",
                 got=value,
-                cure=f"leave it out; {name} takes {', '.join(sorted(used))}",
+                hint=f"leave it out; {name} takes {', '.join(sorted(used))}",
             )
 
 
@@ -67,7 +67,7 @@ def check_range(what: str, value: int, low: int, high: int | None = None) -> int
     """Return `value`, or raise `ConfigError` unless low <= value <= high (None: unbounded)."""
     if value < low or (high is not None and value > high):
         bounds = f"at least {low}" if high is None else f"from {low} to {high}"
-        raise ConfigError(f"{what} must be {bounds}", got=value, cure="choose a value in range")
+        raise ConfigError(f"{what} must be {bounds}", got=value, hint="choose a value in range")
     return value
 
 

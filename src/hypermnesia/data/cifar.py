@@ -114,7 +114,7 @@ def read_note(path: Path) -> tuple[str, str] | None:
         lines = []
     if len(lines) != 2:
         hint = "delete it together with the files beside it: the next run will fetch them"
-        raise DataError("a note of digests must hold two", got=f"{path}: {len(lines)}", cure=hint)
+        raise DataError("a note of digests must hold two", got=f"{path}: {len(lines)}", hint=hint)
     return lines[0], lines[1]
 
 
@@ -163,5 +163,5 @@ def _damaged(paths: Sequence[Path], found: str, hint: str) -> DataError:
     return DataError(
         "CIFAR files must be complete and unaltered",
         got=f"{', '.join(map(str, paths))}: {found}",
-        cure=hint,
+        hint=hint,
     )

@@ -99,7 +99,7 @@ def _damaged(path: Path, found: str, hint: str) -> DataError:
     return DataError(
         "an IDX file must be complete and unaltered",
         got=f"{path}: {found}",
-        cure=hint,
+        hint=hint,
     )
 
 

@@ -77,7 +77,7 @@ class FileSet:
             raise DataError(
                 f"the folder named for data must hold the files of {self.name}, in {places}",
                 got=f"{folder} without {', '.join(missing)}",
-                cure=f"add them, or unset --data-dir and {ENVIRONMENT} to download",
+                hint=f"add them, or unset --data-dir and {ENVIRONMENT} to download",
             )
         return tuple(path for name in self.files if (path := self._find(folder, name)))
 
@@ -134,7 +134,7 @@ def fetch(urls: Collection[str], path: Path, verify: Callable[[Path], object]) -
     raise DataError(
         f"one of the mirrors of {path.name} must give the right file",
         got=", ".join(failures),
-        cure=f"check the network, or {_OFFLINE_HINT}",
+        hint=f"check the network, or {_OFFLINE_HINT}",
     )
 
 
@@ -151,7 +151,7 @@ def verify_md5(path: Path, md5: str) -> None:
         raise DataError(
             "a downloaded archive must have the official checksum",
             got=f"{path}: MD5 {found}, not {md5}",
-            cure="fetch it again",
+            hint="fetch it again",
         )
 
 
@@ -173,7 +173,7 @@ def unpack(archive: Path, members: Collection[str], folder: Path) -> None:
         raise DataError(
             "a downloaded archive must hold every file of the data set, and the cache have room",
             got=f"{archive.name}: {error}",
-            cure=_OFFLINE_HINT,
+            hint=_OFFLINE_HINT,
         ) from error
 
 
@@ -198,5 +198,5 @@ def scratch(folder: Path) -> TemporaryDirectory[str]:
         raise DataError(
             "the cache folder for data must be writable",
             got=f"{folder}: {type(error).__name__}",
-            cure=_OFFLINE_HINT,
+            hint=_OFFLINE_HINT,
         ) from error

@@ -96,12 +96,12 @@ class BatchStream:
             raise ConfigError(
                 "a batch must have samples",
                 got=f"batch_size {batch_size}",
-                cure="set it to 1 or more",
+                hint="set it to 1 or more",
             )
         self._samples = sum(len(part) for part in parts)
         if not self._samples:
             raise DataError(
-                "a stream must have samples to draw from", got="none", cure="give a part with data"
+                "a stream must have samples to draw from", got="none", hint="give a part with data"
             )
         self._parts = tuple(parts)
         self._size = min(batch_size, self._samples)
@@ -149,7 +149,7 @@ class BatchStream:
             raise DataError(
                 "a stream must continue on the data it began with",
                 got=f"position {position} of {samples} samples for {self._samples} samples",
-                cure="continue with the data and settings of the first run",
+                hint="continue with the data and settings of the first run",
             )
         self._shuffle_state, self._position = state["shuffle"].clone(), position
         self._order = self._order[:0]

@@ -53,7 +53,7 @@ def hold_out(
         raise ConfigError(
             "validation samples must leave some to learn from",
             got=f"{validation} of the {len(rows)} training samples of a task",
-            cure=f"choose from 0 to {len(rows) - 1}",
+            hint=f"choose from 0 to {len(rows) - 1}",
         )
     if validation == 0:
         return rows, None
@@ -220,7 +220,7 @@ def check_samples(tasks: Sequence[Task]) -> None:
                 raise DataError(
                     "inputs must be finite numbers",
                     got=f"NaN or an infinity in the inputs of {where}",
-                    cure="leave such samples out, or fill in what is missing",
+                    hint="leave such samples out, or fill in what is missing",
                 )
             _check_labels(part.y, task.outputs, where)
 
@@ -245,7 +245,7 @@ def _check_labels(y: Tensor, outputs: int, where: str) -> None:
         raise DataError(
             f"labels must count the task's classes, from 0 to {outputs - 1}",
             got=f"{int(y.min())} to {int(y.max())} in {where}",
-            cure="number the classes of each task from 0",
+            hint="number the classes of each task from 0",
         )
 
 

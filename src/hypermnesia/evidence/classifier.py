@@ -87,7 +87,7 @@ class TaskClassifier(Evidence):
         raise ConfigError(
             "hnet-tir cannot go on with a task that has ended",
             got=task,
-            cure="use hnet-lik or hnet-ent, which can",
+            hint="use hnet-lik or hnet-ent, which can",
         )
 
     def update(self, batch: Batch) -> dict[str, Tensor]:

@@ -73,7 +73,7 @@ class EntropySettings:
                 raise ConfigError(
                     f"inference.{name} is for inference.criterion=entropy",
                     got=self.criterion,
-                    cure=f"set inference.{name}={json.dumps(unset)}",
+                    hint=f"set inference.{name}={json.dumps(unset)}",
                 )
 
 
@@ -104,7 +104,7 @@ class Entropy(Evidence):
             raise ConfigError(
                 "inference.criterion=entropy-gradient mixes networks whose heads are of one width",
                 got=f"{layouts[0].outputs} and {spec.outputs} outputs",
-                cure="use inference.criterion=entropy",
+                hint="use inference.criterion=entropy",
             )
         self.task = len(layouts)
 
@@ -118,7 +118,7 @@ class Entropy(Evidence):
             raise ConfigError(
                 "the entropy of a network is that of its classes",
                 got="targets that are not classes",
-                cure="use hnet-lik, or hnet and name the task",
+                hint="use hnet-lik, or hnet and name the task",
             )
         return {}
 

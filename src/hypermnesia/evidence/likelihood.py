@@ -57,7 +57,7 @@ class LikelihoodSettings:
             raise ConfigError(
                 "likelihood.answer=likelihood needs an autoencoder for each class",
                 got=f"likelihood.of={self.of}",
-                cure="set likelihood.of=class, or likelihood.answer=classifier",
+                hint="set likelihood.of=class, or likelihood.answer=classifier",
             )
 
 
@@ -130,7 +130,7 @@ class TaskLikelihoods(Evidence):
             raise ConfigError(
                 "likelihood.of=class is for targets that are classes",
                 got="other targets",
-                cure="set likelihood.of=task",
+                hint="set likelihood.of=task",
             )
         return batch.y
 

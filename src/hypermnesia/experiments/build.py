@@ -90,7 +90,7 @@ def build_network(config: ExperimentConfig, task: Task, generators: Generators) 
         raise ConfigError(
             f"the network {name} must take samples of shape {shape}",
             got=str(error).splitlines()[0],
-            cure="choose another target.net or other settings of target",
+            hint="choose another target.net or other settings of target",
         ) from error
 
 
@@ -149,13 +149,13 @@ def _try(method: Method, task: Task, position: int, samples: int, device: torch.
 def _as_config_error(error: Exception, samples: int) -> ConfigError:
     first = str(error).strip().partition("\n")[0] or type(error).__name__
     if isinstance(error, MemoryError) or "memory" in first.lower():
-        cure = "choose smaller values in target.hidden or hypernet"
-        return ConfigError("the networks must fit into memory", got=first, cure=cure)
+        hint = "choose smaller values in target.hidden or hypernet"
+        return ConfigError("the networks must fit into memory", got=first, hint=hint)
     if "deterministic" in first:
-        cure = "set compute.deterministic=false, or train on the CPU"
-        return ConfigError("compute.deterministic needs such kernels", got=first, cure=cure)
+        hint = "set compute.deterministic=false, or train on the CPU"
+        return ConfigError("compute.deterministic needs such kernels", got=first, hint=hint)
     return ConfigError(
         f"the networks must be able to learn from a batch of {samples}",
         got=first,
-        cure="change the settings of target (target.head among them), hypernet or train.batch_size",
+        hint="change the settings of target (target.head among them), hypernet or train.batch_size",
     )

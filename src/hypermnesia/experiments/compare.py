@@ -226,7 +226,7 @@ def points(axes: Sequence[str]) -> list[tuple[str, ...]]:
         ConfigError: no axis, a field twice, or an axis without values.
     """
     if not axes:
-        raise ConfigError("a grid has one axis or more", got="none", cure="add --grid")
+        raise ConfigError("a grid has one axis or more", got="none", hint="add --grid")
     settings: dict[str, list[str]] = {}
     for axis in axes:
         field, _, text = (part.strip() for part in axis.partition("="))
@@ -235,7 +235,7 @@ def points(axes: Sequence[str]) -> list[tuple[str, ...]]:
             raise ConfigError(
                 "an axis of a grid must name a field once, and its values",
                 got=f"'{axis}'",
-                cure="write for example --grid penalty.strength=1,10,100",
+                hint="write for example --grid penalty.strength=1,10,100",
             )
         settings[field] = [f"{field}={value}" for value in values]
     return list(itertools.product(*settings.values()))
@@ -275,7 +275,7 @@ def trials(request: Request, axes: Sequence[str], validation: int) -> list[Trial
             raise ConfigError(
                 "the points of a grid must be different runs",
                 got=f"{' '.join(point)} and {' '.join(found[key].settings)}",
-                cure="leave one of them out",
+                hint="leave one of them out",
             )
         found[key] = Trial(point, config)
     return list(found.values())

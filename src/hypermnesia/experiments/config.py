@@ -57,7 +57,7 @@ class DataSettings(BenchmarkSettings):
             raise ConfigError(
                 "data.evaluate_on=validation needs held-out data",
                 got="data.validation=0",
-                cure="set data.validation to a number of samples",
+                hint="set data.validation to a number of samples",
             )
 
 
@@ -257,13 +257,13 @@ def _as_config_error(error: ValidationError, sections: Mapping[str, type]) -> Co
         return _in_section(cause, path)
     rule = first["msg"].replace("Input should be", "must be").replace("Value error, ", "")
     if first["type"] == "missing":
-        return ConfigError(f"{path} must be set", cure=f"add it: --set {path}=VALUE")
+        return ConfigError(f"{path} must be set", hint=f"add it: --set {path}=VALUE")
     if first["type"] == "tuple_type":
         entries = reprlib.repr(str(first["input"]).strip("()[]{} "))[1:-1]
         return ConfigError(
             f"{path} must be a list",
             got=reprlib.repr(first["input"]),
-            cure=f"write {path}=[{entries}]",
+            hint=f"write {path}=[{entries}]",
         )
     return ConfigError(f"{path} {rule[0].lower()}{rule[1:]}", got=reprlib.repr(first["input"]))
 
@@ -290,8 +290,8 @@ def _in_section(cause: ConfigError, path: str) -> ConfigError:
     def renamed(text: object) -> str | None:
         return None if text is None else str(text).replace(f"{name}.", f"{path}.")
 
-    rule, got, cure = map(renamed, (cause.rule, cause.got, cause.cure))
-    return ConfigError(str(rule), got=got, cure=cure)
+    rule, got, hint = map(renamed, (cause.rule, cause.got, cause.hint))
+    return ConfigError(str(rule), got=got, hint=hint)
 
 
 def reads(method: str, path: str) -> bool:
@@ -322,7 +322,7 @@ def run_scenario(method: str, scenario: ScenarioName) -> RunScenario:
         raise ConfigError(
             f"the method {method} works in the scenarios {', '.join(entry.scenarios)}",
             got=f"'{scenario}'",
-            cure=f"methods for it: {', '.join(able) or 'none'}",
+            hint=f"methods for it: {', '.join(able) or 'none'}",
         )
     return "all" if entry.trained == "once" else scenario
 
@@ -439,5 +439,5 @@ def refuse_unused(assigned: Mapping[str, Any], methods: Sequence[str]) -> None:
             raise ConfigError(
                 f"{path} does nothing for {', '.join(methods)}",
                 got=f"{path}={value}",
-                cure="leave it out",
+                hint="leave it out",
             )

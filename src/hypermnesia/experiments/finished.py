@@ -95,7 +95,7 @@ class FinishedSeed:
             raise RunError(
                 f"{self.folder.weights} must hold the weights of this run",
                 got=str(error).partition("\n")[0],
-                cure="train the seed anew with --overwrite",
+                hint="train the seed anew with --overwrite",
             ) from None
         return method
 
@@ -131,7 +131,7 @@ def finished_seed(
         raise RunError(
             "only a seed whose training is finished can be looked at",
             got="none" if seed is None else seed,
-            cure=f"finished in {path}: {known}; go on with: hypermnesia resume {path}",
+            hint=f"finished in {path}: {known}; go on with: hypermnesia resume {path}",
         )
     chosen = finished[0] if seed is None else seed
     if data_dir is not None:
@@ -190,7 +190,7 @@ def export_task(
     if kind not in _KINDS:
         raise unknown_name("kind of file", kind, _KINDS)
     if out.exists() and not overwrite:
-        raise RunError("nothing is overwritten", got=f"{out}, which exists", cure="add --overwrite")
+        raise RunError("nothing is overwritten", got=f"{out}, which exists", hint="add --overwrite")
     of = finished_seed(run, seed)
     if not 1 <= task <= of.tasks:
         raise ConfigError(f"--task counts from 1 to {of.tasks} here", got=task)

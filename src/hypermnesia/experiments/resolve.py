@@ -176,7 +176,7 @@ def _split(assignment: str) -> tuple[str, str]:
         raise ConfigError(
             "a setting must read section.field=value",
             got=f"'{assignment}'",
-            cure="write for example --set hypernet.chunk=10000",
+            hint="write for example --set hypernet.chunk=10000",
         )
     return path.strip(), text
 
@@ -187,14 +187,14 @@ def _known(path: str, paths: Sequence[str]) -> str:
     section, _, rest = path.partition(".")
     if section in RENAMED:
         new = f"write {RENAMED[section]}.{rest}"
-        raise ConfigError(f"{section} has a new name", got=path, cure=new)
+        raise ConfigError(f"{section} has a new name", got=path, hint=new)
     by_leaf = {p.rpartition(".")[2]: p for p in reversed(paths)}
     near = difflib.get_close_matches(path, by_leaf, n=1, cutoff=0.8)
     if "." not in path and near:
         raise ConfigError(
             "the setting must be one that exists",
             got=f"'{path}'",
-            cure=f"did you mean '{by_leaf[near[0]]}'?",
+            hint=f"did you mean '{by_leaf[near[0]]}'?",
         )
     raise unknown_name("setting", path, paths)
 
@@ -299,7 +299,7 @@ def _checked(fields: Raw, names: Raw) -> ExperimentConfig:
     for name in fields:
         if name in RENAMED:
             new = RENAMED[name].replace(".", ": {") + ": ...}"
-            raise ConfigError(f"{name} has a new name in recipes", got=name, cure=f"write {new}")
+            raise ConfigError(f"{name} has a new name in recipes", got=name, hint=f"write {new}")
         if name not in known:
             raise unknown_name("section", name, known)
     config = validated({**fields, **names}, others=True)

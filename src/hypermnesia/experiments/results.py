@@ -69,7 +69,7 @@ def read_weights(path: Path, noted: Mapping[str, Any] | None) -> State:
         raise RunError(
             f"{path} must hold weights as they were written",
             got=_what(error),
-            cure=f"restore it; or move {path.parent / 'result.json'} away and resume, which trains "
+            hint=f"restore it; or move {path.parent / 'result.json'} away and resume, which trains "
             "the seed again, from its last checkpoint if it has one",
         ) from error
 
@@ -145,7 +145,7 @@ def read_result(folder: SeedFolder, config: ExperimentConfig, seed: int) -> Trai
         raise RunError(
             f"{folder.result} must hold the figures of seed {seed} of this run",
             got=got,
-            cure="move it away and resume",
+            hint="move it away and resume",
         ) from None
 
 
@@ -161,7 +161,7 @@ def read_fields(folder: SeedFolder) -> dict[str, Any]:
         raise RunError(
             f"{folder.result} must be of format {FORMAT} or earlier",
             got=f"format {version}, of a later version",
-            cure="read it with the version of Hypermnesia that wrote it",
+            hint="read it with the version of Hypermnesia that wrote it",
         )
     if version == 1:
         return fields | {"files": {}}
@@ -172,8 +172,8 @@ def read_fields(folder: SeedFolder) -> dict[str, Any]:
             raise ValueError("no notes of its files")
         return whole
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        got, cure = str(error), "move it away and resume"
-        raise RunError(f"{folder.result} must be as it was written", got=got, cure=cure) from None
+        got, hint = str(error), "move it away and resume"
+        raise RunError(f"{folder.result} must be as it was written", got=got, hint=hint) from None
 
 
 def figures(result: TrainResult) -> dict[str, float]:

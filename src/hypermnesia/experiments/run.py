@@ -127,7 +127,7 @@ def _with_seeds(config: ExperimentConfig, seeds: Sequence[int]) -> ExperimentCon
     others = sorted({*seeds} - {*config.seeds})
     if others:
         known = ", ".join(map(str, config.seeds))
-        raise ConfigError("seeds must be of the run", got=others[0], cure=f"it has {known}")
+        raise ConfigError("seeds must be of the run", got=others[0], hint=f"it has {known}")
     return config.model_copy(update={"seeds": tuple(seeds)})
 
 
@@ -219,7 +219,7 @@ def _check_name(configs: Sequence[ExperimentConfig], place: Place) -> None:
         raise ConfigError(
             "--name names one run folder",
             got=f"{len(configs)} methods",
-            cure="leave it out, or run one method at a time",
+            hint="leave it out, or run one method at a time",
         )
     check_file_name(place.name)
 

@@ -104,7 +104,7 @@ class RunFolder:
             raise RunError(
                 f"a run folder holds a {CONFIG}",
                 got=f"{self.path} without one",
-                cure="name a folder that `hypermnesia run` made",
+                hint="name a folder that `hypermnesia run` made",
             )
         fields = _fields(self.config)
         try:
@@ -113,7 +113,7 @@ class RunFolder:
             raise RunError(
                 f"{self.config} must be one that this version can read",
                 got=str(error),
-                cure="continue the run with the version that began it, or start another one",
+                hint="continue the run with the version that began it, or start another one",
             ) from None
 
     def read_config_of(self, config: ExperimentConfig) -> ExperimentConfig:
@@ -127,7 +127,7 @@ class RunFolder:
             raise RunError(
                 f"{self.path} holds a run with another configuration",
                 got=difference,
-                cure="choose another folder with --out; `run` has --name and --overwrite too",
+                hint="choose another folder with --out; `run` has --name and --overwrite too",
             )
         return there
 
@@ -241,7 +241,7 @@ def _check_empty(path: Path) -> None:
         raise RunError(
             "a new run needs a folder that is new or empty",
             got=f"{path} with other files",
-            cure="choose another one with --name or --out",
+            hint="choose another one with --name or --out",
         )
 
 
@@ -269,7 +269,7 @@ def _edited(path: Path, got: str) -> RunError:
     return RunError(
         f"{path} must be as the run began",
         got=got,
-        cure="undo the edit, or start another run with --set and --name",
+        hint="undo the edit, or start another run with --set and --name",
     )
 
 
@@ -283,7 +283,7 @@ def upgraded(raw: Mapping[str, Any]) -> Raw:
     """
     inference = raw.get("inference")
     if isinstance(inference, Mapping) and inference.get("screen") == "int8":
-        raise ConfigError("inference.screen=int8 is no more", cure="use inference.screen=bf16")
+        raise ConfigError("inference.screen=int8 is no more", hint="use inference.screen=bf16")
     own = sections_for(str(raw.get("method")))
     old = {**dict.fromkeys(RENAMED), **known_sections()}
     fields = {name: value for name, value in raw.items() if name in own or name not in old}

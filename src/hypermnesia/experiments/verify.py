@@ -60,7 +60,7 @@ def run_folders(path: Path) -> list[Path]:
         raise ConfigError(
             "run folders are wanted, or the folder that holds them",
             got=f"{path} without any",
-            cure="name for example runs",
+            hint="name for example runs",
         )
     return found
 
@@ -106,7 +106,7 @@ def _looked_at(file: Path, read: Callable[[], object]) -> Finding:
     try:
         read()
     except RunError as error:
-        return Finding(file, "damaged", f"{error.got}; {error.cure}")
+        return Finding(file, "damaged", f"{error.got}; {error.hint}")
     return Finding(file, "good")
 
 
@@ -154,11 +154,11 @@ def _outcome(folder: SeedFolder, config: ExperimentConfig | None, seed: int) -> 
 
 
 def _file(file: Path, noted: Mapping[str, Any] | None, folder: SeedFolder) -> Finding:
-    cure = _AGAIN
+    hint = _AGAIN
     if file == folder.metrics:
-        cure = "no figure depends on it"
+        hint = "no figure depends on it"
     elif file.suffix == ".csv":
-        cure = _RESUME
+        hint = _RESUME
     try:
         check_regular(file)
         if noted is not None:
@@ -166,11 +166,11 @@ def _file(file: Path, noted: Mapping[str, Any] | None, folder: SeedFolder) -> Fi
         if file == folder.weights:
             read_weights(file, noted)
     except FileNotFoundError:
-        return Finding(file, "damaged", f"it is missing; {cure}")
+        return Finding(file, "damaged", f"it is missing; {hint}")
     except RunError as error:
-        return Finding(file, "damaged", f"{error.got}; {cure}")
+        return Finding(file, "damaged", f"{error.got}; {hint}")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        return Finding(file, "damaged", f"{error}; {cure}")
+        return Finding(file, "damaged", f"{error}; {hint}")
     if noted is None:
         return Finding(file, "unverified", "no good result.json has noted its checksum")
     return Finding(file, "good")

@@ -91,7 +91,7 @@ def make_plan(name: PlanName, layers: Sequence[int], width: int | None = None) -
         raise ConfigError(
             "hypernet.plan=even needs the size of a chunk",
             got=width,
-            cure="set hypernet.chunk to a positive number",
+            hint="set hypernet.chunk to a positive number",
         )
     whole, rest = divmod(total, width)
     return ChunkPlan((width,) * whole + ((rest,) if rest else ()), width)
@@ -177,13 +177,13 @@ class HypernetSettings:
             raise ConfigError(
                 f"hypernet.plan={self.plan} has no use for the size of a chunk",
                 got=f"hypernet.chunk={self.chunk}",
-                cure="set hypernet.chunk=null",
+                hint="set hypernet.chunk=null",
             )
         if self.plan != "full" and self.chunk_embedding == 0:
             raise ConfigError(
                 f"hypernet.plan={self.plan} tells its chunks apart by their embeddings",
                 got="hypernet.chunk_embedding=0",
-                cure="set it to 1 or more, or hypernet.plan=full",
+                hint="set it to 1 or more, or hypernet.plan=full",
             )
 
 

@@ -133,7 +133,7 @@ class Target:
             raise TargetError(
                 "at least one parameter of the target network must be generated",
                 got=f"patterns {list(generated)} that match none of {names[:8]}",
-                cure="name parameters as module.named_parameters() does",
+                hint="name parameters as module.named_parameters() does",
             )
         self.shared = nn.ParameterDict(
             {
@@ -166,7 +166,7 @@ class Target:
                 "tasks with different numbers of outputs need an output layer that is generated "
                 "and not tied to another",
                 got=f"'{missing[0]}', which is shared",
-                cure="add it to the generated patterns, untie it, or name the output layer",
+                hint="add it to the generated patterns, untie it, or name the output layer",
             )
 
     def new_buffers(self) -> Buffers:

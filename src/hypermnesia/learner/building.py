@@ -54,7 +54,7 @@ def scenario_of(settings: LearnerSettings, problem: Problem) -> ScenarioName:
         raise ConfigError(
             f"{entry.name} must be told the task of every sample",
             got=f"infer_task={settings.infer_task!r}",
-            cure="set infer_task=None, and name the task to predict",
+            hint="set infer_task=None, and name the task to predict",
         )
     return wanted
 
@@ -72,7 +72,7 @@ def generated_names(model: nn.Module, settings: LearnerSettings) -> list[str]:
         raise TargetError(
             "a model must have parameters that are not frozen",
             got=f"{type(model).__name__} with none",
-            cure="name those that each task is to have for itself in generated",
+            hint="name those that each task is to have for itself in generated",
         )
     return names
 
@@ -128,7 +128,7 @@ def method_of(
         raise ConfigError(
             "a learner learns one task after another",
             got=f"method={entry.name!r}, which needs the data of all tasks at once",
-            cure="choose another method",
+            hint="choose another method",
         )
     return method
 

@@ -23,7 +23,7 @@ def check_task_name(name: object, known: Sequence[str | int]) -> None:
         raise ConfigError(
             "tasks are named by strings, or all of them by integers",
             got=f"{name!r:.40}",
-            cure="name it as the others, or the first one by a string",
+            hint="name it as the others, or the first one by a string",
         )
 
 
@@ -32,7 +32,7 @@ def check_module(model: object) -> None:
     if not isinstance(model, nn.Module):
         got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
         raise TargetError(
-            "the model must be a torch.nn.Module", got=got, cure="make one, or wrap it in one"
+            "the model must be a torch.nn.Module", got=got, hint="make one, or wrap it in one"
         )
 
 
@@ -56,7 +56,7 @@ def rejected(x: Tensor, got: str) -> TargetError:
     return TargetError(
         f"the model must take inputs of shape {tuple(x.shape)} and type {x.dtype}",
         got=got,
-        cure="reshape the inputs, or convert them to floats if they are no ids",
+        hint="reshape the inputs, or convert them to floats if they are no ids",
     )
 
 
@@ -69,7 +69,7 @@ def check_model(model: nn.Module, source: Source) -> None:
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x):
         got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise TargetError(
-            "the model must give (batch, outputs) logits", got=got, cure="wrap it so that it does"
+            "the model must give (batch, outputs) logits", got=got, hint="wrap it so that it does"
         )
 
 
@@ -83,20 +83,20 @@ def check_network(network: nn.Module, source: Source, outputs: int, problem: Pro
         outputs: the number that it needs.
         problem: what they stand for.
     """
-    cure = "name the output layer (head=...), a linear one"
+    hint = "name the output layer (head=...), a linear one"
     rule = f"the network must give (batch, {outputs}) for a task with {outputs} outputs"
     x = _first(source)
     try:
         logits = network(x)
     except _REFUSALS as error:
-        raise TargetError(rule, got=_first_line(error), cure=cure) from error
+        raise TargetError(rule, got=_first_line(error), hint=hint) from error
     if logits.shape[1:] != (outputs,):
-        raise TargetError(rule, got=tuple(logits.shape), cure=cure)
+        raise TargetError(rule, got=tuple(logits.shape), hint=hint)
     if problem == "classification" and outputs > 1 and _is_softmax(logits):
         raise TargetError(
             "the model must give logits from which a softmax makes probabilities",
             got="probabilities",
-            cure="leave the softmax at its end out",
+            hint="leave the softmax at its end out",
         )
 
 

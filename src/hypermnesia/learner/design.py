@@ -65,7 +65,7 @@ class LearnerSettings:
         for name in ("batch_size", "iterations", "patience", "seed"):
             if type(getattr(self, name)) is not int:
                 got = repr(getattr(self, name))
-                raise ConfigError(f"{name} must be a whole number", got=got, cure="give an int")
+                raise ConfigError(f"{name} must be a whole number", got=got, hint="give an int")
         for name in ("beta", "lr", "validation", "compression"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, int | float):
@@ -80,7 +80,7 @@ def patterns(given: Sequence[str] | None) -> tuple[str, ...] | None:
     """
     if isinstance(given, str):
         raise ConfigError(
-            "generated must be a list of patterns", got=repr(given), cure=f"give [{given!r}]"
+            "generated must be a list of patterns", got=repr(given), hint=f"give [{given!r}]"
         )
     return None if given is None else tuple(given)
 
@@ -135,7 +135,7 @@ def _check_floats(x: Tensor) -> None:
         raise DataError(
             "likelihoods are of inputs that are real numbers",
             got=f"ids ({str(x.dtype).removeprefix('torch.')})",
-            cure="use infer_task='entropy', or convert measurements to floats",
+            hint="use infer_task='entropy', or convert measurements to floats",
         )
 
 
@@ -174,7 +174,7 @@ def hypernet_sizes(weights: int, compression: float | None = None) -> HypernetSe
     raise ConfigError(
         "a hypernetwork must be large enough to make the model's weights",
         got=f"compression={compression} of {weights} weights",
-        cure="choose a larger compression, or leave it out",
+        hint="choose a larger compression, or leave it out",
     )
 
 
@@ -256,7 +256,7 @@ class AutoencoderDesign:
             raise DataError(
                 "likelihoods compare inputs of one shape",
                 got=f"{seen.shape}, where they had {self.sample_shape}",
-                cure="bring them to one shape, or use infer_task='entropy'",
+                hint="bring them to one shape, or use infer_task='entropy'",
             )
         if not self.intensities:
             shift, scale = map(torch.tensor, (self.shift, self.scale))
@@ -265,7 +265,7 @@ class AutoencoderDesign:
             raise DataError(
                 "inputs of the first task were in [0, 1], so all must be",
                 got=f"from {seen.least:.3g} to {seen.most:.3g}",
-                cure="scale every task's inputs alike",
+                hint="scale every task's inputs alike",
             )
         return {}
 
@@ -307,7 +307,7 @@ def autoencoder_design(batches: Iterable[Tensor], compression: float | None) -> 
         raise DataError(
             f"likelihoods are for inputs of at most {_LARGEST} entries",
             got=f"{entries}",
-            cure="use infer_task='entropy'",
+            hint="use infer_task='entropy'",
         )
     width = min(max(entries, 32), 256)
     vae = VaeSettings(

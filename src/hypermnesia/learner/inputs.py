@@ -25,7 +25,7 @@ def as_input(x: Tensor) -> Tensor:
         DataError: complex numbers.
     """
     if x.is_complex():
-        raise DataError("inputs must be real", got=str(x.dtype), cure="split them into two parts")
+        raise DataError("inputs must be real", got=str(x.dtype), hint="split them into two parts")
     if x.dtype == torch.uint8:
         return x.to(torch.get_default_dtype()) / 255
     if x.dtype in (*_ROUND, torch.int64):
@@ -60,7 +60,7 @@ def finite(x: Tensor) -> Tensor:
     """
     if x.is_floating_point() and not torch.isfinite(x).all():
         raise DataError(
-            "inputs must be finite", got="NaN or infinity", cure="drop or fill in such samples"
+            "inputs must be finite", got="NaN or infinity", hint="drop or fill in such samples"
         )
     return x
 
@@ -69,7 +69,7 @@ def _no_numbers(got: str) -> DataError:
     return DataError(
         "inputs must be numbers",
         got=got,
-        cure="give an array or tensor of them, a tuple (x, y), a Dataset or a DataLoader",
+        hint="give an array or tensor of them, a tuple (x, y), a Dataset or a DataLoader",
     )
 
 
@@ -92,11 +92,11 @@ class Arrays:
             raise DataError(
                 "inputs must be of shape (n, ...)",
                 got="a single number",
-                cure="give a row a sample",
+                hint="give a row a sample",
             )
         if y is not None and _length(self._y) != len(self._x):
             got = f"{tuple(self._x.shape)} inputs, {_length(self._y)} targets"
-            raise DataError("there must be a target for each input", got=got, cure="give as many")
+            raise DataError("there must be a target for each input", got=got, hint="give as many")
         if 0 in self._x.shape[1:]:
             raise DataError("a sample must hold numbers", got=f"shape {tuple(self._x.shape)}")
         finite(self._x)
@@ -115,7 +115,7 @@ class Arrays:
             DataError: there are none.
         """
         if self._y is None:
-            raise DataError("targets are needed", got="inputs only", cure="give (x, y)")
+            raise DataError("targets are needed", got="inputs only", hint="give (x, y)")
         return self._y
 
 
@@ -130,7 +130,7 @@ def _length(y: Any) -> int:
         return len(y)
     except TypeError:
         raise DataError(
-            "targets must be a sequence", got=f"a single {type(y).__name__}", cure="give [y]"
+            "targets must be a sequence", got=f"a single {type(y).__name__}", hint="give [y]"
         ) from None
 
 
@@ -190,7 +190,7 @@ class FromDataset:
                 raise DataError(
                     "targets are needed",
                     got="a data set of inputs only",
-                    cure="let it give (input, target)",
+                    hint="let it give (input, target)",
                 )
             found += listed(targets)
         return found
@@ -203,14 +203,14 @@ class FromDataset:
             raise DataError(
                 "a sample must be (input, target)",
                 got=f"{len(batch)} parts",
-                cure="wrap the data set so that it gives two",
+                hint="wrap the data set so that it gives two",
             )
         inputs = as_tensor(batch[0])
         if len(inputs) != len(rows):
             raise DataError(
                 "an input must be one tensor or array",
                 got=f"{type(batch[0]).__name__} for {len(rows)} of them",
-                cure="wrap the data set so that it is",
+                hint="wrap the data set so that it is",
             )
         return inputs, batch[1]
 
@@ -258,7 +258,7 @@ def _not_by_row(got: str) -> DataError:
     return DataError(
         "a data set must give its samples by number (map-style)",
         got=got,
-        cure="read it into arrays, or into a Dataset with __len__ and __getitem__",
+        hint="read it into arrays, or into a Dataset with __len__ and __getitem__",
     )
 
 
@@ -278,7 +278,7 @@ def _stacked(inputs: list[Any]) -> Tensor:
         raise DataError(
             "inputs of a data set must be tensors or arrays of one shape",
             got=f"{type(inputs[0]).__name__}: {str(error).splitlines()[0]:.80}",
-            cure="convert them (ToTensor), or give a DataLoader that collates them",
+            hint="convert them (ToTensor), or give a DataLoader that collates them",
         ) from None
 
 

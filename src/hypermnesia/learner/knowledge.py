@@ -145,7 +145,7 @@ class Knowledge:
             raise DataError(
                 "a learner whose first task had classes learns classes",
                 got="floats",
-                cure="make another learner for values, or convert labels to integers or strings",
+                hint="make another learner for values, or convert labels to integers or strings",
             )
 
     def _buffers(self, source: Source) -> dict[str, Tensor]:
@@ -203,7 +203,7 @@ def first_knowledge(
         raise ConfigError(
             "entropy is of classes, and regression has none",
             got="infer_task='entropy'",
-            cure="use infer_task='likelihood', or None and name the task to predict",
+            hint="use infer_task='likelihood', or None and name the task to predict",
         )
     outputs = targets_of(problem, given).outputs
     sizes = model_sizes(model, settings, outputs) if "hypernet" in entry.sections else None
@@ -227,7 +227,7 @@ def training_errors(fit: Fit, batch_size: int) -> Iterator[None]:
         raise RunError(
             "losses and gradients must stay finite",
             got=str(error.fault),
-            cure="choose a smaller lr, or bring inputs nearer to [-1, 1]; the learner is as it was",
+            hint="choose a smaller lr, or bring inputs nearer to [-1, 1]; the learner is as it was",
         ) from None
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):  # of torch's batch normalisation
@@ -235,5 +235,5 @@ def training_errors(fit: Fit, batch_size: int) -> Iterator[None]:
         raise DataError(
             "batch normalisation needs more than one sample",
             got=f"batches of {min(batch_size, len(fit.samples))}",
-            cure="give more samples, or a larger batch_size",
+            hint="give more samples, or a larger batch_size",
         ) from None

@@ -152,7 +152,7 @@ class ContinualLearner(Predictor):
         """Samples that the model takes, one or more, and their targets."""
         source = source_of(data, y)
         if not len(source):
-            raise DataError(f"{purpose} needs samples", got="none", cure="give some")
+            raise DataError(f"{purpose} needs samples", got="none", hint="give some")
         check_model(self.model, source)
         return source, source.targets()
 

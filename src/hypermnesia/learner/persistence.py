@@ -72,8 +72,8 @@ def save(knowledge: Knowledge, path: Path, *, overwrite: bool) -> None:
     buffers = dict(knowledge.model.named_buffers())
     files = encode_state(fields, {**knowledge.state_dict(), "buffers": buffers})
     path = _real(path)
-    cure = "check access and free space, or choose another folder"
-    with os_errors_as_run_error(path, "the learner must be written", cure):
+    hint = "check access and free space, or choose another folder"
+    with os_errors_as_run_error(path, "the learner must be written", hint):
         make_folder(path.parent)
         with folder_held(path.parent):
             _settle(path)
@@ -125,10 +125,10 @@ class Stored:
 
     def __init__(self, path: Path) -> None:
         self.path = path = _real(path)
-        cure = "check its name, and access"
+        hint = "check its name, and access"
         try:
             with (
-                os_errors_as_run_error(path, "the learner must be readable", cure),
+                os_errors_as_run_error(path, "the learner must be readable", hint),
                 folder_held(path.parent),
             ):
                 _settle(path)
@@ -182,7 +182,7 @@ def _unreadable(path: Path, got: str) -> RunError:
     return RunError(
         f"{path} must hold a learner that this version of hypermnesia can read",
         got=got,
-        cure="restore it from a copy, or install the version that wrote it",
+        hint="restore it from a copy, or install the version that wrote it",
     )
 
 
@@ -193,14 +193,14 @@ def _check_free(path: Path, files: Collection[str], *, overwrite: bool) -> None:
         raise RunError(
             "a learner is saved to a new folder",
             got=f"{path}, which exists",
-            cure="choose another one, or set overwrite=True",
+            hint="choose another one, or set overwrite=True",
         )
     if not path.is_dir() or not (path / MANIFEST).is_file():
         raise RunError("only a learner is overwritten", got=f"{path}, which is none")
     strange = next((file for file in path.iterdir() if file.name not in files), None)
     if strange is not None:
         raise RunError(
-            "only a learner is overwritten", got=f"another file too: {strange}", cure="move it"
+            "only a learner is overwritten", got=f"another file too: {strange}", hint="move it"
         )
 
 
@@ -239,7 +239,7 @@ def _check_same(stored: Any, given: list[Any], path: Path) -> None:
     raise RunError(
         f"{path} holds a learner of another model",
         got=f"{_described(strange)}, where it had {_described(missing)}",
-        cure="make the model as it was when the learner was saved",
+        hint="make the model as it was when the learner was saved",
     )
 
 

@@ -63,7 +63,7 @@ def _answer(
         raise ConfigError(
             "a learner that infers no tasks must be told them",
             got="no task",
-            cure="give task=..., or make the learner with infer_task='likelihood' or 'entropy'",
+            hint="give task=..., or make the learner with infer_task='likelihood' or 'entropy'",
         )
     if isinstance(method, InfersTask):
         logits, log_evidence = method.logits_and_evidence(x)
@@ -98,7 +98,7 @@ def _columns(knowledge: Knowledge, task: int | None) -> list[Label]:
             raise ConfigError(
                 "classes belong to classification",
                 got="a learner of regression",
-                cure="predict gives its values",
+                hint="predict gives its values",
             )
         values += record.targets.labels.values
     return values
@@ -123,7 +123,7 @@ def predictions(knowledge: Knowledge, found: Answers) -> NDArray[Any]:
         raise ConfigError(
             "tasks with different numbers of values cannot answer side by side",
             got="samples of several such tasks",
-            cure="name the task",
+            hint="name the task",
         )
     order: NDArray[np.int64] = torch.cat(rows).argsort().numpy()
     return _concatenated(parts)[order]
@@ -271,7 +271,7 @@ class Predictor:
     @property
     def _learned(self) -> Knowledge:
         if self._knowledge is None:
-            raise ConfigError("a learner must be fitted first", got="no task", cure="call fit")
+            raise ConfigError("a learner must be fitted first", got="no task", hint="call fit")
         return self._knowledge
 
     def _index(self, task: str | int) -> int:

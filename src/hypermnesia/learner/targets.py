@@ -46,7 +46,7 @@ class Labels:
             raise DataError(
                 "the labels of a task must be of one kind",
                 got=" and ".join(kinds),
-                cure="convert them, for example to strings",
+                hint="convert them, for example to strings",
             )
         try:
             return cls(sorted(labels.values))
@@ -91,7 +91,7 @@ def plain(label: object) -> Label:
     raise DataError(
         "labels must be strings, finite numbers, truth values or tuples of these",
         got=f"{label!r:.40} of type {type(label).__name__}",
-        cure="map them to strings",
+        hint="map them to strings",
     )
 
 
@@ -134,7 +134,7 @@ class Classes:
             raise DataError(
                 "classification needs one label a sample",
                 got=f"labels of shape {tuple(given.shape)}",
-                cure="give an array of shape (n,), or problem='regression'",
+                hint="give an array of shape (n,), or problem='regression'",
             )
         return cls(Labels.of(listed(given)))
 
@@ -157,7 +157,7 @@ class Classes:
             raise DataError(
                 "a task keeps the labels that it was first fitted with",
                 got=f"{strange!r:.40}, where it has {known}",
-                cure="fit samples with new labels as a task of their own",
+                hint="fit samples with new labels as a task of their own",
             )
         return numbers
 
@@ -216,7 +216,7 @@ class Values:
             raise DataError(
                 "a task keeps the number of values that it was first fitted with",
                 got=f"targets of shape {tuple(values.shape)}",
-                cure=f"give {self.outputs} a sample",
+                hint=f"give {self.outputs} a sample",
             )
         return (values.reshape(len(values), -1) - self.mean) / self.spread
 
@@ -261,13 +261,13 @@ def _numbers(given: Any) -> Tensor:
         values = torch.as_tensor(np.asarray(given, dtype=np.float64)).float()
     except (TypeError, ValueError) as error:
         raise DataError(
-            "regression needs numbers", got=str(error), cure="or problem='classification'"
+            "regression needs numbers", got=str(error), hint="or problem='classification'"
         ) from None
     if values.ndim not in (1, 2) or not torch.isfinite(values).all():
         raise DataError(
             "regression needs finite targets of shape (n,) or (n, k)",
             got=f"shape {tuple(values.shape)}" if values.ndim not in (1, 2) else "NaN or infinity",
-            cure="reshape them, and drop samples without a target",
+            hint="reshape them, and drop samples without a target",
         )
     return values
 

@@ -178,7 +178,7 @@ def task_needed(method: str) -> ConfigError:
     return ConfigError(
         f"{method} must be given the task",
         got="none",
-        cure="give it, or use a method that infers it",
+        hint="give it, or use a method that infers it",
     )
 
 

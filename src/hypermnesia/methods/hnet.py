@@ -165,7 +165,7 @@ class HypernetMethod:
             raise TargetError(
                 f"the network must give (batch, {outputs}) for a task with {outputs} outputs",
                 got=tuple(logits.shape),
-                cure="name its output layer (head)",
+                hint="name its output layer (head)",
             )
         return logits
 

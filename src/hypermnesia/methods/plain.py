@@ -119,7 +119,7 @@ class Finetune:
             raise ConfigError(
                 f"{type(self).__name__} in the {self.scenario.name} scenario learns classes",
                 got="targets that are values",
-                cure="use finetune, si or hnet in the task scenario",
+                hint="use finetune, si or hnet in the task scenario",
             )
         tasks = [self.task] if self.trains_on == "task" else torch.unique(batch.task).tolist()
         loss = values.new_zeros(())
@@ -242,7 +242,7 @@ def cannot_continue(method: str, task: int) -> ConfigError:
     return ConfigError(
         f"{method} cannot go on with a task that has ended",
         got=task,
-        cure="use hnet, hnet-ent, hnet-lik, separate, ewc or si, which can",
+        hint="use hnet, hnet-ent, hnet-lik, separate, ewc or si, which can",
     )
 
 

@@ -82,7 +82,7 @@ class RegularizerSettings:
             raise ConfigError(
                 "regularizer.subset goes with regularizer.kind=sampled, which needs it",
                 got=f"regularizer.kind={self.kind}, regularizer.subset={self.subset}",
-                cure="set regularizer.subset, or leave both out",
+                hint="set regularizer.subset, or leave both out",
             )
 
 

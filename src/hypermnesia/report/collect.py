@@ -160,7 +160,7 @@ def _not_a_link(folder: SeedFolder) -> SeedFolder:
         raise RunError(
             "the folder of a seed must lie in its run folder",
             got=f"{folder.path}, a link to elsewhere",
-            cure="copy what it leads to in its place",
+            hint="copy what it leads to in its place",
         )
     return folder
 

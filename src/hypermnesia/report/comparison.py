@@ -75,7 +75,7 @@ def check_files(out: Path, name: str) -> None:
             raise RunError(
                 "a file of the comparison must not be a folder",
                 got=path,
-                cure="move it away, or choose another folder with --out",
+                hint="move it away, or choose another folder with --out",
             )
 
 

@@ -216,12 +216,12 @@ def check_output(path: Path, *, overwrite: bool) -> None:
         RunError: if something is there already, and `overwrite` is not set.
     """
     if path.suffix != ".html":
-        raise ConfigError("a report must be called .html", got=path, cure=f"write {path}.html")
+        raise ConfigError("a report must be called .html", got=path, hint=f"write {path}.html")
     if path.is_dir() or (path.exists() and not overwrite):
         raise RunError(
             "a report does not replace files unless --overwrite is given",
             got=f"{path}, which exists",
-            cure="choose another file with --out, or replace it with --overwrite",
+            hint="choose another file with --out, or replace it with --overwrite",
         )
 
 

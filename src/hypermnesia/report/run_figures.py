@@ -121,7 +121,7 @@ def _memory_samples(finished: FinishedSeed) -> list[Drawn]:
         raise RunError(
             f"the files in {finished.folder.samples} must be of one training",
             got="images of several kinds",
-            cure="train the seed anew with --overwrite",
+            hint="train the seed anew with --overwrite",
         )
     return [memory_samples(samples)]
 

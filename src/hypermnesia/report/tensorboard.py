@@ -41,7 +41,7 @@ def check_tensorboard() -> None:
         raise ConfigError(
             "--tensorboard needs the package tensorboard",
             got=str(error),
-            cure="pip install tensorboard, or leave --tensorboard out (--no-tensorboard)",
+            hint="pip install tensorboard, or leave --tensorboard out (--no-tensorboard)",
         ) from error
 
 
@@ -138,9 +138,9 @@ class TensorBoard(Observer):
 
     @contextmanager
     def _writable(self) -> Iterator[None]:
-        cure = "make room or give access, then resume, or resume with --no-tensorboard"
+        hint = "make room or give access, then resume, or resume with --no-tensorboard"
         with os_errors_as_run_error(
-            self.folder, "the files for TensorBoard must be writable", cure
+            self.folder, "the files for TensorBoard must be writable", hint
         ):
             yield
 

@@ -75,7 +75,7 @@ def _check_format(version: object) -> None:
 
 
 _NAME = re.compile(r"step-(\d{12})")
-_CURE = "make room or give access to the folder, then resume; earlier ones are intact"
+_HINT = "make room or give access to the folder, then resume; earlier ones are intact"
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class CheckpointStore:
             RunError: it cannot be written (a full disk); earlier checkpoints are intact.
         """
         files = encode(step, state, self.owner)
-        with os_errors_as_run_error(self.folder, "checkpoints must be written", _CURE):
+        with os_errors_as_run_error(self.folder, "checkpoints must be written", _HINT):
             make_folder(self.folder)
             write_folder(self._path(step), files)
             steps = steps_in(self.folder)
@@ -166,7 +166,7 @@ class CheckpointStore:
                 Hypermnesia, whose work this one would undo; or the folder cannot be read.
         """
         skipped: list[str] = []
-        with os_errors_as_run_error(self.folder, "checkpoints must be read", _CURE):
+        with os_errors_as_run_error(self.folder, "checkpoints must be read", _HINT):
             steps = steps_in(self.folder)
         for step in steps:
             path = self._path(step)
@@ -178,14 +178,14 @@ class CheckpointStore:
                 raise RunError(
                     f"checkpoints must be of a format that this version reads, in {self.folder}",
                     got=f"{path.name}: {error}",
-                    cure="resume with the version of Hypermnesia that wrote it",
+                    hint="resume with the version of Hypermnesia that wrote it",
                 ) from None
         if not skipped:
             return None
         raise RunError(
             f"a run goes on from a checkpoint of its own that is whole, in {self.folder}",
             got="; ".join(skipped),
-            cure="restore the folder from a copy, or start the run anew in another folder",
+            hint="restore the folder from a copy, or start the run anew in another folder",
         )
 
     def _path(self, step: int) -> Path:
@@ -235,7 +235,7 @@ def misfit_as_run_error() -> Iterator[None]:
         raise RunError(
             "the state in a checkpoint must fit the run that goes on from it",
             got=reprlib.repr(got),
-            cure="restore the folder from a copy, or start the run anew in another folder",
+            hint="restore the folder from a copy, or start the run anew in another folder",
         ) from error
 
 

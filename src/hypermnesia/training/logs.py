@@ -108,8 +108,8 @@ class MetricsLog(Observer):
 
     @contextmanager
     def _open(self) -> Iterator[BinaryIO]:
-        cure = "make room or give access, then resume"
-        refusal = os_errors_as_run_error(self.path, "the log must be writable", cure)
+        hint = "make room or give access, then resume"
+        refusal = os_errors_as_run_error(self.path, "the log must be writable", hint)
         with refusal, open_to_append(self.path) as file:
             yield file
 
@@ -220,5 +220,5 @@ def _pixels(x: Tensor) -> Tensor:
 
 def _damaged(path: Path, got: str) -> RunError:
     return RunError(
-        f"{path} must hold samples", got=got, cure="train the seed anew with --overwrite"
+        f"{path} must hold samples", got=got, hint="train the seed anew with --overwrite"
     )

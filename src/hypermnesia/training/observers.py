@@ -197,11 +197,11 @@ class NotFiniteError(RunError):
     """
 
     def __init__(self, fault: Fault) -> None:
-        cause, cure = fault.cause()
+        cause, hint = fault.cause()
         super().__init__(
             "losses and gradients must stay finite",
             got=f"{fault}; likely cause: {cause}",
-            cure=f"{cure}; all up to the update before is kept",
+            hint=f"{hint}; all up to the update before is kept",
         )
         self.fault = fault
 

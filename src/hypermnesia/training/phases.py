@@ -47,7 +47,7 @@ class TrainSettings:
             raise ConfigError(
                 "a task's length must be given once, as iterations or as epochs",
                 got=f"iterations={self.iterations}, epochs={self.epochs}",
-                cure="set one of them and leave the other out, or to null",
+                hint="set one of them and leave the other out, or to null",
             )
         for name in ("iterations", "epochs", "batch_size"):
             value = getattr(self, name)
@@ -159,7 +159,7 @@ def evaluation_part(task: Task, settings: TrainSettings) -> Part:
         raise ConfigError(
             "evaluating on validation samples needs some to be held out",
             got=f"none for task '{task.name}'",
-            cure="hold out a validation part, or evaluate on test",
+            hint="hold out a validation part, or evaluate on test",
         )
     return part
 
