@@ -1,14 +1,14 @@
-"""The resolved configuration of a run: every field checked, nothing implied, nothing extra.
+"""The resolved configuration of a run, every field checked, and what makes two runs the same.
 
 Its sections are the library's settings: those that all runs have, and those that the method takes
-(`hypermnesia.methods.sections_of`). What makes two runs the same run is decided here, too.
+(`hypermnesia.methods.sections_of`).
 """
 
 from __future__ import annotations
 
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, make_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, make_dataclass
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
@@ -28,6 +28,7 @@ from hypermnesia.storage import canonical, sha256
 from hypermnesia.training.phases import EvaluateOn, TrainSettings
 
 Raw = dict[str, Any]
+RunScenario = Literal["task", "domain", "class", "all"]
 
 
 class RecipeRef(BaseModel):
@@ -54,11 +55,9 @@ class DataSettings(BenchmarkSettings):
 
     def __post_init__(self) -> None:
         if self.evaluate_on == "validation" and self.validation == 0:
-            raise ConfigError(
-                "data.evaluate_on=validation needs held-out data",
-                got="data.validation=0",
-                hint="set data.validation to a number of samples",
-            )
+            rule = "data.evaluate_on=validation needs held-out data"
+            hint = "set data.validation to a number of samples"
+            raise ConfigError(rule, got="data.validation=0", hint=hint)
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,7 @@ class ExperimentConfig(BaseModel):
     format: Literal[2] = 2
     benchmark: Name
     method: Name
-    scenario: Literal["task", "domain", "class", "all"]
+    scenario: RunScenario
     recipe: RecipeRef
     seeds: Annotated[tuple[Seed, ...], pydantic.Field(min_length=1, max_length=100_000)]
     data: DataSettings = DataSettings()
@@ -170,13 +169,12 @@ def _target_type(settings: type) -> type:
 
 @lru_cache(maxsize=512)
 def _config_type(sections: tuple[tuple[str, type], ...]) -> type[ExperimentConfig]:
-    named: dict[str, Any] = {name: (kind, _default(kind)) for name, kind in sections}
+    def default(kind: Any) -> Any:
+        needed = [f for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
+        return ... if needed else kind()
+
+    named: dict[str, Any] = {name: (kind, default(kind)) for name, kind in sections}
     return create_model("ExperimentConfig", __base__=ExperimentConfig, **named)
-
-
-def _default(kind: type) -> Any:
-    needed = [f for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
-    return ... if needed else kind()
 
 
 def sections_for(method: str, net: str = "mlp") -> dict[str, type]:
@@ -198,23 +196,16 @@ def known_sections(*methods: str) -> dict[str, list[type]]:
 
 def leaves(kind: type) -> Iterator[str]:
     """The fields of a settings class as `field` or `section.field`."""
-    nested = sections_in(kind)
     for name in fields_of(kind):
-        if name in nested:
-            yield from (f"{name}.{leaf}" for leaf in leaves(nested[name]))
-        else:
-            yield name
+        nested = sections_in(kind).get(name)
+        yield from [name] if nested is None else [f"{name}.{leaf}" for leaf in leaves(nested)]
 
 
 def validated(raw: Mapping[str, Any], *, others: bool = False) -> ExperimentConfig:
     """The configuration in `raw`; the first thing wrong with it becomes a `ConfigError`.
 
-    Args:
-        raw: its fields.
-        others: leave sections out that the method does not take.
-
-    Raises:
-        ConfigError: a name that does not exist, or a value out of range.
+    Where `others` may be there, sections that the method does not take are left out. Raises
+    `ConfigError` for a name that does not exist, or a value out of range.
     """
     method, target = raw.get("method"), raw.get("target")
     net = target.get("net", TargetUse.net) if isinstance(target, Mapping) else TargetUse.net
@@ -236,9 +227,8 @@ def _like_others(raw: Mapping[str, Any], sections: Mapping[str, type], outer: Ra
     for name, kind in sorted(sections.items(), key=lambda each: each[0] in LIKE):
         other = filled.get(LIKE[name]) if name in LIKE else outer.get(name)
         own = filled.get(name, {})
-        if isinstance(own, Mapping) and isinstance(other, Mapping):
-            own = {**other, **own}
         if isinstance(own, Mapping):
+            own = {**other, **own} if isinstance(other, Mapping) else own
             own = _like_others(own, sections_in(kind), outer or filled)
         if own != {}:
             filled[name] = own
@@ -258,14 +248,11 @@ def _as_config_error(error: ValidationError, sections: Mapping[str, type]) -> Co
     rule = first["msg"].replace("Input should be", "must be").replace("Value error, ", "")
     if first["type"] == "missing":
         return ConfigError(f"{path} must be set", hint=f"add it: --set {path}=VALUE")
+    got = reprlib.repr(first["input"])
     if first["type"] == "tuple_type":
         entries = reprlib.repr(str(first["input"]).strip("()[]{} "))[1:-1]
-        return ConfigError(
-            f"{path} must be a list",
-            got=reprlib.repr(first["input"]),
-            hint=f"write {path}=[{entries}]",
-        )
-    return ConfigError(f"{path} {rule[0].lower()}{rule[1:]}", got=reprlib.repr(first["input"]))
+        return ConfigError(f"{path} must be a list", got=got, hint=f"write {path}=[{entries}]")
+    return ConfigError(f"{path} {rule[0].lower()}{rule[1:]}", got=got)
 
 
 def _beside(where: tuple[int | str, ...], sections: Mapping[str, type]) -> list[str]:
@@ -277,8 +264,7 @@ def _beside(where: tuple[int | str, ...], sections: Mapping[str, type]) -> list[
     kind = sections[str(where[0])]
     for part in where[1:]:
         kind = sections_in(kind)[str(part)]
-    names = fields_of(kind)
-    return [".".join([*map(str, where), name]) for name in names]
+    return [".".join([*map(str, where), name]) for name in fields_of(kind)]
 
 
 def _in_section(cause: ConfigError, path: str) -> ConfigError:
@@ -305,25 +291,17 @@ def reads(method: str, path: str) -> bool:
     )
 
 
-RunScenario = Literal["task", "domain", "class", "all"]
-
-
 def run_scenario(method: str, scenario: ScenarioName) -> RunScenario:
-    """The scenario of the run that answers for `method` in `scenario`.
+    """The scenario of the run that answers for `method` in `scenario`: `all` if trained once.
 
-    It is `all` for a method that is trained once for every scenario.
-
-    Raises:
-        ConfigError: a method that does not exist or cannot do the scenario.
+    Raises `ConfigError` for a method that does not exist or cannot do the scenario.
     """
     entry = METHODS[method]
     if scenario not in entry.scenarios:
         able = [name for name in METHODS if scenario in METHODS[name].scenarios]
-        raise ConfigError(
-            f"the method {method} works in the scenarios {', '.join(entry.scenarios)}",
-            got=f"'{scenario}'",
-            hint=f"methods for it: {', '.join(able) or 'none'}",
-        )
+        rule = f"the method {method} works in the scenarios {', '.join(entry.scenarios)}"
+        hint = f"methods for it: {', '.join(able) or 'none'}"
+        raise ConfigError(rule, got=f"'{scenario}'", hint=hint)
     return "all" if entry.trained == "once" else scenario
 
 
@@ -332,18 +310,19 @@ def evaluated(config: ExperimentConfig) -> tuple[ScenarioName, ...]:
     return METHODS[config.method].scenarios if config.scenario == "all" else (config.scenario,)
 
 
+def net_of(config: ExperimentConfig) -> object:
+    """The settings of the target network, of its own type."""
+    kind: Any = net_settings(config.target.net)
+    return kind(**{each.name: getattr(config.target, each.name) for each in fields(kind)})
+
+
 def trained(config: ExperimentConfig) -> ScenarioName:
     """The scenario that the method of `config` is built for: own heads, if it is for all."""
     return "task" if config.scenario == "all" else config.scenario
 
 
-_NEUTRAL: dict[str, Any] = {
-    "format": True,
-    "recipe": True,
-    "seeds": True,
-    "machine": True,
-    "train": {"checkpoint_seconds"},
-}
+_NEUTRAL: dict[str, Any] = dict.fromkeys(("format", "recipe", "seeds", "machine"), True)
+_NEUTRAL["train"] = {"checkpoint_seconds"}
 _STATED = ("net", "task_embedding", "beta", "lr")
 """Fields that had no default in format 1, and so are in the identity whatever they are."""
 
@@ -393,13 +372,11 @@ def _read(method: str, path: str, section: Any, dumped: Raw, only_changed: bool)
         if is_dataclass(value):
             inner = _read(method, here, value, dumped[field.name], only_changed)
             found |= {field.name: inner} if inner else {}
-        elif not only_changed or field.name in _STATED or value != _default_of(field):
+            continue
+        default = field.default if field.default_factory is MISSING else field.default_factory()
+        if not only_changed or field.name in _STATED or value != default:
             found[field.name] = dumped[field.name]
     return found
-
-
-def _default_of(field: Field[Any]) -> Any:
-    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 def first_difference(ours: ExperimentConfig, theirs: ExperimentConfig) -> str | None:
@@ -426,18 +403,11 @@ def _flat(values: Raw, section: Any) -> Iterator[tuple[str, Any]]:
 
 
 def refuse_unused(assigned: Mapping[str, Any], methods: Sequence[str]) -> None:
-    """Raise `ConfigError` for a field that was set and that none of the `methods` reads.
+    """Raise `ConfigError` for a field (by path) that was set and that none of `methods` reads.
 
     A recipe may say more than a method reads, and so may a setting for several methods.
-
-    Args:
-        assigned: values by path, `section.field`.
-        methods: that are to run.
     """
     for path, value in assigned.items():
         if not any(reads(method, path) for method in methods):
-            raise ConfigError(
-                f"{path} does nothing for {', '.join(methods)}",
-                got=f"{path}={value}",
-                hint="leave it out",
-            )
+            rule = f"{path} does nothing for {', '.join(methods)}"
+            raise ConfigError(rule, got=f"{path}={value}", hint="leave it out")

@@ -10,16 +10,16 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from packaging.requirements import Requirement
-from torch import Tensor
 
 from hypermnesia import __version__
 from hypermnesia.data.benchmarks import BENCHMARKS
@@ -28,11 +28,16 @@ from hypermnesia.data.download import cache_folder, given_folder
 from hypermnesia.experiments.launch import cores
 from hypermnesia.storage import read_json, write_json
 
+_OWN = "hypermnesia"
 _CHECKOUT = Path(__file__).resolve().parents[3]
-
+_MEMINFO = Path("/proc/meminfo")
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+_MAY_CHANGE_NUMBERS = ("device", "torch")
+_FORMATS = {"float32": torch.float32, "bf16": torch.bfloat16, "int8": torch.int8}
+_SIDE = {"cpu": 512, "cuda": 4096}  # of the matrices; smaller ones leave a GPU idle
+_BUDGET = 0.25  # seconds for each format
 
 _log = logging.getLogger(__name__)
-_MAY_CHANGE_NUMBERS = ("device", "torch")
 
 
 def environment(device: torch.device | None = None) -> dict[str, Any]:
@@ -63,22 +68,16 @@ def note_environment(path: Path, now: Mapping[str, Any]) -> None:
     stored = read_json(path)
     *_, last = [stored, *_continuations(stored)]
     for name in _MAY_CHANGE_NUMBERS:
-        if last.get(name) != now[name]:
-            _log.warning(
-                "%s: went on with %s %s where it had %s, which may change numbers",
-                path.parent,
-                name,
-                now[name],
-                last.get(name),
-            )
+        if (before := last.get(name)) != now[name]:
+            change = f"went on with {name} {now[name]} where it had {before}"
+            _log.warning("%s: %s, which may change numbers", path.parent, change)
     if any(last.get(name) != value for name, value in now.items()):
         write_json(path, {**stored, "continued": [*_continuations(stored), now]})
 
 
 def _continuations(stored: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = stored.get("continued", [])
-    entries = found if isinstance(found, list) else []
-    return [entry for entry in entries if isinstance(entry, dict)]
+    return [each for each in (found if isinstance(found, list) else ()) if isinstance(each, dict)]
 
 
 def _commit() -> str | None:
@@ -89,10 +88,8 @@ def _commit() -> str | None:
 
     def output(*arguments: str) -> str:
         command = [git, "-C", str(_CHECKOUT), *arguments]
-        done = subprocess.run(  # noqa: S603 - git by its full path, and no shell
-            command, capture_output=True, text=True, check=True, timeout=10
-        )
-        return done.stdout.strip()
+        quiet: Any = {"stderr": subprocess.DEVNULL, "text": True, "timeout": 10}
+        return str(subprocess.check_output(command, **quiet)).strip()  # noqa: S603 - no shell
 
     try:
         changed = output("status", "--porcelain", "--untracked-files=no")
@@ -111,12 +108,9 @@ def _cpu_name() -> str:
 
 
 def seconds_of(action: Callable[[], object], repeats: int, budget: float = math.inf) -> float:
-    """The shortest time of `repeats`, after one that is not counted.
+    """The shortest time of up to `repeats`, after one that is not counted.
 
-    Args:
-        action: what is timed; it must wait for a device's work to end.
-        repeats: how often, 1 or more.
-        budget: seconds after which no other one begins.
+    The action must wait for a device's work to end; after `budget` seconds no other one begins.
     """
     begun = time.perf_counter()
     action()
@@ -143,28 +137,20 @@ def product_rate(
 ) -> float:
     """Operations a second of (m, k) times (k, n); two for each product and sum.
 
-    Args:
-        m: rows of the first matrix.
-        k: its columns.
-        n: columns of the second matrix.
-        dtype: a floating-point format, or `torch.int8`, whose products are summed in int32.
-        repeats: how often it is timed; the shortest time counts.
-        budget: seconds after which no other one begins.
-        device: where; the CPU by default.
+    Products of `torch.int8` are summed in int32; for `repeats` and `budget` see `seconds_of`.
 
     Raises:
         RuntimeError: the device cannot do it.
     """
-    device = device or torch.device("cpu")
     # Up to 100: what lies below 1 is 0 in int8.
     a = (100 * torch.rand(m, k, device=device)).to(dtype)
     b = (100 * torch.rand(k, n, device=device)).to(dtype)
-    product = _product(a, b)
+    out = torch.empty(m, n, dtype=dtype, device=device)
 
     def action() -> None:
-        product()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        torch._int_mm(a, b) if dtype == torch.int8 else torch.mm(a, b, out=out)
+        if out.is_cuda:
+            torch.cuda.synchronize(out.device)
 
     return 2 * m * k * n / seconds_of(action, repeats, budget)
 
@@ -178,62 +164,6 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _product(a: Tensor, b: Tensor) -> Callable[[], Tensor]:
-    if a.dtype == torch.int8:
-        return lambda: torch._int_mm(a, b)
-    out = torch.empty(len(a), b.shape[1], dtype=a.dtype, device=a.device)
-    return lambda: torch.mm(a, b, out=out)
-
-
-_OWN = "hypermnesia"
-
-
-@dataclass(frozen=True)
-class Extra:
-    """A set of optional packages, `pip install 'hypermnesia[NAME]'`.
-
-    Attributes:
-        name: of the set.
-        missing: those of its packages that are not installed, or in another version, as pip
-            would be asked for them.
-    """
-
-    name: str
-    missing: tuple[str, ...]
-
-
-def extras() -> list[Extra]:
-    """Every set there is, by name."""
-    names = sorted(metadata.metadata(_OWN).get_all("Provides-Extra") or ())
-    return [Extra(name, tuple(_missing(name))) for name in names]
-
-
-def _missing(extra: str) -> Iterator[str]:
-    for requirement in map(Requirement, metadata.requires(_OWN) or ()):
-        if requirement.marker is None or not requirement.marker.evaluate({"extra": extra}):
-            continue
-        if requirement.name == _OWN:
-            for other in sorted(requirement.extras):
-                yield from _missing(other)
-        elif not _met(requirement):
-            yield f"{requirement.name}{requirement.specifier}"
-
-
-def _met(requirement: Requirement) -> bool:
-    try:
-        found = metadata.version(requirement.name)
-    except metadata.PackageNotFoundError:
-        return False
-    return requirement.specifier.contains(found, prereleases=True)
-
-
-_MEMINFO = Path("/proc/meminfo")
-_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
-_FORMATS = {"float32": torch.float32, "bf16": torch.bfloat16, "int8": torch.int8}
-_SIDE = {"cpu": 512, "cuda": 4096}  # of the matrices; smaller ones leave a GPU idle
-_BUDGET = 0.25  # seconds for each format
 
 
 @dataclass(frozen=True)
@@ -282,12 +212,12 @@ class DataFound:
 
 
 @dataclass(frozen=True)
-class BenchmarkFound:
-    """Whether a benchmark's data are there.
+class Readiness:
+    """Whether something can be used.
 
     Attributes:
-        name: the benchmark.
-        missing: the data sets that are not complete.
+        name: a benchmark, or a set of optional packages, `pip install 'hypermnesia[NAME]'`.
+        missing: the data sets that are not complete, or the packages to ask pip for.
     """
 
     name: str
@@ -315,15 +245,14 @@ class Diagnosis:
     rates: tuple[Rate, ...]
     data_folder: str | None
     data: tuple[DataFound, ...]
-    benchmarks: tuple[BenchmarkFound, ...]
-    extras: tuple[Extra, ...]
+    benchmarks: tuple[Readiness, ...]
+    extras: tuple[Readiness, ...]
 
 
 def examine(data_dir: Path | None = None) -> Diagnosis:
-    """Look at this machine; takes about a second for each device.
+    """Look at this machine, which takes about a second for each device.
 
-    Args:
-        data_dir: folder of data files; None for HYPERMNESIA_DATA, else the cache.
+    Data files are in the folder `data_dir`; None for HYPERMNESIA_DATA, else the cache.
     """
     data, folder = tuple(_data(data_dir)), given_folder(data_dir)
     incomplete = {found.name for found in data if found.missing}
@@ -335,7 +264,7 @@ def examine(data_dir: Path | None = None) -> Diagnosis:
         data_folder=None if folder is None else str(folder),
         data=data,
         benchmarks=tuple(
-            BenchmarkFound(name, tuple(s for s in BENCHMARKS[name].sources if s in incomplete))
+            Readiness(name, tuple(each for each in BENCHMARKS[name].sources if each in incomplete))
             for name in BENCHMARKS
         ),
         extras=tuple(extras()),
@@ -356,35 +285,48 @@ def _data(data_dir: Path | None) -> Iterator[DataFound]:
 def _rates() -> Iterator[Rate]:
     devices = [torch.device("cpu")]
     devices += [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
-    for device in devices:
-        for name, dtype in _FORMATS.items():
-            yield Rate(str(device), name, _rate(device, dtype))
-
-
-def _rate(device: torch.device, dtype: torch.dtype) -> float | None:
-    side = _SIDE[device.type]
-    try:
-        with one_thread():
-            return product_rate(side, side, side, dtype, repeats=50, budget=_BUDGET, device=device)
-    except RuntimeError:
-        return None
+    for device, (name, dtype) in product(devices, _FORMATS.items()):
+        m = k = n = _SIDE[device.type]
+        try:
+            with one_thread():
+                rate = product_rate(m, k, n, dtype, repeats=50, budget=_BUDGET, device=device)
+        except RuntimeError:
+            rate = None
+        yield Rate(str(device), name, rate)
 
 
 def _memory() -> Memory:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return Memory(min(total, _container_limit() or total), _available())
-
-
-def _container_limit() -> int | None:
-    try:
-        return int(_CGROUP_LIMIT.read_text())
-    except (OSError, ValueError):  # no container, or `max`
-        return None
-
-
-def _available() -> int | None:
+    with suppress(OSError, ValueError):  # no container, or `max`
+        total = min(total, int(_CGROUP_LIMIT.read_text()))
     try:
         lines = _MEMINFO.read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if "MemAvailable" in line)
+        available = next(int(line.split()[1]) * 1024 for line in lines if "MemAvailable" in line)
     except (OSError, StopIteration):
-        return None
+        return Memory(total, None)
+    return Memory(total, available)
+
+
+def extras() -> list[Readiness]:
+    """Every set of optional packages, by name."""
+    names = sorted(metadata.metadata(_OWN).get_all("Provides-Extra") or ())
+    return [Readiness(name, tuple(_missing(name))) for name in names]
+
+
+def _missing(extra: str) -> Iterator[str]:
+    for requirement in map(Requirement, metadata.requires(_OWN) or ()):
+        if requirement.marker is None or not requirement.marker.evaluate({"extra": extra}):
+            continue
+        if requirement.name == _OWN:
+            for other in sorted(requirement.extras):
+                yield from _missing(other)
+        elif not _met(requirement):
+            yield f"{requirement.name}{requirement.specifier}"
+
+
+def _met(requirement: Requirement) -> bool:
+    try:
+        found = metadata.version(requirement.name)
+    except metadata.PackageNotFoundError:
+        return False
+    return requirement.specifier.contains(found, prereleases=True)

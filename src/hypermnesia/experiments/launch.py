@@ -19,6 +19,8 @@ from hypermnesia.registry import Registry, must_be
 from hypermnesia.training.observers import interrupt_on_sigterm
 
 Say = Callable[[str], None]
+"""Shows a line."""
+
 _GRACE_SECONDS = 10.0
 
 
@@ -33,7 +35,7 @@ class Job:
         return f"{self.folder.name} seed {self.seed}"
 
     def command(self) -> list[str]:
-        """What the process is started with."""
+        """The command line of its process."""
         chosen = ["--seeds", str(self.seed), "--threads", "1"]
         return [sys.executable, "-m", "hypermnesia", "resume", str(self.folder.absolute()), *chosen]
 
@@ -46,17 +48,9 @@ def cores() -> int:
 
 
 def run_jobs(jobs: Sequence[Job], workers: int, say: Say) -> dict[Job, str]:
-    """Do all `jobs`, `workers` at a time.
+    """Do all `jobs` (each another folder or seed), `workers` at a time; see `Launcher`.
 
     An interrupt, or a request to terminate, ends every process; what they had saved is kept.
-
-    Args:
-        jobs: each of another folder or seed.
-        workers: processes at a time, 1 or more.
-        say: shows a line: what the processes say, and how many are done.
-
-    Returns:
-        The jobs that failed, each with the reason.
     """
     failures: dict[Job, str] = {}
     children = _Children(say)
@@ -73,18 +67,6 @@ def run_jobs(jobs: Sequence[Job], workers: int, say: Say) -> dict[Job, str]:
             children.stop()
             raise
     return failures
-
-
-Launcher = Callable[[Sequence[Job], int, Say], dict[Job, str]]
-"""Does jobs, so many at a time, and gives those that failed, each with the reason.
-
-One that has no command line does a job by `hypermnesia.experiments.run.resume`.
-"""
-
-LAUNCHERS: Registry[Launcher] = Registry("launcher", "launchers", must_be("a function"))
-"""Every launcher, by name."""
-
-LAUNCHERS.add("local", run_jobs)
 
 
 class _Children:
@@ -134,3 +116,13 @@ class _Children:
                 process.wait(_GRACE_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+Launcher = Callable[[Sequence[Job], int, Say], dict[Job, str]]
+"""Does jobs, so many at a time, and gives those that failed, each with the reason.
+
+One that has no command line does a job by `hypermnesia.experiments.run.resume`.
+"""
+
+LAUNCHERS: Registry[Launcher] = Registry("launcher", "launchers", must_be("a function"))
+LAUNCHERS.add("local", run_jobs)

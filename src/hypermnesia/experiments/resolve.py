@@ -1,8 +1,7 @@
-"""From what a user asks for to resolved configurations: recipe, then method, then overrides.
+"""From what a user says to resolved configurations, recipe, then method, then overrides, explained.
 
-Recipes: the settings that a benchmark starts from, as YAML files with their source.
-
-A file `<benchmark>/<recipe>.yaml` holds `source`, sections of the configuration, optionally
+Recipes are the settings that a benchmark starts from, as YAML files with their source. A file
+`<benchmark>/<recipe>.yaml` holds `source`, sections of the configuration, optionally
 `base` (a recipe that it changes, `<benchmark>/<recipe>`) and `methods` (sections that differ for
 a method and, under its `scenarios`, for a scenario too). `best` is ours, `paper` is as published
 for this very benchmark, `derived` is what was published for a similar one; the first of them
@@ -12,19 +11,23 @@ that a benchmark has is its default. A file of the user's own is named by its pa
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from hypermnesia.data.benchmarks import BENCHMARKS
 from hypermnesia.data.scenarios import scenario_name
 from hypermnesia.errors import ConfigError
-from hypermnesia.experiments.build import benchmark_settings, machine_device
 from hypermnesia.experiments.config import (
     RENAMED,
     ExperimentConfig,
     Raw,
+    fields_read,
     first_difference,
     known_sections,
     leaves,
@@ -33,9 +36,10 @@ from hypermnesia.experiments.config import (
     sections_for,
     validated,
 )
-from hypermnesia.plain_yaml import load_plain
+from hypermnesia.experiments.run import benchmark_settings, machine_device
+from hypermnesia.methods import METHODS, HypernetWith, MethodEntry
 from hypermnesia.registry import unknown_name
-from hypermnesia.settings import sections_in
+from hypermnesia.settings import load_plain, sections_in
 
 FOLDER = Path(__file__).parent / "recipes"
 _DEFAULTS = ("best", "paper", "derived")
@@ -44,6 +48,9 @@ _NO_RECIPE: Raw = {
     "hypernet": {"chunk": 1000},
     "train": {"iterations": 2000, "batch_size": 128},
 }
+
+_EMPTY: tuple[object, ...] = (None, {}, [])
+_NAMES = ("format", "benchmark", "method", "scenario")
 
 
 @dataclass(frozen=True)
@@ -79,13 +86,11 @@ def recipe_names(benchmark: str) -> list[str]:
 def load_recipe(benchmark: str, name: str | None = None) -> Recipe:
     """The recipe called `name` of `benchmark`, or in the file `name`; its default one for None.
 
-    Raises:
-        ConfigError: there is no such benchmark or no such recipe.
+    Raises `ConfigError` where there is no such benchmark or no such recipe.
     """
     BENCHMARKS[benchmark]
     names = recipe_names(benchmark)
-    if name is None:
-        name = names[0]
+    name = names[0] if name is None else name
     if name.endswith(".yaml"):
         fields = {"source": f"the file {Path(name).name}", **_read(Path(name))}
     elif name not in names:
@@ -94,8 +99,7 @@ def load_recipe(benchmark: str, name: str | None = None) -> Recipe:
         fields = dict(_NO_RECIPE)
     else:
         fields = _read(FOLDER / benchmark / f"{name}.yaml")
-    source, methods = fields.pop("source"), fields.pop("methods", {})
-    return Recipe(name, source, fields, methods)
+    return Recipe(name, fields.pop("source"), methods=fields.pop("methods", {}), sections=fields)
 
 
 def _read(path: Path) -> Raw:
@@ -120,70 +124,54 @@ def _read(path: Path) -> Raw:
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any], *, top: bool = True) -> Raw:
     """`below` with the fields of `above` laid over it, section by section, nested ones too."""
+    kinds = (kind for each in known_sections().values() for kind in each)
+    nested = {name for kind in kinds for name in sections_in(kind)}
     result = dict(below)
     for name, value in above.items():
         under = result.get(name)
-        section = top or name in _nested_names()
+        section = top or name in nested
         if section and isinstance(value, Mapping) and isinstance(under, Mapping):
             value = merged(under, value, top=False)
         result[name] = value
     return result
 
 
-def _nested_names() -> set[str]:
-    kinds = (kind for each in known_sections().values() for kind in each)
-    return {name for kind in kinds for name in sections_in(kind)}
-
-
 def settable_paths(methods: Iterable[str] = (), nets: Iterable[str] = ()) -> list[str]:
-    """The fields that `--set` reaches; the others have an option of their own.
-
-    Args:
-        methods: further methods than the registered ones, whose settings count.
-        nets: further target networks.
-    """
+    """The fields that `--set` reaches, those of further `methods` and target networks too."""
     sections = known_sections(*methods)
     sections["target"] += [sections_for(next(iter(methods), "hnet"), net)["target"] for net in nets]
-    found = {
-        f"{name}.{leaf}": None
-        for name, kinds in sections.items()
-        for kind in kinds
-        for leaf in leaves(kind)
-    }
-    return list(found)
+    pairs = ((name, kind) for name, kinds in sections.items() for kind in kinds)
+    return list(dict.fromkeys(f"{name}.{leaf}" for name, kind in pairs for leaf in leaves(kind)))
 
 
 def parsed(assignments: Sequence[str], known: Sequence[str] | None = None) -> dict[str, Any]:
-    """Values by path of `section.field=value` texts; they are read as YAML.
+    """Values by path of `section.field=value` texts, of which the values are YAML.
 
-    Args:
-        assignments: the texts.
-        known: the paths that there are; those of the registered methods for None.
-
-    Raises:
-        ConfigError: a text that reads otherwise.
+    Paths must be `known`, of the registered methods for None; raises `ConfigError` otherwise.
     """
     known = settable_paths() if known is None else known
     result: dict[str, Any] = {}
     for path, text in map(_split, assignments):
-        result[_known(path, known)] = _value(path, text)
+        _check_known(path, known)
+        try:
+            result[path] = load_plain(text)
+        except ValueError:
+            raise ConfigError(f"the value of {path} must be YAML", got=repr(text)) from None
     return result
 
 
 def _split(assignment: str) -> tuple[str, str]:
     path, equals, text = assignment.partition("=")
     if not equals:
-        raise ConfigError(
-            "a setting must read section.field=value",
-            got=f"'{assignment}'",
-            hint="write for example --set hypernet.chunk=10000",
-        )
+        hint = "write for example --set hypernet.chunk=10000"
+        got = f"'{assignment}'"
+        raise ConfigError("a setting must read section.field=value", got=got, hint=hint)
     return path.strip(), text
 
 
-def _known(path: str, paths: Sequence[str]) -> str:
+def _check_known(path: str, paths: Sequence[str]) -> None:
     if path in paths:
-        return path
+        return
     section, _, rest = path.partition(".")
     if section in RENAMED:
         new = f"write {RENAMED[section]}.{rest}"
@@ -191,19 +179,9 @@ def _known(path: str, paths: Sequence[str]) -> str:
     by_leaf = {p.rpartition(".")[2]: p for p in reversed(paths)}
     near = difflib.get_close_matches(path, by_leaf, n=1, cutoff=0.8)
     if "." not in path and near:
-        raise ConfigError(
-            "the setting must be one that exists",
-            got=f"'{path}'",
-            hint=f"did you mean '{by_leaf[near[0]]}'?",
-        )
+        hint = f"did you mean '{by_leaf[near[0]]}'?"
+        raise ConfigError("the setting must be one that exists", got=f"'{path}'", hint=hint)
     raise unknown_name("setting", path, paths)
-
-
-def _value(path: str, text: str) -> object:
-    try:
-        return load_plain(text)
-    except ValueError:
-        raise ConfigError(f"the value of {path} must be YAML", got=repr(text)) from None
 
 
 def nested(values: Mapping[str, Any]) -> Raw:
@@ -241,11 +219,7 @@ class Request:
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def assigned(self) -> Raw:
-        """The sections that its assignments set, for any of its methods.
-
-        Raises:
-            ConfigError: a field that does not exist, or that none of the methods reads.
-        """
+        """The sections that its assignments set, for any of its methods."""
         values = parsed(self.assignments, settable_paths(self.methods, self._nets()))
         refuse_unused(values, self.methods)
         return nested(values)
@@ -263,8 +237,7 @@ def resolve(request: Request) -> list[ExperimentConfig]:
     """A checked configuration for each method of `request`.
 
     Raises:
-        ConfigError: an unknown name, an impossible value, or a method that cannot do the
-            scenario.
+        ConfigError: an unknown name, an impossible value, a method that cannot do the scenario.
     """
     if len(set(request.methods)) != len(request.methods):
         raise ConfigError("a method can be named once", got=", ".join(request.methods))
@@ -288,9 +261,8 @@ def resolve_one(request: Request, method: str, assigned: Raw) -> ExperimentConfi
     config = _checked(merged(merged(fields, options), assigned), names)
     machine_device(config.machine)
     changed = first_difference(config, unchanged) is not None
-    return config.model_copy(
-        update={"recipe": config.recipe.model_copy(update={"changed": changed})}
-    )
+    recipe_used = config.recipe.model_copy(update={"changed": changed})
+    return config.model_copy(update={"recipe": recipe_used})
 
 
 def _checked(fields: Raw, names: Raw) -> ExperimentConfig:
@@ -305,3 +277,109 @@ def _checked(fields: Raw, names: Raw) -> ExperimentConfig:
     config = validated({**fields, **names}, others=True)
     count = BENCHMARKS[config.benchmark].count(benchmark_settings(config))
     return config.model_copy(update={"data": replace(config.data, tasks=count)})
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A method for readers.
+
+    Attributes:
+        title: name and what it is, one line.
+        parts: (heading, text of one or more lines).
+    """
+
+    title: str
+    parts: Sequence[tuple[str, str]]
+
+
+def explain(method: str, benchmark: str, recipe: str | None = None) -> Explanation:
+    """What a method does, in its own words, and the settings that a recipe gives it."""
+    entry = METHODS[method]
+    chosen = load_recipe(benchmark, recipe)
+    parts = [
+        ("Equations", entry.equation),
+        ("What it does", _described(entry)),
+        ("Needs", entry.needs),
+        ("Answers in", _answers(entry)),
+        ("Source", entry.source),
+        *_settings(entry, Request(benchmark, (method,), recipe=recipe), chosen.name),
+        (f"Source of recipe {chosen.name}", chosen.source),
+    ]
+    said = [(heading, text) for heading, text in parts if text]
+    return Explanation(f"{method}: {entry.summary}", said)
+
+
+def _described(entry: MethodEntry) -> str:
+    """The docstrings of its class or function, before the arguments, and of its module."""
+    build: Any = entry.build.func if isinstance(entry.build, partial) else entry.build
+    build = build.evidence if isinstance(build, HypernetWith) else build
+    own = (inspect.getdoc(build) or "").partition("\nArgs:")[0]
+    module = inspect.getdoc(inspect.getmodule(build)) or ""
+    return f"{own.strip()}\n\n{module.strip()}"
+
+
+def _answers(entry: MethodEntry) -> str:
+    how = "one training for all of them" if entry.trained == "once" else "a training for each"
+    if len(entry.scenarios) == 1:
+        return f"the {entry.scenarios[0]} scenario"
+    return f"{', '.join(entry.scenarios)}: {how}"
+
+
+def _settings(entry: MethodEntry, request: Request, recipe: str) -> Iterator[tuple[str, str]]:
+    """The sections that the method reads, as YAML, and what differs by scenario, maybe nothing."""
+    first, *others = entry.scenarios
+    (config,) = resolve(replace(request, scenario=first))
+    heading = f"Settings on {request.benchmark}, recipe {recipe}"
+    yield heading, _as_lines(settings_read(config))
+    yield "Settings that are not set", ", ".join(_not_set(fields_read(config)))
+    for scenario in others:
+        (other,) = resolve(replace(request, scenario=scenario))
+        values = {name: each for name, each in fields_read(other).items() if name not in _NAMES}
+        different = _changed(fields_read(config), values)
+        lines = _as_lines({name: _yaml(fields) for name, fields in different.items()})
+        yield f"Where the {scenario} scenario differs", lines
+
+
+def _changed(first: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `other` that `first` has otherwise."""
+    found: dict[str, Any] = {}
+    for name, value in other.items():
+        before = first.get(name)
+        if isinstance(value, dict) and isinstance(before, dict):
+            value = _changed(before, value) if value != before else {}
+            found |= {name: value} if value else {}
+        elif value != before:
+            found[name] = value
+    return found
+
+
+def _as_lines(sections: Mapping[str, str]) -> str:
+    return "\n".join(f"{name}: {fields}" for name, fields in sections.items())
+
+
+def settings_read(config: ExperimentConfig) -> dict[str, str]:
+    """The sections that the method of `config` reads, each in a line of YAML."""
+    read = {name: value for name, value in fields_read(config).items() if name not in _NAMES}
+    return {name: _yaml(_set(fields)) for name, fields in read.items()}
+
+
+def _not_set(values: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """The fields that are empty, as `--set` names them."""
+    for name, value in values.items():
+        if value in _EMPTY:
+            yield path + name
+        elif isinstance(value, dict):
+            yield from _not_set(value, f"{path}{name}.")
+
+
+def _set(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a section that are not empty."""
+    return {
+        name: _set(value) if isinstance(value, dict) else value
+        for name, value in fields.items()
+        if value not in _EMPTY
+    }
+
+
+def _yaml(fields: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(fields, default_flow_style=True, sort_keys=False, width=10**6).strip()

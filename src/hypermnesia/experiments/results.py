@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -36,13 +37,17 @@ from hypermnesia.storage import (
 from hypermnesia.training.evaluation import TrainResult
 from hypermnesia.training.phases import Measure
 
+FORMAT = 2  # 1 had no checksums
+_NUMBERS = ("seconds", "peak_memory_mb", "compression")
+_MOST_SAMPLES = 10**12
+_LARGEST = 1e15
+_RETRAIN = "move it away and resume"
+
+T = TypeVar("T")
+
 
 def write_weights(path: Path, state: State) -> None:
-    """Store the `state` of a method: a safetensors file with the state's tree as metadata.
-
-    Raises:
-        RunError: it cannot be written.
-    """
+    """Store the `state` of a method: a safetensors file with the state's tree as metadata."""
     tree, tensors = pack(state)
     write_bytes(path, safetensors.torch.save(tensors, metadata={"state": json.dumps(tree)}))
 
@@ -50,13 +55,8 @@ def write_weights(path: Path, state: State) -> None:
 def read_weights(path: Path, noted: Mapping[str, Any] | None) -> State:
     """What `write_weights` stored; `load_state_dict` of a method takes it.
 
-    Args:
-        path: the file.
-        noted: its size and checksum, from the training's result; None where there was no such
-            note yet.
-
-    Raises:
-        RunError: it is damaged.
+    The size and checksum that the training's result `noted` are compared, if there is a note;
+    raises `RunError` where the file is damaged.
     """
     try:
         check_regular(path)
@@ -66,26 +66,12 @@ def read_weights(path: Path, noted: Mapping[str, Any] | None) -> State:
             tree = json.loads((file.metadata() or {})["state"])
             return unpack(tree, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise RunError(
-            f"{path} must hold weights as they were written",
-            got=_what(error),
-            hint=f"restore it; or move {path.parent / 'result.json'} away and resume, which trains "
-            "the seed again, from its last checkpoint if it has one",
-        ) from error
-
-
-def _what(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "no file"
-    return f"no {error}" if isinstance(error, KeyError) else str(error)
-
-
-FORMAT = 2  # 1 had no checksums
-_NUMBERS = ("seconds", "peak_memory_mb", "compression")
-_MOST_SAMPLES = 10**12
-_LARGEST = 1e15
-
-T = TypeVar("T")
+        absent = isinstance(error, FileNotFoundError)
+        got = "no file" if absent else f"{'no ' * isinstance(error, KeyError)}{error}"
+        hint = f"restore it; or move {path.parent / 'result.json'} away and resume, which trains "
+        hint += "the seed again, from its last checkpoint if it has one"
+        rule = f"{path} must hold weights as they were written"
+        raise RunError(rule, got=got, hint=hint) from error
 
 
 def write_result(
@@ -109,11 +95,7 @@ def write_result(
 
 
 def read_result(folder: SeedFolder, config: ExperimentConfig, seed: int) -> TrainResult:
-    """What `write_result` stored.
-
-    Raises:
-        RunError: the file is damaged, or of another seed or configuration.
-    """
+    """What `write_result` stored; `RunError` if damaged, or of another seed or configuration."""
     fields, tasks = read_fields(folder), config.tasks
     try:
         if (fields["seed"], fields["owner"]) != (seed, owner(config, seed)):
@@ -142,27 +124,21 @@ def read_result(folder: SeedFolder, config: ExperimentConfig, seed: int) -> Trai
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         got = f"no field {error}" if isinstance(error, KeyError) else str(error)
-        raise RunError(
-            f"{folder.result} must hold the figures of seed {seed} of this run",
-            got=got,
-            hint="move it away and resume",
-        ) from None
+        rule = f"{folder.result} must hold the figures of seed {seed} of this run"
+        raise RunError(rule, got=got, hint=_RETRAIN) from None
 
 
 def read_fields(folder: SeedFolder) -> dict[str, Any]:
     """What the file holds, whole and of a format that is known; `files` is what it noted.
 
-    Raises:
-        RunError: it is damaged, or of a later version.
+    Raises `RunError` where it is damaged, or of a later version.
     """
     fields = read_json(folder.result)
     version = fields.get("format", 1)
     if isinstance(version, int) and version > FORMAT:
-        raise RunError(
-            f"{folder.result} must be of format {FORMAT} or earlier",
-            got=f"format {version}, of a later version",
-            hint="read it with the version of Hypermnesia that wrote it",
-        )
+        rule, got = f"{folder.result} must be of format {FORMAT} or earlier", f"format {version}"
+        hint = "read it with the version of Hypermnesia that wrote it"
+        raise RunError(rule, got=f"{got}, of a later version", hint=hint)
     if version == 1:
         return fields | {"files": {}}
     try:
@@ -172,13 +148,8 @@ def read_fields(folder: SeedFolder) -> dict[str, Any]:
             raise ValueError("no notes of its files")
         return whole
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        got, hint = str(error), "move it away and resume"
-        raise RunError(f"{folder.result} must be as it was written", got=got, hint=hint) from None
-
-
-def figures(result: TrainResult) -> dict[str, float]:
-    """The figures of a seed's training as such, by name."""
-    return {name: getattr(result, name) for name in _NUMBERS}
+        rule = f"{folder.result} must be as it was written"
+        raise RunError(rule, got=error, hint=_RETRAIN) from None
 
 
 def scenario_figures(result: TrainResult, scenario: ScenarioName) -> dict[str, float]:
@@ -232,8 +203,8 @@ def _errors(rows: Any, tasks: int) -> Matrix:
 def _counts(rows: Any, tasks: int) -> Counts:
     """(tasks, tasks) numbers of samples, some for each task."""
     _check_square(rows, tasks)
-    for value in (value for row in rows for value in row):
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _MOST_SAMPLES:
+    for value in itertools.chain.from_iterable(rows):
+        if type(value) is not int or not 0 <= value < _MOST_SAMPLES:
             raise ValueError(f"{value!r:.50} for a number of samples")
     counts = np.array(rows, dtype=np.int64)
     if not counts.sum(axis=1).all():
@@ -248,14 +219,14 @@ def _check_square(rows: Any, tasks: int) -> None:
 
 def _number(value: Any) -> float:
     """Of accuracies, seconds, megabytes: not negative, and not so large that sums overflow."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST:
+    if type(value) not in (int, float) or not 0 <= value <= _LARGEST:
         raise ValueError(f"{value!r:.50} for a number")
     return float(value)
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What a finished run has to say.
+    """The figures of a finished run.
 
     Attributes:
         config: what was run.
@@ -283,11 +254,7 @@ class RunSummary:
 
 
 def summarize(folder: RunFolder, config: ExperimentConfig, seeds: Sequence[int]) -> RunSummary:
-    """The figures over `seeds`, all finished; also written to the run folder.
-
-    Raises:
-        RunError: a seed's result is damaged or of another run.
-    """
+    """The figures over `seeds`, all finished; also written to the run folder."""
     summary = summary_of(folder, config, results_of(folder, config, seeds))
     for name, matrix in summary.matrices.items():
         write_text(folder.matrix(name), matrix_csv(matrix))
@@ -298,11 +265,7 @@ def summarize(folder: RunFolder, config: ExperimentConfig, seeds: Sequence[int])
 def results_of(
     folder: RunFolder, config: ExperimentConfig, seeds: Sequence[int]
 ) -> dict[int, TrainResult]:
-    """What was measured, by seed.
-
-    Raises:
-        RunError: a seed's result is damaged or of another run.
-    """
+    """What was measured, by seed."""
     return {seed: read_result(folder.seed(seed), config, seed) for seed in seeds}
 
 
@@ -310,7 +273,9 @@ def summary_of(
     folder: RunFolder, config: ExperimentConfig, results: Mapping[int, TrainResult]
 ) -> RunSummary:
     """The figures over the seeds of `results`, one or more."""
-    over = _each_over_seeds({seed: figures(result) for seed, result in results.items()})
+    over = _each_over_seeds(
+        {seed: {n: getattr(result, n) for n in _NUMBERS} for seed, result in results.items()}
+    )
     over["seconds_per_iteration"] = {
         "values": {str(seed): list(r.seconds_per_iteration) for seed, r in results.items()}
     }
@@ -334,21 +299,12 @@ def matrix_csv(matrix: Matrix) -> str:
 
 
 def _each_over_seeds(by_seed: Mapping[int, Mapping[str, float]]) -> dict[str, Any]:
-    names = next(iter(by_seed.values()))
-    return {
-        name: _over_seeds({seed: values[name] for seed, values in by_seed.items()})
-        for name in names
-    }
-
-
-def _over_seeds(values: Mapping[int, float]) -> dict[str, Any]:
-    summary = metrics.over_seeds(list(values.values()))
-    return {
-        "mean": plain(summary.mean),
-        "sem": plain(summary.sem),
-        "n": summary.n,
-        "values": {str(seed): plain(value) for seed, value in values.items()},
-    }
+    over: dict[str, Any] = {}
+    for name in next(iter(by_seed.values())):
+        summary = metrics.over_seeds([values[name] for values in by_seed.values()])
+        over[name] = {"mean": plain(summary.mean), "sem": plain(summary.sem), "n": summary.n}
+        over[name]["values"] = {str(seed): plain(v[name]) for seed, v in by_seed.items()}
+    return over
 
 
 def plain(value: float) -> float | None:

@@ -25,10 +25,8 @@ from hypermnesia.training.checkpoint import OtherFormatError, load_step, steps_i
 
 Verdict = Literal["good", "unfinished", "unverified", "damaged"]
 
-_AGAIN = (
-    "restore it; or move result.json beside it away and resume, which trains the seed again, from "
-    "its last checkpoint if it has one"
-)
+_AGAIN = "restore it; or move result.json beside it away and resume, which trains the seed again, "
+_AGAIN += "from its last checkpoint if it has one"
 _RESUME = "resume writes it anew"
 _OTHER = "resume with the version of Hypermnesia that wrote it"
 
@@ -49,29 +47,19 @@ class Finding:
 
 
 def run_folders(path: Path) -> list[Path]:
-    """The run folder at `path`, or those inside it.
-
-    Raises:
-        ConfigError: there is none.
-    """
+    """The run folder at `path`, or those inside it; raises `ConfigError` if there is none."""
     marks = [*path.rglob(CONFIG), *path.rglob("seed-*")] if path.is_dir() else []
     found = sorted({mark.parent for mark in marks})
     if not found:
-        raise ConfigError(
-            "run folders are wanted, or the folder that holds them",
-            got=f"{path} without any",
-            hint="name for example runs",
-        )
+        rule = "run folders are wanted, or the folder that holds them"
+        raise ConfigError(rule, got=f"{path} without any", hint="name for example runs")
     return found
 
 
 def check_run(path: Path) -> list[Finding]:
-    """Everything in the run folder at `path`, compared with its checksums.
+    """Compare everything in a run folder, where processes may train, with its checksums.
 
-    Other processes may train there meanwhile.
-
-    Raises:
-        RunError: the folder cannot be read.
+    Raises `RunError` where the folder cannot be read.
     """
     found: list[Finding] = []
     with os_errors_as_run_error(path, "the run folder must be readable"):
@@ -141,36 +129,28 @@ def _checkpoints(folder: SeedFolder, whose: str | None) -> Iterator[Finding]:
 
 def _outcome(folder: SeedFolder, config: ExperimentConfig | None, seed: int) -> Iterator[Finding]:
     """The result of a finished training, and the files that it noted."""
-
-    def read() -> object:
-        return read_fields(folder) if config is None else read_result(folder, config, seed)
-
+    whole = partial(read_fields, folder)
+    read = whole if config is None else partial(read_result, folder, config, seed)
     result = _looked_at(folder.result, read)
     yield result
     noted = read_fields(folder)["files"] if result.verdict == "good" else {}
-    files = folder.outcomes(evaluated(config)) if config is not None else folder.outcomes(())
-    for file in files:
+    for file in folder.outcomes(() if config is None else evaluated(config)):
         yield _file(file, noted.get(file.name), folder)
 
 
 def _file(file: Path, noted: Mapping[str, Any] | None, folder: SeedFolder) -> Finding:
-    hint = _AGAIN
-    if file == folder.metrics:
-        hint = "no figure depends on it"
-    elif file.suffix == ".csv":
-        hint = _RESUME
+    hint = _RESUME if file.suffix == ".csv" else _AGAIN
+    hint = "no figure depends on it" if file == folder.metrics else hint
     try:
         check_regular(file)
         if noted is not None:
             compare(file, noted)
         if file == folder.weights:
             read_weights(file, noted)
-    except FileNotFoundError:
-        return Finding(file, "damaged", f"it is missing; {hint}")
-    except RunError as error:
-        return Finding(file, "damaged", f"{error.got}; {hint}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return Finding(file, "damaged", f"{error}; {hint}")
+    except (RunError, OSError, ValueError, KeyError, TypeError) as error:
+        what = error.got if isinstance(error, RunError) else error
+        what = "it is missing" if isinstance(error, FileNotFoundError) else what
+        return Finding(file, "damaged", f"{what}; {hint}")
     if noted is None:
         return Finding(file, "unverified", "no good result.json has noted its checksum")
     return Finding(file, "good")
