@@ -102,18 +102,10 @@ def plan(question: Question) -> list[Cell]:
 def carry_out(cells: Sequence[Cell], out: Path, workers: int, say: Say) -> dict[Job, str]:
     """Train what the `cells` need and is not finished, each seed in a process of its own.
 
-    Args:
-        cells: the plan.
-        out: folder of the run folders.
-        workers: processes at a time.
-        say: shows a line.
+    What a user can mend is raised before the first training begins, where it can be known by then.
 
     Returns:
         The trainings that failed, each with the reason.
-
-    Raises:
-        HypermnesiaError: anything that a user can mend, before the first training begins where
-            it can be known by then.
     """
     runs = {Place(out).folder(cell.config): cell.config for cell in cells if cell.config}
     jobs = [
@@ -207,16 +199,10 @@ def judged(trials: Sequence[Trial], summaries: Sequence[RunSummary]) -> list[Run
 
 
 def trials(request: Request, axes: Sequence[str], validation: int) -> list[Trial]:
-    """What is to be run: `request`, for one method, at every point of the grid.
+    """What is to be run: `request`, for one method, at every point of the grid of `points`.
 
-    Args:
-        request: the settings that all points share.
-        axes: see `points`.
-        validation: samples of each task that are held out of the training data, and on which
-            accuracy is measured, whatever else is set. The test set is not looked at.
-
-    Raises:
-        ConfigError: settings that cannot work, or two points that are the same run.
+    Accuracy is measured on `validation` samples of each task that are held out of the training
+    data, never on the test set. Raises `ConfigError` if two points are the same run.
     """
     held_out = (f"data.validation={validation}", "data.evaluate_on=validation")
     found: dict[str, Trial] = {}

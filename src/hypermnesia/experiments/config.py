@@ -1,13 +1,9 @@
-"""The resolved configuration of a run, every field checked, and what makes two runs the same.
-
-Its sections are the library's settings: those that all runs have, and those that the method takes
-(`hypermnesia.methods.sections_of`).
-"""
+"""The resolved configuration of a run, every field checked, and what makes two runs the same."""
 
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass, make_dataclass
 from functools import lru_cache
 from typing import Annotated, Any, Literal
@@ -116,10 +112,8 @@ class MachineSettings:
 LIKE = {"embedding_optimizer": "optimizer"}
 """Sections that start from another one beside them; nested ones start from that of their name."""
 
-RENAMED = {
-    f"vae_{name}": f"vae.{name}"
-    for name in ("hypernet", "regularizer", "optimizer", "embedding_optimizer")
-}
+_OF_VAE = ("hypernet", "regularizer", "optimizer", "embedding_optimizer")
+RENAMED = {f"vae_{name}": f"vae.{name}" for name in _OF_VAE}
 """Sections of format 1 -> where their fields are now."""
 
 FIELDS = {"target": {"generated", "head", "train_shared"}, "compute": {"precision", "compile"}}
@@ -129,8 +123,8 @@ FIELDS = {"target": {"generated", "head", "train_shared"}, "compute": {"precisio
 class ExperimentConfig(BaseModel):
     """One benchmark, one method, one scenario and all their settings.
 
-    `config_type` adds the sections of a method. The scenario `all` is that of the methods that are
-    trained once and evaluated in every one.
+    `_config_type` adds the sections of a method (`hypermnesia.methods.sections_of`). The scenario
+    `all` is that of the methods that are trained once and evaluated in every one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -153,11 +147,9 @@ class ExperimentConfig(BaseModel):
         return self.data.tasks or BENCHMARKS[self.benchmark].default_tasks
 
 
-COMMON: dict[str, type] = {
-    "data": DataSettings,
-    "train": TrainSettings,
-    "compute": ComputeSettings,
-    "machine": MachineSettings,
+COMMON: dict[str, Any] = {
+    name: ExperimentConfig.model_fields[name].annotation
+    for name in ("data", "train", "compute", "machine")
 }
 """Sections that every run has, but `target`, which depends on the network."""
 
@@ -269,15 +261,10 @@ def _beside(where: tuple[int | str, ...], sections: Mapping[str, type]) -> list[
 
 def _in_section(cause: ConfigError, path: str) -> ConfigError:
     """`cause`, which names fields by their section's own name, with the whole path to it."""
-    section, _, name = path.rpartition(".")
-    if not section:
-        return cause
-
-    def renamed(text: object) -> str | None:
-        return None if text is None else str(text).replace(f"{name}.", f"{path}.")
-
-    rule, got, hint = map(renamed, (cause.rule, cause.got, cause.hint))
-    return ConfigError(str(rule), got=got, hint=hint)
+    old, new = f"{path.rpartition('.')[2]}.", f"{path}."
+    got = None if cause.got is None else str(cause.got).replace(old, new)
+    hint = cause.hint and cause.hint.replace(old, new)
+    return ConfigError(cause.rule.replace(old, new), got=got, hint=hint)
 
 
 def reads(method: str, path: str) -> bool:
@@ -286,9 +273,8 @@ def reads(method: str, path: str) -> bool:
     section, _, field = path.partition(".")
     if section in COMMON or section == "target":
         return field not in FIELDS.get(section, ()) or field in entry.parameters
-    return section in entry.sections and not any(
-        f"{path}.".startswith(f"{ignored}.") for ignored in entry.ignores
-    )
+    ignored = any(f"{path}.".startswith(f"{each}.") for each in entry.ignores)
+    return section in entry.sections and not ignored
 
 
 def run_scenario(method: str, scenario: ScenarioName) -> RunScenario:
@@ -333,13 +319,24 @@ def identity(config: ExperimentConfig) -> str:
     Fields at their default are left out, so that one added later changes no run's identity.
     Nested sections have the names of format 1, `vae_hypernet` for `vae.hypernet`.
     """
-    flat: Raw = {}
-    for name, value in fields_read(config, only_changed=True).items():
-        kind: Any = type(getattr(config, name))
-        nested = sections_in(kind) if isinstance(value, dict) else {}
-        flat |= {f"{name}_{inner}": value.pop(inner) for inner in nested if inner in value}
-        flat |= {name: value} if value != {} else {}
-    return checksum(flat)
+    stated: Raw = {}
+    for path, (value, counts) in _read(config).items():
+        *sections, name = path.split(".")
+        old = ["_".join(sections[:2])] if sections else []
+        stated |= {".".join([*old, *sections[2:], name]): value} if counts else {}
+    return checksum(nested(stated))
+
+
+def nested(values: Mapping[str, Any]) -> Raw:
+    """Sections of values by path: `{"vae.latent": 3}` is `{"vae": {"latent": 3}}`."""
+    result: Raw = {}
+    for path, value in values.items():
+        *sections, name = path.split(".")
+        inner = result
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        inner[name] = value
+    return result
 
 
 def owner(config: ExperimentConfig, seed: int) -> str:
@@ -352,30 +349,29 @@ def checksum(fields: Raw) -> str:
     return sha256(canonical(fields))
 
 
-def fields_read(config: ExperimentConfig, *, only_changed: bool = False) -> Raw:
-    """Every field that changes a seed's numbers, as plain values; nested as the sections are."""
-    found: Raw = {}
+def fields_read(config: ExperimentConfig) -> Raw:
+    """The plain value of every field that changes a seed's numbers, by path."""
+    return {path: value for path, (value, _) in _read(config).items()}
+
+
+def _read(config: ExperimentConfig) -> dict[str, tuple[Any, bool]]:
+    """By path, the value and whether it is in the identity: not the default, or always stated."""
+
+    def within(section: Any, dumped: Raw, path: str) -> Iterator[tuple[str, tuple[Any, bool]]]:
+        for field in fields(section):
+            here, value = f"{path}.{field.name}", getattr(section, field.name)
+            if field.name not in dumped or not reads(config.method, here):
+                continue
+            if is_dataclass(value):
+                yield from within(value, dumped[field.name], here)
+                continue
+            default = field.default if field.default_factory is MISSING else field.default_factory()
+            yield here, (dumped[field.name], field.name in _STATED or value != default)
+
+    found: dict[str, tuple[Any, bool]] = {}
     for name, value in config.model_dump(mode="json", exclude=_NEUTRAL).items():
         section = getattr(config, name)
-        if is_dataclass(section):
-            value = _read(config.method, name, section, value, only_changed)
-        found |= {name: value} if value != {} else {}
-    return found
-
-
-def _read(method: str, path: str, section: Any, dumped: Raw, only_changed: bool) -> Raw:
-    found: Raw = {}
-    for field in fields(section):
-        here, value = f"{path}.{field.name}", getattr(section, field.name)
-        if field.name not in dumped or not reads(method, here):
-            continue
-        if is_dataclass(value):
-            inner = _read(method, here, value, dumped[field.name], only_changed)
-            found |= {field.name: inner} if inner else {}
-            continue
-        default = field.default if field.default_factory is MISSING else field.default_factory()
-        if not only_changed or field.name in _STATED or value != default:
-            found[field.name] = dumped[field.name]
+        found |= within(section, value, name) if is_dataclass(section) else {name: (value, True)}
     return found
 
 
@@ -388,26 +384,6 @@ def first_difference(ours: ExperimentConfig, theirs: ExperimentConfig) -> str | 
 
 def differences(ours: ExperimentConfig, theirs: ExperimentConfig) -> dict[str, tuple[Any, Any]]:
     """Our value and their value of the fields in which the identities differ, by path."""
-    mine, other = (dict(_flat(fields_read(each), each)) for each in (ours, theirs))
-    pairs = {path: (mine.get(path), other.get(path)) for path in {**mine, **other}}
+    mine, other = fields_read(ours), fields_read(theirs)
+    pairs = {path: (mine.get(path), other.get(path)) for path in mine | other}
     return {path: (here, there) for path, (here, there) in pairs.items() if here != there}
-
-
-def _flat(values: Raw, section: Any) -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        inner = getattr(section, name)
-        if is_dataclass(inner):
-            yield from ((f"{name}.{leaf}", each) for leaf, each in _flat(value, inner))
-        else:
-            yield name, value
-
-
-def refuse_unused(assigned: Mapping[str, Any], methods: Sequence[str]) -> None:
-    """Raise `ConfigError` for a field (by path) that was set and that none of `methods` reads.
-
-    A recipe may say more than a method reads, and so may a setting for several methods.
-    """
-    for path, value in assigned.items():
-        if not any(reads(method, path) for method in methods):
-            rule = f"{path} does nothing for {', '.join(methods)}"
-            raise ConfigError(rule, got=f"{path}={value}", hint="leave it out")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -66,18 +66,17 @@ def note_environment(path: Path, now: Mapping[str, Any]) -> None:
         write_json(path, now)
         return
     stored = read_json(path)
-    *_, last = [stored, *_continuations(stored)]
+    found = stored.get("continued")
+    continued = (
+        [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    )
+    last = [stored, *continued][-1]
     for name in _MAY_CHANGE_NUMBERS:
         if (before := last.get(name)) != now[name]:
             change = f"went on with {name} {now[name]} where it had {before}"
             _log.warning("%s: %s, which may change numbers", path.parent, change)
     if any(last.get(name) != value for name, value in now.items()):
-        write_json(path, {**stored, "continued": [*_continuations(stored), now]})
-
-
-def _continuations(stored: Mapping[str, Any]) -> list[dict[str, Any]]:
-    found = stored.get("continued", [])
-    return [each for each in (found if isinstance(found, list) else ()) if isinstance(each, dict)]
+        write_json(path, {**stored, "continued": [*continued, now]})
 
 
 def _commit() -> str | None:
@@ -170,9 +169,7 @@ def one_thread() -> Iterator[None]:
 class Memory:
     """Memory of the machine, or of the container, in bytes; None where the system does not say.
 
-    Attributes:
-        total: all of it.
-        available: what programs can still have without swapping.
+    Of `total`, programs can still have what is `available` without swapping.
     """
 
     total: int | None
@@ -318,8 +315,7 @@ def _missing(extra: str) -> Iterator[str]:
         if requirement.marker is None or not requirement.marker.evaluate({"extra": extra}):
             continue
         if requirement.name == _OWN:
-            for other in sorted(requirement.extras):
-                yield from _missing(other)
+            yield from chain.from_iterable(map(_missing, sorted(requirement.extras)))
         elif not _met(requirement):
             yield f"{requirement.name}{requirement.specifier}"
 

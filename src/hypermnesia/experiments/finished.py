@@ -80,11 +80,9 @@ class FinishedSeed:
         except HypermnesiaError:
             raise
         except MISFITS as error:
-            raise RunError(
-                f"{self.folder.weights} must hold the weights of this run",
-                got=str(error).partition("\n")[0],
-                hint="train the seed anew with --overwrite",
-            ) from None
+            got, hint = str(error).partition("\n")[0], "train the seed anew with --overwrite"
+            rule = f"{self.folder.weights} must hold the weights of this run"
+            raise RunError(rule, got=got, hint=hint) from None
         return method
 
     def parts(self) -> Sequence[Part]:
@@ -97,26 +95,18 @@ class FinishedSeed:
 def finished_seed(
     path: Path, seed: int | None = None, data_dir: Path | None = None
 ) -> FinishedSeed:
-    """A finished seed of the run in the folder at `path`.
+    """A finished seed of the run in the folder at `path`, by default the first one.
 
-    Args:
-        path: the run folder.
-        seed: which; None for the first one that is finished.
-        data_dir: folder of data files, where it has moved.
-
-    Raises:
-        RunError: there is no such run, or the seed is not finished.
+    Its data files may have moved to `data_dir`. Raises `RunError` where it is not finished.
     """
     folder = RunFolder(path)
     refuse_links(path)
     config, finished = folder.read_config(), folder.finished_seeds()
     if not finished or seed not in (None, *finished):
         known = ", ".join(map(str, finished)) or "none"
-        raise RunError(
-            "only a seed whose training is finished can be looked at",
-            got="none" if seed is None else seed,
-            hint=f"finished in {path}: {known}; go on with: hypermnesia resume {path}",
-        )
+        hint = f"finished in {path}: {known}; go on with: hypermnesia resume {path}"
+        rule = "only a seed whose training is finished can be looked at"
+        raise RunError(rule, got="none" if seed is None else seed, hint=hint)
     chosen = finished[0] if seed is None else seed
     if data_dir is not None:
         machine = replace(config.machine, data_dir=str(data_dir))
@@ -162,11 +152,7 @@ def export_task(
         kind: `onnx`, or `torch` for the parameters and buffers as safetensors.
         out: the file.
         seed: of the training; the run's first that is finished by default.
-        overwrite: replace `out`.
-
-    Raises:
-        ConfigError: no such task or kind of file.
-        RunError: the run is not finished or damaged, or the file exists or cannot be written.
+        overwrite: replace `out`; otherwise a file that exists raises `RunError`.
     """
     if kind not in _KINDS:
         raise unknown_name("kind of file", kind, _KINDS)

@@ -19,8 +19,6 @@ from hypermnesia.registry import Registry, must_be
 from hypermnesia.training.observers import interrupt_on_sigterm
 
 Say = Callable[[str], None]
-"""Shows a line."""
-
 _GRACE_SECONDS = 10.0
 
 

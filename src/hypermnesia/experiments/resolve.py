@@ -31,7 +31,8 @@ from hypermnesia.experiments.config import (
     first_difference,
     known_sections,
     leaves,
-    refuse_unused,
+    nested,
+    reads,
     run_scenario,
     sections_for,
     validated,
@@ -48,9 +49,7 @@ _NO_RECIPE: Raw = {
     "hypernet": {"chunk": 1000},
     "train": {"iterations": 2000, "batch_size": 128},
 }
-
 _EMPTY: tuple[object, ...] = (None, {}, [])
-_NAMES = ("format", "benchmark", "method", "scenario")
 
 
 @dataclass(frozen=True)
@@ -184,18 +183,6 @@ def _check_known(path: str, paths: Sequence[str]) -> None:
     raise unknown_name("setting", path, paths)
 
 
-def nested(values: Mapping[str, Any]) -> Raw:
-    """Sections of values by path: `{"vae.latent": 3}` is `{"vae": {"latent": 3}}`."""
-    result: Raw = {}
-    for path, value in values.items():
-        *sections, name = path.split(".")
-        inner = result
-        for section in sections:
-            inner = inner.setdefault(section, {})
-        inner[name] = value
-    return result
-
-
 @dataclass(frozen=True)
 class Request:
     """What to run, as a user says it.
@@ -219,18 +206,21 @@ class Request:
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def assigned(self) -> Raw:
-        """The sections that its assignments set, for any of its methods."""
-        values = parsed(self.assignments, settable_paths(self.methods, self._nets()))
-        refuse_unused(values, self.methods)
-        return nested(values)
-
-    def _nets(self) -> Iterator[str]:
-        """Target networks that it names."""
+        """The sections that its assignments set; `ConfigError` for a field that nothing reads."""
         recipe = load_recipe(self.benchmark, self.recipe)
-        for sections in (recipe.sections, *recipe.methods.values()):
-            yield from [name for name in [sections.get("target", {}).get("net")] if name]
-        for path, text in map(_split, self.assignments):
-            yield from [text.strip()] if path == "target.net" else []
+        each = (recipe.sections, *recipe.methods.values())
+        nets = [sections.get("target", {}).get("net") for sections in each]
+        nets += [
+            text.strip() for path, text in map(_split, self.assignments) if path == "target.net"
+        ]
+        known = settable_paths(self.methods, [name for name in nets if name])
+        values = parsed(self.assignments, known)
+        for path, value in values.items():
+            # A recipe may say more than a method reads, and so may a setting for several methods.
+            if not any(reads(method, path) for method in self.methods):
+                rule = f"{path} does nothing for {', '.join(self.methods)}"
+                raise ConfigError(rule, got=f"{path}={value}", hint="leave it out")
+        return nested(values)
 
 
 def resolve(request: Request) -> list[ExperimentConfig]:
@@ -261,8 +251,8 @@ def resolve_one(request: Request, method: str, assigned: Raw) -> ExperimentConfi
     config = _checked(merged(merged(fields, options), assigned), names)
     machine_device(config.machine)
     changed = first_difference(config, unchanged) is not None
-    recipe_used = config.recipe.model_copy(update={"changed": changed})
-    return config.model_copy(update={"recipe": recipe_used})
+    used = config.recipe.model_copy(update={"changed": changed})
+    return config.model_copy(update={"recipe": used})
 
 
 def _checked(fields: Raw, names: Raw) -> ExperimentConfig:
@@ -296,17 +286,21 @@ def explain(method: str, benchmark: str, recipe: str | None = None) -> Explanati
     """What a method does, in its own words, and the settings that a recipe gives it."""
     entry = METHODS[method]
     chosen = load_recipe(benchmark, recipe)
+    answers = f"the {entry.scenarios[0]} scenario"
+    if len(entry.scenarios) > 1:
+        once = "one training for all of them"
+        how = once if entry.trained == "once" else "a training for each"
+        answers = f"{', '.join(entry.scenarios)}: {how}"
     parts = [
         ("Equations", entry.equation),
         ("What it does", _described(entry)),
         ("Needs", entry.needs),
-        ("Answers in", _answers(entry)),
+        ("Answers in", answers),
         ("Source", entry.source),
         *_settings(entry, Request(benchmark, (method,), recipe=recipe), chosen.name),
         (f"Source of recipe {chosen.name}", chosen.source),
     ]
-    said = [(heading, text) for heading, text in parts if text]
-    return Explanation(f"{method}: {entry.summary}", said)
+    return Explanation(f"{method}: {entry.summary}", [part for part in parts if part[1]])
 
 
 def _described(entry: MethodEntry) -> str:
@@ -318,68 +312,29 @@ def _described(entry: MethodEntry) -> str:
     return f"{own.strip()}\n\n{module.strip()}"
 
 
-def _answers(entry: MethodEntry) -> str:
-    how = "one training for all of them" if entry.trained == "once" else "a training for each"
-    if len(entry.scenarios) == 1:
-        return f"the {entry.scenarios[0]} scenario"
-    return f"{', '.join(entry.scenarios)}: {how}"
-
-
 def _settings(entry: MethodEntry, request: Request, recipe: str) -> Iterator[tuple[str, str]]:
     """The sections that the method reads, as YAML, and what differs by scenario, maybe nothing."""
-    first, *others = entry.scenarios
-    (config,) = resolve(replace(request, scenario=first))
-    heading = f"Settings on {request.benchmark}, recipe {recipe}"
-    yield heading, _as_lines(settings_read(config))
-    yield "Settings that are not set", ", ".join(_not_set(fields_read(config)))
-    for scenario in others:
-        (other,) = resolve(replace(request, scenario=scenario))
-        values = {name: each for name, each in fields_read(other).items() if name not in _NAMES}
-        different = _changed(fields_read(config), values)
-        lines = _as_lines({name: _yaml(fields) for name, fields in different.items()})
-        yield f"Where the {scenario} scenario differs", lines
-
-
-def _changed(first: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `other` that `first` has otherwise."""
-    found: dict[str, Any] = {}
-    for name, value in other.items():
-        before = first.get(name)
-        if isinstance(value, dict) and isinstance(before, dict):
-            value = _changed(before, value) if value != before else {}
-            found |= {name: value} if value else {}
-        elif value != before:
-            found[name] = value
-    return found
-
-
-def _as_lines(sections: Mapping[str, str]) -> str:
-    return "\n".join(f"{name}: {fields}" for name, fields in sections.items())
+    configs = [resolve(replace(request, scenario=name))[0] for name in entry.scenarios]
+    first = fields_read(configs[0])
+    yield f"Settings on {request.benchmark}, recipe {recipe}", _as_lines(_in_yaml(first))
+    yield "Settings that are not set", ", ".join(path for path in first if first[path] in _EMPTY)
+    for scenario, config in zip(entry.scenarios, configs, strict=True):
+        read = fields_read(config).items()
+        different = {path: value for path, value in read if value != first.get(path)}
+        yield f"Where the {scenario} scenario differs", _as_lines(_in_yaml(different))
 
 
 def settings_read(config: ExperimentConfig) -> dict[str, str]:
     """The sections that the method of `config` reads, each in a line of YAML."""
-    read = {name: value for name, value in fields_read(config).items() if name not in _NAMES}
-    return {name: _yaml(_set(fields)) for name, fields in read.items()}
+    return _in_yaml(fields_read(config))
 
 
-def _not_set(values: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    """The fields that are empty, as `--set` names them."""
-    for name, value in values.items():
-        if value in _EMPTY:
-            yield path + name
-        elif isinstance(value, dict):
-            yield from _not_set(value, f"{path}{name}.")
+def _in_yaml(values: Raw) -> dict[str, str]:
+    """A line for each section of what is set of `values` by path."""
+    found = {path: value for path, value in values.items() if "." in path and value not in _EMPTY}
+    style: Any = {"default_flow_style": True, "sort_keys": False, "width": 10**6}
+    return {name: yaml.safe_dump(each, **style).strip() for name, each in nested(found).items()}
 
 
-def _set(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a section that are not empty."""
-    return {
-        name: _set(value) if isinstance(value, dict) else value
-        for name, value in fields.items()
-        if value not in _EMPTY
-    }
-
-
-def _yaml(fields: Mapping[str, Any]) -> str:
-    return yaml.safe_dump(fields, default_flow_style=True, sort_keys=False, width=10**6).strip()
+def _as_lines(sections: Mapping[str, str]) -> str:
+    return "\n".join(f"{name}: {fields}" for name, fields in sections.items())

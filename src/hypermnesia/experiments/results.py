@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -26,6 +27,7 @@ from hypermnesia.state_files import State, pack, unpack
 from hypermnesia.storage import (
     check_regular,
     compare,
+    holds,
     note,
     read_json,
     sealed,
@@ -103,7 +105,7 @@ def read_result(folder: SeedFolder, config: ExperimentConfig, seed: int) -> Trai
         measure: Measure = fields.get("measure", "accuracy")
         if measure not in get_args(Measure):
             raise ValueError(f"{measure!r:.50} for a measure")
-        read = _matrix if measure == "accuracy" else _errors
+        read = _matrix if measure == "accuracy" else partial(_matrix, most=_LARGEST)
         accuracy = _by_scenario(fields["accuracy"], evaluated(config), tasks, read)
         if len(accuracy) != len(evaluated(config)):
             raise ValueError("not every scenario of the run")
@@ -182,20 +184,12 @@ def _by_scenario(
     return {name: read(stored[name], tasks) for name in known if name in stored}
 
 
-def _matrix(rows: Any, tasks: int) -> Matrix:
-    """(tasks, tasks) percent of which the last row is complete."""
-    matrix = _errors(rows, tasks)
-    if (matrix[~np.isnan(matrix)] > 100).any():
-        raise ValueError("a matrix that is no accuracy in percent")
-    return matrix
-
-
-def _errors(rows: Any, tasks: int) -> Matrix:
-    """(tasks, tasks) numbers of which the last row is complete."""
+def _matrix(rows: Any, tasks: int, most: float = 100.0) -> Matrix:
+    """(tasks, tasks) numbers up to `most`, of which the last row is complete."""
     _check_square(rows, tasks)
     values = [[math.nan if v is None else _number(v) for v in row] for row in rows]
     matrix = np.array(values, dtype=np.float64)
-    if np.isnan(matrix[-1]).any():
+    if np.isnan(matrix[-1]).any() or (matrix > most).any():
         raise ValueError("a matrix that is no accuracy in percent")
     return matrix
 
@@ -254,12 +248,22 @@ class RunSummary:
 
 
 def summarize(folder: RunFolder, config: ExperimentConfig, seeds: Sequence[int]) -> RunSummary:
-    """The figures over `seeds`, all finished; also written to the run folder."""
-    summary = summary_of(folder, config, results_of(folder, config, seeds))
-    for name, matrix in summary.matrices.items():
-        write_text(folder.matrix(name), matrix_csv(matrix))
+    """The figures over `seeds`, all finished; also written to the run folder, with the tables."""
+    results = results_of(folder, config, seeds)
+    for seed, result in results.items():
+        write_matrices(folder.seed(seed), result.accuracy)
+    summary = summary_of(folder, config, results)
+    write_matrices(folder, summary.matrices)
     write_json(folder.summary, summary.stored())
     return summary
+
+
+def write_matrices(folder: RunFolder | SeedFolder, matrices: Mapping[ScenarioName, Matrix]) -> None:
+    """Write the tables for readers, where they are not there already."""
+    for scenario, matrix in matrices.items():
+        file, text = folder.matrix(scenario), matrix_csv(matrix)
+        if not holds(file, text):
+            write_text(file, text)
 
 
 def results_of(

@@ -29,9 +29,8 @@ from hypermnesia.experiments.config import (
 from hypermnesia.experiments.doctor import environment, note_environment
 from hypermnesia.experiments.results import (
     RunSummary,
-    matrix_csv,
-    results_of,
     summarize,
+    write_matrices,
     write_result,
     write_weights,
 )
@@ -40,7 +39,7 @@ from hypermnesia.methods import METHODS, Method, TaskSpec, build_method
 from hypermnesia.nets import build_net
 from hypermnesia.registry import Registry, must_be
 from hypermnesia.seeding import Generators
-from hypermnesia.storage import holds, make_folder, os_errors_as_run_error, write_json, write_text
+from hypermnesia.storage import make_folder, os_errors_as_run_error, write_json
 from hypermnesia.training.checkpoint import CheckpointStore
 from hypermnesia.training.evaluation import TrainResult
 from hypermnesia.training.logs import MetricsLog, SampleLog
@@ -97,12 +96,10 @@ def run_all(configs: Sequence[ExperimentConfig], place: Place, watch: Watch) -> 
             it can be known by then.
     """
     if place.name is not None:
-        if len(configs) > 1:
-            hint = "leave it out, or run one method at a time"
-            raise ConfigError(
-                "--name names one run folder", got=f"{len(configs)} methods", hint=hint
-            )
         check_file_name(place.name)
+        if len(configs) > 1:
+            got, hint = f"{len(configs)} methods", "leave it out, or run one method at a time"
+            raise ConfigError("--name names one run folder", got=got, hint=hint)
     places = [(place.folder(config), config) for config in configs]
     for path, config in places:
         if place.overwrite or RunFolder(path).unfinished(config.seeds):
@@ -126,16 +123,9 @@ def resume(
     changes: Mapping[str, object] | None = None,
     seeds: Sequence[int] | None = None,
 ) -> RunSummary:
-    """Finish the run in the folder at `path`.
+    """Finish the run in the folder at `path`, with `changes` to its machine section.
 
-    Args:
-        path: the run folder.
-        watch: shows the progress.
-        changes: fields of the machine section to change.
-        seeds: those of the run to finish; None for all.
-
-    Raises:
-        ConfigError: a seed that is none of the run's.
+    Only `seeds` of the run are trained, where they are given; raises `ConfigError` for others.
     """
     config = RunFolder(path).read_config()
     if others := sorted({*(seeds or ())} - {*config.seeds}):
@@ -168,18 +158,7 @@ def _begun(folder: RunFolder, config: ExperimentConfig) -> list[int]:
 def _summarized(folder: RunFolder, config: ExperimentConfig) -> RunSummary:
     """Write what follows from the results of the finished seeds."""
     with folder.locked():
-        seeds = sorted({*config.seeds, *folder.finished_seeds()})
-        for seed, result in results_of(folder, config, seeds).items():
-            _write_matrices(folder.seed(seed), result)
-        return summarize(folder, config, seeds)
-
-
-def _write_matrices(folder: SeedFolder, result: TrainResult) -> None:
-    """Write the tables for readers, which follow from the result."""
-    for scenario, matrix in result.accuracy.items():
-        file, text = folder.matrix(scenario), matrix_csv(matrix)
-        if not holds(file, text):
-            write_text(file, text)
+        return summarize(folder, config, sorted({*config.seeds, *folder.finished_seeds()}))
 
 
 def run_seed(
@@ -213,7 +192,7 @@ def run_seed(
             checkpoints=CheckpointStore(place.checkpoints, owner(config, seed)),
         )
     write_weights(place.weights, method.state_dict())
-    _write_matrices(place, result)
+    write_matrices(place, result.accuracy)
     write_result(place, config, seed, result)
     return result
 
@@ -282,11 +261,9 @@ def method_of(
     except RuntimeError as error:
         if isinstance(error, HypermnesiaError):
             raise
-        raise ConfigError(
-            f"the network {config.target.net} must take samples of shape {shape}",
-            got=str(error).splitlines()[0],
-            hint="choose another target.net or other settings of target",
-        ) from error
+        rule = f"the network {config.target.net} must take samples of shape {shape}"
+        hint = "choose another target.net or other settings of target"
+        raise ConfigError(rule, got=str(error).splitlines()[0], hint=hint) from error
     settings = {name: getattr(config, name) for name in METHODS[config.method].sections}
     for section, names in FIELDS.items():
         settings |= {name: getattr(getattr(config, section), name) for name in names}
@@ -306,8 +283,7 @@ def rehearse(config: ExperimentConfig) -> None:
     """Read the data, build everything and try it on a small batch of a task of each width.
 
     Raises:
-        HypermnesiaError: data that are missing or damaged, settings that do not fit together, a
-            package that is missing.
+        HypermnesiaError: data that are missing or damaged, settings that do not fit together.
     """
     for name in loggers_of(config.machine):
         getattr(LOGGERS[name], "check", lambda: None)()

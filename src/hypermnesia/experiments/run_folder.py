@@ -155,19 +155,17 @@ def opened(path: Path, config: ExperimentConfig, *, overwrite: bool) -> Iterator
             if others and not (_is_run(folder) if overwrite else folder.config.is_file()):
                 got, hint = f"{path} with other files", "choose another one with --name or --out"
                 raise RunError("a new run needs a folder that is new or empty", got=got, hint=hint)
-            for seed in _to_claim(config, folder, overwrite=overwrite):
+            same = not overwrite or _is_same(config, folder)
+            begun = () if same else folder.known_seeds()  # and are to be removed
+            done = () if overwrite else folder.finished_seeds()
+            for seed in sorted({*config.seeds, *begun} - {*done}):
                 claims.enter_context(folder.claimed(seed))
             if folder.config.is_file():
-                config = (_cleared if overwrite else _joined)(config, folder)
+                if overwrite:
+                    _clear(folder, config.seeds if same else [*folder.seed_folders()])
+                config = _joined(config, folder) if same else config
             folder.write_config(config)
         yield folder
-
-
-def _to_claim(config: ExperimentConfig, folder: RunFolder, *, overwrite: bool) -> list[int]:
-    """The seeds that no other process may be at: those to train, and those to remove."""
-    if not overwrite:
-        return sorted({*config.seeds} - {*folder.finished_seeds()})
-    return sorted({*config.seeds, *(() if _is_same(config, folder) else folder.known_seeds())})
 
 
 def _joined(config: ExperimentConfig, folder: RunFolder) -> ExperimentConfig:
@@ -179,15 +177,6 @@ def _joined(config: ExperimentConfig, folder: RunFolder) -> ExperimentConfig:
         raise RunError(rule, got=difference, hint=hint)
     seeds = tuple(sorted({*there.seeds, *config.seeds}))
     return config.model_copy(update={"seeds": seeds})
-
-
-def _cleared(config: ExperimentConfig, folder: RunFolder) -> ExperimentConfig:
-    """Remove what `config` is to replace; returns it with the seeds that stay."""
-    if not _is_same(config, folder):
-        _clear(folder, list(folder.seed_folders()))
-        return config
-    _clear(folder, config.seeds)
-    return _joined(config, folder)
 
 
 def _is_same(config: ExperimentConfig, folder: RunFolder) -> bool:
