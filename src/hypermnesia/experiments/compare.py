@@ -20,12 +20,7 @@ from hypermnesia.experiments.config import (
 )
 from hypermnesia.experiments.launch import LAUNCHERS, Job, Say
 from hypermnesia.experiments.resolve import Request, resolve, resolve_one
-from hypermnesia.experiments.results import (
-    RunSummary,
-    results_of,
-    scenario_figures,
-    summary_of,
-)
+from hypermnesia.experiments.results import RunSummary, results_of, scenario_figures, summary_of
 from hypermnesia.experiments.run import Place, rehearse, run_name
 from hypermnesia.experiments.run_folder import RunFolder, opened
 from hypermnesia.methods import METHODS
@@ -120,12 +115,10 @@ def carry_out(cells: Sequence[Cell], out: Path, workers: int, say: Say) -> dict[
     for path, config in runs.items():
         with opened(path, config, overwrite=False):
             pass  # it is this very run, and its processes find its configuration there
-    by_launcher: dict[str, list[Job]] = {}
-    for job in jobs:
-        by_launcher.setdefault(runs[job.folder].machine.launcher, []).append(job)
     failed: dict[Job, str] = {}
-    for name, own in by_launcher.items():
-        failed |= LAUNCHERS[name](own, workers, say)
+    launchers = {job: runs[job.folder].machine.launcher for job in jobs}
+    for name in dict.fromkeys(launchers.values()):
+        failed |= LAUNCHERS[name]([job for job in jobs if launchers[job] == name], workers, say)
     return failed
 
 
@@ -189,10 +182,9 @@ def points(axes: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def judged(trials: Sequence[Trial], summaries: Sequence[RunSummary]) -> list[RunSummary]:
-    """`summaries` over the seeds of the trials alone.
+    """`summaries` over the seeds of the trials alone, not those of points tried with more before.
 
-    Some points may have been tried with more seeds before; means over different seeds say
-    little of the settings.
+    Means over different seeds say little of the settings.
     """
     pairs = [(s.folder, trial.config) for trial, s in zip(trials, summaries, strict=True)]
     return [summary_of(*run, results_of(*run, run[1].seeds)) for run in pairs]

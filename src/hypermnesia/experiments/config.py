@@ -31,7 +31,6 @@ class RecipeRef(BaseModel):
     """Where the defaults came from; for the reader, no part of the identity.
 
     Attributes:
-        name: name of the recipe.
         source: where its values come from.
         changed: whether a setting that can change numbers is not the recipe's.
     """
@@ -377,9 +376,8 @@ def _read(config: ExperimentConfig) -> dict[str, tuple[Any, bool]]:
 
 def first_difference(ours: ExperimentConfig, theirs: ExperimentConfig) -> str | None:
     """`field: our value, their value` of the first field in which the identities differ."""
-    for path, (mine, other) in differences(ours, theirs).items():
-        return f"{path} = {mine} here and {other} there"
-    return None
+    found = differences(ours, theirs).items()
+    return next((f"{path} = {mine} here and {other} there" for path, (mine, other) in found), None)
 
 
 def differences(ours: ExperimentConfig, theirs: ExperimentConfig) -> dict[str, tuple[Any, Any]]:

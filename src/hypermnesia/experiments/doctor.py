@@ -30,6 +30,7 @@ from hypermnesia.storage import read_json, write_json
 
 _OWN = "hypermnesia"
 _CHECKOUT = Path(__file__).resolve().parents[3]
+_CPUINFO = Path("/proc/cpuinfo")
 _MEMINFO = Path("/proc/meminfo")
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _MAY_CHANGE_NUMBERS = ("device", "torch")
@@ -50,7 +51,7 @@ def environment(device: torch.device | None = None) -> dict[str, Any]:
         "torch": torch.__version__,
         "numpy": np.__version__,
         "platform": platform.platform(),
-        "cpu": _cpu_name(),
+        "cpu": _value(_CPUINFO, "model name") or platform.processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
@@ -84,29 +85,24 @@ def _commit() -> str | None:
     git = shutil.which("git")
     if git is None or not (_CHECKOUT / ".git").exists():
         return None
-
-    def output(*arguments: str) -> str:
-        command = [git, "-C", str(_CHECKOUT), *arguments]
-        quiet: Any = {"stderr": subprocess.DEVNULL, "text": True, "timeout": 10}
-        return str(subprocess.check_output(command, **quiet)).strip()  # noqa: S603 - no shell
-
+    command = [git, "-C", str(_CHECKOUT), "describe", "--always", "--abbrev=40", "--exclude=*"]
+    quiet: Any = {"stderr": subprocess.DEVNULL, "text": True, "timeout": 10}
     try:
-        changed = output("status", "--porcelain", "--untracked-files=no")
-        return output("rev-parse", "HEAD") + ("+changes" if changed else "")
+        found = subprocess.check_output([*command, "--dirty=+changes"], **quiet)  # noqa: S603
+        return str(found).strip()
     except (OSError, subprocess.SubprocessError):
         return None
 
 
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-        name = next(line for line in lines if line.startswith("model name"))
-        return name.partition(":")[2].strip()
-    except (OSError, StopIteration):
-        return platform.processor()
+def _value(file: Path, name: str) -> str | None:
+    """What a file of the system says of `name`, if there is one."""
+    with suppress(OSError):
+        lines = (line.partition(":") for line in file.read_text("utf-8").splitlines())
+        return next((value.strip() for key, _, value in lines if key.strip() == name), None)
+    return None
 
 
-def seconds_of(action: Callable[[], object], repeats: int, budget: float = math.inf) -> float:
+def seconds_of(action: Callable[[], object], repeats: int = 7, budget: float = math.inf) -> float:
     """The shortest time of up to `repeats`, after one that is not counted.
 
     The action must wait for a device's work to end; after `budget` seconds no other one begins.
@@ -125,21 +121,11 @@ def seconds_of(action: Callable[[], object], repeats: int, budget: float = math.
 
 
 def product_rate(
-    m: int,
-    k: int,
-    n: int,
-    dtype: torch.dtype,
-    *,
-    repeats: int = 7,
-    budget: float = math.inf,
-    device: torch.device | None = None,
+    m: int, k: int, n: int, dtype: torch.dtype, device: torch.device | None = None, **timing: Any
 ) -> float:
     """Operations a second of (m, k) times (k, n); two for each product and sum.
 
-    Products of `torch.int8` are summed in int32; for `repeats` and `budget` see `seconds_of`.
-
-    Raises:
-        RuntimeError: the device cannot do it.
+    Products of `torch.int8` are summed in int32; for the `timing` see `seconds_of`.
     """
     # Up to 100: what lies below 1 is 0 in int8.
     a = (100 * torch.rand(m, k, device=device)).to(dtype)
@@ -151,7 +137,7 @@ def product_rate(
         if out.is_cuda:
             torch.cuda.synchronize(out.device)
 
-    return 2 * m * k * n / seconds_of(action, repeats, budget)
+    return 2 * m * k * n / seconds_of(action, **timing)
 
 
 @contextmanager
@@ -196,7 +182,6 @@ class DataFound:
     """The files of a data set: whether they are there, not whether they are undamaged.
 
     Attributes:
-        name: the data set.
         folder: where a run looks for them; None for a data set inside a package.
         missing: names of the files that are not there.
         cached: whether the cache holds all of them, whatever folder was named.
@@ -228,11 +213,8 @@ class Diagnosis:
     Attributes:
         environment: as in a run's environment.json.
         usable_cores: cores that this process may use.
-        memory: of the machine.
         rates: by device and format.
         data_folder: the folder that was named for data; None for the cache.
-        data: every data set.
-        benchmarks: every benchmark.
         extras: sets of optional packages.
     """
 
@@ -286,7 +268,7 @@ def _rates() -> Iterator[Rate]:
         m = k = n = _SIDE[device.type]
         try:
             with one_thread():
-                rate = product_rate(m, k, n, dtype, repeats=50, budget=_BUDGET, device=device)
+                rate = product_rate(m, k, n, dtype, device, repeats=50, budget=_BUDGET)
         except RuntimeError:
             rate = None
         yield Rate(str(device), name, rate)
@@ -296,12 +278,8 @@ def _memory() -> Memory:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     with suppress(OSError, ValueError):  # no container, or `max`
         total = min(total, int(_CGROUP_LIMIT.read_text()))
-    try:
-        lines = _MEMINFO.read_text().splitlines()
-        available = next(int(line.split()[1]) * 1024 for line in lines if "MemAvailable" in line)
-    except (OSError, StopIteration):
-        return Memory(total, None)
-    return Memory(total, available)
+    available = _value(_MEMINFO, "MemAvailable")  # such as 123 kB
+    return Memory(total, None if available is None else 1024 * int(available.split()[0]))
 
 
 def extras() -> list[Readiness]:

@@ -127,7 +127,6 @@ class Exported:
     """A file of a network.
 
     Attributes:
-        path: the file.
         inputs: shape of a sample.
         outputs: number of logits.
         how_to_load: Python that gives the network back, a line each; empty for ONNX.

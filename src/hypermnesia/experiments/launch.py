@@ -14,12 +14,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hypermnesia.registry import Registry, must_be
 from hypermnesia.training.observers import interrupt_on_sigterm
 
 Say = Callable[[str], None]
 _GRACE_SECONDS = 10.0
+_PIPES: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,8 @@ class Job:
 
 def cores() -> int:
     """Number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux, where a container may be given some only
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    # On Linux, a container may be given some only.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_jobs(jobs: Sequence[Job], workers: int, say: Say) -> dict[Job, str]:
@@ -57,8 +58,7 @@ def run_jobs(jobs: Sequence[Job], workers: int, say: Say) -> dict[Job, str]:
         try:
             for done, future in enumerate(as_completed(futures), start=1):
                 job, reason = futures[future], future.result()
-                if reason is not None:
-                    failures[job] = reason
+                failures |= {} if reason is None else {job: reason}
                 ending = "finished" if reason is None else f"failed: {reason}"
                 say(f"[{done}/{len(jobs)}] {job} {ending}")
         except BaseException:
@@ -82,12 +82,7 @@ class _Children:
             if self._stopped:
                 return "not started"
             process = subprocess.Popen(  # noqa: S603 - Python itself, and no shell
-                job.command(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
+                job.command(), **_PIPES, text=True, errors="replace"
             )
             self._running.add(process)
         last = ""

@@ -1,11 +1,10 @@
 """From what a user says to resolved configurations, recipe, then method, then overrides, explained.
 
-Recipes are the settings that a benchmark starts from, as YAML files with their source. A file
-`<benchmark>/<recipe>.yaml` holds `source`, sections of the configuration, optionally
-`base` (a recipe that it changes, `<benchmark>/<recipe>`) and `methods` (sections that differ for
-a method and, under its `scenarios`, for a scenario too). `best` is ours, `paper` is as published
-for this very benchmark, `derived` is what was published for a similar one; the first of them
-that a benchmark has is its default. A file of the user's own is named by its path.
+A recipe, the settings that a benchmark starts from, is a file `<benchmark>/<recipe>.yaml`: its
+`source`, sections of the configuration, optionally `base` (a recipe that it changes) and `methods`
+(sections that differ for a method and, under its `scenarios`, for a scenario too). `best` is ours,
+`paper` is as published for this very benchmark, `derived` is what was published for a similar one;
+the first of them that there is is the default. A file of the user's own is named by its path.
 """
 
 from __future__ import annotations
@@ -44,11 +43,6 @@ from hypermnesia.settings import load_plain, sections_in
 
 FOLDER = Path(__file__).parent / "recipes"
 _DEFAULTS = ("best", "paper", "derived")
-_NO_RECIPE: Raw = {
-    "source": "the library's defaults: this benchmark has no recipe",
-    "hypernet": {"chunk": 1000},
-    "train": {"iterations": 2000, "batch_size": 128},
-}
 _EMPTY: tuple[object, ...] = (None, {}, [])
 
 
@@ -90,14 +84,12 @@ def load_recipe(benchmark: str, name: str | None = None) -> Recipe:
     BENCHMARKS[benchmark]
     names = recipe_names(benchmark)
     name = names[0] if name is None else name
+    file = FOLDER / ("" if name == "defaults" else benchmark) / f"{name}.yaml"
     if name.endswith(".yaml"):
-        fields = {"source": f"the file {Path(name).name}", **_read(Path(name))}
+        file = Path(name)
     elif name not in names:
         raise unknown_name(f"recipe of {benchmark}", name, names)
-    elif name == "defaults":
-        fields = dict(_NO_RECIPE)
-    else:
-        fields = _read(FOLDER / benchmark / f"{name}.yaml")
+    fields = {"source": f"the file {file.name}", **_read(file)}
     return Recipe(name, fields.pop("source"), methods=fields.pop("methods", {}), sections=fields)
 
 
@@ -188,7 +180,6 @@ class Request:
     """What to run, as a user says it.
 
     Attributes:
-        benchmark: name of the benchmark.
         methods: names of the methods; a configuration is resolved for each.
         scenario: a scenario's name or alias.
         seeds: one training for each.
@@ -271,12 +262,7 @@ def _checked(fields: Raw, names: Raw) -> ExperimentConfig:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A method for readers.
-
-    Attributes:
-        title: name and what it is, one line.
-        parts: (heading, text of one or more lines).
-    """
+    """A method for readers: what it is in a line, and (heading, text of one or more lines)."""
 
     title: str
     parts: Sequence[tuple[str, str]]
@@ -316,7 +302,7 @@ def _settings(entry: MethodEntry, request: Request, recipe: str) -> Iterator[tup
     """The sections that the method reads, as YAML, and what differs by scenario, maybe nothing."""
     configs = [resolve(replace(request, scenario=name))[0] for name in entry.scenarios]
     first = fields_read(configs[0])
-    yield f"Settings on {request.benchmark}, recipe {recipe}", _as_lines(_in_yaml(first))
+    yield f"Settings on {request.benchmark}, recipe {recipe}", _as_lines(settings_read(configs[0]))
     yield "Settings that are not set", ", ".join(path for path in first if first[path] in _EMPTY)
     for scenario, config in zip(entry.scenarios, configs, strict=True):
         read = fields_read(config).items()
@@ -325,15 +311,15 @@ def _settings(entry: MethodEntry, request: Request, recipe: str) -> Iterator[tup
 
 
 def settings_read(config: ExperimentConfig) -> dict[str, str]:
-    """The sections that the method of `config` reads, each in a line of YAML."""
-    return _in_yaml(fields_read(config))
+    """The sections that the method of `config` reads, what is set of each in a line of YAML."""
+    read = fields_read(config).items()
+    return _in_yaml({path: value for path, value in read if value not in _EMPTY})
 
 
 def _in_yaml(values: Raw) -> dict[str, str]:
-    """A line for each section of what is set of `values` by path."""
-    found = {path: value for path, value in values.items() if "." in path and value not in _EMPTY}
+    sections = nested({path: value for path, value in values.items() if "." in path})
     style: Any = {"default_flow_style": True, "sort_keys": False, "width": 10**6}
-    return {name: yaml.safe_dump(each, **style).strip() for name, each in nested(found).items()}
+    return {name: yaml.safe_dump(each, **style).strip() for name, each in sections.items()}
 
 
 def _as_lines(sections: Mapping[str, str]) -> str:

@@ -44,6 +44,8 @@ _NUMBERS = ("seconds", "peak_memory_mb", "compression")
 _MOST_SAMPLES = 10**12
 _LARGEST = 1e15
 _RETRAIN = "move it away and resume"
+RESTORE = "restore it; or move {} away and resume, which trains the seed again, from its last "
+RESTORE += "checkpoint if it has one"
 
 T = TypeVar("T")
 
@@ -57,8 +59,7 @@ def write_weights(path: Path, state: State) -> None:
 def read_weights(path: Path, noted: Mapping[str, Any] | None) -> State:
     """What `write_weights` stored; `load_state_dict` of a method takes it.
 
-    The size and checksum that the training's result `noted` are compared, if there is a note;
-    raises `RunError` where the file is damaged.
+    Raises `RunError` where it is damaged, or not as the training's result `noted` it.
     """
     try:
         check_regular(path)
@@ -70,10 +71,8 @@ def read_weights(path: Path, noted: Mapping[str, Any] | None) -> State:
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         absent = isinstance(error, FileNotFoundError)
         got = "no file" if absent else f"{'no ' * isinstance(error, KeyError)}{error}"
-        hint = f"restore it; or move {path.parent / 'result.json'} away and resume, which trains "
-        hint += "the seed again, from its last checkpoint if it has one"
-        rule = f"{path} must hold weights as they were written"
-        raise RunError(rule, got=got, hint=hint) from error
+        rule, hint = f"{path} must hold weights as they were written", RESTORE
+        raise RunError(rule, got=got, hint=hint.format(path.parent / "result.json")) from error
 
 
 def write_result(
@@ -89,11 +88,11 @@ def write_result(
         "confusion": {name: counts.tolist() for name, counts in result.confusion.items()},
         "seconds_per_iteration": list(result.seconds_per_iteration),
         "files": {path.name: note(path) for path in folder.outcomes(result.accuracy)},
+        **{name: getattr(result, name) for name in _NUMBERS},
     }
-    numbers = {name: getattr(result, name) for name in _NUMBERS}
     if result.measure != "accuracy":
         fields["measure"] = result.measure
-    write_json(folder.result, sealed(fields | numbers))
+    write_json(folder.result, sealed(fields))
 
 
 def read_result(folder: SeedFolder, config: ExperimentConfig, seed: int) -> TrainResult:
@@ -173,10 +172,7 @@ def _rows(matrix: Matrix) -> list[list[float | None]]:
 
 
 def _by_scenario(
-    stored: Mapping[Any, Any],
-    known: Collection[ScenarioName],
-    tasks: int,
-    read: Callable[[Any, int], T],
+    stored: Any, known: Collection[ScenarioName], tasks: int, read: Callable[[Any, int], T]
 ) -> dict[ScenarioName, T]:
     """The matrices in `stored`, for some or all of the `known` scenarios, in their order."""
     if not stored.keys() <= set(known):
@@ -223,8 +219,6 @@ class RunSummary:
     """The figures of a finished run.
 
     Attributes:
-        config: what was run.
-        folder: where it is.
         figures: those of the training by name, an object with `mean`, `sem`, `n` and `values` by
             seed; None where there is no figure.
         scenarios: the figures in each scenario, likewise.
@@ -241,9 +235,8 @@ class RunSummary:
 
     def stored(self) -> dict[str, Any]:
         """What `summary.json` holds."""
-        on: dict[str, Any] = {"evaluated_on": self.config.data.evaluate_on}
-        if self.measure != "accuracy":
-            on["measure"] = self.measure
+        measure = {} if self.measure == "accuracy" else {"measure": self.measure}
+        on = {"evaluated_on": self.config.data.evaluate_on, **measure}
         return {**on, "scenarios": self.scenarios, **self.figures}
 
 
@@ -277,12 +270,9 @@ def summary_of(
     folder: RunFolder, config: ExperimentConfig, results: Mapping[int, TrainResult]
 ) -> RunSummary:
     """The figures over the seeds of `results`, one or more."""
-    over = _each_over_seeds(
-        {seed: {n: getattr(result, n) for n in _NUMBERS} for seed, result in results.items()}
-    )
-    over["seconds_per_iteration"] = {
-        "values": {str(seed): list(r.seconds_per_iteration) for seed, r in results.items()}
-    }
+    numbers = {seed: {n: getattr(r, n) for n in _NUMBERS} for seed, r in results.items()}
+    iterations = {str(seed): list(r.seconds_per_iteration) for seed, r in results.items()}
+    over = _each_over_seeds(numbers) | {"seconds_per_iteration": {"values": iterations}}
     scenarios, matrices = {}, {}
     for name in evaluated(config):
         in_it = {seed: scenario_figures(result, name) for seed, result in results.items()}

@@ -69,7 +69,6 @@ class Place:
     """Where run folders go.
 
     Attributes:
-        out: folder that holds them.
         name: name of the run folder; None for `<benchmark>_<method>_<scenario>`.
         overwrite: replace another run in its place, or begin the same run's seeds anew.
     """
@@ -91,9 +90,8 @@ def run_name(config: ExperimentConfig) -> str:
 def run_all(configs: Sequence[ExperimentConfig], place: Place, watch: Watch) -> list[RunSummary]:
     """Run every configuration with each of its seeds; what is finished already is kept.
 
-    Raises:
-        HypermnesiaError: anything that a user can mend, before the first training begins where
-            it can be known by then.
+    What a user can mend is raised before the first training begins, where it can be known by then.
+    Raises `ConfigError` for one name for several runs.
     """
     if place.name is not None:
         check_file_name(place.name)
@@ -166,11 +164,7 @@ def run_seed(
 ) -> TrainResult:
     """Train one seed, from its last checkpoint if it has one, and write its results.
 
-    Args:
-        config: of the run.
-        seed: of the training; no other process may be at it (`opened` sees to that).
-        folder: of the run.
-        observer: watches besides the run's own.
+    No other process may be at it (`opened` sees to that); `observer` watches besides the run's own.
     """
     place = RunFolder(folder).seed(seed)
     with os_errors_as_run_error(place.path, "the folder of a seed must be writable"):
@@ -326,6 +320,5 @@ def _as_config_error(error: Exception, samples: int) -> ConfigError:
         hint = "set compute.deterministic=false, or train on the CPU"
     else:
         rule = f"the networks must be able to learn from a batch of {samples}"
-        hint = "change the settings of target (target.head among them), hypernet or "
-        hint += "train.batch_size"
+        hint = "change settings of target (target.head among them), hypernet or train.batch_size"
     return ConfigError(rule, got=got, hint=hint)

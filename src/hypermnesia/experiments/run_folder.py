@@ -142,9 +142,7 @@ def opened(path: Path, config: ExperimentConfig, *, overwrite: bool) -> Iterator
     `overwrite` it is to begin the seeds of `config` anew; another run in its place is removed.
     Other processes may train other seeds of the same run meanwhile.
 
-    Raises:
-        RunError: the folder cannot be written, a seed is in use, the folder holds another run
-            and `overwrite` is not set, or something that is no run.
+    Raises `RunError` where a seed is in use, or the folder holds something else.
     """
     folder = RunFolder(path)
     with ExitStack() as claims:
@@ -209,34 +207,25 @@ def _is_run(folder: RunFolder) -> bool:
 
 def _fields(path: Path) -> dict[str, Any]:
     """The stored fields as they stand there, which the checksum is of."""
+    got = "a file that is not plain YAML with fields"
     try:
         fields = load_plain(read_text(path, _CONFIG_LIMIT))
-    except ValueError:
-        fields = None
-    if not isinstance(fields, dict):
-        raise _edited(path, "a file that is not plain YAML with fields")
-    if "checksum" not in fields:
-        raise _edited(path, "no checksum: an edit, or a run of an earlier version")
-    stored = fields.pop("checksum")
-    try:
-        found = checksum(fields)
-    except (TypeError, ValueError, RecursionError):  # values that no configuration has
-        found = ""
-    if stored != found:
-        raise _edited(path, "fields that do not match their checksum")
-    return fields
-
-
-def _edited(path: Path, got: str) -> RunError:
+        if isinstance(fields, dict):
+            got = "no checksum: an edit, or a run of an earlier version"
+            stored = fields.pop("checksum")
+            got = "fields that do not match their checksum"
+            if stored == checksum(fields):
+                return fields
+    except (KeyError, TypeError, ValueError, RecursionError):  # values that no configuration has
+        pass
     hint = "undo the edit, or start another run with --set and --name"
-    return RunError(f"{path} must be as the run began", got=got, hint=hint)
+    raise RunError(f"{path} must be as the run began", got=got, hint=hint)
 
 
 def upgraded(raw: Mapping[str, Any]) -> Raw:
     """A configuration of format 1, in which autoencoders had five sections, in today's form.
 
-    Sections that its method does not take were stored, too, and are left out. Raises `ConfigError`
-    for a setting that is no more.
+    Other methods' sections, stored too, are left out; raises for a setting that is no more.
     """
     inference = raw.get("inference")
     if isinstance(inference, Mapping) and inference.get("screen") == "int8":

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from hypermnesia.errors import ConfigError, HypermnesiaError, RunError
 from hypermnesia.experiments.config import ExperimentConfig, evaluated, owner
 from hypermnesia.experiments.results import (
+    RESTORE,
     matrix_csv,
     read_fields,
     read_result,
@@ -25,8 +26,6 @@ from hypermnesia.training.checkpoint import OtherFormatError, load_step, steps_i
 
 Verdict = Literal["good", "unfinished", "unverified", "damaged"]
 
-_AGAIN = "restore it; or move result.json beside it away and resume, which trains the seed again, "
-_AGAIN += "from its last checkpoint if it has one"
 _RESUME = "resume writes it anew"
 _OTHER = "resume with the version of Hypermnesia that wrote it"
 
@@ -36,7 +35,7 @@ class Finding:
     """A part of a run, and what is to be said of it.
 
     Attributes:
-        path: where it is in the run folder.
+        path: inside the run folder.
         verdict: `unverified` is what can be read but has nothing to be compared with.
         remark: why, and what to do about it; may be empty.
     """
@@ -74,11 +73,10 @@ def check_run(path: Path) -> list[Finding]:
 
 
 def _findings(path: Path) -> Iterator[Finding]:
-    for link in (entry for entry in sorted(path.rglob("*")) if entry.is_symlink()):
+    for link in filter(Path.is_symlink, sorted(path.rglob("*"))):
         yield Finding(link, "damaged", "a link, of which a run folder holds none; put a copy there")
     folder = RunFolder(path)
-    described = _looked_at(folder.config, folder.read_config)
-    yield described
+    yield (described := _looked_at(folder.config, folder.read_config))
     config = folder.read_config() if described.verdict == "good" else None
     seeds = folder.seed_folders()
     for seed in sorted({*seeds, *(config.seeds if config else ())}):
@@ -107,7 +105,7 @@ def _training(folder: SeedFolder, config: ExperimentConfig | None, seed: int) ->
         return
     good = [int(f.path.name.removeprefix("step-")) for f in checkpoints if f.verdict == "good"]
     remark = f"resume goes on from iteration {max(good)}" if good else "resume begins it anew"
-    if any(f.verdict == "unverified" for f in checkpoints):
+    if "unverified" in [f.verdict for f in checkpoints]:
         remark = _OTHER
     elif checkpoints and not good:
         remark = "resume needs a good checkpoint: restore one, or delete them all to begin anew"
@@ -131,15 +129,14 @@ def _outcome(folder: SeedFolder, config: ExperimentConfig | None, seed: int) -> 
     """The result of a finished training, and the files that it noted."""
     whole = partial(read_fields, folder)
     read = whole if config is None else partial(read_result, folder, config, seed)
-    result = _looked_at(folder.result, read)
-    yield result
+    yield (result := _looked_at(folder.result, read))
     noted = read_fields(folder)["files"] if result.verdict == "good" else {}
     for file in folder.outcomes(() if config is None else evaluated(config)):
         yield _file(file, noted.get(file.name), folder)
 
 
 def _file(file: Path, noted: Mapping[str, Any] | None, folder: SeedFolder) -> Finding:
-    hint = _RESUME if file.suffix == ".csv" else _AGAIN
+    hint = _RESUME if file.suffix == ".csv" else RESTORE.format("result.json beside it")
     hint = "no figure depends on it" if file == folder.metrics else hint
     try:
         check_regular(file)
