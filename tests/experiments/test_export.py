@@ -57,7 +57,7 @@ def test_both_files_answer_as_the_run_did(method, runs, tmp_path) -> None:
     session = onnxruntime.InferenceSession(
         tmp_path / "two.onnx", providers=["CPUExecutionProvider"]
     )
-    (through,) = session.run(["scores"], {"inputs": x.numpy()})
+    (through,) = session.run(["outputs"], {"inputs": x.numpy()})
     assert np.allclose(through, scores, rtol=1e-4, atol=1e-4)
 
 

@@ -96,7 +96,7 @@ class LaterEwc(Ewc):
 
 def test_a_field_added_later_with_a_default_changes_no_identity(monkeypatch):
     old = small(method="ewc")
-    later = replace(METHODS["ewc"], build=LaterEwc)
+    later = replace(METHODS["ewc"], builder=LaterEwc)
     monkeypatch.setitem(METHODS._entries, "ewc", later)
     new = small(method="ewc")
     assert new.penalty == LaterPenalty(**asdict(old.penalty))

@@ -162,10 +162,9 @@ class TrialPlace(Place):
 
 
 def points(axes: Sequence[str]) -> list[tuple[str, ...]]:
-    """Every combination of `section.field=value,value,...` axes, as settings.
+    """Every combination of `section.field=value,value,...` axes; commas in brackets are a value's.
 
-    Commas inside brackets belong to a value. Raises `ConfigError` for no axis, a field twice, or an
-    axis without values.
+    Raises `ConfigError` for no axis, a field twice, or an axis without values.
     """
     if not axes:
         raise ConfigError("a grid has one axis or more", got="none", hint="add --grid")
@@ -191,10 +190,9 @@ def judged(trials: Sequence[Trial], summaries: Sequence[RunSummary]) -> list[Run
 
 
 def trials(request: Request, axes: Sequence[str], validation: int) -> list[Trial]:
-    """What is to be run: `request`, for one method, at every point of the grid of `points`.
+    """What is to be run: `request`, for one method, at every point; `ConfigError` for one twice.
 
-    Accuracy is measured on `validation` samples of each task that are held out of the training
-    data, never on the test set. Raises `ConfigError` if two points are the same run.
+    Accuracy is measured on `validation` held-out training samples of a task, never the test set.
     """
     held_out = (f"data.validation={validation}", "data.evaluate_on=validation")
     found: dict[str, Trial] = {}

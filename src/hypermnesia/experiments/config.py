@@ -193,10 +193,9 @@ def leaves(kind: type) -> Iterator[str]:
 
 
 def validated(raw: Mapping[str, Any], *, others: bool = False) -> ExperimentConfig:
-    """The configuration in `raw`; the first thing wrong with it becomes a `ConfigError`.
+    """The configuration in `raw`; raises `ConfigError` for the first thing wrong with it.
 
-    Where `others` may be there, sections that the method does not take are left out. Raises
-    `ConfigError` for a name that does not exist, or a value out of range.
+    Where `others` may be there, sections that the method does not take are left out.
     """
     method, target = raw.get("method"), raw.get("target")
     net = target.get("net", TargetUse.net) if isinstance(target, Mapping) else TargetUse.net
@@ -277,10 +276,7 @@ def reads(method: str, path: str) -> bool:
 
 
 def run_scenario(method: str, scenario: ScenarioName) -> RunScenario:
-    """The scenario of the run that answers for `method` in `scenario`: `all` if trained once.
-
-    Raises `ConfigError` for a method that does not exist or cannot do the scenario.
-    """
+    """The scenario of the run for `method`, `all` if trained once; raises if it cannot do it."""
     entry = METHODS[method]
     if scenario not in entry.scenarios:
         able = [name for name in METHODS if scenario in METHODS[name].scenarios]

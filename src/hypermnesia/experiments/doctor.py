@@ -59,10 +59,7 @@ def environment(device: torch.device | None = None) -> dict[str, Any]:
 
 
 def note_environment(path: Path, now: Mapping[str, Any]) -> None:
-    """Store what a training begins on; what it goes on with is added under `continued`.
-
-    A continuation on another type of device, or by another version of torch, is warned about.
-    """
+    """Store what a training begins on, under `continued` what it goes on with; warn of a change."""
     if not path.is_file():
         write_json(path, now)
         return
@@ -103,10 +100,7 @@ def _value(file: Path, name: str) -> str | None:
 
 
 def seconds_of(action: Callable[[], object], repeats: int = 7, budget: float = math.inf) -> float:
-    """The shortest time of up to `repeats`, after one that is not counted.
-
-    The action must wait for a device's work to end; after `budget` seconds no other one begins.
-    """
+    """The shortest time of `repeats` actions after a first one; none begins beyond `budget` s."""
     begun = time.perf_counter()
     action()
     best = math.inf
@@ -153,10 +147,7 @@ def one_thread() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Memory:
-    """Memory of the machine, or of the container, in bytes; None where the system does not say.
-
-    Of `total`, programs can still have what is `available` without swapping.
-    """
+    """Bytes of the machine or container, and what programs can have without swapping, if known."""
 
     total: int | None
     available: int | None
@@ -229,10 +220,7 @@ class Diagnosis:
 
 
 def examine(data_dir: Path | None = None) -> Diagnosis:
-    """Look at this machine, which takes about a second for each device.
-
-    Data files are in the folder `data_dir`; None for HYPERMNESIA_DATA, else the cache.
-    """
+    """Look at this machine, a second for each device, and at the data files in `data_dir`."""
     data, folder = tuple(_data(data_dir)), given_folder(data_dir)
     incomplete = {found.name for found in data if found.missing}
     return Diagnosis(

@@ -63,10 +63,7 @@ class FinishedSeed:
 
     @cached_property
     def method(self) -> Method:
-        """The method as the training left it, on the CPU; needs no data.
-
-        Raises `RunError` where the weights are missing, damaged or of another run.
-        """
+        """The method as the training left it, on the CPU; raises where its weights are not good."""
         noted = read_fields(self.folder)["files"].get(self.folder.weights.name)
         state = read_weights(self.folder.weights, noted)
         part = Part(_blank(self.config), torch.zeros(1, dtype=torch.int64), 0)
@@ -95,10 +92,7 @@ class FinishedSeed:
 def finished_seed(
     path: Path, seed: int | None = None, data_dir: Path | None = None
 ) -> FinishedSeed:
-    """A finished seed of the run in the folder at `path`, by default the first one.
-
-    Its data files may have moved to `data_dir`. Raises `RunError` where it is not finished.
-    """
+    """A finished seed of a run, by default the first, its data in `data_dir`; raises otherwise."""
     folder = RunFolder(path)
     refuse_links(path)
     config, finished = folder.read_config(), folder.finished_seeds()

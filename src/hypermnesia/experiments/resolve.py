@@ -77,10 +77,7 @@ def recipe_names(benchmark: str) -> list[str]:
 
 
 def load_recipe(benchmark: str, name: str | None = None) -> Recipe:
-    """The recipe called `name` of `benchmark`, or in the file `name`; its default one for None.
-
-    Raises `ConfigError` where there is no such benchmark or no such recipe.
-    """
+    """The recipe called `name`, or in the file `name`; its default for None; raises for others."""
     BENCHMARKS[benchmark]
     names = recipe_names(benchmark)
     name = names[0] if name is None else name
@@ -136,10 +133,7 @@ def settable_paths(methods: Iterable[str] = (), nets: Iterable[str] = ()) -> lis
 
 
 def parsed(assignments: Sequence[str], known: Sequence[str] | None = None) -> dict[str, Any]:
-    """Values by path of `section.field=value` texts, of which the values are YAML.
-
-    Paths must be `known`, of the registered methods for None; raises `ConfigError` otherwise.
-    """
+    """YAML values by path of `section.field=value` texts; raises where a path is not `known`."""
     known = settable_paths() if known is None else known
     result: dict[str, Any] = {}
     for path, text in map(_split, assignments):

@@ -57,10 +57,7 @@ def write_weights(path: Path, state: State) -> None:
 
 
 def read_weights(path: Path, noted: Mapping[str, Any] | None) -> State:
-    """What `write_weights` stored; `load_state_dict` of a method takes it.
-
-    Raises `RunError` where it is damaged, or not as the training's result `noted` it.
-    """
+    """What `write_weights` stored; raises if damaged, or not as the result `noted` the file."""
     try:
         check_regular(path)
         if noted is not None:
@@ -130,10 +127,7 @@ def read_result(folder: SeedFolder, config: ExperimentConfig, seed: int) -> Trai
 
 
 def read_fields(folder: SeedFolder) -> dict[str, Any]:
-    """What the file holds, whole and of a format that is known; `files` is what it noted.
-
-    Raises `RunError` where it is damaged, or of a later version.
-    """
+    """What the file holds, with its notes of `files`; raises if damaged, or of a later version."""
     fields = read_json(folder.result)
     version = fields.get("format", 1)
     if isinstance(version, int) and version > FORMAT:

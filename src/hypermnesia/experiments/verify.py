@@ -165,22 +165,21 @@ def _summary(folder: RunFolder, config: ExperimentConfig) -> Iterator[Finding]:
         yield Finding(folder.summary, "damaged", _RESUME)
         return
     if not folder.seed_folders().keys() >= {*seeds}:
-        yield _not_derived(folder.summary)
+        yield _derived(folder.summary, same=False)
         return
     try:
         expected = summary_of(folder, config, results_of(folder, config, seeds))
     except RunError:
         yield Finding(folder.summary, "unverified", "the result of a seed that it is of is no good")
         return
-    same = stored == json.loads(json.dumps(expected.stored()))
     missing = len({*folder.finished_seeds()} - {*seeds})
     old = f"without {missing} finished seeds; {_RESUME}" if missing else ""
-    yield Finding(folder.summary, "good", old) if same else _not_derived(folder.summary)
+    yield _derived(folder.summary, stored == json.loads(json.dumps(expected.stored())), old)
     for name, matrix in expected.matrices.items():
-        file = folder.matrix(name)
-        same = holds(file, matrix_csv(matrix))
-        yield Finding(file, "good") if same else _not_derived(file)
+        yield _derived(folder.matrix(name), holds(folder.matrix(name), matrix_csv(matrix)))
 
 
-def _not_derived(file: Path) -> Finding:
-    return Finding(file, "damaged", f"it does not follow from the results of the seeds; {_RESUME}")
+def _derived(file: Path, same: bool, remark: str = "") -> Finding:
+    """Whether a file follows from the results of the seeds."""
+    other = f"it does not follow from the results of the seeds; {_RESUME}"
+    return Finding(file, "good", remark) if same else Finding(file, "damaged", other)
