@@ -90,7 +90,6 @@ def sections_in(kind: type) -> dict[str, type]:
 
 _DEEPEST = 20  # values within values
 _LONGEST = 20_000  # characters of a scalar; 1:59:59:... is a number to YAML 1.1, and a large one
-
 # libyaml's, ten times as fast, where PyYAML was built with it.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

@@ -42,8 +42,8 @@ class Job:
 
 def cores() -> int:
     """Number of cores that this process may use."""
-    # On Linux, a container may be given some only.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux, where a container may have some only
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def run_jobs(jobs: Sequence[Job], workers: int, say: Say) -> dict[Job, str]:

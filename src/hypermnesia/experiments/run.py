@@ -52,10 +52,9 @@ _LONGEST_NAME = 240  # bytes: nearly every file system takes 255, some are for a
 LOGGERS: Registry[Any] = Registry("logger", "loggers", must_be("a function or class"))
 """Observers of training that runs may have besides their own, by name.
 
-An entry is (folder for its files, folder of the images of a generative memory) -> `Observer`. Where
-it has them, `check()` of the entry is called before a run begins and raises `ConfigError`,
-`add_metrics(phase, iteration, numbers)` of the observer follows the metrics that are logged, and
-`close()` ends it.
+An entry is (folder for its files, folder of the images of a generative memory) -> `Observer`. If it
+has them, its `check()` is called before a run begins and raises `ConfigError`, the observer's
+`add_metrics(phase, iteration, numbers)` follows the metrics that are logged, `close()` ends it.
 """
 
 LOGGERS.add("tensorboard", "hypermnesia.report.tensorboard:TensorBoard")
