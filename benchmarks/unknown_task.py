@@ -23,7 +23,7 @@ from benchmarks.spec import Spec
 from hypermnesia.compute import Screen
 from hypermnesia.data.benchmarks import make_tasks
 from hypermnesia.evidence.entropy import EntropySettings, entropy
-from hypermnesia.experiments.build import benchmark_settings
+from hypermnesia.experiments.run import benchmark_settings
 from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.methods.hnet import HypernetMethod, hnet_ent
 from hypermnesia.state_files import unpack

@@ -22,7 +22,7 @@ from hypermnesia.experiments.config import ExperimentConfig, checksum, validated
 from hypermnesia.experiments.resolve import Request, merged, parsed, resolve
 from hypermnesia.experiments.results import read_result, read_weights
 from hypermnesia.experiments.run_folder import RunFolder, SeedFolder
-from hypermnesia.plain_yaml import load_plain
+from hypermnesia.settings import load_plain
 from hypermnesia.state_files import MANIFEST, TENSORS, unpack
 from hypermnesia.storage import canonical, sealed
 from hypermnesia.training.checkpoint import OtherFormatError, decode

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hypermnesia.plain_yaml import dump_plain, load_plain
+from hypermnesia.settings import dump_plain, load_plain
 
 # Python's own refuses a tab at the end of a line, which libyaml takes.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

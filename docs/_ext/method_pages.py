@@ -16,7 +16,7 @@ from sphinx.errors import ExtensionError
 from written_pages import contents, write_pages
 
 from hypermnesia.data.benchmarks import BENCHMARKS
-from hypermnesia.experiments.explain import explain
+from hypermnesia.experiments.resolve import explain
 from hypermnesia.methods import METHODS, MethodEntry
 
 _SOURCE = Path(__file__).parents[2]

@@ -41,10 +41,7 @@ class Registry(Generic[T]):
     """
 
     def __init__(
-        self,
-        kind: str,
-        group: str | None = None,
-        adapt: Callable[[str, Any], T] | None = None,
+        self, kind: str, group: str | None = None, adapt: Callable[[str, Any], T] | None = None
     ) -> None:
         self.kind, self.group = kind, group
         self._adapt = adapt
@@ -52,10 +49,9 @@ class Registry(Generic[T]):
         self._imported: dict[str, T] = {}
 
     def add(self, name: str, entry: T | str) -> None:
-        """Register `entry`, or `package.module:attribute` to import when it is asked for.
+        """Register `entry`, or `package.module:attribute` to import when it is wanted.
 
-        Raises:
-            ValueError: the name is taken.
+        Raises `ValueError` if the name is taken.
         """
         if name in self._entries:
             raise ValueError(f"{self.kind} '{name}' is already registered")
@@ -63,26 +59,22 @@ class Registry(Generic[T]):
 
     def __getitem__(self, name: str) -> T:
         """The entry called `name`; raises `ConfigError`, with a suggestion for an unknown name."""
-        if name in self._imported:
-            return self._imported[name]
         entry = self._entries.get(name)
         if entry is not None and not isinstance(entry, str):
             return entry
+        if name in self._imported:
+            return self._imported[name]
         if entry is not None or self._is_path(name):
-            found = self._load(name, EntryPoint(name, entry or name, ""))
+            self._imported[name] = self._load(name, EntryPoint(name, entry or name, ""))
         elif name in self._plugins:
-            found = self._load(name, self._plugins[name])
+            self._imported[name] = self._load(name, self._plugins[name])
         else:
             raise unknown_name(self.kind, name, self)
-        self._imported[name] = found
-        return found
+        return self._imported[name]
 
     def _is_path(self, name: object) -> bool:
-        if self.group is None or not isinstance(name, str):
-            return False
-        module, colon, attribute = name.partition(":")
-        words = [*module.split("."), *attribute.split(".")]
-        return bool(colon) and all(word.isidentifier() for word in words)
+        parts = name.split(":") if self.group and isinstance(name, str) else []
+        return len(parts) == 2 and all(word.isidentifier() for p in parts for word in p.split("."))
 
     def _load(self, name: str, point: EntryPoint) -> T:
         try:
@@ -100,9 +92,8 @@ class Registry(Generic[T]):
 
     @cached_property
     def _plugins(self) -> dict[str, EntryPoint]:
-        if self.group is None:
-            return {}
-        return {point.name: point for point in entry_points(group=f"hypermnesia.{self.group}")}
+        found = entry_points(group=f"hypermnesia.{self.group}") if self.group else ()
+        return {point.name: point for point in found}
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries or name in self._plugins or self._is_path(name)
@@ -122,8 +113,3 @@ def must_be(what: str, holds: Callable[[Any], bool] = callable) -> Callable[[str
         return entry
 
     return adapt
-
-
-def file_name(name: str) -> str:
-    """`name` as a plain part of a file's name: a module's path has other signs."""
-    return name.replace(":", ".")

@@ -16,9 +16,8 @@ from small_config import small
 from hypermnesia.cli import main
 from hypermnesia.compute import deterministic_kernels
 from hypermnesia.errors import ConfigError
-from hypermnesia.experiments.build import rehearse
 from hypermnesia.experiments.config import identity
-from hypermnesia.experiments.run import Place, run_all
+from hypermnesia.experiments.run import Place, rehearse, run_all
 from hypermnesia.training.observers import Observer
 
 SHORT = ["--set", "train.iterations=3", "--set", "data.tasks=2"]
@@ -103,7 +102,7 @@ def test_a_kernel_that_is_missing_is_told_before_training(monkeypatch: pytest.Mo
         if torch.are_deterministic_algorithms_enabled():
             raise RuntimeError("put_ does not have a deterministic implementation")
 
-    monkeypatch.setattr("hypermnesia.experiments.build._try", without_one)
+    monkeypatch.setattr("hypermnesia.experiments.run._try", without_one)
     rehearse(small())
     with pytest.raises(ConfigError, match="does not have a deterministic implementation") as told:
         rehearse(small("compute.deterministic=true"))

@@ -2,7 +2,7 @@ import pytest
 import yaml
 
 from hypermnesia.cli import main
-from hypermnesia.experiments.explain import explain
+from hypermnesia.experiments.resolve import explain
 from hypermnesia.methods import METHODS
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from hypermnesia.experiments import doctor as module
-from hypermnesia.experiments.doctor import Extra, extras
+from hypermnesia.experiments.doctor import Readiness, extras
 
 REQUIRES = [
     "torch>=2",
@@ -35,13 +35,13 @@ def installed(monkeypatch):
 
 @pytest.mark.usefixtures("installed")
 def test_what_is_installed_is_not_missing():
-    assert extras() == [Extra("dev", ()), Extra("web", ())]
+    assert extras() == [Readiness("dev", ()), Readiness("web", ())]
 
 
 def test_what_is_not_there_or_too_old_is_missing_from_all_sets_that_need_it(installed):
     del installed["server"]
     installed["plots"] = "2.9"
     assert extras() == [
-        Extra("dev", ("plots>=3", "server==1.2")),
-        Extra("web", ("plots>=3", "server==1.2")),
+        Readiness("dev", ("plots>=3", "server==1.2")),
+        Readiness("web", ("plots>=3", "server==1.2")),
     ]

@@ -37,7 +37,7 @@ def test_samples_of_a_resumed_run_are_those_of_an_uninterrupted_one(
         if moment == MIDDLE and len(calls) == 12:
             raise KeyboardInterrupt
         whole(self, *arguments)
-        if moment == END and len(calls) == 2:
+        if moment == END and len(calls) >= 2:  # of groups within groups
             raise KeyboardInterrupt
 
     at = "on_update" if moment == MIDDLE else "on_task_end"

@@ -13,7 +13,7 @@ from hypermnesia.cli import main
 from hypermnesia.errors import ConfigError
 from hypermnesia.methods import METHODS, MethodEntry
 from hypermnesia.nets import NETS, net_settings
-from hypermnesia.registry import Registry, file_name, must_be
+from hypermnesia.registry import Registry, must_be
 
 FILES = {
     "own_method": '''
@@ -219,7 +219,3 @@ def test_a_text_is_imported_when_it_is_asked_for(own):
         registry["lazy"]
     with pytest.raises(ConfigError, match="wrong must be a number"):
         registry["wrong"]
-
-
-def test_a_name_of_a_module_is_a_plain_name_of_a_file():
-    assert file_name("package.module:Mine") == "package.module.Mine"

@@ -5,8 +5,8 @@ from small_config import small
 
 from hypermnesia.data.benchmarks import make_tasks
 from hypermnesia.errors import ConfigError
-from hypermnesia.experiments import build as module
-from hypermnesia.experiments.build import rehearse
+from hypermnesia.experiments import run as module
+from hypermnesia.experiments.run import rehearse
 from hypermnesia.methods.plain import Finetune
 
 

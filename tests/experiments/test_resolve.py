@@ -28,7 +28,7 @@ def test_every_benchmark_has_a_default_recipe(benchmark):
 
 def test_only_what_the_paper_has_is_called_the_papers():
     papers = {path.parent.name for path in FILES if path.stem.startswith("paper")}
-    assert papers == {"split-mnist", "perm-mnist", "split-cifar10-100", "curves"}
+    assert papers == {"curves", "split-mnist", "perm-mnist", "split-cifar10-100"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")

@@ -118,7 +118,7 @@ def test_a_finished_run_is_summarised_again_without_its_data(tmp_path, monkeypat
     def no_data(*_):
         raise DataError("the data are gone")
 
-    monkeypatch.setattr("hypermnesia.experiments.build.make_tasks", no_data)
+    monkeypatch.setattr("hypermnesia.experiments.run.make_tasks", no_data)
     assert resume(summary.folder.path, Counter()).scenarios == summary.scenarios
     assert summary.folder.summary.is_file()
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Any
 from hypermnesia import metrics
 from hypermnesia.data.scenarios import ScenarioName, scenario_name
 from hypermnesia.errors import ConfigError
-from hypermnesia.experiments.build import rehearse
 from hypermnesia.experiments.config import (
     ExperimentConfig,
     first_difference,
@@ -22,14 +20,8 @@ from hypermnesia.experiments.config import (
 )
 from hypermnesia.experiments.launch import LAUNCHERS, Job, Say
 from hypermnesia.experiments.resolve import Request, resolve, resolve_one
-from hypermnesia.experiments.results import (
-    RunSummary,
-    read_result,
-    results_of,
-    scenario_figures,
-    summary_of,
-)
-from hypermnesia.experiments.run import Place, run_name
+from hypermnesia.experiments.results import RunSummary, results_of, scenario_figures, summary_of
+from hypermnesia.experiments.run import Place, rehearse, run_name
 from hypermnesia.experiments.run_folder import RunFolder, opened
 from hypermnesia.methods import METHODS
 from hypermnesia.metrics import Summary
@@ -37,16 +29,12 @@ from hypermnesia.metrics import Summary
 
 @dataclass(frozen=True)
 class Question:
-    """What to compare, as a user says it.
+    """What to compare, as a user says it; see `Request` for the fields that are not here.
 
     Attributes:
         benchmarks: names of benchmarks.
         scenarios: names or aliases of scenarios.
         methods: names of methods; each must do one of the scenarios or more.
-        seeds: one training for each.
-        recipe: name of the recipe; None for each benchmark's default.
-        assignments: `section.field=value` texts.
-        options: fields that an option of their own sets, by section; None says nothing.
     """
 
     benchmarks: Sequence[str]
@@ -63,11 +51,8 @@ class Cell:
     """What a method reached in a scenario of a benchmark.
 
     Attributes:
-        benchmark: name of the benchmark.
-        scenario: name of the scenario.
-        method: name of the method.
         config: of the run that answers for it; None if the method cannot do the scenario.
-        figures: by finished seed, of those asked for, the figures by name.
+        figures: by finished seed of `config`, the figures by name.
         other: where the run in its place has another configuration, the first difference.
     """
 
@@ -80,7 +65,7 @@ class Cell:
 
     @property
     def wanted(self) -> int:
-        """Number of seeds asked for."""
+        """Number of seeds, finished or not."""
         return 0 if self.config is None else len(self.config.seeds)
 
     def over_seeds(self, figure: str = "acc") -> Summary:
@@ -89,12 +74,7 @@ class Cell:
 
 
 def plan(question: Question) -> list[Cell]:
-    """Every cell, still empty.
-
-    Raises:
-        ConfigError: an unknown name, an impossible value, or a method that can do none of the
-            scenarios.
-    """
+    """Every cell, still empty; raises `ConfigError` for a method that does no scenario of them."""
     scenarios = [scenario_name(name) for name in question.scenarios]
     named = {"benchmark": question.benchmarks, "scenario": scenarios, "method": question.methods}
     for kind, names in named.items():
@@ -103,17 +83,11 @@ def plan(question: Question) -> list[Cell]:
     for method in question.methods:
         if not set(scenarios) & set(METHODS[method].scenarios):
             run_scenario(method, scenarios[0])  # says what the method can do
+    own = ("benchmarks", "scenarios")
+    shared: Any = {name: value for name, value in vars(question).items() if name not in own}
     cells = []
     for benchmark, method, scenario in product(question.benchmarks, question.methods, scenarios):
-        request = Request(
-            benchmark,
-            question.methods,
-            scenario,
-            question.seeds,
-            question.recipe,
-            question.assignments,
-            question.options,
-        )
+        request = Request(benchmark, scenario=scenario, **shared)
         able = scenario in METHODS[method].scenarios
         config = resolve_one(request, method, request.assigned()) if able else None
         cells.append(Cell(benchmark, scenario, method, config))
@@ -123,20 +97,12 @@ def plan(question: Question) -> list[Cell]:
 def carry_out(cells: Sequence[Cell], out: Path, workers: int, say: Say) -> dict[Job, str]:
     """Train what the `cells` need and is not finished, each seed in a process of its own.
 
-    Args:
-        cells: the plan.
-        out: folder of the run folders.
-        workers: processes at a time.
-        say: shows a line.
+    What a user can mend is raised before the first training begins, where it can be known by then.
 
     Returns:
         The trainings that failed, each with the reason.
-
-    Raises:
-        HypermnesiaError: anything that a user can mend, before the first training begins where
-            it can be known by then.
     """
-    runs = dict(_runs(cells, out))
+    runs = {Place(out).folder(cell.config): cell.config for cell in cells if cell.config}
     jobs = [
         Job(path, seed)
         for path, config in runs.items()
@@ -150,44 +116,27 @@ def carry_out(cells: Sequence[Cell], out: Path, workers: int, say: Say) -> dict[
         with opened(path, config, overwrite=False):
             pass  # it is this very run, and its processes find its configuration there
     failed: dict[Job, str] = {}
-    for name in {runs[job.folder].machine.launcher: None for job in jobs}:
-        own = [job for job in jobs if runs[job.folder].machine.launcher == name]
-        failed |= LAUNCHERS[name](own, workers, say)
+    launchers = {job: runs[job.folder].machine.launcher for job in jobs}
+    for name in dict.fromkeys(launchers.values()):
+        failed |= LAUNCHERS[name]([job for job in jobs if launchers[job] == name], workers, say)
     return failed
 
 
 def filled(cells: Sequence[Cell], out: Path) -> list[Cell]:
-    """The `cells` with the figures of the seeds that are finished by now.
-
-    Raises:
-        RunError: a configuration or a result is damaged.
-    """
-    place = Place(out)
-    return [
-        cell if cell.config is None else _filled(cell, cell.config, place.folder(cell.config))
-        for cell in cells
-    ]
+    """The `cells` with the figures of the seeds that are finished by now."""
+    return [_filled(cell, cell.config, out) if cell.config else cell for cell in cells]
 
 
-def _filled(cell: Cell, config: ExperimentConfig, path: Path) -> Cell:
-    folder = RunFolder(path)
+def _filled(cell: Cell, config: ExperimentConfig, out: Path) -> Cell:
+    folder = RunFolder(Place(out).folder(config))
     if folder.config.is_file():
         other = first_difference(config, folder.read_config())
         if other is not None:
             return replace(cell, other=other)
-    figures = {
-        seed: scenario_figures(read_result(folder.seed(seed), config, seed), cell.scenario)
-        for seed in folder.finished_seeds()
-        if seed in config.seeds
-    }
+    seeds = [seed for seed in folder.finished_seeds() if seed in config.seeds]
+    results = results_of(folder, config, seeds)
+    figures = {seed: scenario_figures(each, cell.scenario) for seed, each in results.items()}
     return replace(cell, figures=figures)
-
-
-def _runs(cells: Sequence[Cell], out: Path) -> Iterator[tuple[Path, ExperimentConfig]]:
-    place = Place(out)
-    for cell in cells:
-        if cell.config is not None:
-            yield place.folder(cell.config), cell.config
 
 
 _OUTSIDE_BRACKETS = re.compile(r",(?![^\[{]*[\]}])")
@@ -195,12 +144,7 @@ _OUTSIDE_BRACKETS = re.compile(r",(?![^\[{]*[\]}])")
 
 @dataclass(frozen=True)
 class Trial:
-    """One point of a grid.
-
-    Attributes:
-        settings: its `section.field=value` texts, one for each axis.
-        config: what they resolve to.
-    """
+    """One point of a grid: `section.field=value` for each axis, and what they resolve to."""
 
     settings: tuple[str, ...]
     config: ExperimentConfig
@@ -218,12 +162,9 @@ class TrialPlace(Place):
 
 
 def points(axes: Sequence[str]) -> list[tuple[str, ...]]:
-    """Every combination of `section.field=value,value,...` axes, as settings.
+    """Every combination of `section.field=value,value,...` axes; commas in brackets are a value's.
 
-    Commas inside brackets belong to a value.
-
-    Raises:
-        ConfigError: no axis, a field twice, or an axis without values.
+    Raises `ConfigError` for no axis, a field twice, or an axis without values.
     """
     if not axes:
         raise ConfigError("a grid has one axis or more", got="none", hint="add --grid")
@@ -232,39 +173,26 @@ def points(axes: Sequence[str]) -> list[tuple[str, ...]]:
         field, _, text = (part.strip() for part in axis.partition("="))
         values = [value.strip() for value in _OUTSIDE_BRACKETS.split(text)]
         if "" in values or field in settings:
-            raise ConfigError(
-                "an axis of a grid must name a field once, and its values",
-                got=f"'{axis}'",
-                hint="write for example --grid penalty.strength=1,10,100",
-            )
+            rule = "an axis of a grid must name a field once, and its values"
+            hint = "write for example --grid penalty.strength=1,10,100"
+            raise ConfigError(rule, got=f"'{axis}'", hint=hint)
         settings[field] = [f"{field}={value}" for value in values]
-    return list(itertools.product(*settings.values()))
+    return list(product(*settings.values()))
 
 
 def judged(trials: Sequence[Trial], summaries: Sequence[RunSummary]) -> list[RunSummary]:
-    """`summaries` over the seeds of the trials alone.
+    """`summaries` over the seeds of the trials alone, not those of points tried with more before.
 
-    Some points may have been tried with more seeds before; means over different seeds say
-    little of the settings.
+    Means over different seeds say little of the settings.
     """
-    found = []
-    for trial, summary in zip(trials, summaries, strict=True):
-        results = results_of(summary.folder, trial.config, trial.config.seeds)
-        found.append(summary_of(summary.folder, trial.config, results))
-    return found
+    pairs = [(s.folder, trial.config) for trial, s in zip(trials, summaries, strict=True)]
+    return [summary_of(*run, results_of(*run, run[1].seeds)) for run in pairs]
 
 
 def trials(request: Request, axes: Sequence[str], validation: int) -> list[Trial]:
-    """What is to be run: `request`, for one method, at every point of the grid.
+    """What is to be run: `request`, for one method, at every point; `ConfigError` for one twice.
 
-    Args:
-        request: the settings that all points share.
-        axes: see `points`.
-        validation: samples of each task that are held out of the training data, and on which
-            accuracy is measured, whatever else is set. The test set is not looked at.
-
-    Raises:
-        ConfigError: settings that cannot work, or two points that are the same run.
+    Accuracy is measured on `validation` held-out training samples of a task, never the test set.
     """
     held_out = (f"data.validation={validation}", "data.evaluate_on=validation")
     found: dict[str, Trial] = {}
@@ -272,10 +200,8 @@ def trials(request: Request, axes: Sequence[str], validation: int) -> list[Trial
         assignments = (*request.assignments, *point, *held_out)
         (config,) = resolve(replace(request, assignments=assignments))
         if (key := identity(config)) in found:
-            raise ConfigError(
-                "the points of a grid must be different runs",
-                got=f"{' '.join(point)} and {' '.join(found[key].settings)}",
-                hint="leave one of them out",
-            )
+            got = f"{' '.join(point)} and {' '.join(found[key].settings)}"
+            rule = "the points of a grid must be different runs"
+            raise ConfigError(rule, got=got, hint="leave one of them out")
         found[key] = Trial(point, config)
     return list(found.values())

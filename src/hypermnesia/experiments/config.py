@@ -1,14 +1,10 @@
-"""The resolved configuration of a run: every field checked, nothing implied, nothing extra.
-
-Its sections are the library's settings: those that all runs have, and those that the method takes
-(`hypermnesia.methods.sections_of`). What makes two runs the same run is decided here, too.
-"""
+"""The resolved configuration of a run, every field checked, and what makes two runs the same."""
 
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, make_dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass, make_dataclass
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
@@ -28,13 +24,13 @@ from hypermnesia.storage import canonical, sha256
 from hypermnesia.training.phases import EvaluateOn, TrainSettings
 
 Raw = dict[str, Any]
+RunScenario = Literal["task", "domain", "class", "all"]
 
 
 class RecipeRef(BaseModel):
     """Where the defaults came from; for the reader, no part of the identity.
 
     Attributes:
-        name: name of the recipe.
         source: where its values come from.
         changed: whether a setting that can change numbers is not the recipe's.
     """
@@ -54,11 +50,9 @@ class DataSettings(BenchmarkSettings):
 
     def __post_init__(self) -> None:
         if self.evaluate_on == "validation" and self.validation == 0:
-            raise ConfigError(
-                "data.evaluate_on=validation needs held-out data",
-                got="data.validation=0",
-                hint="set data.validation to a number of samples",
-            )
+            rule = "data.evaluate_on=validation needs held-out data"
+            hint = "set data.validation to a number of samples"
+            raise ConfigError(rule, got="data.validation=0", hint=hint)
 
 
 @dataclass(frozen=True)
@@ -117,10 +111,8 @@ class MachineSettings:
 LIKE = {"embedding_optimizer": "optimizer"}
 """Sections that start from another one beside them; nested ones start from that of their name."""
 
-RENAMED = {
-    f"vae_{name}": f"vae.{name}"
-    for name in ("hypernet", "regularizer", "optimizer", "embedding_optimizer")
-}
+_OF_VAE = ("hypernet", "regularizer", "optimizer", "embedding_optimizer")
+RENAMED = {f"vae_{name}": f"vae.{name}" for name in _OF_VAE}
 """Sections of format 1 -> where their fields are now."""
 
 FIELDS = {"target": {"generated", "head", "train_shared"}, "compute": {"precision", "compile"}}
@@ -130,8 +122,8 @@ FIELDS = {"target": {"generated", "head", "train_shared"}, "compute": {"precisio
 class ExperimentConfig(BaseModel):
     """One benchmark, one method, one scenario and all their settings.
 
-    `config_type` adds the sections of a method. The scenario `all` is that of the methods that are
-    trained once and evaluated in every one.
+    `_config_type` adds the sections of a method (`hypermnesia.methods.sections_of`). The scenario
+    `all` is that of the methods that are trained once and evaluated in every one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -139,7 +131,7 @@ class ExperimentConfig(BaseModel):
     format: Literal[2] = 2
     benchmark: Name
     method: Name
-    scenario: Literal["task", "domain", "class", "all"]
+    scenario: RunScenario
     recipe: RecipeRef
     seeds: Annotated[tuple[Seed, ...], pydantic.Field(min_length=1, max_length=100_000)]
     data: DataSettings = DataSettings()
@@ -154,11 +146,9 @@ class ExperimentConfig(BaseModel):
         return self.data.tasks or BENCHMARKS[self.benchmark].default_tasks
 
 
-COMMON: dict[str, type] = {
-    "data": DataSettings,
-    "train": TrainSettings,
-    "compute": ComputeSettings,
-    "machine": MachineSettings,
+COMMON: dict[str, Any] = {
+    name: ExperimentConfig.model_fields[name].annotation
+    for name in ("data", "train", "compute", "machine")
 }
 """Sections that every run has, but `target`, which depends on the network."""
 
@@ -170,13 +160,12 @@ def _target_type(settings: type) -> type:
 
 @lru_cache(maxsize=512)
 def _config_type(sections: tuple[tuple[str, type], ...]) -> type[ExperimentConfig]:
-    named: dict[str, Any] = {name: (kind, _default(kind)) for name, kind in sections}
+    def default(kind: Any) -> Any:
+        needed = [f for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
+        return ... if needed else kind()
+
+    named: dict[str, Any] = {name: (kind, default(kind)) for name, kind in sections}
     return create_model("ExperimentConfig", __base__=ExperimentConfig, **named)
-
-
-def _default(kind: type) -> Any:
-    needed = [f for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
-    return ... if needed else kind()
 
 
 def sections_for(method: str, net: str = "mlp") -> dict[str, type]:
@@ -198,23 +187,15 @@ def known_sections(*methods: str) -> dict[str, list[type]]:
 
 def leaves(kind: type) -> Iterator[str]:
     """The fields of a settings class as `field` or `section.field`."""
-    nested = sections_in(kind)
     for name in fields_of(kind):
-        if name in nested:
-            yield from (f"{name}.{leaf}" for leaf in leaves(nested[name]))
-        else:
-            yield name
+        nested = sections_in(kind).get(name)
+        yield from [name] if nested is None else [f"{name}.{leaf}" for leaf in leaves(nested)]
 
 
 def validated(raw: Mapping[str, Any], *, others: bool = False) -> ExperimentConfig:
-    """The configuration in `raw`; the first thing wrong with it becomes a `ConfigError`.
+    """The configuration in `raw`; raises `ConfigError` for the first thing wrong with it.
 
-    Args:
-        raw: its fields.
-        others: leave sections out that the method does not take.
-
-    Raises:
-        ConfigError: a name that does not exist, or a value out of range.
+    Where `others` may be there, sections that the method does not take are left out.
     """
     method, target = raw.get("method"), raw.get("target")
     net = target.get("net", TargetUse.net) if isinstance(target, Mapping) else TargetUse.net
@@ -236,9 +217,8 @@ def _like_others(raw: Mapping[str, Any], sections: Mapping[str, type], outer: Ra
     for name, kind in sorted(sections.items(), key=lambda each: each[0] in LIKE):
         other = filled.get(LIKE[name]) if name in LIKE else outer.get(name)
         own = filled.get(name, {})
-        if isinstance(own, Mapping) and isinstance(other, Mapping):
-            own = {**other, **own}
         if isinstance(own, Mapping):
+            own = {**other, **own} if isinstance(other, Mapping) else own
             own = _like_others(own, sections_in(kind), outer or filled)
         if own != {}:
             filled[name] = own
@@ -258,14 +238,11 @@ def _as_config_error(error: ValidationError, sections: Mapping[str, type]) -> Co
     rule = first["msg"].replace("Input should be", "must be").replace("Value error, ", "")
     if first["type"] == "missing":
         return ConfigError(f"{path} must be set", hint=f"add it: --set {path}=VALUE")
+    got = reprlib.repr(first["input"])
     if first["type"] == "tuple_type":
         entries = reprlib.repr(str(first["input"]).strip("()[]{} "))[1:-1]
-        return ConfigError(
-            f"{path} must be a list",
-            got=reprlib.repr(first["input"]),
-            hint=f"write {path}=[{entries}]",
-        )
-    return ConfigError(f"{path} {rule[0].lower()}{rule[1:]}", got=reprlib.repr(first["input"]))
+        return ConfigError(f"{path} must be a list", got=got, hint=f"write {path}=[{entries}]")
+    return ConfigError(f"{path} {rule[0].lower()}{rule[1:]}", got=got)
 
 
 def _beside(where: tuple[int | str, ...], sections: Mapping[str, type]) -> list[str]:
@@ -277,21 +254,15 @@ def _beside(where: tuple[int | str, ...], sections: Mapping[str, type]) -> list[
     kind = sections[str(where[0])]
     for part in where[1:]:
         kind = sections_in(kind)[str(part)]
-    names = fields_of(kind)
-    return [".".join([*map(str, where), name]) for name in names]
+    return [".".join([*map(str, where), name]) for name in fields_of(kind)]
 
 
 def _in_section(cause: ConfigError, path: str) -> ConfigError:
     """`cause`, which names fields by their section's own name, with the whole path to it."""
-    section, _, name = path.rpartition(".")
-    if not section:
-        return cause
-
-    def renamed(text: object) -> str | None:
-        return None if text is None else str(text).replace(f"{name}.", f"{path}.")
-
-    rule, got, hint = map(renamed, (cause.rule, cause.got, cause.hint))
-    return ConfigError(str(rule), got=got, hint=hint)
+    old, new = f"{path.rpartition('.')[2]}.", f"{path}."
+    got = None if cause.got is None else str(cause.got).replace(old, new)
+    hint = cause.hint and cause.hint.replace(old, new)
+    return ConfigError(cause.rule.replace(old, new), got=got, hint=hint)
 
 
 def reads(method: str, path: str) -> bool:
@@ -300,30 +271,18 @@ def reads(method: str, path: str) -> bool:
     section, _, field = path.partition(".")
     if section in COMMON or section == "target":
         return field not in FIELDS.get(section, ()) or field in entry.parameters
-    return section in entry.sections and not any(
-        f"{path}.".startswith(f"{ignored}.") for ignored in entry.ignores
-    )
-
-
-RunScenario = Literal["task", "domain", "class", "all"]
+    ignored = any(f"{path}.".startswith(f"{each}.") for each in entry.ignores)
+    return section in entry.sections and not ignored
 
 
 def run_scenario(method: str, scenario: ScenarioName) -> RunScenario:
-    """The scenario of the run that answers for `method` in `scenario`.
-
-    It is `all` for a method that is trained once for every scenario.
-
-    Raises:
-        ConfigError: a method that does not exist or cannot do the scenario.
-    """
+    """The scenario of the run for `method`, `all` if trained once; raises if it cannot do it."""
     entry = METHODS[method]
     if scenario not in entry.scenarios:
         able = [name for name in METHODS if scenario in METHODS[name].scenarios]
-        raise ConfigError(
-            f"the method {method} works in the scenarios {', '.join(entry.scenarios)}",
-            got=f"'{scenario}'",
-            hint=f"methods for it: {', '.join(able) or 'none'}",
-        )
+        rule = f"the method {method} works in the scenarios {', '.join(entry.scenarios)}"
+        hint = f"methods for it: {', '.join(able) or 'none'}"
+        raise ConfigError(rule, got=f"'{scenario}'", hint=hint)
     return "all" if entry.trained == "once" else scenario
 
 
@@ -332,18 +291,19 @@ def evaluated(config: ExperimentConfig) -> tuple[ScenarioName, ...]:
     return METHODS[config.method].scenarios if config.scenario == "all" else (config.scenario,)
 
 
+def net_of(config: ExperimentConfig) -> object:
+    """The settings of the target network, of its own type."""
+    kind: Any = net_settings(config.target.net)
+    return kind(**{each.name: getattr(config.target, each.name) for each in fields(kind)})
+
+
 def trained(config: ExperimentConfig) -> ScenarioName:
     """The scenario that the method of `config` is built for: own heads, if it is for all."""
     return "task" if config.scenario == "all" else config.scenario
 
 
-_NEUTRAL: dict[str, Any] = {
-    "format": True,
-    "recipe": True,
-    "seeds": True,
-    "machine": True,
-    "train": {"checkpoint_seconds"},
-}
+_NEUTRAL: dict[str, Any] = dict.fromkeys(("format", "recipe", "seeds", "machine"), True)
+_NEUTRAL["train"] = {"checkpoint_seconds"}
 _STATED = ("net", "task_embedding", "beta", "lr")
 """Fields that had no default in format 1, and so are in the identity whatever they are."""
 
@@ -354,13 +314,24 @@ def identity(config: ExperimentConfig) -> str:
     Fields at their default are left out, so that one added later changes no run's identity.
     Nested sections have the names of format 1, `vae_hypernet` for `vae.hypernet`.
     """
-    flat: Raw = {}
-    for name, value in fields_read(config, only_changed=True).items():
-        kind: Any = type(getattr(config, name))
-        nested = sections_in(kind) if isinstance(value, dict) else {}
-        flat |= {f"{name}_{inner}": value.pop(inner) for inner in nested if inner in value}
-        flat |= {name: value} if value != {} else {}
-    return checksum(flat)
+    stated: Raw = {}
+    for path, (value, counts) in _read(config).items():
+        *sections, name = path.split(".")
+        old = ["_".join(sections[:2])] if sections else []
+        stated |= {".".join([*old, *sections[2:], name]): value} if counts else {}
+    return checksum(nested(stated))
+
+
+def nested(values: Mapping[str, Any]) -> Raw:
+    """Sections of values by path: `{"vae.latent": 3}` is `{"vae": {"latent": 3}}`."""
+    result: Raw = {}
+    for path, value in values.items():
+        *sections, name = path.split(".")
+        inner = result
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        inner[name] = value
+    return result
 
 
 def owner(config: ExperimentConfig, seed: int) -> str:
@@ -373,71 +344,40 @@ def checksum(fields: Raw) -> str:
     return sha256(canonical(fields))
 
 
-def fields_read(config: ExperimentConfig, *, only_changed: bool = False) -> Raw:
-    """Every field that changes a seed's numbers, as plain values; nested as the sections are."""
-    found: Raw = {}
+def fields_read(config: ExperimentConfig) -> Raw:
+    """The plain value of every field that changes a seed's numbers, by path."""
+    return {path: value for path, (value, _) in _read(config).items()}
+
+
+def _read(config: ExperimentConfig) -> dict[str, tuple[Any, bool]]:
+    """By path, the value and whether it is in the identity: not the default, or always stated."""
+
+    def within(section: Any, dumped: Raw, path: str) -> Iterator[tuple[str, tuple[Any, bool]]]:
+        for field in fields(section):
+            here, value = f"{path}.{field.name}", getattr(section, field.name)
+            if field.name not in dumped or not reads(config.method, here):
+                continue
+            if is_dataclass(value):
+                yield from within(value, dumped[field.name], here)
+                continue
+            default = field.default if field.default_factory is MISSING else field.default_factory()
+            yield here, (dumped[field.name], field.name in _STATED or value != default)
+
+    found: dict[str, tuple[Any, bool]] = {}
     for name, value in config.model_dump(mode="json", exclude=_NEUTRAL).items():
         section = getattr(config, name)
-        if is_dataclass(section):
-            value = _read(config.method, name, section, value, only_changed)
-        found |= {name: value} if value != {} else {}
+        found |= within(section, value, name) if is_dataclass(section) else {name: (value, True)}
     return found
-
-
-def _read(method: str, path: str, section: Any, dumped: Raw, only_changed: bool) -> Raw:
-    found: Raw = {}
-    for field in fields(section):
-        here, value = f"{path}.{field.name}", getattr(section, field.name)
-        if field.name not in dumped or not reads(method, here):
-            continue
-        if is_dataclass(value):
-            inner = _read(method, here, value, dumped[field.name], only_changed)
-            found |= {field.name: inner} if inner else {}
-        elif not only_changed or field.name in _STATED or value != _default_of(field):
-            found[field.name] = dumped[field.name]
-    return found
-
-
-def _default_of(field: Field[Any]) -> Any:
-    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 def first_difference(ours: ExperimentConfig, theirs: ExperimentConfig) -> str | None:
     """`field: our value, their value` of the first field in which the identities differ."""
-    for path, (mine, other) in differences(ours, theirs).items():
-        return f"{path} = {mine} here and {other} there"
-    return None
+    found = differences(ours, theirs).items()
+    return next((f"{path} = {mine} here and {other} there" for path, (mine, other) in found), None)
 
 
 def differences(ours: ExperimentConfig, theirs: ExperimentConfig) -> dict[str, tuple[Any, Any]]:
     """Our value and their value of the fields in which the identities differ, by path."""
-    mine, other = (dict(_flat(fields_read(each), each)) for each in (ours, theirs))
-    pairs = {path: (mine.get(path), other.get(path)) for path in {**mine, **other}}
+    mine, other = fields_read(ours), fields_read(theirs)
+    pairs = {path: (mine.get(path), other.get(path)) for path in mine | other}
     return {path: (here, there) for path, (here, there) in pairs.items() if here != there}
-
-
-def _flat(values: Raw, section: Any) -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        inner = getattr(section, name)
-        if is_dataclass(inner):
-            yield from ((f"{name}.{leaf}", each) for leaf, each in _flat(value, inner))
-        else:
-            yield name, value
-
-
-def refuse_unused(assigned: Mapping[str, Any], methods: Sequence[str]) -> None:
-    """Raise `ConfigError` for a field that was set and that none of the `methods` reads.
-
-    A recipe may say more than a method reads, and so may a setting for several methods.
-
-    Args:
-        assigned: values by path, `section.field`.
-        methods: that are to run.
-    """
-    for path, value in assigned.items():
-        if not any(reads(method, path) for method in methods):
-            raise ConfigError(
-                f"{path} does nothing for {', '.join(methods)}",
-                got=f"{path}={value}",
-                hint="leave it out",
-            )

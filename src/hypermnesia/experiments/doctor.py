@@ -10,16 +10,16 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from packaging.requirements import Requirement
-from torch import Tensor
 
 from hypermnesia import __version__
 from hypermnesia.data.benchmarks import BENCHMARKS
@@ -28,11 +28,17 @@ from hypermnesia.data.download import cache_folder, given_folder
 from hypermnesia.experiments.launch import cores
 from hypermnesia.storage import read_json, write_json
 
+_OWN = "hypermnesia"
 _CHECKOUT = Path(__file__).resolve().parents[3]
-
+_CPUINFO = Path("/proc/cpuinfo")
+_MEMINFO = Path("/proc/meminfo")
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+_MAY_CHANGE_NUMBERS = ("device", "torch")
+_FORMATS = {"float32": torch.float32, "bf16": torch.bfloat16, "int8": torch.int8}
+_SIDE = {"cpu": 512, "cuda": 4096}  # of the matrices; smaller ones leave a GPU idle
+_BUDGET = 0.25  # seconds for each format
 
 _log = logging.getLogger(__name__)
-_MAY_CHANGE_NUMBERS = ("device", "torch")
 
 
 def environment(device: torch.device | None = None) -> dict[str, Any]:
@@ -45,7 +51,7 @@ def environment(device: torch.device | None = None) -> dict[str, Any]:
         "torch": torch.__version__,
         "numpy": np.__version__,
         "platform": platform.platform(),
-        "cpu": _cpu_name(),
+        "cpu": _value(_CPUINFO, "model name") or platform.processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
@@ -53,32 +59,22 @@ def environment(device: torch.device | None = None) -> dict[str, Any]:
 
 
 def note_environment(path: Path, now: Mapping[str, Any]) -> None:
-    """Store what a training begins on; what it goes on with is added under `continued`.
-
-    A continuation on another type of device, or by another version of torch, is warned about.
-    """
+    """Store what a training begins on, under `continued` what it goes on with; warn of a change."""
     if not path.is_file():
         write_json(path, now)
         return
     stored = read_json(path)
-    *_, last = [stored, *_continuations(stored)]
+    found = stored.get("continued")
+    continued = (
+        [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    )
+    last = [stored, *continued][-1]
     for name in _MAY_CHANGE_NUMBERS:
-        if last.get(name) != now[name]:
-            _log.warning(
-                "%s: went on with %s %s where it had %s, which may change numbers",
-                path.parent,
-                name,
-                now[name],
-                last.get(name),
-            )
+        if (before := last.get(name)) != now[name]:
+            change = f"went on with {name} {now[name]} where it had {before}"
+            _log.warning("%s: %s, which may change numbers", path.parent, change)
     if any(last.get(name) != value for name, value in now.items()):
-        write_json(path, {**stored, "continued": [*_continuations(stored), now]})
-
-
-def _continuations(stored: Mapping[str, Any]) -> list[dict[str, Any]]:
-    found = stored.get("continued", [])
-    entries = found if isinstance(found, list) else []
-    return [entry for entry in entries if isinstance(entry, dict)]
+        write_json(path, {**stored, "continued": [*continued, now]})
 
 
 def _commit() -> str | None:
@@ -86,38 +82,25 @@ def _commit() -> str | None:
     git = shutil.which("git")
     if git is None or not (_CHECKOUT / ".git").exists():
         return None
-
-    def output(*arguments: str) -> str:
-        command = [git, "-C", str(_CHECKOUT), *arguments]
-        done = subprocess.run(  # noqa: S603 - git by its full path, and no shell
-            command, capture_output=True, text=True, check=True, timeout=10
-        )
-        return done.stdout.strip()
-
+    command = [git, "-C", str(_CHECKOUT), "describe", "--always", "--abbrev=40", "--exclude=*"]
+    quiet: Any = {"stderr": subprocess.DEVNULL, "text": True, "timeout": 10}
     try:
-        changed = output("status", "--porcelain", "--untracked-files=no")
-        return output("rev-parse", "HEAD") + ("+changes" if changed else "")
+        found = subprocess.check_output([*command, "--dirty=+changes"], **quiet)  # noqa: S603
+        return str(found).strip()
     except (OSError, subprocess.SubprocessError):
         return None
 
 
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-        name = next(line for line in lines if line.startswith("model name"))
-        return name.partition(":")[2].strip()
-    except (OSError, StopIteration):
-        return platform.processor()
+def _value(file: Path, name: str) -> str | None:
+    """What a file of the system says of `name`, if there is one."""
+    with suppress(OSError):
+        lines = (line.partition(":") for line in file.read_text("utf-8").splitlines())
+        return next((value.strip() for key, _, value in lines if key.strip() == name), None)
+    return None
 
 
-def seconds_of(action: Callable[[], object], repeats: int, budget: float = math.inf) -> float:
-    """The shortest time of `repeats`, after one that is not counted.
-
-    Args:
-        action: what is timed; it must wait for a device's work to end.
-        repeats: how often, 1 or more.
-        budget: seconds after which no other one begins.
-    """
+def seconds_of(action: Callable[[], object], repeats: int = 7, budget: float = math.inf) -> float:
+    """The shortest time of `repeats` actions after a first one; none begins beyond `budget` s."""
     begun = time.perf_counter()
     action()
     best = math.inf
@@ -132,41 +115,23 @@ def seconds_of(action: Callable[[], object], repeats: int, budget: float = math.
 
 
 def product_rate(
-    m: int,
-    k: int,
-    n: int,
-    dtype: torch.dtype,
-    *,
-    repeats: int = 7,
-    budget: float = math.inf,
-    device: torch.device | None = None,
+    m: int, k: int, n: int, dtype: torch.dtype, device: torch.device | None = None, **timing: Any
 ) -> float:
     """Operations a second of (m, k) times (k, n); two for each product and sum.
 
-    Args:
-        m: rows of the first matrix.
-        k: its columns.
-        n: columns of the second matrix.
-        dtype: a floating-point format, or `torch.int8`, whose products are summed in int32.
-        repeats: how often it is timed; the shortest time counts.
-        budget: seconds after which no other one begins.
-        device: where; the CPU by default.
-
-    Raises:
-        RuntimeError: the device cannot do it.
+    Products of `torch.int8` are summed in int32; for the `timing` see `seconds_of`.
     """
-    device = device or torch.device("cpu")
     # Up to 100: what lies below 1 is 0 in int8.
     a = (100 * torch.rand(m, k, device=device)).to(dtype)
     b = (100 * torch.rand(k, n, device=device)).to(dtype)
-    product = _product(a, b)
+    out = torch.empty(m, n, dtype=dtype, device=device)
 
     def action() -> None:
-        product()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        torch._int_mm(a, b) if dtype == torch.int8 else torch.mm(a, b, out=out)
+        if out.is_cuda:
+            torch.cuda.synchronize(out.device)
 
-    return 2 * m * k * n / seconds_of(action, repeats, budget)
+    return 2 * m * k * n / seconds_of(action, **timing)
 
 
 @contextmanager
@@ -180,70 +145,9 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _product(a: Tensor, b: Tensor) -> Callable[[], Tensor]:
-    if a.dtype == torch.int8:
-        return lambda: torch._int_mm(a, b)
-    out = torch.empty(len(a), b.shape[1], dtype=a.dtype, device=a.device)
-    return lambda: torch.mm(a, b, out=out)
-
-
-_OWN = "hypermnesia"
-
-
-@dataclass(frozen=True)
-class Extra:
-    """A set of optional packages, `pip install 'hypermnesia[NAME]'`.
-
-    Attributes:
-        name: of the set.
-        missing: those of its packages that are not installed, or in another version, as pip
-            would be asked for them.
-    """
-
-    name: str
-    missing: tuple[str, ...]
-
-
-def extras() -> list[Extra]:
-    """Every set there is, by name."""
-    names = sorted(metadata.metadata(_OWN).get_all("Provides-Extra") or ())
-    return [Extra(name, tuple(_missing(name))) for name in names]
-
-
-def _missing(extra: str) -> Iterator[str]:
-    for requirement in map(Requirement, metadata.requires(_OWN) or ()):
-        if requirement.marker is None or not requirement.marker.evaluate({"extra": extra}):
-            continue
-        if requirement.name == _OWN:
-            for other in sorted(requirement.extras):
-                yield from _missing(other)
-        elif not _met(requirement):
-            yield f"{requirement.name}{requirement.specifier}"
-
-
-def _met(requirement: Requirement) -> bool:
-    try:
-        found = metadata.version(requirement.name)
-    except metadata.PackageNotFoundError:
-        return False
-    return requirement.specifier.contains(found, prereleases=True)
-
-
-_MEMINFO = Path("/proc/meminfo")
-_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
-_FORMATS = {"float32": torch.float32, "bf16": torch.bfloat16, "int8": torch.int8}
-_SIDE = {"cpu": 512, "cuda": 4096}  # of the matrices; smaller ones leave a GPU idle
-_BUDGET = 0.25  # seconds for each format
-
-
 @dataclass(frozen=True)
 class Memory:
-    """Memory of the machine, or of the container, in bytes; None where the system does not say.
-
-    Attributes:
-        total: all of it.
-        available: what programs can still have without swapping.
-    """
+    """Bytes of the machine or container, and what programs can have without swapping, if known."""
 
     total: int | None
     available: int | None
@@ -269,7 +173,6 @@ class DataFound:
     """The files of a data set: whether they are there, not whether they are undamaged.
 
     Attributes:
-        name: the data set.
         folder: where a run looks for them; None for a data set inside a package.
         missing: names of the files that are not there.
         cached: whether the cache holds all of them, whatever folder was named.
@@ -282,12 +185,12 @@ class DataFound:
 
 
 @dataclass(frozen=True)
-class BenchmarkFound:
-    """Whether a benchmark's data are there.
+class Readiness:
+    """Whether something can be used.
 
     Attributes:
-        name: the benchmark.
-        missing: the data sets that are not complete.
+        name: a benchmark, or a set of optional packages, `pip install 'hypermnesia[NAME]'`.
+        missing: the data sets that are not complete, or the packages to ask pip for.
     """
 
     name: str
@@ -301,11 +204,8 @@ class Diagnosis:
     Attributes:
         environment: as in a run's environment.json.
         usable_cores: cores that this process may use.
-        memory: of the machine.
         rates: by device and format.
         data_folder: the folder that was named for data; None for the cache.
-        data: every data set.
-        benchmarks: every benchmark.
         extras: sets of optional packages.
     """
 
@@ -315,16 +215,12 @@ class Diagnosis:
     rates: tuple[Rate, ...]
     data_folder: str | None
     data: tuple[DataFound, ...]
-    benchmarks: tuple[BenchmarkFound, ...]
-    extras: tuple[Extra, ...]
+    benchmarks: tuple[Readiness, ...]
+    extras: tuple[Readiness, ...]
 
 
 def examine(data_dir: Path | None = None) -> Diagnosis:
-    """Look at this machine; takes about a second for each device.
-
-    Args:
-        data_dir: folder of data files; None for HYPERMNESIA_DATA, else the cache.
-    """
+    """Look at this machine, a second for each device, and at the data files in `data_dir`."""
     data, folder = tuple(_data(data_dir)), given_folder(data_dir)
     incomplete = {found.name for found in data if found.missing}
     return Diagnosis(
@@ -335,7 +231,7 @@ def examine(data_dir: Path | None = None) -> Diagnosis:
         data_folder=None if folder is None else str(folder),
         data=data,
         benchmarks=tuple(
-            BenchmarkFound(name, tuple(s for s in BENCHMARKS[name].sources if s in incomplete))
+            Readiness(name, tuple(each for each in BENCHMARKS[name].sources if each in incomplete))
             for name in BENCHMARKS
         ),
         extras=tuple(extras()),
@@ -356,35 +252,43 @@ def _data(data_dir: Path | None) -> Iterator[DataFound]:
 def _rates() -> Iterator[Rate]:
     devices = [torch.device("cpu")]
     devices += [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
-    for device in devices:
-        for name, dtype in _FORMATS.items():
-            yield Rate(str(device), name, _rate(device, dtype))
-
-
-def _rate(device: torch.device, dtype: torch.dtype) -> float | None:
-    side = _SIDE[device.type]
-    try:
-        with one_thread():
-            return product_rate(side, side, side, dtype, repeats=50, budget=_BUDGET, device=device)
-    except RuntimeError:
-        return None
+    for device, (name, dtype) in product(devices, _FORMATS.items()):
+        m = k = n = _SIDE[device.type]
+        try:
+            with one_thread():
+                rate = product_rate(m, k, n, dtype, device, repeats=50, budget=_BUDGET)
+        except RuntimeError:
+            rate = None
+        yield Rate(str(device), name, rate)
 
 
 def _memory() -> Memory:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return Memory(min(total, _container_limit() or total), _available())
+    with suppress(OSError, ValueError):  # no container, or `max`
+        total = min(total, int(_CGROUP_LIMIT.read_text()))
+    available = _value(_MEMINFO, "MemAvailable")  # such as 123 kB
+    return Memory(total, None if available is None else 1024 * int(available.split()[0]))
 
 
-def _container_limit() -> int | None:
+def extras() -> list[Readiness]:
+    """Every set of optional packages, by name."""
+    names = sorted(metadata.metadata(_OWN).get_all("Provides-Extra") or ())
+    return [Readiness(name, tuple(_missing(name))) for name in names]
+
+
+def _missing(extra: str) -> Iterator[str]:
+    for requirement in map(Requirement, metadata.requires(_OWN) or ()):
+        if requirement.marker is None or not requirement.marker.evaluate({"extra": extra}):
+            continue
+        if requirement.name == _OWN:
+            yield from chain.from_iterable(map(_missing, sorted(requirement.extras)))
+        elif not _met(requirement):
+            yield f"{requirement.name}{requirement.specifier}"
+
+
+def _met(requirement: Requirement) -> bool:
     try:
-        return int(_CGROUP_LIMIT.read_text())
-    except (OSError, ValueError):  # no container, or `max`
-        return None
-
-
-def _available() -> int | None:
-    try:
-        lines = _MEMINFO.read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if "MemAvailable" in line)
-    except (OSError, StopIteration):
-        return None
+        found = metadata.version(requirement.name)
+    except metadata.PackageNotFoundError:
+        return False
+    return requirement.specifier.contains(found, prereleases=True)

@@ -1,27 +1,28 @@
-"""A finished training, read from its run folder when it is asked for."""
+"""A finished training, read from its run folder: its method, its data, its networks as files."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import safetensors.torch
 import torch
+from torch import Tensor
 
 from hypermnesia.data.benchmarks import BENCHMARKS, make_tasks
 from hypermnesia.data.types import Part, Task
 from hypermnesia.errors import ConfigError, HypermnesiaError, RunError
-from hypermnesia.experiments.build import benchmark_settings, method_of, train_settings
-from hypermnesia.experiments.config import ExperimentConfig
+from hypermnesia.experiments.config import ExperimentConfig, net_of
 from hypermnesia.experiments.results import read_fields, read_result, read_weights
+from hypermnesia.experiments.run import benchmark_settings, method_of, train_settings
 from hypermnesia.experiments.run_folder import RunFolder, SeedFolder
 from hypermnesia.methods import Method
 from hypermnesia.methods.hnet import HypernetMethod
 from hypermnesia.metrics import Matrix
-from hypermnesia.nets import net_settings, to_onnx
+from hypermnesia.nets import to_onnx
 from hypermnesia.registry import unknown_name
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import MISFITS
@@ -35,31 +36,16 @@ def transfer_matrix(method: HypernetMethod, parts: Sequence[Part]) -> Matrix:
 
     Its network answers in the task scenario: among the classes of one task, counted from 0. The
     diagonal is the last row of that scenario's accuracy matrix.
-
-    Args:
-        method: has learned the tasks.
-        parts: samples of some of its tasks, or of all.
     """
-    rows = [
-        # Whose task they are said to be decides who answers.
-        [evaluate(method, replace(part, task=own.task), "task").accuracy for part in parts]
-        for own in parts
-    ]
+    # Whose task they are said to be decides who answers.
+    named = [[replace(part, task=own.task) for part in parts] for own in parts]
+    rows = [[evaluate(method, part, "task").accuracy for part in row] for row in named]
     return np.array(rows, dtype=np.float64)
-
-
-_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class FinishedSeed:
-    """A seed of a run; made by `finished_seed`.
-
-    Attributes:
-        config: of the run.
-        seed: its number.
-        folder: where it is.
-    """
+    """A seed of a run; made by `finished_seed`."""
 
     config: ExperimentConfig
     seed: int
@@ -67,7 +53,7 @@ class FinishedSeed:
 
     @property
     def tasks(self) -> int:
-        """How many there are."""
+        """Number of tasks."""
         return self.config.tasks
 
     @cached_property
@@ -77,34 +63,27 @@ class FinishedSeed:
 
     @cached_property
     def method(self) -> Method:
-        """The method as the training left it, on the CPU; needs no data.
-
-        Raises:
-            RunError: the weights are missing, damaged or of another run.
-        """
+        """The method as the training left it, on the CPU; raises where its weights are not good."""
         noted = read_fields(self.folder)["files"].get(self.folder.weights.name)
         state = read_weights(self.folder.weights, noted)
+        part = Part(_blank(self.config), torch.zeros(1, dtype=torch.int64), 0)
+        task = Task(0, "blank", BENCHMARKS[self.config.benchmark].classes[0], part, None, part)
         try:
-            method = method_of(self.config, _blank(self.config), Generators(self.seed), _CPU)
+            generators, device = Generators(self.seed), torch.device("cpu")
+            method = method_of(self.config, task, generators, device)
             method.load_state_dict(state)
             if (learned := len(method.scenario.heads)) != self.tasks:
                 raise ValueError(f"those of {learned} tasks")
         except HypermnesiaError:
             raise
         except MISFITS as error:
-            raise RunError(
-                f"{self.folder.weights} must hold the weights of this run",
-                got=str(error).partition("\n")[0],
-                hint="train the seed anew with --overwrite",
-            ) from None
+            got, hint = str(error).partition("\n")[0], "train the seed anew with --overwrite"
+            rule = f"{self.folder.weights} must hold the weights of this run"
+            raise RunError(rule, got=got, hint=hint) from None
         return method
 
     def parts(self) -> Sequence[Part]:
-        """The samples of every task that its accuracies are about.
-
-        Raises:
-            DataError: they are not there.
-        """
+        """The samples of every task that its accuracies are about."""
         settings = train_settings(self.config)
         tasks = make_tasks(self.config.benchmark, benchmark_settings(self.config), self.seed)
         return [evaluation_part(task, settings) for task in tasks]
@@ -113,26 +92,15 @@ class FinishedSeed:
 def finished_seed(
     path: Path, seed: int | None = None, data_dir: Path | None = None
 ) -> FinishedSeed:
-    """A finished seed of the run in the folder at `path`.
-
-    Args:
-        path: the run folder.
-        seed: which; None for the first one that is finished.
-        data_dir: folder of data files, where it has moved.
-
-    Raises:
-        RunError: there is no such run, or the seed is not finished.
-    """
+    """A finished seed of a run, by default the first, its data in `data_dir`; raises otherwise."""
     folder = RunFolder(path)
     refuse_links(path)
     config, finished = folder.read_config(), folder.finished_seeds()
     if not finished or seed not in (None, *finished):
         known = ", ".join(map(str, finished)) or "none"
-        raise RunError(
-            "only a seed whose training is finished can be looked at",
-            got="none" if seed is None else seed,
-            hint=f"finished in {path}: {known}; go on with: hypermnesia resume {path}",
-        )
+        hint = f"finished in {path}: {known}; go on with: hypermnesia resume {path}"
+        rule = "only a seed whose training is finished can be looked at"
+        raise RunError(rule, got="none" if seed is None else seed, hint=hint)
     chosen = finished[0] if seed is None else seed
     if data_dir is not None:
         machine = replace(config.machine, data_dir=str(data_dir))
@@ -140,12 +108,9 @@ def finished_seed(
     return FinishedSeed(config, chosen, folder.seed(chosen))
 
 
-def _blank(config: ExperimentConfig) -> Task:
-    """The first task, with a sample of zeros in place of its data."""
-    benchmark = BENCHMARKS[config.benchmark]
-    x = torch.zeros(1, *benchmark.sample_shape(config.data.padding))
-    part = Part(x, torch.zeros(1, dtype=torch.int64), 0)
-    return Task(0, "blank", benchmark.classes[0], part, None, part)
+def _blank(config: ExperimentConfig) -> Tensor:
+    """(1, ...) a sample of zeros in place of the data."""
+    return torch.zeros(1, *BENCHMARKS[config.benchmark].sample_shape(config.data.padding))
 
 
 _KINDS = ("onnx", "torch")
@@ -153,12 +118,11 @@ _KINDS = ("onnx", "torch")
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """A file of a network.
 
     Attributes:
-        path: the file.
         inputs: shape of a sample.
-        outputs: number of scores.
+        outputs: number of logits.
         how_to_load: Python that gives the network back, a line each; empty for ONNX.
     """
 
@@ -181,11 +145,7 @@ def export_task(
         kind: `onnx`, or `torch` for the parameters and buffers as safetensors.
         out: the file.
         seed: of the training; the run's first that is finished by default.
-        overwrite: replace `out`.
-
-    Raises:
-        ConfigError: no such task or kind of file.
-        RunError: the run is not finished or damaged, or the file exists or cannot be written.
+        overwrite: replace `out`; otherwise a file that exists raises `RunError`.
     """
     if kind not in _KINDS:
         raise unknown_name("kind of file", kind, _KINDS)
@@ -195,30 +155,22 @@ def export_task(
     if not 1 <= task <= of.tasks:
         raise ConfigError(f"--task counts from 1 to {of.tasks} here", got=task)
     network = of.method.export(task - 1)
-    benchmark = BENCHMARKS[of.config.benchmark]
-    example = torch.zeros(2, *benchmark.sample_shape(of.config.data.padding))
+    example = torch.cat(2 * [_blank(of.config)])
     with torch.no_grad():
         outputs = network(example).shape[1]
     shape = tuple(example.shape[1:])
     if kind == "onnx":
         write_bytes(out, to_onnx(network, example))
         return Exported(out, shape, outputs, ())
-    how = _how_to_load(of.config, shape, outputs, out)
-    write_bytes(out, safetensors.torch.save(network.state_dict(), {"how_to_load": "\n".join(how)}))
-    return Exported(out, shape, outputs, how)
-
-
-def _how_to_load(
-    config: ExperimentConfig, shape: tuple[int, ...], outputs: int, out: Path
-) -> tuple[str, ...]:
-    kind = net_settings(config.target.net)
-    settings = kind(**{each.name: getattr(config.target, each.name) for each in fields(kind)})
-    return (
+    net, settings = of.config.target.net, net_of(of.config)
+    how = (
         "from safetensors.torch import load_file",
-        f"from {kind.__module__} import {kind.__name__}",
+        f"from {type(settings).__module__} import {type(settings).__name__}",
         "from hypermnesia.nets import build_net",
         "from hypermnesia.seeding import Generators",
         f"sizes = {settings}",
-        f"network = build_net({config.target.net!r}, {shape}, {outputs}, Generators(0), sizes)",
+        f"network = build_net({net!r}, {shape}, {outputs}, Generators(0), sizes)",
         f"network.eval().load_state_dict(load_file({str(out)!r}))",
     )
+    write_bytes(out, safetensors.torch.save(network.state_dict(), {"how_to_load": "\n".join(how)}))
+    return Exported(out, shape, outputs, how)

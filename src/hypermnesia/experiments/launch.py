@@ -14,12 +14,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hypermnesia.registry import Registry, must_be
 from hypermnesia.training.observers import interrupt_on_sigterm
 
 Say = Callable[[str], None]
 _GRACE_SECONDS = 10.0
+_PIPES: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
 
 
 @dataclass(frozen=True)
@@ -33,30 +35,21 @@ class Job:
         return f"{self.folder.name} seed {self.seed}"
 
     def command(self) -> list[str]:
-        """What the process is started with."""
+        """The command line of its process."""
         chosen = ["--seeds", str(self.seed), "--threads", "1"]
         return [sys.executable, "-m", "hypermnesia", "resume", str(self.folder.absolute()), *chosen]
 
 
 def cores() -> int:
     """Number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux, where a container may be given some only
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux, where a container may have some only
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def run_jobs(jobs: Sequence[Job], workers: int, say: Say) -> dict[Job, str]:
-    """Do all `jobs`, `workers` at a time.
+    """Do all `jobs` (each another folder or seed), `workers` at a time; see `Launcher`.
 
     An interrupt, or a request to terminate, ends every process; what they had saved is kept.
-
-    Args:
-        jobs: each of another folder or seed.
-        workers: processes at a time, 1 or more.
-        say: shows a line: what the processes say, and how many are done.
-
-    Returns:
-        The jobs that failed, each with the reason.
     """
     failures: dict[Job, str] = {}
     children = _Children(say)
@@ -65,26 +58,13 @@ def run_jobs(jobs: Sequence[Job], workers: int, say: Say) -> dict[Job, str]:
         try:
             for done, future in enumerate(as_completed(futures), start=1):
                 job, reason = futures[future], future.result()
-                if reason is not None:
-                    failures[job] = reason
+                failures |= {} if reason is None else {job: reason}
                 ending = "finished" if reason is None else f"failed: {reason}"
                 say(f"[{done}/{len(jobs)}] {job} {ending}")
         except BaseException:
             children.stop()
             raise
     return failures
-
-
-Launcher = Callable[[Sequence[Job], int, Say], dict[Job, str]]
-"""Does jobs, so many at a time, and gives those that failed, each with the reason.
-
-One that has no command line does a job by `hypermnesia.experiments.run.resume`.
-"""
-
-LAUNCHERS: Registry[Launcher] = Registry("launcher", "launchers", must_be("a function"))
-"""Every launcher, by name."""
-
-LAUNCHERS.add("local", run_jobs)
 
 
 class _Children:
@@ -102,12 +82,7 @@ class _Children:
             if self._stopped:
                 return "not started"
             process = subprocess.Popen(  # noqa: S603 - Python itself, and no shell
-                job.command(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
+                job.command(), **_PIPES, text=True, errors="replace"
             )
             self._running.add(process)
         last = ""
@@ -134,3 +109,13 @@ class _Children:
                 process.wait(_GRACE_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+Launcher = Callable[[Sequence[Job], int, Say], dict[Job, str]]
+"""Does jobs, so many at a time, and gives those that failed, each with the reason.
+
+One that has no command line does a job by `hypermnesia.experiments.run.resume`.
+"""
+
+LAUNCHERS: Registry[Launcher] = Registry("launcher", "launchers", must_be("a function"))
+LAUNCHERS.add("local", run_jobs)

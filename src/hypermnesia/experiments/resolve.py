@@ -1,49 +1,49 @@
-"""From what a user asks for to resolved configurations: recipe, then method, then overrides.
+"""From what a user says to resolved configurations, recipe, then method, then overrides, explained.
 
-Recipes: the settings that a benchmark starts from, as YAML files with their source.
-
-A file `<benchmark>/<recipe>.yaml` holds `source`, sections of the configuration, optionally
-`base` (a recipe that it changes, `<benchmark>/<recipe>`) and `methods` (sections that differ for
-a method and, under its `scenarios`, for a scenario too). `best` is ours, `paper` is as published
-for this very benchmark, `derived` is what was published for a similar one; the first of them
-that a benchmark has is its default. A file of the user's own is named by its path.
+A recipe, the settings that a benchmark starts from, is a file `<benchmark>/<recipe>.yaml`: its
+`source`, sections of the configuration, optionally `base` (a recipe that it changes) and `methods`
+(sections that differ for a method and, under its `scenarios`, for a scenario too). `best` is ours,
+`paper` is as published for this very benchmark, `derived` is what was published for a similar one;
+the first of them that there is is the default. A file of the user's own is named by its path.
 """
 
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from hypermnesia.data.benchmarks import BENCHMARKS
 from hypermnesia.data.scenarios import scenario_name
 from hypermnesia.errors import ConfigError
-from hypermnesia.experiments.build import benchmark_settings, machine_device
 from hypermnesia.experiments.config import (
     RENAMED,
     ExperimentConfig,
     Raw,
+    fields_read,
     first_difference,
     known_sections,
     leaves,
-    refuse_unused,
+    nested,
+    reads,
     run_scenario,
     sections_for,
     validated,
 )
-from hypermnesia.plain_yaml import load_plain
+from hypermnesia.experiments.run import benchmark_settings, machine_device
+from hypermnesia.methods import METHODS, HypernetWith, MethodEntry
 from hypermnesia.registry import unknown_name
-from hypermnesia.settings import sections_in
+from hypermnesia.settings import load_plain, sections_in
 
 FOLDER = Path(__file__).parent / "recipes"
 _DEFAULTS = ("best", "paper", "derived")
-_NO_RECIPE: Raw = {
-    "source": "the library's defaults: this benchmark has no recipe",
-    "hypernet": {"chunk": 1000},
-    "train": {"iterations": 2000, "batch_size": 128},
-}
+_EMPTY: tuple[object, ...] = (None, {}, [])
 
 
 @dataclass(frozen=True)
@@ -77,25 +77,17 @@ def recipe_names(benchmark: str) -> list[str]:
 
 
 def load_recipe(benchmark: str, name: str | None = None) -> Recipe:
-    """The recipe called `name` of `benchmark`, or in the file `name`; its default one for None.
-
-    Raises:
-        ConfigError: there is no such benchmark or no such recipe.
-    """
+    """The recipe called `name`, or in the file `name`; its default for None; raises for others."""
     BENCHMARKS[benchmark]
     names = recipe_names(benchmark)
-    if name is None:
-        name = names[0]
+    name = names[0] if name is None else name
+    file = FOLDER / ("" if name == "defaults" else benchmark) / f"{name}.yaml"
     if name.endswith(".yaml"):
-        fields = {"source": f"the file {Path(name).name}", **_read(Path(name))}
+        file = Path(name)
     elif name not in names:
         raise unknown_name(f"recipe of {benchmark}", name, names)
-    elif name == "defaults":
-        fields = dict(_NO_RECIPE)
-    else:
-        fields = _read(FOLDER / benchmark / f"{name}.yaml")
-    source, methods = fields.pop("source"), fields.pop("methods", {})
-    return Recipe(name, source, fields, methods)
+    fields = {"source": f"the file {file.name}", **_read(file)}
+    return Recipe(name, fields.pop("source"), methods=fields.pop("methods", {}), sections=fields)
 
 
 def _read(path: Path) -> Raw:
@@ -120,70 +112,51 @@ def _read(path: Path) -> Raw:
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any], *, top: bool = True) -> Raw:
     """`below` with the fields of `above` laid over it, section by section, nested ones too."""
+    kinds = (kind for each in known_sections().values() for kind in each)
+    nested = {name for kind in kinds for name in sections_in(kind)}
     result = dict(below)
     for name, value in above.items():
         under = result.get(name)
-        section = top or name in _nested_names()
+        section = top or name in nested
         if section and isinstance(value, Mapping) and isinstance(under, Mapping):
             value = merged(under, value, top=False)
         result[name] = value
     return result
 
 
-def _nested_names() -> set[str]:
-    kinds = (kind for each in known_sections().values() for kind in each)
-    return {name for kind in kinds for name in sections_in(kind)}
-
-
 def settable_paths(methods: Iterable[str] = (), nets: Iterable[str] = ()) -> list[str]:
-    """The fields that `--set` reaches; the others have an option of their own.
-
-    Args:
-        methods: further methods than the registered ones, whose settings count.
-        nets: further target networks.
-    """
+    """The fields that `--set` reaches, those of further `methods` and target networks too."""
     sections = known_sections(*methods)
     sections["target"] += [sections_for(next(iter(methods), "hnet"), net)["target"] for net in nets]
-    found = {
-        f"{name}.{leaf}": None
-        for name, kinds in sections.items()
-        for kind in kinds
-        for leaf in leaves(kind)
-    }
-    return list(found)
+    pairs = ((name, kind) for name, kinds in sections.items() for kind in kinds)
+    return list(dict.fromkeys(f"{name}.{leaf}" for name, kind in pairs for leaf in leaves(kind)))
 
 
 def parsed(assignments: Sequence[str], known: Sequence[str] | None = None) -> dict[str, Any]:
-    """Values by path of `section.field=value` texts; they are read as YAML.
-
-    Args:
-        assignments: the texts.
-        known: the paths that there are; those of the registered methods for None.
-
-    Raises:
-        ConfigError: a text that reads otherwise.
-    """
+    """YAML values by path of `section.field=value` texts; raises where a path is not `known`."""
     known = settable_paths() if known is None else known
     result: dict[str, Any] = {}
     for path, text in map(_split, assignments):
-        result[_known(path, known)] = _value(path, text)
+        _check_known(path, known)
+        try:
+            result[path] = load_plain(text)
+        except ValueError:
+            raise ConfigError(f"the value of {path} must be YAML", got=repr(text)) from None
     return result
 
 
 def _split(assignment: str) -> tuple[str, str]:
     path, equals, text = assignment.partition("=")
     if not equals:
-        raise ConfigError(
-            "a setting must read section.field=value",
-            got=f"'{assignment}'",
-            hint="write for example --set hypernet.chunk=10000",
-        )
+        hint = "write for example --set hypernet.chunk=10000"
+        got = f"'{assignment}'"
+        raise ConfigError("a setting must read section.field=value", got=got, hint=hint)
     return path.strip(), text
 
 
-def _known(path: str, paths: Sequence[str]) -> str:
+def _check_known(path: str, paths: Sequence[str]) -> None:
     if path in paths:
-        return path
+        return
     section, _, rest = path.partition(".")
     if section in RENAMED:
         new = f"write {RENAMED[section]}.{rest}"
@@ -191,31 +164,9 @@ def _known(path: str, paths: Sequence[str]) -> str:
     by_leaf = {p.rpartition(".")[2]: p for p in reversed(paths)}
     near = difflib.get_close_matches(path, by_leaf, n=1, cutoff=0.8)
     if "." not in path and near:
-        raise ConfigError(
-            "the setting must be one that exists",
-            got=f"'{path}'",
-            hint=f"did you mean '{by_leaf[near[0]]}'?",
-        )
+        hint = f"did you mean '{by_leaf[near[0]]}'?"
+        raise ConfigError("the setting must be one that exists", got=f"'{path}'", hint=hint)
     raise unknown_name("setting", path, paths)
-
-
-def _value(path: str, text: str) -> object:
-    try:
-        return load_plain(text)
-    except ValueError:
-        raise ConfigError(f"the value of {path} must be YAML", got=repr(text)) from None
-
-
-def nested(values: Mapping[str, Any]) -> Raw:
-    """Sections of values by path: `{"vae.latent": 3}` is `{"vae": {"latent": 3}}`."""
-    result: Raw = {}
-    for path, value in values.items():
-        *sections, name = path.split(".")
-        inner = result
-        for section in sections:
-            inner = inner.setdefault(section, {})
-        inner[name] = value
-    return result
 
 
 @dataclass(frozen=True)
@@ -223,7 +174,6 @@ class Request:
     """What to run, as a user says it.
 
     Attributes:
-        benchmark: name of the benchmark.
         methods: names of the methods; a configuration is resolved for each.
         scenario: a scenario's name or alias.
         seeds: one training for each.
@@ -241,30 +191,28 @@ class Request:
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def assigned(self) -> Raw:
-        """The sections that its assignments set, for any of its methods.
-
-        Raises:
-            ConfigError: a field that does not exist, or that none of the methods reads.
-        """
-        values = parsed(self.assignments, settable_paths(self.methods, self._nets()))
-        refuse_unused(values, self.methods)
-        return nested(values)
-
-    def _nets(self) -> Iterator[str]:
-        """Target networks that it names."""
+        """The sections that its assignments set; `ConfigError` for a field that nothing reads."""
         recipe = load_recipe(self.benchmark, self.recipe)
-        for sections in (recipe.sections, *recipe.methods.values()):
-            yield from [name for name in [sections.get("target", {}).get("net")] if name]
-        for path, text in map(_split, self.assignments):
-            yield from [text.strip()] if path == "target.net" else []
+        each = (recipe.sections, *recipe.methods.values())
+        nets = [sections.get("target", {}).get("net") for sections in each]
+        nets += [
+            text.strip() for path, text in map(_split, self.assignments) if path == "target.net"
+        ]
+        known = settable_paths(self.methods, [name for name in nets if name])
+        values = parsed(self.assignments, known)
+        for path, value in values.items():
+            # A recipe may say more than a method reads, and so may a setting for several methods.
+            if not any(reads(method, path) for method in self.methods):
+                rule = f"{path} does nothing for {', '.join(self.methods)}"
+                raise ConfigError(rule, got=f"{path}={value}", hint="leave it out")
+        return nested(values)
 
 
 def resolve(request: Request) -> list[ExperimentConfig]:
     """A checked configuration for each method of `request`.
 
     Raises:
-        ConfigError: an unknown name, an impossible value, or a method that cannot do the
-            scenario.
+        ConfigError: an unknown name, an impossible value, a method that cannot do the scenario.
     """
     if len(set(request.methods)) != len(request.methods):
         raise ConfigError("a method can be named once", got=", ".join(request.methods))
@@ -288,9 +236,8 @@ def resolve_one(request: Request, method: str, assigned: Raw) -> ExperimentConfi
     config = _checked(merged(merged(fields, options), assigned), names)
     machine_device(config.machine)
     changed = first_difference(config, unchanged) is not None
-    return config.model_copy(
-        update={"recipe": config.recipe.model_copy(update={"changed": changed})}
-    )
+    used = config.recipe.model_copy(update={"changed": changed})
+    return config.model_copy(update={"recipe": used})
 
 
 def _checked(fields: Raw, names: Raw) -> ExperimentConfig:
@@ -305,3 +252,69 @@ def _checked(fields: Raw, names: Raw) -> ExperimentConfig:
     config = validated({**fields, **names}, others=True)
     count = BENCHMARKS[config.benchmark].count(benchmark_settings(config))
     return config.model_copy(update={"data": replace(config.data, tasks=count)})
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A method for readers: what it is in a line, and (heading, text of one or more lines)."""
+
+    title: str
+    parts: Sequence[tuple[str, str]]
+
+
+def explain(method: str, benchmark: str, recipe: str | None = None) -> Explanation:
+    """What a method does, in its own words, and the settings that a recipe gives it."""
+    entry = METHODS[method]
+    chosen = load_recipe(benchmark, recipe)
+    answers = f"the {entry.scenarios[0]} scenario"
+    if len(entry.scenarios) > 1:
+        once = "one training for all of them"
+        how = once if entry.trained == "once" else "a training for each"
+        answers = f"{', '.join(entry.scenarios)}: {how}"
+    parts = [
+        ("Equations", entry.equation),
+        ("What it does", _described(entry)),
+        ("Needs", entry.needs),
+        ("Answers in", answers),
+        ("Source", entry.source),
+        *_settings(entry, Request(benchmark, (method,), recipe=recipe), chosen.name),
+        (f"Source of recipe {chosen.name}", chosen.source),
+    ]
+    return Explanation(f"{method}: {entry.summary}", [part for part in parts if part[1]])
+
+
+def _described(entry: MethodEntry) -> str:
+    """The docstrings of its class or function, before the arguments, and of its module."""
+    build: Any = entry.build.func if isinstance(entry.build, partial) else entry.build
+    build = build.evidence if isinstance(build, HypernetWith) else build
+    own = (inspect.getdoc(build) or "").partition("\nArgs:")[0]
+    module = inspect.getdoc(inspect.getmodule(build)) or ""
+    return f"{own.strip()}\n\n{module.strip()}"
+
+
+def _settings(entry: MethodEntry, request: Request, recipe: str) -> Iterator[tuple[str, str]]:
+    """The sections that the method reads, as YAML, and what differs by scenario, maybe nothing."""
+    configs = [resolve(replace(request, scenario=name))[0] for name in entry.scenarios]
+    first = fields_read(configs[0])
+    yield f"Settings on {request.benchmark}, recipe {recipe}", _as_lines(settings_read(configs[0]))
+    yield "Settings that are not set", ", ".join(path for path in first if first[path] in _EMPTY)
+    for scenario, config in zip(entry.scenarios, configs, strict=True):
+        read = fields_read(config).items()
+        different = {path: value for path, value in read if value != first.get(path)}
+        yield f"Where the {scenario} scenario differs", _as_lines(_in_yaml(different))
+
+
+def settings_read(config: ExperimentConfig) -> dict[str, str]:
+    """The sections that the method of `config` reads, what is set of each in a line of YAML."""
+    read = fields_read(config).items()
+    return _in_yaml({path: value for path, value in read if value not in _EMPTY})
+
+
+def _in_yaml(values: Raw) -> dict[str, str]:
+    sections = nested({path: value for path, value in values.items() if "." in path})
+    style: Any = {"default_flow_style": True, "sort_keys": False, "width": 10**6}
+    return {name: yaml.safe_dump(each, **style).strip() for name, each in sections.items()}
+
+
+def _as_lines(sections: Mapping[str, str]) -> str:
+    return "\n".join(f"{name}: {fields}" for name, fields in sections.items())

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -25,6 +27,7 @@ from hypermnesia.state_files import State, pack, unpack
 from hypermnesia.storage import (
     check_regular,
     compare,
+    holds,
     note,
     read_json,
     sealed,
@@ -36,28 +39,25 @@ from hypermnesia.storage import (
 from hypermnesia.training.evaluation import TrainResult
 from hypermnesia.training.phases import Measure
 
+FORMAT = 2  # 1 had no checksums
+_NUMBERS = ("seconds", "peak_memory_mb", "compression")
+_MOST_SAMPLES = 10**12
+_LARGEST = 1e15
+_RETRAIN = "move it away and resume"
+RESTORE = "restore it; or move {} away and resume, which trains the seed again, from its last "
+RESTORE += "checkpoint if it has one"
+
+T = TypeVar("T")
+
 
 def write_weights(path: Path, state: State) -> None:
-    """Store the `state` of a method: a safetensors file with the state's tree as metadata.
-
-    Raises:
-        RunError: it cannot be written.
-    """
+    """Store the `state` of a method: a safetensors file with the state's tree as metadata."""
     tree, tensors = pack(state)
     write_bytes(path, safetensors.torch.save(tensors, metadata={"state": json.dumps(tree)}))
 
 
 def read_weights(path: Path, noted: Mapping[str, Any] | None) -> State:
-    """What `write_weights` stored; `load_state_dict` of a method takes it.
-
-    Args:
-        path: the file.
-        noted: its size and checksum, from the training's result; None where there was no such
-            note yet.
-
-    Raises:
-        RunError: it is damaged.
-    """
+    """What `write_weights` stored; raises if damaged, or not as the result `noted` the file."""
     try:
         check_regular(path)
         if noted is not None:
@@ -66,26 +66,10 @@ def read_weights(path: Path, noted: Mapping[str, Any] | None) -> State:
             tree = json.loads((file.metadata() or {})["state"])
             return unpack(tree, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise RunError(
-            f"{path} must hold weights as they were written",
-            got=_what(error),
-            hint=f"restore it; or move {path.parent / 'result.json'} away and resume, which trains "
-            "the seed again, from its last checkpoint if it has one",
-        ) from error
-
-
-def _what(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "no file"
-    return f"no {error}" if isinstance(error, KeyError) else str(error)
-
-
-FORMAT = 2  # 1 had no checksums
-_NUMBERS = ("seconds", "peak_memory_mb", "compression")
-_MOST_SAMPLES = 10**12
-_LARGEST = 1e15
-
-T = TypeVar("T")
+        absent = isinstance(error, FileNotFoundError)
+        got = "no file" if absent else f"{'no ' * isinstance(error, KeyError)}{error}"
+        rule, hint = f"{path} must hold weights as they were written", RESTORE
+        raise RunError(rule, got=got, hint=hint.format(path.parent / "result.json")) from error
 
 
 def write_result(
@@ -101,19 +85,15 @@ def write_result(
         "confusion": {name: counts.tolist() for name, counts in result.confusion.items()},
         "seconds_per_iteration": list(result.seconds_per_iteration),
         "files": {path.name: note(path) for path in folder.outcomes(result.accuracy)},
+        **{name: getattr(result, name) for name in _NUMBERS},
     }
-    numbers = {name: getattr(result, name) for name in _NUMBERS}
     if result.measure != "accuracy":
         fields["measure"] = result.measure
-    write_json(folder.result, sealed(fields | numbers))
+    write_json(folder.result, sealed(fields))
 
 
 def read_result(folder: SeedFolder, config: ExperimentConfig, seed: int) -> TrainResult:
-    """What `write_result` stored.
-
-    Raises:
-        RunError: the file is damaged, or of another seed or configuration.
-    """
+    """What `write_result` stored; `RunError` if damaged, or of another seed or configuration."""
     fields, tasks = read_fields(folder), config.tasks
     try:
         if (fields["seed"], fields["owner"]) != (seed, owner(config, seed)):
@@ -121,7 +101,7 @@ def read_result(folder: SeedFolder, config: ExperimentConfig, seed: int) -> Trai
         measure: Measure = fields.get("measure", "accuracy")
         if measure not in get_args(Measure):
             raise ValueError(f"{measure!r:.50} for a measure")
-        read = _matrix if measure == "accuracy" else _errors
+        read = _matrix if measure == "accuracy" else partial(_matrix, most=_LARGEST)
         accuracy = _by_scenario(fields["accuracy"], evaluated(config), tasks, read)
         if len(accuracy) != len(evaluated(config)):
             raise ValueError("not every scenario of the run")
@@ -142,27 +122,18 @@ def read_result(folder: SeedFolder, config: ExperimentConfig, seed: int) -> Trai
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         got = f"no field {error}" if isinstance(error, KeyError) else str(error)
-        raise RunError(
-            f"{folder.result} must hold the figures of seed {seed} of this run",
-            got=got,
-            hint="move it away and resume",
-        ) from None
+        rule = f"{folder.result} must hold the figures of seed {seed} of this run"
+        raise RunError(rule, got=got, hint=_RETRAIN) from None
 
 
 def read_fields(folder: SeedFolder) -> dict[str, Any]:
-    """What the file holds, whole and of a format that is known; `files` is what it noted.
-
-    Raises:
-        RunError: it is damaged, or of a later version.
-    """
+    """What the file holds, with its notes of `files`; raises if damaged, or of a later version."""
     fields = read_json(folder.result)
     version = fields.get("format", 1)
     if isinstance(version, int) and version > FORMAT:
-        raise RunError(
-            f"{folder.result} must be of format {FORMAT} or earlier",
-            got=f"format {version}, of a later version",
-            hint="read it with the version of Hypermnesia that wrote it",
-        )
+        rule, got = f"{folder.result} must be of format {FORMAT} or earlier", f"format {version}"
+        hint = "read it with the version of Hypermnesia that wrote it"
+        raise RunError(rule, got=f"{got}, of a later version", hint=hint)
     if version == 1:
         return fields | {"files": {}}
     try:
@@ -172,13 +143,8 @@ def read_fields(folder: SeedFolder) -> dict[str, Any]:
             raise ValueError("no notes of its files")
         return whole
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        got, hint = str(error), "move it away and resume"
-        raise RunError(f"{folder.result} must be as it was written", got=got, hint=hint) from None
-
-
-def figures(result: TrainResult) -> dict[str, float]:
-    """The figures of a seed's training as such, by name."""
-    return {name: getattr(result, name) for name in _NUMBERS}
+        rule = f"{folder.result} must be as it was written"
+        raise RunError(rule, got=error, hint=_RETRAIN) from None
 
 
 def scenario_figures(result: TrainResult, scenario: ScenarioName) -> dict[str, float]:
@@ -200,10 +166,7 @@ def _rows(matrix: Matrix) -> list[list[float | None]]:
 
 
 def _by_scenario(
-    stored: Mapping[Any, Any],
-    known: Collection[ScenarioName],
-    tasks: int,
-    read: Callable[[Any, int], T],
+    stored: Any, known: Collection[ScenarioName], tasks: int, read: Callable[[Any, int], T]
 ) -> dict[ScenarioName, T]:
     """The matrices in `stored`, for some or all of the `known` scenarios, in their order."""
     if not stored.keys() <= set(known):
@@ -211,20 +174,12 @@ def _by_scenario(
     return {name: read(stored[name], tasks) for name in known if name in stored}
 
 
-def _matrix(rows: Any, tasks: int) -> Matrix:
-    """(tasks, tasks) percent of which the last row is complete."""
-    matrix = _errors(rows, tasks)
-    if (matrix[~np.isnan(matrix)] > 100).any():
-        raise ValueError("a matrix that is no accuracy in percent")
-    return matrix
-
-
-def _errors(rows: Any, tasks: int) -> Matrix:
-    """(tasks, tasks) numbers of which the last row is complete."""
+def _matrix(rows: Any, tasks: int, most: float = 100.0) -> Matrix:
+    """(tasks, tasks) numbers up to `most`, of which the last row is complete."""
     _check_square(rows, tasks)
     values = [[math.nan if v is None else _number(v) for v in row] for row in rows]
     matrix = np.array(values, dtype=np.float64)
-    if np.isnan(matrix[-1]).any():
+    if np.isnan(matrix[-1]).any() or (matrix > most).any():
         raise ValueError("a matrix that is no accuracy in percent")
     return matrix
 
@@ -232,8 +187,8 @@ def _errors(rows: Any, tasks: int) -> Matrix:
 def _counts(rows: Any, tasks: int) -> Counts:
     """(tasks, tasks) numbers of samples, some for each task."""
     _check_square(rows, tasks)
-    for value in (value for row in rows for value in row):
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _MOST_SAMPLES:
+    for value in itertools.chain.from_iterable(rows):
+        if type(value) is not int or not 0 <= value < _MOST_SAMPLES:
             raise ValueError(f"{value!r:.50} for a number of samples")
     counts = np.array(rows, dtype=np.int64)
     if not counts.sum(axis=1).all():
@@ -248,18 +203,16 @@ def _check_square(rows: Any, tasks: int) -> None:
 
 def _number(value: Any) -> float:
     """Of accuracies, seconds, megabytes: not negative, and not so large that sums overflow."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST:
+    if type(value) not in (int, float) or not 0 <= value <= _LARGEST:
         raise ValueError(f"{value!r:.50} for a number")
     return float(value)
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What a finished run has to say.
+    """The figures of a finished run.
 
     Attributes:
-        config: what was run.
-        folder: where it is.
         figures: those of the training by name, an object with `mean`, `sem`, `n` and `values` by
             seed; None where there is no figure.
         scenarios: the figures in each scenario, likewise.
@@ -276,33 +229,34 @@ class RunSummary:
 
     def stored(self) -> dict[str, Any]:
         """What `summary.json` holds."""
-        on: dict[str, Any] = {"evaluated_on": self.config.data.evaluate_on}
-        if self.measure != "accuracy":
-            on["measure"] = self.measure
+        measure = {} if self.measure == "accuracy" else {"measure": self.measure}
+        on = {"evaluated_on": self.config.data.evaluate_on, **measure}
         return {**on, "scenarios": self.scenarios, **self.figures}
 
 
 def summarize(folder: RunFolder, config: ExperimentConfig, seeds: Sequence[int]) -> RunSummary:
-    """The figures over `seeds`, all finished; also written to the run folder.
-
-    Raises:
-        RunError: a seed's result is damaged or of another run.
-    """
-    summary = summary_of(folder, config, results_of(folder, config, seeds))
-    for name, matrix in summary.matrices.items():
-        write_text(folder.matrix(name), matrix_csv(matrix))
+    """The figures over `seeds`, all finished; also written to the run folder, with the tables."""
+    results = results_of(folder, config, seeds)
+    for seed, result in results.items():
+        write_matrices(folder.seed(seed), result.accuracy)
+    summary = summary_of(folder, config, results)
+    write_matrices(folder, summary.matrices)
     write_json(folder.summary, summary.stored())
     return summary
+
+
+def write_matrices(folder: RunFolder | SeedFolder, matrices: Mapping[ScenarioName, Matrix]) -> None:
+    """Write the tables for readers, where they are not there already."""
+    for scenario, matrix in matrices.items():
+        file, text = folder.matrix(scenario), matrix_csv(matrix)
+        if not holds(file, text):
+            write_text(file, text)
 
 
 def results_of(
     folder: RunFolder, config: ExperimentConfig, seeds: Sequence[int]
 ) -> dict[int, TrainResult]:
-    """What was measured, by seed.
-
-    Raises:
-        RunError: a seed's result is damaged or of another run.
-    """
+    """What was measured, by seed."""
     return {seed: read_result(folder.seed(seed), config, seed) for seed in seeds}
 
 
@@ -310,10 +264,9 @@ def summary_of(
     folder: RunFolder, config: ExperimentConfig, results: Mapping[int, TrainResult]
 ) -> RunSummary:
     """The figures over the seeds of `results`, one or more."""
-    over = _each_over_seeds({seed: figures(result) for seed, result in results.items()})
-    over["seconds_per_iteration"] = {
-        "values": {str(seed): list(r.seconds_per_iteration) for seed, r in results.items()}
-    }
+    numbers = {seed: {n: getattr(r, n) for n in _NUMBERS} for seed, r in results.items()}
+    iterations = {str(seed): list(r.seconds_per_iteration) for seed, r in results.items()}
+    over = _each_over_seeds(numbers) | {"seconds_per_iteration": {"values": iterations}}
     scenarios, matrices = {}, {}
     for name in evaluated(config):
         in_it = {seed: scenario_figures(result, name) for seed, result in results.items()}
@@ -334,21 +287,12 @@ def matrix_csv(matrix: Matrix) -> str:
 
 
 def _each_over_seeds(by_seed: Mapping[int, Mapping[str, float]]) -> dict[str, Any]:
-    names = next(iter(by_seed.values()))
-    return {
-        name: _over_seeds({seed: values[name] for seed, values in by_seed.items()})
-        for name in names
-    }
-
-
-def _over_seeds(values: Mapping[int, float]) -> dict[str, Any]:
-    summary = metrics.over_seeds(list(values.values()))
-    return {
-        "mean": plain(summary.mean),
-        "sem": plain(summary.sem),
-        "n": summary.n,
-        "values": {str(seed): plain(value) for seed, value in values.items()},
-    }
+    over: dict[str, Any] = {}
+    for name in next(iter(by_seed.values())):
+        summary = metrics.over_seeds([values[name] for values in by_seed.values()])
+        over[name] = {"mean": plain(summary.mean), "sem": plain(summary.sem), "n": summary.n}
+        over[name]["values"] = {str(seed): plain(v[name]) for seed, v in by_seed.items()}
+    return over
 
 
 def plain(value: float) -> float | None:

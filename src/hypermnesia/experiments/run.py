@@ -1,50 +1,63 @@
-"""Runs: everything checked first, then one training after another, continued where it stopped."""
+"""Runs: built and tried before they begin, trained seed by seed, continued where they stopped."""
 
 from __future__ import annotations
 
 import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+import torch.nn.functional as F
+from torch.utils._pytree import tree_map
 
-from hypermnesia.compute import deterministic_kernels
-from hypermnesia.data.benchmarks import make_tasks
-from hypermnesia.errors import ConfigError
-from hypermnesia.experiments.build import (
-    LOGGERS,
-    benchmark_settings,
-    loggers_of,
-    machine_device,
-    method_of,
-    rehearse,
-    train_settings,
+from hypermnesia.compute import deterministic_kernels, device_of
+from hypermnesia.data.benchmarks import BenchmarkSettings, make_tasks
+from hypermnesia.data.types import Task
+from hypermnesia.errors import ConfigError, HypermnesiaError
+from hypermnesia.experiments.config import (
+    FIELDS,
+    ExperimentConfig,
+    MachineSettings,
+    net_of,
+    owner,
+    trained,
+    validated,
 )
-from hypermnesia.experiments.config import ExperimentConfig, owner, validated
 from hypermnesia.experiments.doctor import environment, note_environment
 from hypermnesia.experiments.results import (
     RunSummary,
-    matrix_csv,
-    results_of,
     summarize,
+    write_matrices,
     write_result,
     write_weights,
 )
 from hypermnesia.experiments.run_folder import RunFolder, SeedFolder, opened
-from hypermnesia.methods import Method
-from hypermnesia.registry import file_name
+from hypermnesia.methods import METHODS, Method, TaskSpec, build_method
+from hypermnesia.nets import build_net
+from hypermnesia.registry import Registry, must_be
 from hypermnesia.seeding import Generators
-from hypermnesia.storage import holds, make_folder, os_errors_as_run_error, write_json, write_text
+from hypermnesia.storage import make_folder, os_errors_as_run_error, write_json
 from hypermnesia.training.checkpoint import CheckpointStore
 from hypermnesia.training.evaluation import TrainResult
 from hypermnesia.training.logs import MetricsLog, SampleLog
 from hypermnesia.training.loop import train
 from hypermnesia.training.observers import Observer, ObserverGroup
-from hypermnesia.training.phases import Phase
+from hypermnesia.training.phases import Phase, TrainSettings, make_phases
 
 _LONGEST_NAME = 240  # bytes: nearly every file system takes 255, some are for an ending
+
+LOGGERS: Registry[Any] = Registry("logger", "loggers", must_be("a function or class"))
+"""Observers of training that runs may have besides their own, by name.
+
+An entry is (folder for its files, folder of the images of a generative memory) -> `Observer`. If it
+has them, its `check()` is called before a run begins and raises `ConfigError`, the observer's
+`add_metrics(phase, iteration, numbers)` follows the metrics that are logged, `close()` ends it.
+"""
+
+LOGGERS.add("tensorboard", "hypermnesia.report.tensorboard:TensorBoard")
 
 Watch = Callable[[ExperimentConfig, int], Observer]
 """(configuration, seed) -> who shows the progress of that training."""
@@ -55,7 +68,6 @@ class Place:
     """Where run folders go.
 
     Attributes:
-        out: folder that holds them.
         name: name of the run folder; None for `<benchmark>_<method>_<scenario>`.
         overwrite: replace another run in its place, or begin the same run's seeds anew.
     """
@@ -71,27 +83,35 @@ class Place:
 
 def run_name(config: ExperimentConfig) -> str:
     """`<benchmark>_<method>_<scenario>`, a name that a folder can have."""
-    return "_".join(map(file_name, (config.benchmark, config.method, config.scenario)))
+    return f"{config.benchmark}_{config.method}_{config.scenario}".replace(":", ".")
 
 
 def run_all(configs: Sequence[ExperimentConfig], place: Place, watch: Watch) -> list[RunSummary]:
     """Run every configuration with each of its seeds; what is finished already is kept.
 
-    Raises:
-        HypermnesiaError: anything that a user can mend, before the first training begins where
-            it can be known by then.
+    What a user can mend is raised before the first training begins, where it can be known by then.
+    Raises `ConfigError` for one name for several runs.
     """
-    _check_name(configs, place)
-    for config in configs:
-        if place.overwrite or RunFolder(place.folder(config)).unfinished(config.seeds):
+    if place.name is not None:
+        check_file_name(place.name)
+        if len(configs) > 1:
+            got, hint = f"{len(configs)} methods", "leave it out, or run one method at a time"
+            raise ConfigError("--name names one run folder", got=got, hint=hint)
+    places = [(place.folder(config), config) for config in configs]
+    for path, config in places:
+        if place.overwrite or RunFolder(path).unfinished(config.seeds):
             rehearse(config)
+    summaries = []
     with ExitStack() as stack:
-        folders = [
-            stack.enter_context(opened(place.folder(config), config, overwrite=place.overwrite))
-            for config in configs
+        runs = [
+            (stack.enter_context(opened(path, config, overwrite=place.overwrite)), config)
+            for path, config in places
         ]
-        runs = zip(folders, configs, strict=True)
-        return [_run_seeds(folder, config, watch) for folder, config in runs]
+        for folder, config in runs:
+            for seed in _begun(folder, config):
+                run_seed(config, seed, folder.path, watch(config, seed))
+            summaries.append(_summarized(folder, config))
+    return summaries
 
 
 def resume(
@@ -100,60 +120,42 @@ def resume(
     changes: Mapping[str, object] | None = None,
     seeds: Sequence[int] | None = None,
 ) -> RunSummary:
-    """Finish the run in the folder at `path`.
+    """Finish the run in the folder at `path`, with `changes` to its machine section.
 
-    Args:
-        path: the run folder.
-        watch: shows the progress.
-        changes: fields of the machine section to change.
-        seeds: those of the run to finish; None for all.
-
-    Raises:
-        ConfigError: a seed that is none of the run's.
+    Only `seeds` of the run are trained, where they are given; raises `ConfigError` for others.
     """
     config = RunFolder(path).read_config()
+    if others := sorted({*(seeds or ())} - {*config.seeds}):
+        known = ", ".join(map(str, config.seeds))
+        raise ConfigError("seeds must be of the run", got=others[0], hint=f"it has {known}")
     if seeds is not None:
-        config = _with_seeds(config, seeds)
+        config = config.model_copy(update={"seeds": tuple(seeds)})
     if changes:
         machine = {**asdict(config.machine), **changes}
         config = validated({**config.model_dump(), "machine": machine})
     if changes or RunFolder(path).unfinished(config.seeds):
         rehearse(config)
     with opened(path, config, overwrite=False) as folder:
-        return _run_seeds(folder, config, watch)
+        for seed in _begun(folder, config):
+            run_seed(config, seed, folder.path, watch(config, seed))
+        return _summarized(folder, config)
 
 
-def _with_seeds(config: ExperimentConfig, seeds: Sequence[int]) -> ExperimentConfig:
-    others = sorted({*seeds} - {*config.seeds})
-    if others:
-        known = ", ".join(map(str, config.seeds))
-        raise ConfigError("seeds must be of the run", got=others[0], hint=f"it has {known}")
-    return config.model_copy(update={"seeds": tuple(seeds)})
-
-
-def _run_seeds(folder: RunFolder, config: ExperimentConfig, watch: Watch) -> RunSummary:
+def _begun(folder: RunFolder, config: ExperimentConfig) -> list[int]:
+    """The seeds that are to be trained, after noting what this process computes on."""
     if config.machine.threads is not None:
         torch.set_num_threads(config.machine.threads)
     unfinished = folder.unfinished(config.seeds)
     if unfinished:
         with folder.locked():
             write_json(folder.environment, environment(machine_device(config.machine)))
-    with deterministic_kernels(config.compute.deterministic):
-        for seed in unfinished:
-            run_seed(config, seed, folder.path, watch(config, seed))
+    return unfinished
+
+
+def _summarized(folder: RunFolder, config: ExperimentConfig) -> RunSummary:
+    """Write what follows from the results of the finished seeds."""
     with folder.locked():
-        seeds = sorted({*config.seeds, *folder.finished_seeds()})
-        for seed, result in results_of(folder, config, seeds).items():
-            _write_matrices(folder.seed(seed), result)
-        return summarize(folder, config, seeds)
-
-
-def _write_matrices(folder: SeedFolder, result: TrainResult) -> None:
-    """The tables for readers, which follow from the result."""
-    for scenario, matrix in result.accuracy.items():
-        file, text = folder.matrix(scenario), matrix_csv(matrix)
-        if not holds(file, text):
-            write_text(file, text)
+        return summarize(folder, config, sorted({*config.seeds, *folder.finished_seeds()}))
 
 
 def run_seed(
@@ -161,31 +163,29 @@ def run_seed(
 ) -> TrainResult:
     """Train one seed, from its last checkpoint if it has one, and write its results.
 
-    Args:
-        config: of the run.
-        seed: of the training; no other process may be at it (`opened` sees to that).
-        folder: of the run.
-        observer: watches besides the run's own.
+    No other process may be at it (`opened` sees to that); `observer` watches besides the run's own.
     """
     place = RunFolder(folder).seed(seed)
     with os_errors_as_run_error(place.path, "the folder of a seed must be writable"):
         make_folder(place.path)
     generators, device = Generators(seed), machine_device(config.machine)
     note_environment(place.environment, environment(device))
-    tasks = make_tasks(config.benchmark, benchmark_settings(config), seed)
-    method = method_of(config, tasks[0], generators, device)
-    with _observers(place, config, seed, method, observer or Observer()) as observers:
+    with ExitStack() as stack:
+        stack.enter_context(deterministic_kernels(config.compute.deterministic))
+        tasks = make_tasks(config.benchmark, benchmark_settings(config), seed)
+        method = method_of(config, tasks[0], generators, device)
+        watching = _observers(place, config, seed, method, observer or Observer())
         result = train(
             method,
             tasks,
             settings=train_settings(config),
             generators=generators,
-            observer=observers,
+            observer=stack.enter_context(watching),
             device=device,
             checkpoints=CheckpointStore(place.checkpoints, owner(config, seed)),
         )
     write_weights(place.weights, method.state_dict())
-    _write_matrices(place, result)
+    write_matrices(place, result.accuracy)
     write_result(place, config, seed, result)
     return result
 
@@ -194,43 +194,130 @@ def run_seed(
 def _observers(
     folder: SeedFolder, config: ExperimentConfig, seed: int, method: Method, progress: Observer
 ) -> Iterator[Observer]:
-    """The logs, the loggers that are asked for, and the `progress`."""
+    """The logs, the loggers of the machine section, and the `progress`."""
     with ExitStack() as stack:
         boards = [
-            LOGGERS[name](folder.path / file_name(name), folder.samples)
+            LOGGERS[name](folder.path / name.replace(":", "."), folder.samples)
             for name in loggers_of(config.machine)
         ]
         for board in boards:
             stack.callback(getattr(board, "close", lambda: None))
-        told = [board.add_metrics for board in boards if hasattr(board, "add_metrics")]
+        followers = [board.add_metrics for board in boards if hasattr(board, "add_metrics")]
 
-        def tell(phase: Phase, iteration: int, numbers: Mapping[str, float]) -> None:
-            for each in told:
-                each(phase, iteration, numbers)
+        def follow(phase: Phase, iteration: int, numbers: Mapping[str, float]) -> None:
+            for add_metrics in followers:
+                add_metrics(phase, iteration, numbers)
 
-        log = MetricsLog(folder.metrics, on_metrics=tell) if told else MetricsLog(folder.metrics)
+        log = MetricsLog(folder.metrics, on_metrics=follow if followers else None)
         yield ObserverGroup(log, SampleLog(folder.samples, method, seed), *boards, progress)
-
-
-def _check_name(configs: Sequence[ExperimentConfig], place: Place) -> None:
-    if place.name is None:
-        return
-    if len(configs) > 1:
-        raise ConfigError(
-            "--name names one run folder",
-            got=f"{len(configs)} methods",
-            hint="leave it out, or run one method at a time",
-        )
-    check_file_name(place.name)
-
-
-def _is_text(name: str) -> bool:
-    """Whether it is without bytes that are none, which a shell can hand over."""
-    return name.encode(errors="replace").decode() == name
 
 
 def check_file_name(name: str) -> None:
     """Raise `ConfigError` unless something inside a folder can be called `name`."""
-    a_name = name not in ("", "..") and Path(name).name == name
-    if not a_name or len(name.encode(errors="replace")) > _LONGEST_NAME or not _is_text(name):
+    encoded = name.encode(errors="replace")  # a shell can hand over bytes that are no text
+    plain = name not in ("", "..") and Path(name).name == name == encoded.decode()
+    if not plain or len(encoded) > _LONGEST_NAME:
         raise ConfigError("--name must be a plain name inside --out", got=reprlib.repr(name))
+
+
+def loggers_of(machine: MachineSettings) -> tuple[str, ...]:
+    """Names of the loggers of a run."""
+    return (*(("tensorboard",) if machine.tensorboard else ()), *machine.loggers)
+
+
+def benchmark_settings(config: ExperimentConfig) -> BenchmarkSettings:
+    """What the configuration chooses about its benchmark."""
+    folder = config.machine.data_dir
+    chosen = {field.name: getattr(config.data, field.name) for field in fields(BenchmarkSettings)}
+    return BenchmarkSettings(**chosen | {"data_dir": None if folder is None else Path(folder)})
+
+
+def train_settings(config: ExperimentConfig) -> TrainSettings:
+    """How long and on what to train."""
+    return replace(config.train, evaluate_on=config.data.evaluate_on)
+
+
+def machine_device(machine: MachineSettings) -> torch.device:
+    """The device of the machine section; `ConfigError` for a GPU where there is none."""
+    return device_of(None if machine.device == "auto" else machine.device)
+
+
+def method_of(
+    config: ExperimentConfig, task: Task, generators: Generators, device: torch.device
+) -> Method:
+    """A newly built method for tasks like `task`; raises `ConfigError` if the network cannot."""
+    # The shape of a sample, or of each of its tensors.
+    x = task.train.batch(torch.zeros(1, dtype=torch.int64)).x
+    shape = tree_map(lambda tensor: tuple(tensor.shape[1:]), x)
+    try:
+        network = build_net(config.target.net, shape, task.outputs, generators, net_of(config))
+    except RuntimeError as error:
+        if isinstance(error, HypermnesiaError):
+            raise
+        rule = f"the network {config.target.net} must take samples of shape {shape}"
+        hint = "choose another target.net or other settings of target"
+        raise ConfigError(rule, got=str(error).splitlines()[0], hint=hint) from error
+    settings = {name: getattr(config, name) for name in METHODS[config.method].sections}
+    for section, names in FIELDS.items():
+        settings |= {name: getattr(getattr(config, section), name) for name in names}
+    return build_method(
+        config.method,
+        network,
+        trained(config),
+        settings,
+        generators=generators,
+        device=device,
+        sample_shape=shape,
+        criterion=F.mse_loss if task.train.y.is_floating_point() else F.cross_entropy,
+    )
+
+
+def rehearse(config: ExperimentConfig) -> None:
+    """Read the data, build everything and try it on a small batch of a task of each width.
+
+    Raises:
+        HypermnesiaError: data that are missing or damaged, settings that do not fit together.
+    """
+    for name in loggers_of(config.machine):
+        getattr(LOGGERS[name], "check", lambda: None)()
+    seed, device = config.seeds[0], machine_device(config.machine)
+    tasks = make_tasks(config.benchmark, benchmark_settings(config), seed)
+    settings = train_settings(config)
+    make_phases(tasks, settings, "task")
+    samples = min(2, settings.batch_size, *(len(task.train) for task in tasks))
+    widths = {task.outputs: task for task in reversed(tasks)}
+    try:
+        with deterministic_kernels(config.compute.deterministic):
+            method = method_of(config, tasks[0], Generators(seed), device)
+            for position, task in enumerate(sorted(widths.values(), key=lambda task: task.index)):
+                _try(method, task, position, samples, device)
+    except HypermnesiaError:
+        raise
+    except (MemoryError, RuntimeError, ValueError) as error:
+        raise _as_config_error(error, samples) from error
+
+
+def _try(method: Method, task: Task, position: int, samples: int, device: torch.device) -> None:
+    """Take one update and predict; `position` is where the task stands in the rehearsal."""
+    batch = task.train.batch(torch.arange(samples))
+    x, y = batch.x.to(device), batch.y.to(device)
+    method.begin_task(TaskSpec(task.outputs, iterations=1))
+    batch = replace(batch, x=x, y=y, task=torch.full((len(y),), position, device=device))
+    method.update(batch)
+    method.end_task([batch])
+    for scenario in method.answers:
+        method.predict(x, position if scenario == "task" else None, scenario)
+
+
+def _as_config_error(error: Exception, samples: int) -> ConfigError:
+    got = str(error).strip().partition("\n")[0] or type(error).__name__
+    if isinstance(error, MemoryError) or "memory" in got.lower():
+        rule = "the networks must fit into memory"
+        hint = "choose smaller values in target.hidden or hypernet"
+    elif "deterministic" in got:
+        rule = "compute.deterministic needs such kernels"
+        hint = "set compute.deterministic=false, or train on the CPU"
+    else:
+        rule = f"the networks must be able to learn from a batch of {samples}"
+        hint = "change settings of target (target.head among them), hypernet or train.batch_size"
+    return ConfigError(rule, got=got, hint=hint)

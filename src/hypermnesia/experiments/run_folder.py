@@ -21,7 +21,7 @@ from hypermnesia.experiments.config import (
     sections_for,
     validated,
 )
-from hypermnesia.plain_yaml import dump_plain, load_plain
+from hypermnesia.settings import dump_plain, load_plain
 from hypermnesia.storage import (
     locked,
     os_errors_as_run_error,
@@ -95,41 +95,17 @@ class RunFolder:
         write_text(self.config, _HEADER + dump_plain(fields))
 
     def read_config(self) -> ExperimentConfig:
-        """The stored configuration.
-
-        Raises:
-            RunError: it is missing, damaged, edited, or of a version that this one cannot read.
-        """
+        """The stored configuration; `RunError` if it is missing, edited or of another version."""
         if not self.config.is_file():
-            raise RunError(
-                f"a run folder holds a {CONFIG}",
-                got=f"{self.path} without one",
-                hint="name a folder that `hypermnesia run` made",
-            )
+            got, hint = f"{self.path} without one", "name a folder that `hypermnesia run` made"
+            raise RunError(f"a run folder holds a {CONFIG}", got=got, hint=hint)
         fields = _fields(self.config)
         try:
             return validated(upgraded(fields) if fields.get("format") == 1 else fields)
         except ConfigError as error:
-            raise RunError(
-                f"{self.config} must be one that this version can read",
-                got=str(error),
-                hint="continue the run with the version that began it, or start another one",
-            ) from None
-
-    def read_config_of(self, config: ExperimentConfig) -> ExperimentConfig:
-        """The stored configuration, which must be that of the same run as `config`.
-
-        Raises:
-            RunError: it is another one, or cannot be read.
-        """
-        there = self.read_config()
-        if (difference := first_difference(config, there)) is not None:
-            raise RunError(
-                f"{self.path} holds a run with another configuration",
-                got=difference,
-                hint="choose another folder with --out; `run` has --name and --overwrite too",
-            )
-        return there
+            hint = "continue the run with the version that began it, or start another one"
+            rule = f"{self.config} must be one that this version can read"
+            raise RunError(rule, got=error, hint=hint) from None
 
 
 class SeedFolder:
@@ -143,7 +119,6 @@ class SeedFolder:
         self.checkpoints = path / "checkpoints"
         self.weights = path / "weights.safetensors"
         self.samples = path / "samples"
-        self.tensorboard = path / "tensorboard"
 
     def matrix(self, scenario: ScenarioName) -> Path:
         """The file of the accuracies in a scenario."""
@@ -167,44 +142,39 @@ def opened(path: Path, config: ExperimentConfig, *, overwrite: bool) -> Iterator
     `overwrite` it is to begin the seeds of `config` anew; another run in its place is removed.
     Other processes may train other seeds of the same run meanwhile.
 
-    Raises:
-        RunError: the folder cannot be written, a seed is in use, the folder holds another run
-            and `overwrite` is not set, or something that is no run.
+    Raises `RunError` where a seed is in use, or the folder holds something else.
     """
     folder = RunFolder(path)
     with ExitStack() as claims:
         with folder.locked():
             refuse_links(path)
-            if not (_is_run(folder) if overwrite else folder.config.is_file()):
-                _check_empty(path)
-            for seed in _to_claim(config, folder, overwrite=overwrite):
+            # Hidden files are the lock, and what a killed process left aside.
+            others = any(not entry.name.startswith(".") for entry in path.iterdir())
+            if others and not (_is_run(folder) if overwrite else folder.config.is_file()):
+                got, hint = f"{path} with other files", "choose another one with --name or --out"
+                raise RunError("a new run needs a folder that is new or empty", got=got, hint=hint)
+            same = not overwrite or _is_same(config, folder)
+            begun = () if same else folder.known_seeds()  # and are to be removed
+            done = () if overwrite else folder.finished_seeds()
+            for seed in sorted({*config.seeds, *begun} - {*done}):
                 claims.enter_context(folder.claimed(seed))
             if folder.config.is_file():
-                config = (_cleared if overwrite else _joined)(config, folder)
+                if overwrite:
+                    _clear(folder, config.seeds if same else [*folder.seed_folders()])
+                config = _joined(config, folder) if same else config
             folder.write_config(config)
         yield folder
 
 
-def _to_claim(config: ExperimentConfig, folder: RunFolder, *, overwrite: bool) -> list[int]:
-    """The seeds that no other process may be at: those to train, and those to remove."""
-    if not overwrite:
-        return sorted({*config.seeds} - {*folder.finished_seeds()})
-    return sorted({*config.seeds, *(() if _is_same(config, folder) else folder.known_seeds())})
-
-
 def _joined(config: ExperimentConfig, folder: RunFolder) -> ExperimentConfig:
-    there = folder.read_config_of(config)
+    """`config` with the seeds of the run in its place too, which must be the same run."""
+    there = folder.read_config()
+    if (difference := first_difference(config, there)) is not None:
+        hint = "choose another folder with --out; `run` has --name and --overwrite too"
+        rule = f"{folder.path} holds a run with another configuration"
+        raise RunError(rule, got=difference, hint=hint)
     seeds = tuple(sorted({*there.seeds, *config.seeds}))
     return config.model_copy(update={"seeds": seeds})
-
-
-def _cleared(config: ExperimentConfig, folder: RunFolder) -> ExperimentConfig:
-    """Remove what `config` is to replace; returns it with the seeds that stay."""
-    if not _is_same(config, folder):
-        _clear(folder, list(folder.seed_folders()))
-        return config
-    _clear(folder, config.seeds)
-    return _joined(config, folder)
 
 
 def _is_same(config: ExperimentConfig, folder: RunFolder) -> bool:
@@ -235,51 +205,27 @@ def _is_run(folder: RunFolder) -> bool:
     return text.startswith(_HEADER) or "checksum" in text
 
 
-def _check_empty(path: Path) -> None:
-    # Hidden files are the lock, and what a killed process left aside.
-    if any(not entry.name.startswith(".") for entry in path.iterdir()):
-        raise RunError(
-            "a new run needs a folder that is new or empty",
-            got=f"{path} with other files",
-            hint="choose another one with --name or --out",
-        )
-
-
 def _fields(path: Path) -> dict[str, Any]:
     """The stored fields as they stand there, which the checksum is of."""
+    got = "a file that is not plain YAML with fields"
     try:
         fields = load_plain(read_text(path, _CONFIG_LIMIT))
-    except ValueError:
-        fields = None
-    if not isinstance(fields, dict):
-        raise _edited(path, "a file that is not plain YAML with fields")
-    if "checksum" not in fields:
-        raise _edited(path, "no checksum: an edit, or a run of an earlier version")
-    stored = fields.pop("checksum")
-    try:
-        found = checksum(fields)
-    except (TypeError, ValueError, RecursionError):  # values that no configuration has
-        found = ""
-    if stored != found:
-        raise _edited(path, "fields that do not match their checksum")
-    return fields
-
-
-def _edited(path: Path, got: str) -> RunError:
-    return RunError(
-        f"{path} must be as the run began",
-        got=got,
-        hint="undo the edit, or start another run with --set and --name",
-    )
+        if isinstance(fields, dict):
+            got = "no checksum: an edit, or a run of an earlier version"
+            stored = fields.pop("checksum")
+            got = "fields that do not match their checksum"
+            if stored == checksum(fields):
+                return fields
+    except (KeyError, TypeError, ValueError, RecursionError):  # values that no configuration has
+        pass
+    hint = "undo the edit, or start another run with --set and --name"
+    raise RunError(f"{path} must be as the run began", got=got, hint=hint)
 
 
 def upgraded(raw: Mapping[str, Any]) -> Raw:
     """A configuration of format 1, in which autoencoders had five sections, in today's form.
 
-    Sections that its method does not take were stored, too, and are left out.
-
-    Raises:
-        ConfigError: it has a setting that is no more.
+    Other methods' sections, stored too, are left out; raises for a setting that is no more.
     """
     inference = raw.get("inference")
     if isinstance(inference, Mapping) and inference.get("screen") == "int8":

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from hypermnesia.errors import ConfigError, HypermnesiaError, RunError
 from hypermnesia.experiments.config import ExperimentConfig, evaluated, owner
 from hypermnesia.experiments.results import (
+    RESTORE,
     matrix_csv,
     read_fields,
     read_result,
@@ -25,10 +26,6 @@ from hypermnesia.training.checkpoint import OtherFormatError, load_step, steps_i
 
 Verdict = Literal["good", "unfinished", "unverified", "damaged"]
 
-_AGAIN = (
-    "restore it; or move result.json beside it away and resume, which trains the seed again, from "
-    "its last checkpoint if it has one"
-)
 _RESUME = "resume writes it anew"
 _OTHER = "resume with the version of Hypermnesia that wrote it"
 
@@ -38,7 +35,7 @@ class Finding:
     """A part of a run, and what is to be said of it.
 
     Attributes:
-        path: where it is in the run folder.
+        path: inside the run folder.
         verdict: `unverified` is what can be read but has nothing to be compared with.
         remark: why, and what to do about it; may be empty.
     """
@@ -49,29 +46,19 @@ class Finding:
 
 
 def run_folders(path: Path) -> list[Path]:
-    """The run folder at `path`, or those inside it.
-
-    Raises:
-        ConfigError: there is none.
-    """
+    """The run folder at `path`, or those inside it; raises `ConfigError` if there is none."""
     marks = [*path.rglob(CONFIG), *path.rglob("seed-*")] if path.is_dir() else []
     found = sorted({mark.parent for mark in marks})
     if not found:
-        raise ConfigError(
-            "run folders are wanted, or the folder that holds them",
-            got=f"{path} without any",
-            hint="name for example runs",
-        )
+        rule = "run folders are wanted, or the folder that holds them"
+        raise ConfigError(rule, got=f"{path} without any", hint="name for example runs")
     return found
 
 
 def check_run(path: Path) -> list[Finding]:
-    """Everything in the run folder at `path`, compared with its checksums.
+    """Compare everything in a run folder, where processes may train, with its checksums.
 
-    Other processes may train there meanwhile.
-
-    Raises:
-        RunError: the folder cannot be read.
+    Raises `RunError` where the folder cannot be read.
     """
     found: list[Finding] = []
     with os_errors_as_run_error(path, "the run folder must be readable"):
@@ -86,11 +73,10 @@ def check_run(path: Path) -> list[Finding]:
 
 
 def _findings(path: Path) -> Iterator[Finding]:
-    for link in (entry for entry in sorted(path.rglob("*")) if entry.is_symlink()):
+    for link in filter(Path.is_symlink, sorted(path.rglob("*"))):
         yield Finding(link, "damaged", "a link, of which a run folder holds none; put a copy there")
     folder = RunFolder(path)
-    described = _looked_at(folder.config, folder.read_config)
-    yield described
+    yield (described := _looked_at(folder.config, folder.read_config))
     config = folder.read_config() if described.verdict == "good" else None
     seeds = folder.seed_folders()
     for seed in sorted({*seeds, *(config.seeds if config else ())}):
@@ -119,7 +105,7 @@ def _training(folder: SeedFolder, config: ExperimentConfig | None, seed: int) ->
         return
     good = [int(f.path.name.removeprefix("step-")) for f in checkpoints if f.verdict == "good"]
     remark = f"resume goes on from iteration {max(good)}" if good else "resume begins it anew"
-    if any(f.verdict == "unverified" for f in checkpoints):
+    if "unverified" in [f.verdict for f in checkpoints]:
         remark = _OTHER
     elif checkpoints and not good:
         remark = "resume needs a good checkpoint: restore one, or delete them all to begin anew"
@@ -141,36 +127,27 @@ def _checkpoints(folder: SeedFolder, whose: str | None) -> Iterator[Finding]:
 
 def _outcome(folder: SeedFolder, config: ExperimentConfig | None, seed: int) -> Iterator[Finding]:
     """The result of a finished training, and the files that it noted."""
-
-    def read() -> object:
-        return read_fields(folder) if config is None else read_result(folder, config, seed)
-
-    result = _looked_at(folder.result, read)
-    yield result
+    whole = partial(read_fields, folder)
+    read = whole if config is None else partial(read_result, folder, config, seed)
+    yield (result := _looked_at(folder.result, read))
     noted = read_fields(folder)["files"] if result.verdict == "good" else {}
-    files = folder.outcomes(evaluated(config)) if config is not None else folder.outcomes(())
-    for file in files:
+    for file in folder.outcomes(() if config is None else evaluated(config)):
         yield _file(file, noted.get(file.name), folder)
 
 
 def _file(file: Path, noted: Mapping[str, Any] | None, folder: SeedFolder) -> Finding:
-    hint = _AGAIN
-    if file == folder.metrics:
-        hint = "no figure depends on it"
-    elif file.suffix == ".csv":
-        hint = _RESUME
+    hint = _RESUME if file.suffix == ".csv" else RESTORE.format("result.json beside it")
+    hint = "no figure depends on it" if file == folder.metrics else hint
     try:
         check_regular(file)
         if noted is not None:
             compare(file, noted)
         if file == folder.weights:
             read_weights(file, noted)
-    except FileNotFoundError:
-        return Finding(file, "damaged", f"it is missing; {hint}")
-    except RunError as error:
-        return Finding(file, "damaged", f"{error.got}; {hint}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return Finding(file, "damaged", f"{error}; {hint}")
+    except (RunError, OSError, ValueError, KeyError, TypeError) as error:
+        what = error.got if isinstance(error, RunError) else error
+        what = "it is missing" if isinstance(error, FileNotFoundError) else what
+        return Finding(file, "damaged", f"{what}; {hint}")
     if noted is None:
         return Finding(file, "unverified", "no good result.json has noted its checksum")
     return Finding(file, "good")
@@ -188,22 +165,21 @@ def _summary(folder: RunFolder, config: ExperimentConfig) -> Iterator[Finding]:
         yield Finding(folder.summary, "damaged", _RESUME)
         return
     if not folder.seed_folders().keys() >= {*seeds}:
-        yield _not_derived(folder.summary)
+        yield _derived(folder.summary, same=False)
         return
     try:
         expected = summary_of(folder, config, results_of(folder, config, seeds))
     except RunError:
         yield Finding(folder.summary, "unverified", "the result of a seed that it is of is no good")
         return
-    same = stored == json.loads(json.dumps(expected.stored()))
     missing = len({*folder.finished_seeds()} - {*seeds})
     old = f"without {missing} finished seeds; {_RESUME}" if missing else ""
-    yield Finding(folder.summary, "good", old) if same else _not_derived(folder.summary)
+    yield _derived(folder.summary, stored == json.loads(json.dumps(expected.stored())), old)
     for name, matrix in expected.matrices.items():
-        file = folder.matrix(name)
-        same = holds(file, matrix_csv(matrix))
-        yield Finding(file, "good") if same else _not_derived(file)
+        yield _derived(folder.matrix(name), holds(folder.matrix(name), matrix_csv(matrix)))
 
 
-def _not_derived(file: Path) -> Finding:
-    return Finding(file, "damaged", f"it does not follow from the results of the seeds; {_RESUME}")
+def _derived(file: Path, same: bool, remark: str = "") -> Finding:
+    """Whether a file follows from the results of the seeds."""
+    other = f"it does not follow from the results of the seeds; {_RESUME}"
+    return Finding(file, "good", remark) if same else Finding(file, "damaged", other)

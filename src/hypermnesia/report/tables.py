@@ -12,7 +12,7 @@ from typing import Any
 
 from hypermnesia import metrics
 from hypermnesia.data.scenarios import ScenarioName
-from hypermnesia.experiments.explain import settings_read
+from hypermnesia.experiments.resolve import settings_read
 from hypermnesia.experiments.results import RunSummary
 from hypermnesia.metrics import Matrix
 from hypermnesia.report.canvas import seed_count
