@@ -25,7 +25,8 @@ if TYPE_CHECKING:  # what `_MODULES` says, for type checkers and editors
     from hypermnesia.regularization.output import REGULARIZERS, RegularizerSettings
     from hypermnesia.regularization.step import HypernetTrainer
     from hypermnesia.seeding import Generators
-    from hypermnesia.training import Observer, StopTask, StopTraining, TrainSettings, evaluate, train
+    from hypermnesia.training import Observer, StopTask, StopTraining, TrainSettings, train
+    from hypermnesia.training.evaluation import evaluate
 
 __version__ = version("hypermnesia")
 
@@ -54,7 +55,8 @@ _MODULES = {
     "regularization.output": ("REGULARIZERS", "RegularizerSettings"),
     "regularization.step": ("HypernetTrainer",),
     "seeding": ("Generators",),
-    "training": ("Observer", "StopTask", "StopTraining", "TrainSettings", "evaluate", "train"),
+    "training": ("Observer", "StopTask", "StopTraining", "TrainSettings", "train"),
+    "training.evaluation": ("evaluate",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
