@@ -22,8 +22,7 @@ from hypermnesia.learner.persistence import Stored, save
 from hypermnesia.learner.predictor import Predictor
 from hypermnesia.learner.targets import Problem
 from hypermnesia.training.loop import learn
-from hypermnesia.training.observers import Health, ObserverGroup
-from hypermnesia.training.progress import progress_bars
+from hypermnesia.training.observers import Health, ObserverGroup, progress_bars
 
 
 class ContinualLearner(Predictor):
