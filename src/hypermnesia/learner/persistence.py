@@ -50,8 +50,6 @@ def _check_size(design: Design, state: State) -> None:
 
 def _least_values(settings: HypernetSettings) -> int:
     widths = [settings.task_embedding, *settings.hidden, settings.chunk or 1]
-    if min(widths) < 1 or settings.chunk_embedding < 0:
-        raise ValueError("sizes below 1")
     return settings.chunk_embedding + sum(n_in * n_out for n_in, n_out in pairwise(widths))
 
 
