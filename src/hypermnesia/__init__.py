@@ -9,43 +9,35 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from hypermnesia.data.benchmarks import BENCHMARKS as BENCHMARKS
-    from hypermnesia.data.scenarios import Scenario as Scenario
-    from hypermnesia.data.types import Batch as Batch
-    from hypermnesia.data.types import Part as Part
-    from hypermnesia.data.types import Task as Task
-    from hypermnesia.data.types import TaskSpec as TaskSpec
-    from hypermnesia.errors import ConfigError as ConfigError
-    from hypermnesia.errors import DataError as DataError
-    from hypermnesia.errors import HypermnesiaError as HypermnesiaError
-    from hypermnesia.errors import RunError as RunError
-    from hypermnesia.errors import TargetError as TargetError
-    from hypermnesia.evidence import EVIDENCE as EVIDENCE
-    from hypermnesia.evidence import Evidence as Evidence
-    from hypermnesia.hypernet.conditions import CONDITIONS as CONDITIONS
-    from hypermnesia.hypernet.conditions import Condition as Condition
-    from hypermnesia.hypernet.memory import WeightMemory as WeightMemory
-    from hypermnesia.hypernet.network import HypernetSettings as HypernetSettings
-    from hypermnesia.hypernet.network import Hypernetwork as Hypernetwork
-    from hypermnesia.learner import ContinualLearner as ContinualLearner
-    from hypermnesia.methods import METHODS as METHODS
-    from hypermnesia.methods import Method as Method
-    from hypermnesia.methods import MethodEntry as MethodEntry
-    from hypermnesia.methods import Prediction as Prediction
-    from hypermnesia.nets import NETS as NETS
-    from hypermnesia.optimizers import OPTIMIZERS as OPTIMIZERS
-    from hypermnesia.optimizers import OptimizerSettings as OptimizerSettings
-    from hypermnesia.regularization.output import REGULARIZERS as REGULARIZERS
-    from hypermnesia.regularization.output import RegularizerSettings as RegularizerSettings
-    from hypermnesia.regularization.step import HypernetTrainer as HypernetTrainer
-    from hypermnesia.seeding import Generators as Generators
-    from hypermnesia.training import Observer as Observer
-    from hypermnesia.training import StopTask as StopTask
-    from hypermnesia.training import StopTraining as StopTraining
-    from hypermnesia.training import TrainSettings as TrainSettings
-    from hypermnesia.training import train as train
-    from hypermnesia.training.evaluation import evaluate as evaluate
+if TYPE_CHECKING:  # what `_MODULES` says, for type checkers and editors
+    from hypermnesia.data.benchmarks import BENCHMARKS
+    from hypermnesia.data.scenarios import Scenario
+    from hypermnesia.data.types import Batch, Part, Task, TaskSpec
+    from hypermnesia.errors import ConfigError, DataError, HypermnesiaError, RunError, TargetError
+    from hypermnesia.evidence import EVIDENCE, Evidence
+    from hypermnesia.hypernet.conditions import CONDITIONS, Condition
+    from hypermnesia.hypernet.memory import WeightMemory
+    from hypermnesia.hypernet.network import HypernetSettings, Hypernetwork
+    from hypermnesia.learner import ContinualLearner
+    from hypermnesia.methods import METHODS, Method, MethodEntry, Prediction
+    from hypermnesia.nets import NETS
+    from hypermnesia.optimizers import OPTIMIZERS, OptimizerSettings
+    from hypermnesia.regularization.output import REGULARIZERS, RegularizerSettings
+    from hypermnesia.regularization.step import HypernetTrainer
+    from hypermnesia.seeding import Generators
+    from hypermnesia.training import Observer, StopTask, StopTraining, TrainSettings, train
+    from hypermnesia.training.evaluation import evaluate
+
+__version__ = version("hypermnesia")
+
+__all__ = [
+    "BENCHMARKS", "CONDITIONS", "EVIDENCE", "METHODS", "NETS", "OPTIMIZERS", "REGULARIZERS",
+    "Batch", "Condition", "ConfigError", "ContinualLearner", "DataError", "Evidence", "Generators",
+    "HypermnesiaError", "HypernetSettings", "HypernetTrainer", "Hypernetwork", "Method",
+    "MethodEntry", "Observer", "OptimizerSettings", "Part", "Prediction", "RegularizerSettings",
+    "RunError", "Scenario", "StopTask", "StopTraining", "TargetError", "Task", "TaskSpec",
+    "TrainSettings", "WeightMemory", "__version__", "evaluate", "train",
+]  # fmt: skip
 
 _MODULES = {
     "data.benchmarks": ("BENCHMARKS",),
@@ -63,51 +55,10 @@ _MODULES = {
     "regularization.output": ("REGULARIZERS", "RegularizerSettings"),
     "regularization.step": ("HypernetTrainer",),
     "seeding": ("Generators",),
-    "training": ("Observer", "StopTask", "StopTraining", "TrainSettings", "evaluate", "train"),
+    "training": ("Observer", "StopTask", "StopTraining", "TrainSettings", "train"),
+    "training.evaluation": ("evaluate",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
-
-__version__ = version("hypermnesia")
-
-__all__ = [
-    "BENCHMARKS",
-    "CONDITIONS",
-    "EVIDENCE",
-    "METHODS",
-    "NETS",
-    "OPTIMIZERS",
-    "REGULARIZERS",
-    "Batch",
-    "Condition",
-    "ConfigError",
-    "ContinualLearner",
-    "DataError",
-    "Evidence",
-    "Generators",
-    "HypermnesiaError",
-    "HypernetSettings",
-    "HypernetTrainer",
-    "Hypernetwork",
-    "Method",
-    "MethodEntry",
-    "Observer",
-    "OptimizerSettings",
-    "Part",
-    "Prediction",
-    "RegularizerSettings",
-    "RunError",
-    "Scenario",
-    "StopTask",
-    "StopTraining",
-    "TargetError",
-    "Task",
-    "TaskSpec",
-    "TrainSettings",
-    "WeightMemory",
-    "__version__",
-    "evaluate",
-    "train",
-]
 
 
 def __getattr__(name: str) -> object:

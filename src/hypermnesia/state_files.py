@@ -1,16 +1,12 @@
-"""A state as files: a JSON tree and a table of tensors, checked against each other; no pickle.
-
-A state as JSON and a flat table of tensors, and back: data only, no pickle.
-
-JSON values stand for themselves and lists for lists (a tuple comes back as a list). What JSON
-cannot say is an object with one key: `{"dict": [[key, value], ...]}` keeps integer keys and the
-order, `{"tensor": name}` points into the table, `{"float": "nan"}` covers NaN and infinities.
-
-A state as two files, checked against each other byte for byte.
+"""A state as two files, checked against each other byte for byte; data only, no pickle.
 
 `tensors.safetensors` holds the tensors. `state.json` holds whatever identifies the state, the
 SHA-256 of the tensor file, the state's JSON tree, and the SHA-256 of all that as canonical JSON.
 Whoever forges both can change numbers; reading a state runs nothing.
+
+In the tree, JSON values stand for themselves and lists for lists (a tuple comes back as a list).
+What JSON cannot say is an object with one key: `{"dict": [[key, value], ...]}` keeps integer keys
+and the order, `{"tensor": name}` points into the table, `{"float": "nan"}` covers NaN and infinity.
 """
 
 from __future__ import annotations
@@ -31,33 +27,36 @@ from hypermnesia.storage import canonical, read_bounded, sealed, sha256, unseale
 State = dict[str, Any]
 """Nested dicts and lists of tensors and plain values: what a checkpoint can hold."""
 
-
 MISFITS = (LookupError, ArithmeticError, TypeError, AttributeError, ValueError, RuntimeError)
 """What `load_state_dict` may raise for the state of another method."""
 
 Json = Any
 """What JSON can say: values, lists and objects of them."""
 
+Fields = dict[str, Json]
+"""What identifies a state, beside it in `state.json`."""
+
+TENSORS = "tensors.safetensors"
+"""Name of the file of tensors."""
+
+MANIFEST = "state.json"
+"""Name of the file that identifies the state and holds its tree."""
+
+_MANIFEST_LIMIT = 256 * 2**20
+
 
 def pack(state: State) -> tuple[Json, dict[str, Tensor]]:
-    """The JSON tree of `state` and its tensors by name.
+    """The JSON tree of `state` and its tensors by name; `TypeError` for what is no such data.
 
     Tensors are copied to contiguous CPU memory of their own, so that views and tensors that
     share storage are stored as the values they show, and later training cannot change them.
-
-    Raises:
-        TypeError: a value is neither plain data nor a dense tensor, or a key not str or int.
     """
     tensors: dict[str, Tensor] = {}
     return _pack(state, "", tensors), tensors
 
 
 def unpack(tree: Json, tensors: Mapping[str, Tensor]) -> State:
-    """The state of which `pack` made `tree` and `tensors`.
-
-    Raises:
-        ValueError: the tree is not one that `pack` makes, or names a tensor that is missing.
-    """
+    """The state of which `pack` made `tree` and `tensors`; raises `ValueError` for any other."""
     state = _unpack(tree, tensors)
     if not isinstance(state, dict):
         raise ValueError("the state must be a dict")
@@ -66,11 +65,16 @@ def unpack(tree: Json, tensors: Mapping[str, Tensor]) -> State:
 
 def _pack(value: object, path: str, tensors: dict[str, Tensor]) -> Json:
     if isinstance(value, Tensor):
+        if value.layout != torch.strided:
+            raise TypeError(f"a state's tensors are dense; got {value.layout} at '{path}'")
         name = f"{len(tensors)}{path}"
-        tensors[name] = _own_copy(value, path)
+        tensors[name] = value.detach().to("cpu").clone(memory_format=torch.contiguous_format)
         return {"tensor": name}
     if isinstance(value, Mapping):
-        items = [(_key(key, path), item) for key, item in value.items()]
+        for key in value:
+            if not _is_key(key):
+                raise TypeError(f"a state's keys are str or int; got {type(key)} at '{path}'")
+        items = value.items()
         return {"dict": [[key, _pack(item, f"{path}/{key}", tensors)] for key, item in items]}
     if isinstance(value, list | tuple):
         return [_pack(item, f"{path}/{index}", tensors) for index, item in enumerate(value)]
@@ -88,8 +92,7 @@ def _unpack(tree: Json, tensors: Mapping[str, Tensor]) -> Any:
         return tree
     match tree:
         case {"dict": list(items)} if len(tree) == 1:
-            pairs = (_pair(item) for item in items)
-            return {_loaded_key(key): _unpack(item, tensors) for key, item in pairs}
+            return {key: _unpack(value, tensors) for key, value in map(_pair, items)}
         case {"tensor": str(name)} if len(tree) == 1 and name in tensors:
             return tensors[name]
         case {"float": "nan" | "inf" | "-inf" as text} if len(tree) == 1:
@@ -97,40 +100,16 @@ def _unpack(tree: Json, tensors: Mapping[str, Tensor]) -> Any:
     raise ValueError(f"not a packed value: an object with the keys {sorted(tree)[:3]}")
 
 
-def _key(key: object, path: str) -> str | int:
-    if isinstance(key, bool) or not isinstance(key, str | int):
-        raise TypeError(f"a state's keys are str or int; got {type(key)} at '{path}'")
-    return key
+def _is_key(key: object) -> bool:
+    return isinstance(key, str | int) and not isinstance(key, bool)
 
 
-def _pair(item: Json) -> tuple[Json, Json]:
+def _pair(item: Json) -> list[Json]:
     if not isinstance(item, list) or len(item) != 2:
         raise ValueError("not a packed dict: an item that is no pair of key and value")
-    return item[0], item[1]
-
-
-def _loaded_key(key: object) -> str | int:
-    if isinstance(key, bool) or not isinstance(key, str | int):
-        raise ValueError(f"not a packed key: {type(key)}")
-    return key
-
-
-def _own_copy(value: Tensor, path: str) -> Tensor:
-    if value.layout != torch.strided:
-        raise TypeError(f"a state's tensors are dense; got {value.layout} at '{path}'")
-    return value.detach().to("cpu").clone(memory_format=torch.contiguous_format)
-
-
-TENSORS = "tensors.safetensors"
-"""Name of the file of tensors."""
-
-MANIFEST = "state.json"
-"""Name of the file that identifies the state and tells its tree."""
-
-_MANIFEST_LIMIT = 256 * 2**20
-
-Fields = dict[str, Json]
-"""What identifies a state, beside it in `state.json`."""
+    if not _is_key(item[0]):
+        raise ValueError(f"not a packed key: {type(item[0])}")
+    return item
 
 
 def encode_state(fields: Fields, state: State) -> dict[str, bytes]:
@@ -138,23 +117,25 @@ def encode_state(fields: Fields, state: State) -> dict[str, bytes]:
     tree, tensors = pack(state)
     content = safetensors.torch.save(tensors)
     about = {"sha256": sha256(content), "bytes": len(content)}
-    body = {**fields, "tensors": about, "state": tree}
-    return {TENSORS: content, MANIFEST: canonical(sealed(body))}
+    return {
+        TENSORS: content,
+        MANIFEST: canonical(sealed({**fields, "tensors": about, "state": tree})),
+    }
 
 
 def decode_state(folder: Path, accept: Callable[[Fields], None]) -> tuple[Fields, State]:
-    """The fields and the state that `folder` holds.
+    """The fields and the state that `folder` holds; raises `ValueError` if they are damaged.
 
     Args:
         folder: where the files are.
         accept: is shown the fields before the tensors are read; raises if they are not those of a
             state that is wanted.
-
-    Raises:
-        ValueError: a file is missing or damaged.
     """
     try:
-        body = _read_manifest(folder)
+        body = json.loads(read_bounded(folder / MANIFEST, _MANIFEST_LIMIT))
+        if not isinstance(body, dict):
+            raise ValueError(f"{MANIFEST} is damaged")
+        body = unsealed(body)
         accept(body)
         about, tree = body.pop("tensors"), body.pop("state")
         content = read_bounded(folder / TENSORS, about["bytes"])
@@ -165,10 +146,3 @@ def decode_state(folder: Path, accept: Callable[[Fields], None]) -> tuple[Fields
         raise ValueError(f"{error.strerror}: {Path(error.filename or folder).name}") from error
     except (SafetensorError, KeyError, TypeError, RuntimeError, OverflowError) as error:
         raise ValueError(f"it is not laid out as it should be ({type(error).__name__})") from error
-
-
-def _read_manifest(folder: Path) -> Fields:
-    body = json.loads(read_bounded(folder / MANIFEST, _MANIFEST_LIMIT))
-    if not isinstance(body, dict):
-        raise ValueError(f"{MANIFEST} is damaged")
-    return unsealed(body)

@@ -1,7 +1,5 @@
 """Files and folders on disk: written completely or not at all, locked, and checked by checksums.
 
-Checksums: noted when something is written, compared when it is read.
-
 A checksum finds damage. It does not stop one who means to forge a file: that is why reading one
 runs nothing, whatever it holds.
 """
@@ -24,17 +22,15 @@ from typing import Any, BinaryIO
 from hypermnesia.errors import RunError
 
 _ASIDE = ".writing-"
+_SEAL = "sha256"
+_POLL_SECONDS = 0.02
 _TEXT_LIMIT = 64 * 2**20
 _HINT = "check access and free space, or choose another folder with --out"
 
 
 @contextmanager
 def os_errors_as_run_error(path: Path, rule: str, hint: str = _HINT) -> Iterator[None]:
-    """Turn the system's refusal (no access, no room) into a `RunError` about `path`.
-
-    Raises:
-        RunError: the system refused.
-    """
+    """Raise the system's refusal (no access, no room) as a `RunError` about `path`."""
     try:
         yield
     except OSError as error:
@@ -43,11 +39,7 @@ def os_errors_as_run_error(path: Path, rule: str, hint: str = _HINT) -> Iterator
 
 
 def make_folder(folder: Path) -> None:
-    """Create `folder`, and those above it that are missing, to outlast a power cut.
-
-    Raises:
-        OSError: it cannot be created.
-    """
+    """Create `folder`, and those above it that are missing, to outlast a power cut."""
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for path in new:
@@ -59,10 +51,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
 
     The files are written into a hidden folder beside it, brought to the disk (fsync), and the
     folder is renamed. One that bears the name already is removed just before: it is for the
-    caller to know that it was worth nothing.
-
-    Raises:
-        OSError: a file could not be written; `folder` is then not there.
+    caller to know that it was worth nothing. An `OSError` leaves no `folder` there.
     """
     clean(folder.parent)
     aside = folder.parent / f"{_ASIDE}{folder.name}"
@@ -86,11 +75,7 @@ def clean(parent: Path) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace `path` by a file with `content` in one step, also across a power cut.
-
-    Raises:
-        RunError: it cannot be written; a file that was there is intact.
-    """
+    """Replace `path` by a file with `content` in one step, or raise `RunError` and leave it."""
     if path.name in ("", "..") or path.is_dir():
         raise RunError("a file must not be a folder", got=path, hint="name a file in it")
     aside = path.with_name(f"{_ASIDE}{path.name}")
@@ -111,14 +96,8 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
-    """The content of a regular file of at most `limit` bytes.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is larger, a link, or no file (a pipe would block).
-    """
-    size = check_regular(path)
-    if size > limit:
+    """The content of a regular file; raises `ValueError` if it has more than `limit` bytes."""
+    if (size := check_regular(path)) > limit:
         raise ValueError(f"{path.name} has {size} bytes where {limit} are allowed")
     return path.read_bytes()
 
@@ -133,12 +112,7 @@ def holds(path: Path, text: str) -> bool:
 
 
 def check_regular(path: Path) -> int:
-    """The size in bytes of a regular file.
-
-    Raises:
-        OSError: it cannot be found.
-        ValueError: it is a link, or no file (a pipe would block).
-    """
+    """The size in bytes of a file; raises `ValueError` for a link or no file (a pipe blocks)."""
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError(f"{path.name} is not a regular file")
@@ -146,11 +120,7 @@ def check_regular(path: Path) -> int:
 
 
 def read_text(path: Path, limit: int = _TEXT_LIMIT) -> str:
-    """The text of a regular file of at most `limit` bytes.
-
-    Raises:
-        RunError: it cannot be read, or is none.
-    """
+    """The text of a regular file of at most `limit` bytes; raises `RunError` if it has none."""
     with os_errors_as_run_error(path, "the file must be readable"):
         try:
             return read_bounded(path, limit).decode()
@@ -161,11 +131,7 @@ def read_text(path: Path, limit: int = _TEXT_LIMIT) -> str:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file.
-
-    Raises:
-        RunError: it cannot be read, or holds something else.
-    """
+    """The JSON object in a file; raises `RunError` if it holds something else."""
     text = read_text(path)
     try:
         value = json.loads(text, parse_constant=_no_number)
@@ -183,13 +149,9 @@ def _no_number(name: str) -> None:
 
 
 def open_to_append(path: Path) -> BinaryIO:
-    """The regular file at `path`, made if need be, to write at its end.
+    """The file at `path`, made if need be, to write at its end; raises `OSError` if it is none.
 
-    A link is not followed, so that what is written stays where it should, and a pipe not waited
-    for.
-
-    Raises:
-        OSError: it cannot be opened, or is no regular file.
+    A link is not followed, so that what is written stays where it should; a pipe is not waited for.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
     file = os.fdopen(os.open(path, flags, 0o666), "ab")
@@ -228,9 +190,6 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-_POLL_SECONDS = 0.02
-
-
 @contextmanager
 def locked(
     folder: Path, name: str = ".lock", what: str = "a run folder", wait: float = 0.0
@@ -241,10 +200,7 @@ def locked(
         folder: where the lock's file is.
         name: name of the file.
         what: that which one process has at a time, for the message.
-        wait: seconds to wait for a process that holds it.
-
-    Raises:
-        RunError: another process holds it, or the folder cannot be written.
+        wait: seconds to wait for a process that holds it, before it raises `RunError`.
     """
     with os_errors_as_run_error(folder, "the run folder must be writable"):
         make_folder(folder)
@@ -261,11 +217,7 @@ def locked(
 
 @contextmanager
 def folder_held(folder: Path) -> Iterator[None]:
-    """Hold `folder` itself, after all who do; nothing is written to it.
-
-    Raises:
-        OSError: it cannot be opened.
-    """
+    """Hold `folder` itself, after all who do; nothing is written to it."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -279,15 +231,11 @@ def _taken(file: BinaryIO, deadline: float) -> bool:
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 return False
             time.sleep(_POLL_SECONDS)
-        else:
-            return True
-
-
-_SEAL = "sha256"
 
 
 def sha256(content: bytes) -> str:
@@ -296,14 +244,8 @@ def sha256(content: bytes) -> str:
 
 
 def canonical(fields: Mapping[str, Any]) -> bytes:
-    """Plain fields as JSON that is the same whatever their order.
-
-    Raises:
-        TypeError: a value that is none of JSON's.
-        ValueError: a number that is not finite.
-    """
-    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return text.encode()
+    """Plain fields as JSON that is the same whatever their order; `ValueError` for NaN."""
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def sealed(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -312,11 +254,7 @@ def sealed(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unsealed(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """`fields` without their checksum.
-
-    Raises:
-        ValueError: it is missing or wrong.
-    """
+    """`fields` without their checksum; raises `ValueError` if it is missing or wrong."""
     inner = {name: value for name, value in fields.items() if name != _SEAL}
     if fields.get(_SEAL) != sha256(canonical(inner)):
         raise ValueError("its checksum is wrong")
@@ -324,12 +262,7 @@ def unsealed(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def note(path: Path) -> dict[str, Any]:
-    """Size and checksum of a file.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is no regular file.
-    """
+    """Size and checksum of a regular file."""
     check_regular(path)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -337,13 +270,8 @@ def note(path: Path) -> dict[str, Any]:
 
 
 def compare(path: Path, noted: Mapping[str, Any]) -> None:
-    """Raise `ValueError` unless the file at `path` is the one that was `noted`.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    size = check_regular(path)
-    if size != noted["bytes"]:
+    """Raise `ValueError` unless the file at `path` is the one that was `noted`."""
+    if (size := check_regular(path)) != noted["bytes"]:
         raise ValueError(f"it has {size} bytes where {noted['bytes']} were written")
     if note(path) != noted:
         raise ValueError("its checksum is wrong")

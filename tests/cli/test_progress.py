@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from hypermnesia.training import Evaluation
+from hypermnesia.training.observers import BarProgress, LineProgress
 from hypermnesia.training.phases import Phase
-from hypermnesia.training.progress import BarProgress, LineProgress
 
 TASK = SimpleNamespace(name="a")
 PHASE = Phase(0, (TASK,), 10, (TASK,))

@@ -10,13 +10,8 @@ import pytest
 import torch
 from tiny_run import Run
 
-from hypermnesia.training.observers import (
-    ObserverGroup,
-    StopTraining,
-    Terminated,
-    Termination,
-    interrupt_on_sigterm,
-)
+from hypermnesia.training.loop import Terminated, Termination, interrupt_on_sigterm
+from hypermnesia.training.observers import ObserverGroup, StopTraining
 
 
 def kill() -> None:

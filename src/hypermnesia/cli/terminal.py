@@ -32,14 +32,8 @@ from hypermnesia.report.tables import (
     matrix_rows,
     metrics_table,
 )
-from hypermnesia.training.observers import (
-    ObserverGroup,
-    StopTraining,
-    Terminated,
-    Termination,
-    interrupt_on_sigterm,
-)
-from hypermnesia.training.progress import progress_display
+from hypermnesia.training.loop import Terminated, Termination, interrupt_on_sigterm
+from hypermnesia.training.observers import ObserverGroup, StopTraining, progress_display
 
 _MOST_TASKS = 12  # in a matrix that is printed; a larger one is in its file
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from hypermnesia.registry import Registry, must_be
-from hypermnesia.training.observers import interrupt_on_sigterm
+from hypermnesia.training.loop import interrupt_on_sigterm
 
 Say = Callable[[str], None]
 _GRACE_SECONDS = 10.0

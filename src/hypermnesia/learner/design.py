@@ -1,32 +1,51 @@
-"""From a model and a first task to the sizes of everything that is learned."""
+"""From a model and a first task to the sizes of all that is learned, and a method of them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from hypermnesia.errors import ConfigError, DataError
+from hypermnesia.data.scenarios import ScenarioName
+from hypermnesia.errors import ConfigError, DataError, TargetError
 from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.hypernet.target import Target
 from hypermnesia.learner.targets import LOSSES, Problem
+from hypermnesia.methods import METHODS, Method, MethodEntry, build_method
+from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.registry import unknown_name
-from hypermnesia.vae import Vae, VaeSettings
+from hypermnesia.regularization.output import RegularizerSettings
+from hypermnesia.seeding import Generators
+from hypermnesia.vae import BoundSettings, CentredVae, Vae, VaeSettings
+
+if TYPE_CHECKING:
+    from hypermnesia.evidence.autoencoders import AutoencoderSettings
 
 TaskInference = Literal["likelihood", "entropy"]
-"""How the task of an input can be told."""
+"""How the task of an input can be inferred."""
+
+SMALLEST = 4000
+"""Learned values of a hypernetwork for the smallest models, for which fewer learn too little."""
+
+_WIDTHS = (32, 24, 16, 12, 8)
+_OVERHEAD = 1 / 8  # of all values, in what all chunks share
+_LARGEST = 20_000  # entries of a sample that fully connected layers can do with
+_NOISE = 0.3  # of an entry's deviation is what an autoencoder need not explain
+_BY_EVIDENCE = {None: "hnet", "entropy": "hnet-ent", "likelihood": "hnet-lik"}
+_SCHEDULE = {0.5: 0.3, 0.75: 0.1, 0.9: 0.03}
+_BOUND = BoundSettings(divergence=2)  # as on Split MNIST
+# β of the autoencoders over that of the networks: their losses are of other sizes. Powers of ten
+# tried on scikit-learn's digits and wine.
+_VAE_BETA = {"bernoulli": 0.1, "gaussian": 10.0}
 
 
 @dataclass(frozen=True)
 class LearnerSettings:
-    """Choices of a `ContinualLearner`, which documents them.
-
-    Raises:
-        ConfigError: a value that cannot work.
-    """
+    """Choices of a `ContinualLearner`, which documents them; raises `ConfigError` for bad ones."""
 
     infer_task: TaskInference | None = "likelihood"
     method: str = "hnet"
@@ -43,8 +62,12 @@ class LearnerSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_name("way to infer tasks", self.infer_task, ("likelihood", "entropy"))
-        _check_name("problem", self.problem, tuple(LOSSES))
+        for kind, given, known in (
+            ("way to infer tasks", self.infer_task, get_args(TaskInference)),
+            ("problem", self.problem, tuple(LOSSES)),
+        ):
+            if given is not None and given not in known:
+                raise unknown_name(kind, given, known)
         self._check_types()
         for name in ("batch_size", "iterations", "patience"):
             if not getattr(self, name) >= 1:
@@ -73,21 +96,12 @@ class LearnerSettings:
 
 
 def patterns(given: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Patterns of names, as they are kept.
-
-    Raises:
-        ConfigError: one string, whose letters would each be taken for a pattern.
-    """
-    if isinstance(given, str):
+    """Patterns of names, as they are kept; raises `ConfigError` for a single string."""
+    if isinstance(given, str):  # whose letters would each be taken for a pattern
         raise ConfigError(
             "generated must be a list of patterns", got=repr(given), hint=f"give [{given!r}]"
         )
     return None if given is None else tuple(given)
-
-
-def _check_name(kind: str, name: str | None, known: Sequence[str]) -> None:
-    if name is not None and name not in known:
-        raise unknown_name(kind, name, known)
 
 
 class Moments:
@@ -101,14 +115,18 @@ class Moments:
         deviation: (entries of a sample,) standard deviations; where there is none, the mean of
             the others, or 1.
 
-    Raises:
-        DataError: inputs that are no floats, or not all of one shape.
+    Raises `DataError` for inputs that are no floats, or not all of one shape.
     """
 
     def __init__(self, batches: Iterable[Tensor]) -> None:
         count, extremes = 0, []
         for x in batches:
-            _check_floats(x)
+            if not x.is_floating_point():
+                raise DataError(
+                    "likelihoods are of inputs that are real numbers",
+                    got=f"ids ({str(x.dtype).removeprefix('torch.')})",
+                    hint="use infer_task='entropy', or convert measurements to floats",
+                )
             if not count:
                 self.shape = tuple(x.shape[1:])
                 total = squares = torch.zeros(x[0].numel(), dtype=torch.float64)
@@ -130,22 +148,6 @@ class Moments:
         return self.least >= 0 and self.most <= 1
 
 
-def _check_floats(x: Tensor) -> None:
-    if not x.is_floating_point():
-        raise DataError(
-            "likelihoods are of inputs that are real numbers",
-            got=f"ids ({str(x.dtype).removeprefix('torch.')})",
-            hint="use infer_task='entropy', or convert measurements to floats",
-        )
-
-
-SMALLEST = 4000
-"""Learned values of a hypernetwork for the smallest models, for which fewer learn too little."""
-
-_WIDTHS = (32, 24, 16, 12, 8)
-_OVERHEAD = 1 / 8  # of all values, in what all chunks share
-
-
 def autoencoder_sizes(weights: int, compression: float | None = None) -> HypernetSettings:
     """As of `hypernet_sizes`, in the form in which it learns autoencoders.
 
@@ -156,37 +158,28 @@ def autoencoder_sizes(weights: int, compression: float | None = None) -> Hyperne
 
 
 def hypernet_sizes(weights: int, compression: float | None = None) -> HypernetSettings:
-    """A chunked hypernetwork for a target network of so many weights.
+    """A chunked hypernetwork for a target network of |W| weights; else raises `ConfigError`.
 
-    Args:
-        weights: |W|.
-        compression: at most this times |W| learned values, the first task's embedding among them;
-            by default as many as |W|, or 4,000 if that is more.
-
-    Raises:
-        ConfigError: no hypernetwork is so small.
+    It has at most compression·|W| learned values, the first task's embedding among them; by default
+    as many as |W|, or 4,000 if that is more.
     """
     budget = max(weights, SMALLEST) if compression is None else int(compression * weights)
     for width in _WIDTHS:
         chunk = _chunk(weights, budget, width)
         if chunk and (_shared(width) <= _OVERHEAD * budget or width == _WIDTHS[-1]):
-            return _settings(width, min(chunk, weights))
+            return HypernetSettings(
+                hidden=(width, width),
+                task_embedding=width,
+                chunk_embedding=width,
+                activation="elu",
+                init="hyperfan",
+                plan="even",
+                chunk=min(chunk, weights),
+            )
     raise ConfigError(
         "a hypernetwork must be large enough to make the model's weights",
         got=f"compression={compression} of {weights} weights",
         hint="choose a larger compression, or leave it out",
-    )
-
-
-def _settings(width: int, chunk: int) -> HypernetSettings:
-    return HypernetSettings(
-        hidden=(width, width),
-        task_embedding=width,
-        chunk_embedding=width,
-        activation="elu",
-        init="hyperfan",
-        plan="even",
-        chunk=chunk,
     )
 
 
@@ -200,10 +193,6 @@ def _chunk(weights: int, budget: int, width: int) -> int:
     left = budget - _shared(width) - width  # one chunk more than N / D
     root = left**2 - 4 * width * (width + 1) * weights
     return int((left + math.sqrt(root)) / (2 * (width + 1))) if left > 0 and root >= 0 else 0
-
-
-_LARGEST = 20_000  # entries of a sample that fully connected layers can do with
-_NOISE = 0.3  # of an entry's deviation is what an autoencoder need not explain
 
 
 @dataclass(frozen=True)
@@ -243,13 +232,9 @@ class AutoencoderDesign:
         return ((x.flatten(1) - shift) / scale).view_as(x)
 
     def centre(self, batches: Iterable[Tensor]) -> dict[str, Tensor]:
-        """Buffers of a new task's autoencoder; none for intensities.
+        """Buffers of a new task's autoencoder, none for intensities, from (batch, *sample) inputs.
 
-        Args:
-            batches: (batch, *sample) inputs of the task.
-
-        Raises:
-            DataError: inputs of another kind than the first task's.
+        Raises `DataError` for inputs of another kind than the first task's.
         """
         seen = Moments(batches)
         if seen.shape != self.sample_shape:
@@ -292,23 +277,12 @@ def count_weights(sample_shape: tuple[int, ...], settings: VaeSettings) -> int:
 
 
 def autoencoder_design(batches: Iterable[Tensor], compression: float | None) -> AutoencoderDesign:
-    """Autoencoders for inputs like these, those of the first task.
-
-    Args:
-        batches: (batch, *sample) inputs.
-        compression: of the autoencoders' hypernetwork, see `hypernet_sizes`.
-
-    Raises:
-        DataError: inputs that no autoencoder here can learn.
-    """
+    """Autoencoders for (batch, *sample) inputs like the first task's; raises for too large ones."""
     seen = Moments(batches)
     entries = math.prod(seen.shape)
     if entries > _LARGEST:
-        raise DataError(
-            f"likelihoods are for inputs of at most {_LARGEST} entries",
-            got=f"{entries}",
-            hint="use infer_task='entropy'",
-        )
+        rule = f"likelihoods are for inputs of at most {_LARGEST} entries"
+        raise DataError(rule, got=entries, hint="use infer_task='entropy'")
     width = min(max(entries, 32), 256)
     vae = VaeSettings(
         encoder=(width,),
@@ -321,3 +295,109 @@ def autoencoder_design(batches: Iterable[Tensor], compression: float | None) -> 
         return AutoencoderDesign(seen.shape, vae, hypernet)
     shift, scale = seen.mean.tolist(), (_NOISE * seen.deviation).tolist()
     return AutoencoderDesign(seen.shape, vae, hypernet, tuple(shift), tuple(scale))
+
+
+def method_entry(settings: LearnerSettings) -> MethodEntry:
+    """The registered method that the settings ask for; `hnet` with the evidence chosen."""
+    return METHODS[
+        _BY_EVIDENCE[settings.infer_task] if settings.method == "hnet" else settings.method
+    ]
+
+
+def scenario_of(settings: LearnerSettings, problem: Problem) -> ScenarioName:
+    """The scenario to train for; raises `ConfigError` if the method does not answer in it."""
+    entry = method_entry(settings)
+    if entry.trained == "once":  # with heads for each task, whatever it answers in
+        return "task"
+    wanted: ScenarioName = "domain" if problem == "regression" else "class"
+    if settings.infer_task is None:
+        wanted = "task"
+    if wanted not in entry.scenarios:
+        raise ConfigError(
+            f"{entry.name} must be told the task of every sample",
+            got=f"infer_task={settings.infer_task!r}",
+            hint="set infer_task=None, and name the task to predict",
+        )
+    return wanted
+
+
+def generated_names(model: nn.Module, settings: LearnerSettings) -> list[str]:
+    """Patterns of the generated parameters, by default all not frozen; raises if there are none."""
+    if settings.generated is not None:
+        return list(settings.generated)
+    names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    if not names:
+        raise TargetError(
+            "a model must have parameters that are not frozen",
+            got=f"{type(model).__name__} with none",
+            hint="name those that each task is to have for itself in generated",
+        )
+    return names
+
+
+def model_sizes(model: nn.Module, settings: LearnerSettings, outputs: int) -> HypernetSettings:
+    """Sizes of the hypernetwork for a model with so many outputs."""
+    layout = Target(model, generated_names(model, settings), settings.head).layout(outputs)
+    return hypernet_sizes(layout.total, settings.compression)
+
+
+def method_of(
+    model: nn.Module,
+    settings: LearnerSettings,
+    design: Design,
+    generators: Generators,
+    device: torch.device,
+) -> Method:
+    """A method that knows no task yet; raises `ConfigError` if it learns all tasks at once."""
+    entry, scenario = method_entry(settings), scenario_of(settings, design.problem)
+    optimizer = OptimizerSettings(lr=settings.lr, schedule=_SCHEDULE)
+    regularizer = RegularizerSettings(beta=settings.beta)
+    sections: dict[str, Any] = {
+        "hypernet": design.hypernet,
+        "regularizer": regularizer,
+        "optimizer": optimizer,
+        "embedding_optimizer": optimizer,
+        "generated": generated_names(model, settings),
+        "head": settings.head,
+        "bound": _BOUND,
+    }
+    sample_shape: tuple[int, ...] = ()
+    if (autoencoder := design.autoencoder) is not None:
+        sample_shape = autoencoder.sample_shape
+        sections["vae"] = _autoencoders(autoencoder, regularizer, optimizer)
+        if "likelihood" in entry.sections:
+            with generators.as_global("vae"):
+                sections["template"] = CentredVae(sample_shape, autoencoder.vae)
+            sections["view"] = autoencoder.view
+    method = build_method(
+        entry,
+        model,
+        scenario,
+        sections,
+        generators=generators,
+        device=device,
+        sample_shape=sample_shape,
+        criterion=LOSSES[design.problem],
+    )
+    if method.trains_on == "all":
+        raise ConfigError(
+            "a learner learns one task after another",
+            got=f"method={entry.name!r}, which needs the data of all tasks at once",
+            hint="choose another method",
+        )
+    return method
+
+
+def _autoencoders(
+    design: AutoencoderDesign, regularizer: RegularizerSettings, optimizer: OptimizerSettings
+) -> AutoencoderSettings:
+    from hypermnesia.evidence.autoencoders import AutoencoderSettings
+
+    beta = _VAE_BETA[design.vae.likelihood] * regularizer.beta
+    return AutoencoderSettings(
+        **asdict(design.vae),
+        hypernet=design.hypernet,
+        regularizer=replace(regularizer, beta=beta),
+        optimizer=optimizer,
+        embedding_optimizer=replace(optimizer, lr=10 * optimizer.lr),
+    )

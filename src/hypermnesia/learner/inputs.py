@@ -19,11 +19,7 @@ _ROUND = (torch.int8, torch.int16, torch.int32, torch.uint16, torch.uint32)
 
 
 def as_input(x: Tensor) -> Tensor:
-    """What a network is shown, (n, ...): bytes in [0, 1], ids as int64, all else as floats.
-
-    Raises:
-        DataError: complex numbers.
-    """
+    """The (n, ...) inputs of a network: bytes in [0, 1], int64 ids or floats; else `DataError`."""
     if x.is_complex():
         raise DataError("inputs must be real", got=str(x.dtype), hint="split them into two parts")
     if x.dtype == torch.uint8:
@@ -34,11 +30,7 @@ def as_input(x: Tensor) -> Tensor:
 
 
 def as_tensor(x: Any) -> Tensor:
-    """(n, ...) numbers of whatever kind, on the CPU.
-
-    Raises:
-        DataError: they are no numbers, or no table of them.
-    """
+    """(n, ...) numbers of any kind, on the CPU; raises `DataError` for other things."""
     if isinstance(x, Tensor):
         return x.detach().cpu()
     try:
@@ -53,11 +45,7 @@ def as_tensor(x: Any) -> Tensor:
 
 
 def finite(x: Tensor) -> Tensor:
-    """The inputs `x`, (n, ...), of which every number is one.
-
-    Raises:
-        DataError: some are NaN or infinite.
-    """
+    """The inputs `x`, (n, ...); raises `DataError` for NaN or infinity."""
     if x.is_floating_point() and not torch.isfinite(x).all():
         raise DataError(
             "inputs must be finite", got="NaN or infinity", hint="drop or fill in such samples"
@@ -74,26 +62,15 @@ def _no_numbers(got: str) -> DataError:
 
 
 class Arrays:
-    """Inputs in memory, and their targets.
-
-    Args:
-        x: (n, *sample) array, tensor or nested sequence.
-        y: n targets; None where nobody asks for them.
-
-    Raises:
-        DataError: they are no numbers, or not of the same length.
-    """
+    """(n, *sample) inputs in memory, and n targets, if any; raises `DataError` for a misfit."""
 
     def __init__(self, x: Any, y: Any = None) -> None:
         given = as_tensor(x)
         self._x = given if given.dtype == torch.uint8 else as_input(given)
         self._y = _listable(y)
         if self._x.ndim == 0:
-            raise DataError(
-                "inputs must be of shape (n, ...)",
-                got="a single number",
-                hint="give a row a sample",
-            )
+            rule = "inputs must be of shape (n, ...)"
+            raise DataError(rule, got="a single number", hint="give a row a sample")
         if y is not None and _length(self._y) != len(self._x):
             got = f"{tuple(self._x.shape)} inputs, {_length(self._y)} targets"
             raise DataError("there must be a target for each input", got=got, hint="give as many")
@@ -109,11 +86,7 @@ class Arrays:
         return as_input(self._x.index_select(0, rows))
 
     def targets(self) -> Any:
-        """As they were given.
-
-        Raises:
-            DataError: there are none.
-        """
+        """As they were given; raises `DataError` if there are none."""
         if self._y is None:
             raise DataError("targets are needed", got="inputs only", hint="give (x, y)")
         return self._y
@@ -150,15 +123,10 @@ class Source(Protocol):
 
 
 class FromDataset:
-    """Samples of a map-style data set, read from it each time they are needed.
+    """Samples (input, target) of a map-style data set; inputs alone will do to predict.
 
-    So its random transforms go on being random. Samples are (input, target); inputs alone will do
-    to predict.
-
-    Args:
-        dataset: has a length and items.
-        indices: those of its items that count; all by default.
-        collate: makes a batch of a list of items, as of a `DataLoader`.
+    They are read each time they are needed, so that random transforms go on being random: the
+    items at `indices`, all by default, made a batch by `collate`, as of a `DataLoader`.
     """
 
     def __init__(
@@ -178,11 +146,7 @@ class FromDataset:
         return finite(as_input(self._batch(rows.tolist())[0]))
 
     def targets(self) -> list[object]:
-        """Read from all items, once.
-
-        Raises:
-            DataError: there are none.
-        """
+        """Read from all items, once; raises `DataError` if there are none."""
         found: list[object] = []
         for rows in _slices(len(self)):
             _, targets = self._batch(rows.tolist())
@@ -216,15 +180,10 @@ class FromDataset:
 
 
 def source_of(data: Any, y: Any = None) -> Source:
-    """The source that a user's data are.
+    """The source that a user's data are; raises `DataError` for what has no samples by number.
 
-    Args:
-        data: a `DataLoader` or map-style `Dataset` of (input, target), a pair of arrays or
-            tensors, or inputs alone where `y` is given or nobody asks for targets.
-        y: targets.
-
-    Raises:
-        DataError: it is something else.
+    They are a `DataLoader` or map-style `Dataset` of (input, target), a pair of arrays or tensors,
+    or inputs alone where targets `y` are given or not needed.
     """
     if y is not None:
         return Arrays(data, y)
@@ -242,8 +201,7 @@ def source_of(data: Any, y: Any = None) -> Source:
 
 def slices(source: Source, rows: int = _SLICE) -> Iterator[Tensor]:
     """All inputs of a source in order, some at a time."""
-    for numbers in _slices(len(source), rows):
-        yield source.read(numbers)
+    yield from map(source.read, _slices(len(source), rows))
 
 
 def _from_loader(loader: DataLoader[Any]) -> FromDataset:
@@ -282,8 +240,8 @@ def _stacked(inputs: list[Any]) -> Tensor:
         ) from None
 
 
-def _slices(total: int, rows: int = _SLICE) -> Iterator[Tensor]:
-    yield from torch.split(torch.arange(total), rows)
+def _slices(total: int, rows: int = _SLICE) -> Sequence[Tensor]:
+    return torch.split(torch.arange(total), rows)
 
 
 @dataclass(frozen=True)

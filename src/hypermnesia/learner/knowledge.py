@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,12 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from hypermnesia.data.stream import BatchStream, each_once
-from hypermnesia.errors import ConfigError, DataError, RunError
-from hypermnesia.learner.building import method_entry, method_of, model_sizes
-from hypermnesia.learner.checks import check_network
-from hypermnesia.learner.design import Design, LearnerSettings, autoencoder_design
+from hypermnesia.errors import ConfigError, DataError, HypermnesiaError, RunError, TargetError
+from hypermnesia.learner.design import (
+    Design,
+    LearnerSettings,
+    autoencoder_design,
+    method_entry,
+    method_of,
+    model_sizes,
+)
 from hypermnesia.learner.inputs import Source, SourceSamples, divided, slices
-from hypermnesia.learner.targets import Targets, problem_of, targets_of
+from hypermnesia.learner.targets import Problem, Targets, problem_of, targets_of
 from hypermnesia.methods import TaskSpec
 from hypermnesia.nets import with_columns
 from hypermnesia.seeding import Generators
@@ -27,6 +32,8 @@ from hypermnesia.training.phases import Phase
 
 Data = tuple[Source, Any]
 """Inputs, and their targets as the user gave them."""
+
+_REFUSALS = (RuntimeError, ValueError, TypeError, IndexError)  # torch's, of inputs that do not fit
 
 
 @dataclass(frozen=True)
@@ -66,14 +73,7 @@ class Fit:
 
 
 class Knowledge:
-    """A method, its random numbers, and records of the tasks that it knows.
-
-    Args:
-        model: template of the target networks, left unchanged.
-        settings: the user's choices.
-        design: what the first task settled.
-        device: where everything lives.
-    """
+    """A method for a model, its random numbers, and records of the tasks that it knows."""
 
     def __init__(
         self, model: nn.Module, settings: LearnerSettings, design: Design, device: torch.device
@@ -89,17 +89,10 @@ class Knowledge:
         return names.index(name) if name in names else None
 
     def begin(self, name: str | int, data: Data, held_out: Data | None) -> Fit:
-        """Begin a new task, or go on with a known one.
-
-        Args:
-            name: of the task.
-            data: its samples.
-            held_out: those held out; None for a share of these.
-        """
+        """Begin a new task, or go on with a known one; by default a share of `data` is held out."""
         (source, given), settings = data, self.settings
         self._check_problem(given)
-        buffers = self._buffers(source)
-        task = self.index(name)
+        buffers, task = self._buffers(source), self.index(name)
         if task is None:
             task = self._add(name, given, buffers)
             outputs = self.records[task].targets.outputs
@@ -112,14 +105,11 @@ class Knowledge:
             samples, held = divided(samples, share, generator)
         else:
             held = self._samples(task, *held_out)
-        size = settings.batch_size
-        return Fit(
-            task,
-            Phase(0, (), settings.iterations, (), title=f"task {name!r}"),
-            samples,
-            BatchStream([samples], size, self.generators["batches"]),
-            None if held is None else EarlyStopping(self.method, held, settings.patience, size),
-        )
+        size, patience = settings.batch_size, settings.patience
+        phase = Phase(0, (), settings.iterations, (), title=f"task {name!r}")
+        stream = BatchStream([samples], size, self.generators["batches"])
+        stopping = None if held is None else EarlyStopping(self.method, held, patience, size)
+        return Fit(task, phase, samples, stream, stopping)
 
     def end(self, fit: Fit, updates: int) -> None:
         """End the task of a fit that took so many updates."""
@@ -138,7 +128,7 @@ class Knowledge:
         return with_columns(network, own, self.settings.head).eval()
 
     def _check_problem(self, given: Any) -> None:
-        """Values among classes are a mistake, unless the user says that they are classes."""
+        """Raise `DataError` for values among classes, unless the user says that they are such."""
         if self.settings.problem is None and self.design.problem == "classification":
             if problem_of(given) == "classification":
                 return
@@ -151,10 +141,8 @@ class Knowledge:
     def _buffers(self, source: Source) -> dict[str, Tensor]:
         """Those that the task's autoencoder starts with: the centre of its inputs."""
         design = self.design.autoencoder
-        if design is None:
-            return {}
-        buffers = design.centre(slices(source)).items()
-        return {name: value.to(self.device) for name, value in buffers}
+        buffers = {} if design is None else design.centre(slices(source))
+        return {name: value.to(self.device) for name, value in buffers.items()}
 
     def _add(self, name: str | int, given: Any, buffers: dict[str, Tensor]) -> int:
         """Make room for a new task; returns its index."""
@@ -191,11 +179,7 @@ class Knowledge:
 def first_knowledge(
     model: nn.Module, settings: LearnerSettings, data: Data, device: torch.device
 ) -> Knowledge:
-    """Knowledge of no task, designed for the first one's samples.
-
-    Raises:
-        HypermnesiaError: model, settings and samples that do not go together.
-    """
+    """Knowledge of no task, designed for the first one's samples; raises if they do not fit."""
     source, given = data
     problem = settings.problem or problem_of(given)
     entry = method_entry(settings)
@@ -215,12 +199,7 @@ def first_knowledge(
 
 @contextmanager
 def training_errors(fit: Fit, batch_size: int) -> Iterator[None]:
-    """Explain what can go wrong within the updates of a fit.
-
-    Raises:
-        RunError: a loss or a gradient is no finite number.
-        DataError: batches that are too small for batch normalisation.
-    """
+    """Raise as errors of the learner's what can go wrong within the updates of a fit."""
     try:
         yield
     except NotFiniteError as error:
@@ -237,3 +216,86 @@ def training_errors(fit: Fit, batch_size: int) -> Iterator[None]:
             got=f"batches of {min(batch_size, len(fit.samples))}",
             hint="give more samples, or a larger batch_size",
         ) from None
+
+
+def check_task_name(name: object, known: Sequence[str | int]) -> None:
+    """Raise `ConfigError` unless a task can be called so beside the known ones."""
+    kinds = {type(each) for each in known} or {str, int}
+    if type(name) not in kinds:
+        raise ConfigError(
+            "tasks are named by strings, or all of them by integers",
+            got=f"{name!r:.40}",
+            hint="name it as the others, or the first one by a string",
+        )
+
+
+def check_module(model: object) -> None:
+    """Raise `TargetError` unless it is a module."""
+    if not isinstance(model, nn.Module):
+        got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+        raise TargetError(
+            "the model must be a torch.nn.Module", got=got, hint="make one, or wrap it in one"
+        )
+
+
+@contextmanager
+def inputs_accepted(x: Tensor) -> Iterator[None]:
+    """Raise a model's refusal of (batch, *sample) inputs as a `TargetError` that explains it."""
+    try:
+        yield
+    except (HypermnesiaError, torch.OutOfMemoryError):
+        raise
+    except _REFUSALS as error:
+        raise rejected(x, _first_line(error)) from error
+
+
+def rejected(x: Tensor, got: str) -> TargetError:
+    """The error of (batch, *sample) inputs for which a model gives no logits."""
+    return TargetError(
+        f"the model must take inputs of shape {tuple(x.shape)} and type {x.dtype}",
+        got=got,
+        hint="reshape the inputs, or convert them to floats if they are no ids",
+    )
+
+
+@torch.no_grad()
+def check_model(model: nn.Module, source: Source) -> None:
+    """Raise `TargetError` unless the model takes such inputs and gives logits for each of them."""
+    x, probe = _first(source), copy.deepcopy(model).cpu().eval()
+    with inputs_accepted(x):
+        logits = probe(x)
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x):
+        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise TargetError(
+            "the model must give (batch, outputs) logits", got=got, hint="wrap it so that it does"
+        )
+
+
+@torch.no_grad()
+def check_network(network: nn.Module, source: Source, outputs: int, problem: Problem) -> None:
+    """Raise `TargetError` unless a new task's network gives `outputs` plain logits."""
+    hint = "name the output layer (head=...), a linear one"
+    rule = f"the network must give (batch, {outputs}) for a task with {outputs} outputs"
+    x = _first(source)
+    try:
+        logits = network(x)
+    except _REFUSALS as error:
+        raise TargetError(rule, got=_first_line(error), hint=hint) from error
+    if logits.shape[1:] != (outputs,):
+        raise TargetError(rule, got=tuple(logits.shape), hint=hint)
+    sums = logits.sum(dim=1)
+    softmax = bool((logits >= 0).all() and torch.allclose(sums, torch.ones_like(sums)))
+    if problem == "classification" and outputs > 1 and softmax:
+        raise TargetError(
+            "the model must give logits from which a softmax makes probabilities",
+            got="probabilities",
+            hint="leave the softmax at its end out",
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def _first(source: Source) -> Tensor:
+    return source.read(torch.arange(min(2, len(source))))

@@ -13,17 +13,21 @@ from torch import nn
 
 from hypermnesia.compute import device_of
 from hypermnesia.errors import DataError
-from hypermnesia.learner.building import method_entry
-from hypermnesia.learner.checks import check_model, check_module, check_task_name
-from hypermnesia.learner.design import LearnerSettings, TaskInference, patterns
+from hypermnesia.learner.design import LearnerSettings, TaskInference, method_entry, patterns
 from hypermnesia.learner.inputs import source_of
-from hypermnesia.learner.knowledge import Data, first_knowledge, training_errors
+from hypermnesia.learner.knowledge import (
+    Data,
+    check_model,
+    check_module,
+    check_task_name,
+    first_knowledge,
+    training_errors,
+)
 from hypermnesia.learner.persistence import Stored, save
 from hypermnesia.learner.predictor import Predictor
 from hypermnesia.learner.targets import Problem
 from hypermnesia.training.loop import learn
-from hypermnesia.training.observers import Health, ObserverGroup
-from hypermnesia.training.progress import progress_bars
+from hypermnesia.training.observers import Health, ObserverGroup, progress_bars
 
 
 class ContinualLearner(Predictor):

@@ -29,7 +29,12 @@ from hypermnesia.storage import (
     write_folder,
 )
 
+FORMAT = 1
+"""Version of the format."""
+
+_KIND = "hypermnesia.ContinualLearner"
 _MOST_COMPRESSION = 100  # weights of an autoencoder for each number that is stored
+T = TypeVar("T")
 
 
 def _check_size(design: Design, state: State) -> None:
@@ -45,17 +50,7 @@ def _check_size(design: Design, state: State) -> None:
 
 def _least_values(settings: HypernetSettings) -> int:
     widths = [settings.task_embedding, *settings.hidden, settings.chunk or 1]
-    if min(widths) < 1 or settings.chunk_embedding < 0:
-        raise ValueError("sizes below 1")
     return settings.chunk_embedding + sum(n_in * n_out for n_in, n_out in pairwise(widths))
-
-
-FORMAT = 1
-"""Version of the format."""
-
-_KIND = "hypermnesia.ContinualLearner"
-
-T = TypeVar("T")
 
 
 def save(knowledge: Knowledge, path: Path, *, overwrite: bool) -> None:
@@ -71,7 +66,7 @@ def save(knowledge: Knowledge, path: Path, *, overwrite: bool) -> None:
     # New tasks start with the buffers of the template, which a model made anew may lack.
     buffers = dict(knowledge.model.named_buffers())
     files = encode_state(fields, {**knowledge.state_dict(), "buffers": buffers})
-    path = _real(path)
+    path = Path(os.path.realpath(path))  # links are followed, not replaced
     hint = "check access and free space, or choose another folder"
     with os_errors_as_run_error(path, "the learner must be written", hint):
         make_folder(path.parent)
@@ -97,11 +92,6 @@ def _write(path: Path, files: dict[str, bytes]) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _real(path: Path) -> Path:
-    """Where it is, through links, which are not replaced."""
-    return Path(os.path.realpath(path))
-
-
 def _before(path: Path) -> Path:
     """Where the learner that is overwritten waits until the new one is in its place."""
     return path.with_name(f".old-{path.name}")
@@ -114,23 +104,13 @@ def _settle(path: Path) -> None:
 
 
 class Stored:
-    """The folder of a learner.
-
-    Args:
-        path: where it is.
-
-    Raises:
-        RunError: it is missing, damaged or of another version.
-    """
+    """The folder of a learner; raises `RunError` if it is missing, damaged or of later format."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path = _real(path)
-        hint = "check its name, and access"
+        self.path = path = Path(os.path.realpath(path))
+        rule, hint = "the learner must be readable", "check its name, and access"
         try:
-            with (
-                os_errors_as_run_error(path, "the learner must be readable", hint),
-                folder_held(path.parent),
-            ):
+            with os_errors_as_run_error(path, rule, hint), folder_held(path.parent):
                 _settle(path)
                 self._fields, self._state = decode_state(path, _accept)
         except ValueError as error:
@@ -142,11 +122,7 @@ class Stored:
         return self._read(LearnerSettings, "settings")
 
     def knowledge(self, model: nn.Module, device: torch.device) -> Knowledge:
-        """What it had learned, for a model like its own, which gets the buffers of that.
-
-        Raises:
-            RunError: the model is another one, or the folder holds something else.
-        """
+        """What it had learned, for a model like its own, which gets its buffers; else raises."""
         design = self._read(Design, "design")
         try:
             _check_same(self._fields["model"], _description(model), self.path)

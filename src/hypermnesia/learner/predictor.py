@@ -1,4 +1,4 @@
-"""What can be asked of a learner."""
+"""Predictions of a learner: labels, values, probabilities, tasks, scores."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hypermnesia.errors import ConfigError, DataError
-from hypermnesia.learner.checks import inputs_accepted, rejected
 from hypermnesia.learner.inputs import slices, source_of
-from hypermnesia.learner.knowledge import Knowledge
+from hypermnesia.learner.knowledge import Knowledge, inputs_accepted, rejected
 from hypermnesia.learner.targets import Classes, Label, Labels, listed, plain
 from hypermnesia.methods.base import InfersTask
 from hypermnesia.registry import unknown_name
@@ -23,11 +22,10 @@ class Answers(NamedTuple):
     """Outputs for n inputs.
 
     Attributes:
-        outputs: (n, k) outputs of a sample's own task, -inf beyond; or those of all tasks, side by
-            side, of a network that answers for all of them.
+        outputs: (n, k) of a sample's own task, -inf beyond; or of all tasks side by side.
         tasks: (n,) int64 index of the sample's task, given or inferred.
         confidence: (n,) share of that task in the evidence of all, 1 where it was given.
-        joined: whether `outputs` are those of all tasks.
+        joined: whether `outputs` are those of all tasks, of one network.
     """
 
     outputs: Tensor
@@ -84,11 +82,6 @@ def _answer_jointly(knowledge: Knowledge, x: Tensor) -> Answers:
     return Answers(outputs, tasks, confidence, joined=True)
 
 
-def all_labels(knowledge: Knowledge, task: int | None) -> Labels:
-    """The labels of a task, or those of all in the order in which they came."""
-    return Labels(_columns(knowledge, task))
-
-
 def _columns(knowledge: Knowledge, task: int | None) -> list[Label]:
     """The label of each output of a task, or of all tasks side by side."""
     records = knowledge.records if task is None else [knowledge.records[task]]
@@ -105,13 +98,10 @@ def _columns(knowledge: Knowledge, task: int | None) -> list[Label]:
 
 
 def predictions(knowledge: Knowledge, found: Answers) -> NDArray[Any]:
-    """(n,) labels, or (n,) or (n, k) values.
-
-    Raises:
-        ConfigError: tasks with different numbers of values among them.
-    """
+    """(n,) labels, or (n,) or (n, k) values; raises `ConfigError` where their numbers differ."""
     if found.joined and knowledge.design.problem == "classification":
-        labels, columns = all_labels(knowledge, None), _columns(knowledge, None)
+        columns = _columns(knowledge, None)
+        labels = Labels(columns)
         chosen: NDArray[Any] = labels.array[labels.encode(columns)[found.outputs.argmax(dim=1)]]
         return chosen
     parts, rows = [], []
@@ -125,30 +115,24 @@ def predictions(knowledge: Knowledge, found: Answers) -> NDArray[Any]:
             got="samples of several such tasks",
             hint="name the task",
         )
+    if len({part.dtype.kind for part in parts}) > 1:  # what is of several kinds stays what it is
+        parts = [part.astype(object) for part in parts]
     order: NDArray[np.int64] = torch.cat(rows).argsort().numpy()
-    return _concatenated(parts)[order]
+    return np.concatenate(parts)[order]
 
 
 def probabilities(knowledge: Knowledge, found: Answers, task: int | None) -> NDArray[np.float32]:
     """(n, labels) probabilities; 0 for a label that a sample's own task does not have."""
-    labels = all_labels(knowledge, task)
+    labels = Labels(_columns(knowledge, task))
     shares = found.outputs.new_zeros(len(found.outputs), len(labels))
     if found.joined:
         columns = labels.encode(_columns(knowledge, None))
         return shares.index_add(1, columns, found.outputs.softmax(dim=1)).numpy()
     for index in torch.unique(found.tasks).tolist():
-        own = all_labels(knowledge, index)
-        of_task = (found.tasks == index).nonzero()
+        own, of_task = _columns(knowledge, index), (found.tasks == index).nonzero()
         of_own = found.outputs[of_task.squeeze(1), : len(own)].softmax(dim=1)
-        shares[of_task, labels.encode(own.values)] = of_own
+        shares[of_task, labels.encode(own)] = of_own
     return shares.numpy()
-
-
-def _concatenated(parts: list[NDArray[Any]]) -> NDArray[Any]:
-    """One array; what is of several kinds stays what it is."""
-    if len({part.dtype.kind for part in parts}) > 1:
-        parts = [part.astype(object) for part in parts]
-    return np.concatenate(parts)
 
 
 def score(knowledge: Knowledge, answers: NDArray[Any], given: Any) -> float:
@@ -251,7 +235,7 @@ class Predictor:
     def classes(self, task: str | int | None = None) -> NDArray[Any]:
         """The labels of a task, sorted; or those of all tasks, in the order in which they came."""
         index = None if task is None else self._index(task)
-        return all_labels(self._learned, index).array
+        return Labels(_columns(self._learned, index)).array
 
     def summary(self) -> str:
         """A table of the tasks, and what is kept for them."""

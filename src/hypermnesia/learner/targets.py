@@ -20,11 +20,7 @@ Label = bool | int | float | str | tuple[Any, ...]
 
 
 class Labels:
-    """Distinct labels in an order, each with its number.
-
-    Args:
-        values: the labels; those that are there already keep their first place.
-    """
+    """Distinct labels, each with its number: the place where it first is among `values`."""
 
     def __init__(self, values: Iterable[Label]) -> None:
         self._numbers: dict[object, int] = {}
@@ -35,11 +31,7 @@ class Labels:
 
     @classmethod
     def of(cls, given: Iterable[object]) -> Labels:
-        """The sorted labels of a task's samples.
-
-        Raises:
-            DataError: a label that cannot be stored, or labels of several kinds.
-        """
+        """The sorted labels of a task's samples; raises `DataError` for labels of several kinds."""
         labels = cls(map(plain, given))
         kinds = sorted({type(value).__name__ for value in labels.values})
         if len(kinds) > 1:
@@ -76,11 +68,7 @@ class Labels:
 
 
 def plain(label: object) -> Label:
-    """A label as a Python value of its own; scalars of NumPy and torch become what they hold.
-
-    Raises:
-        DataError: it is of a kind that cannot be stored.
-    """
+    """A label as a Python value; raises `DataError` for a kind that cannot be stored."""
     if isinstance(label, np.generic) or (isinstance(label, Tensor) and label.ndim == 0):
         label = label.item()
     if type(label) is tuple:
@@ -125,11 +113,7 @@ class Classes:
 
     @classmethod
     def of(cls, given: Any) -> Classes:
-        """Those of a task's samples.
-
-        Raises:
-            DataError: not one label a sample, or labels that cannot be stored.
-        """
+        """Those of a task's samples; raises `DataError` for any but one label a sample."""
         if getattr(given, "ndim", 1) != 1:
             raise DataError(
                 "classification needs one label a sample",
@@ -144,11 +128,7 @@ class Classes:
         return len(self.labels)
 
     def encode(self, given: Any) -> Tensor:
-        """(n,) int64 classes.
-
-        Raises:
-            DataError: a label that the task does not have.
-        """
+        """(n,) int64 classes; raises `DataError` for a label that the task does not have."""
         given = listed(given)
         numbers = self.labels.encode(given)
         if (numbers < 0).any():
@@ -161,13 +141,13 @@ class Classes:
             )
         return numbers
 
-    def answer(self, scores: Tensor) -> NDArray[Any]:
-        """(n,) labels."""
-        labels: NDArray[Any] = self.labels.array[scores.argmax(dim=1).numpy()]
+    def answer(self, outputs: Tensor) -> NDArray[Any]:
+        """(n,) labels of (n, classes) logits."""
+        labels: NDArray[Any] = self.labels.array[outputs.argmax(dim=1).numpy()]
         return labels
 
     def finish(self, network: nn.Module) -> nn.Module:
-        """The network, whose outputs are scores of the labels in their order."""
+        """The network, whose outputs are logits of the labels in their order."""
         return network
 
     def stored(self) -> dict[str, Any]:
@@ -179,11 +159,7 @@ class Values:
     """Real values, learned as deviations from a task's mean in units of its spread.
 
     So that losses, and the strength of the regulariser against them, are comparable between tasks.
-
-    Args:
-        mean: of each target.
-        spread: their standard deviations, 1 where there is none.
-        single: the user gives and gets (n,) values, not (n, 1).
+    Where `single`, the user gives and gets (n,) values, not (n, 1).
     """
 
     def __init__(self, mean: Sequence[float], spread: Sequence[float], *, single: bool) -> None:
@@ -205,24 +181,20 @@ class Values:
         return len(self.mean)
 
     def encode(self, given: Any) -> Tensor:
-        """(n, outputs) deviations.
-
-        Raises:
-            DataError: targets of another shape, or that are no finite numbers.
-        """
+        """(n, outputs) deviations; raises `DataError` for another number of values."""
         values = _numbers(given)
-        wanted = 1 if self.single else 2
-        if values.ndim != wanted or values.reshape(len(values), -1).shape[1] != self.outputs:
+        table = values.reshape(len(values), -1)
+        if values.ndim != (1 if self.single else 2) or table.shape[1] != self.outputs:
             raise DataError(
                 "a task keeps the number of values that it was first fitted with",
                 got=f"targets of shape {tuple(values.shape)}",
                 hint=f"give {self.outputs} a sample",
             )
-        return (values.reshape(len(values), -1) - self.mean) / self.spread
+        return (table - self.mean) / self.spread
 
-    def answer(self, scores: Tensor) -> NDArray[Any]:
-        """(n,) or (n, outputs) values."""
-        values: NDArray[Any] = (scores * self.spread + self.mean).numpy()
+    def answer(self, outputs: Tensor) -> NDArray[Any]:
+        """(n,) or (n, outputs) values of (n, outputs) deviations."""
+        values: NDArray[Any] = (outputs * self.spread + self.mean).numpy()
         return values[:, 0] if self.single else values
 
     def finish(self, network: nn.Module) -> nn.Module:
@@ -231,17 +203,12 @@ class Values:
 
     def stored(self) -> dict[str, Any]:
         """Means and spreads."""
-        moments = {"mean": self.mean.tolist(), "spread": self.spread.tolist()}
-        return {**moments, "single": self.single}
+        mean, spread = self.mean.tolist(), self.spread.tolist()
+        return {"mean": mean, "spread": spread, "single": self.single}
 
 
 class Rescale(nn.Module):
-    """(batch, outputs) deviations to values.
-
-    Args:
-        mean: (outputs,) added.
-        spread: (outputs,) multiplied by before.
-    """
+    """(batch, outputs) deviations to values: times `spread`, plus `mean`, both (outputs,)."""
 
     mean: Tensor
     spread: Tensor
@@ -291,9 +258,8 @@ def restored(stored: dict[str, Any]) -> Targets:
 
 def problem_of(given: Any) -> Problem:
     """Regression for floating-point targets, classification for any others."""
-    first = next(iter(given), None)
-    kind = np.asarray(first).dtype.kind
-    return "regression" if kind == "f" else "classification"
+    first = np.asarray(next(iter(given), None))
+    return "regression" if first.dtype.kind == "f" else "classification"
 
 
 def targets_of(problem: Problem, given: Any) -> Targets:

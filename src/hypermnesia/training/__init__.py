@@ -14,21 +14,7 @@ from hypermnesia.training.observers import (
 from hypermnesia.training.phases import Evaluation, Phase, Rows, TrainSettings
 
 __all__ = [
-    "Checkpoint",
-    "CheckpointStore",
-    "EarlyStopping",
-    "Evaluation",
-    "MemoryStore",
-    "NotFiniteError",
-    "Observer",
-    "ObserverGroup",
-    "Phase",
-    "Rows",
-    "StopTask",
-    "StopTraining",
-    "TrainResult",
-    "TrainSettings",
-    "evaluate",
-    "learn",
-    "train",
-]
+    "Checkpoint", "CheckpointStore", "EarlyStopping", "Evaluation", "MemoryStore", "NotFiniteError",
+    "Observer", "ObserverGroup", "Phase", "Rows", "StopTask", "StopTraining", "TrainResult",
+    "TrainSettings", "evaluate", "learn", "train",
+]  # fmt: skip

@@ -36,6 +36,14 @@ from hypermnesia.training.phases import Phase
 FORMAT = 2
 """Version of the format; 1 knew one accuracy matrix, not one for each scenario."""
 
+_NAME = re.compile(r"step-(\d{12})")
+_HINT = "make room or give access to the folder, then resume; earlier ones are intact"
+_ANEW = "restore the folder from a copy, or start the run anew in another folder"
+
+
+class OtherFormatError(Exception):
+    """A checkpoint that is whole, and of another version of Hypermnesia."""
+
 
 def encode(step: int, state: State, owner: str) -> dict[str, bytes]:
     """The files of a checkpoint, by name."""
@@ -51,7 +59,13 @@ def decode(folder: Path, owner: str | None) -> tuple[int, State]:
     """
 
     def accept(fields: Fields) -> None:
-        _check_format(fields["format"])
+        # Checksum and version stay where they are in every format, so that any is recognised.
+        version = fields["format"]
+        if isinstance(version, int) and version != FORMAT:
+            age = "an earlier" if version < FORMAT else "a later"
+            raise OtherFormatError(f"format {version}, of {age} version, where {FORMAT} is read")
+        if version != FORMAT:
+            raise ValueError(f"{MANIFEST} is damaged")
         if owner not in (None, fields["owner"]):
             raise ValueError("it belongs to another run or configuration")
         if not isinstance(fields["step"], int):
@@ -61,32 +75,9 @@ def decode(folder: Path, owner: str | None) -> tuple[int, State]:
     return fields["step"], state
 
 
-class OtherFormatError(Exception):
-    """A checkpoint that is whole, and of another version of Hypermnesia."""
-
-
-def _check_format(version: object) -> None:
-    # Checksum and version stay where they are in every format, so that any of them is known.
-    if isinstance(version, int) and version != FORMAT:
-        age = "an earlier" if version < FORMAT else "a later"
-        raise OtherFormatError(f"format {version}, of {age} version, where {FORMAT} is read")
-    if version != FORMAT:
-        raise ValueError(f"{MANIFEST} is damaged")
-
-
-_NAME = re.compile(r"step-(\d{12})")
-_HINT = "make room or give access to the folder, then resume; earlier ones are intact"
-
-
 @dataclass(frozen=True)
 class Checkpoint:
-    """What was found.
-
-    Attributes:
-        step: the number it was saved under.
-        state: what was saved.
-        skipped: one line for each newer checkpoint that was no good, with the reason.
-    """
+    """The state that was saved under a step, and a line for each newer one that was no good."""
 
     step: int
     state: State
@@ -130,8 +121,7 @@ class CheckpointStore:
         owner: identifies configuration and seed; a checkpoint of another owner is not loaded.
         keep: how many of the newest to keep, 1 or more; with 2 a damaged one does not matter.
 
-    Raises:
-        ValueError: `keep` is less.
+    Raises `ValueError` if `keep` is less.
     """
 
     def __init__(self, folder: Path, owner: str, keep: int = 2) -> None:
@@ -143,20 +133,16 @@ class CheckpointStore:
         """Store `state` durably, then remove those beyond `keep`.
 
         Checkpoints of later steps are removed too: who saves an earlier step has gone back,
-        because they were no good.
-
-        Raises:
-            RunError: it cannot be written (a full disk); earlier checkpoints are intact.
+        because they were no good. After a `RunError` (a full disk) earlier ones are intact.
         """
         files = encode(step, state, self.owner)
         with os_errors_as_run_error(self.folder, "checkpoints must be written", _HINT):
             make_folder(self.folder)
             write_folder(self._path(step), files)
             steps = steps_in(self.folder)
-            expendable = [later for later in steps if later > step]
-            expendable += [earlier for earlier in steps if earlier <= step][self.keep :]
-            for old in expendable:
-                shutil.rmtree(self._path(old))
+            later = [each for each in steps if each > step]
+            for each in later + steps[len(later) + self.keep :]:
+                shutil.rmtree(self._path(each))
 
     def load_newest(self) -> Checkpoint | None:
         """The newest checkpoint that is whole and this owner's; None if there are none at all.
@@ -185,7 +171,7 @@ class CheckpointStore:
         raise RunError(
             f"a run goes on from a checkpoint of its own that is whole, in {self.folder}",
             got="; ".join(skipped),
-            hint="restore the folder from a copy, or start the run anew in another folder",
+            hint=_ANEW,
         )
 
     def _path(self, step: int) -> Path:
@@ -202,17 +188,7 @@ def steps_in(folder: Path) -> list[int]:
 
 
 def load_step(path: Path, step: int, owner: str | None) -> State:
-    """The state that the checkpoint at `path` holds, which is to be of `step` and `owner`.
-
-    Args:
-        path: its folder.
-        step: the number it must have been saved under.
-        owner: whose it must be; None for anyone's.
-
-    Raises:
-        OtherFormatError: it is whole, but of a format version that this one does not read.
-        ValueError: it is damaged, or another one.
-    """
+    """The state that a checkpoint's folder holds; raises as `decode` does, and for another step."""
     found, state = decode(path, owner)
     if found != step:
         raise ValueError(f"it was saved as step {found}")
@@ -221,11 +197,7 @@ def load_step(path: Path, step: int, owner: str | None) -> State:
 
 @contextmanager
 def misfit_as_run_error() -> Iterator[None]:
-    """Turn whatever a state does that is none of this run's into a `RunError`.
-
-    Raises:
-        RunError: it does anything.
-    """
+    """Raise a `RunError` for whatever a state does that is none of this run's."""
     try:
         yield
     except (DataError, RunError):
@@ -235,21 +207,14 @@ def misfit_as_run_error() -> Iterator[None]:
         raise RunError(
             "the state in a checkpoint must fit the run that goes on from it",
             got=reprlib.repr(got),
-            hint="restore the folder from a copy, or start the run anew in another folder",
+            hint=_ANEW,
         ) from error
 
 
 class Saver(Observer):
     """Saves and restores all that the rest of a run depends on.
 
-    Args:
-        store: where to.
-        every: seconds between two checkpoints inside a phase, by the monotonic clock.
-        method: the one in training.
-        generators: all random numbers of the run.
-        observer: may remember things too.
-        progress: the loop's own state.
-        health: checked before anything is saved within a phase.
+    Within a phase it saves about `every` so many seconds, if `health` finds all updates good.
     """
 
     def __init__(
@@ -282,11 +247,7 @@ class Saver(Observer):
         return found
 
     def attach(self, stream: BatchStream) -> bool:
-        """Save the position of a phase's `stream` from now on; goes to the restored one, if any.
-
-        Returns:
-            Whether there was one: the phase has begun before.
-        """
+        """Save the position of a phase's `stream` from now on; whether one was restored."""
         self._stream, position, self._position = stream, self._position, None
         if position is None:
             return False

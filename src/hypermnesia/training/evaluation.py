@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,13 +35,7 @@ def evaluate_in(
 ) -> dict[ScenarioName, Evaluation]:
     """Evaluate `method` on all samples of `part`; the task is given in the task scenario only.
 
-    Counts stay on the samples' device, so that the host waits for it only at the end.
-
-    Args:
-        method: has begun the task `part.task`; it is not changed.
-        part: samples of one task, one or more of them.
-        scenarios: some of those that the method answers in.
-        batch_size: samples a call of the method.
+    The method has begun the task, and answers in the scenarios; it is not changed.
     """
     counts = {name: _Counts(method.scenario.named(name), part) for name in scenarios}
     for batch in each_once([part], batch_size):
@@ -50,7 +45,7 @@ def evaluate_in(
 
 
 class _Counts:
-    """Right answers, and inferred tasks, among the samples of a part."""
+    """Right answers, and inferred tasks, among the samples of a part, counted on their device."""
 
     def __init__(self, layout: Scenario, part: Part) -> None:
         device = part.y.device
@@ -63,16 +58,12 @@ class _Counts:
     def add(self, batch: Batch, prediction: Prediction) -> None:
         if batch.y.is_floating_point():
             self.error += (prediction.logits - batch.y).square().sum(dtype=torch.float64)
-        else:
-            self._add_classes(batch, prediction)
+        else:  # logits begin at the first candidate
+            first = self.layout.candidates(self.part.task).start
+            answers = self.layout.labels(batch.y, batch.task) - first
+            self.right += (prediction.logits.argmax(dim=-1) == answers).sum()
         if self.layout.name != "task" and prediction.tasks is not None:
             self.inferred += (prediction.tasks[:, None] == self.tasks).sum(dim=0)
-
-    def _add_classes(self, batch: Batch, prediction: Prediction) -> None:
-        # Logits begin at the first candidate.
-        first: int = self.layout.candidates(self.part.task).start
-        answers = self.layout.labels(batch.y, batch.task) - first
-        self.right += (prediction.logits.argmax(dim=-1) == answers).sum()
 
     def evaluation(self) -> Evaluation:
         counts, measure = tuple(self.inferred.tolist()), measure_of(self.part)
@@ -102,9 +93,8 @@ class TrainResult:
         confusion: for the same scenarios (T, T): [j, k] is how many samples of task j were
             answered with task k at the end.
         seconds: everything, evaluation and checkpoints too. Work that a crash undid is not in.
-        seconds_per_iteration: of training an update, for each phase: drawing its batch and telling
-            observers are in, evaluation and checkpoints are not.
-        peak_memory_mb: largest resident memory of any of the processes, see `resources`.
+        seconds_per_iteration: of training, for each phase, without evaluation and checkpoints.
+        peak_memory_mb: largest resident memory of any of the processes, see `compute`.
         compression: learned values kept for all tasks over weights of one target network.
         measure: what `accuracy` holds.
     """
@@ -117,6 +107,9 @@ class TrainResult:
     peak_memory_mb: float
     compression: float
     measure: Measure = "accuracy"
+
+
+_MATRICES = {"accuracy": np.nan, "inference": np.nan, "confusion": 0}  # where not evaluated
 
 
 class Progress(Observer):
@@ -133,10 +126,10 @@ class Progress(Observer):
         self.phase, self.iteration, self.done = 0, 0, 0
         self.training = Stopwatch(device)
         self._device = device
-        shape = tasks, tasks
-        self._accuracy = {name: np.full(shape, np.nan) for name in scenarios}
-        self._inference = {name: np.full(shape, np.nan) for name in scenarios}
-        self._confusion = {name: np.zeros(shape, dtype=np.int64) for name in scenarios}
+        self._matrices: dict[str, dict[ScenarioName, NDArray[Any]]] = {
+            kind: {name: np.full((tasks, tasks), empty) for name in scenarios}
+            for kind, empty in _MATRICES.items()
+        }
         self._total = Stopwatch(device)
         self._total.start()
         self._seconds_per_iteration: list[float] = []
@@ -153,22 +146,24 @@ class Progress(Observer):
     def close(self, phase: Phase, rows: Rows) -> None:
         """Enter the evaluations after a phase and move on to the next one."""
         for name, row in rows.items():
+            accuracy, inference, confusion = (self._matrices[kind][name] for kind in _MATRICES)
             for column, evaluation in enumerate(row):
-                self._accuracy[name][phase.row, column] = evaluation.accuracy
+                accuracy[phase.row, column] = evaluation.accuracy
                 if evaluation.inference is not None:
-                    self._inference[name][phase.row, column] = evaluation.inference
-                    self._confusion[name][column, : len(row)] = evaluation.inferred
+                    inference[phase.row, column] = evaluation.inference
+                    confusion[column, : len(row)] = evaluation.inferred
         self._seconds_per_iteration.append(self.training.seconds / phase.iterations)
         self.training = Stopwatch(self._device)
         self.phase, self.iteration = phase.index + 1, 0
 
     def result(self, compression: float, measure: Measure = "accuracy") -> TrainResult:
         """The figures so far; at the end, those of the run."""
-        inferred = [name for name, r in self._inference.items() if not np.isnan(r).all()]
+        accuracy, inference, confusion = copy.deepcopy(list(self._matrices.values()))
+        inferred = [name for name, shares in inference.items() if not np.isnan(shares).all()]
         return TrainResult(
-            accuracy={name: r.copy() for name, r in self._accuracy.items()},
-            inference={name: self._inference[name].copy() for name in inferred},
-            confusion={name: self._confusion[name].copy() for name in inferred},
+            accuracy=accuracy,
+            inference={name: inference[name] for name in inferred},
+            confusion={name: confusion[name] for name in inferred},
             seconds=self._total.seconds,
             seconds_per_iteration=tuple(self._seconds_per_iteration),
             peak_memory_mb=self._peak(),
@@ -183,9 +178,10 @@ class Progress(Observer):
             "iteration": self.iteration,
             "done": self.done,
             "training_seconds": self.training.seconds,
-            "accuracy": _tensors(self._accuracy),
-            "inference": _tensors(self._inference),
-            "confusion": _tensors(self._confusion),
+            **{
+                kind: {name: torch.from_numpy(matrix.copy()) for name, matrix in matrices.items()}
+                for kind, matrices in self._matrices.items()
+            },
             "total_seconds": self._total.seconds,
             "seconds_per_iteration": list(self._seconds_per_iteration),
             "peak_memory_mb": self._peak(),
@@ -193,12 +189,11 @@ class Progress(Observer):
 
     def load_state_dict(self, state: State) -> None:
         """Go on from there; clocks continue from what they had counted."""
-        self.phase, self.iteration = state["phase"], state["iteration"]
-        self.done = state["done"]
+        self.phase, self.iteration, self.done = state["phase"], state["iteration"], state["done"]
         self.training = Stopwatch(self._device, state["training_seconds"])
-        self._accuracy = _arrays(state["accuracy"])
-        self._inference = _arrays(state["inference"])
-        self._confusion = _arrays(state["confusion"])
+        for kind in _MATRICES:
+            tensors = state[kind].items()
+            self._matrices[kind] = {scenario_name(n): t.numpy().copy() for n, t in tensors}
         self._total = Stopwatch(self._device, state["total_seconds"])
         self._total.start()
         self._seconds_per_iteration = list(state["seconds_per_iteration"])
@@ -207,11 +202,3 @@ class Progress(Observer):
     def _peak(self) -> float:
         self._peak_mb = max(self._peak_mb, peak_memory_mb(self._device))
         return self._peak_mb
-
-
-def _tensors(arrays: Mapping[ScenarioName, NDArray[Any]]) -> State:
-    return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
-
-
-def _arrays(tensors: State) -> dict[ScenarioName, NDArray[Any]]:
-    return {scenario_name(name): tensor.numpy().copy() for name, tensor in tensors.items()}

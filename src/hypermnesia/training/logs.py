@@ -35,21 +35,24 @@ from hypermnesia.training.phases import Phase, Rows
 OnMetrics = Callable[[Phase, int, Mapping[str, float]], None]
 """(phase, iteration in it from 1, metrics by name) -> None."""
 
+_EACH = 8  # images of a task
+_MOST_TASKS = 10
+_MIXED = "mixed"
+_LIMIT = 256 * 2**20  # bytes of a file
+_HINT = "train the seed anew with --overwrite"
+
 
 class MetricsLog(Observer):
-    """Writes metrics every so many updates, and the rows of the accuracy matrix.
+    """Writes metrics `every` so many updates, and the rows of the accuracy matrix.
 
     Lines are `{"kind": "update", "task": 0, "iteration": 50, "loss": ..., ...}`, with whatever the
     method measures, and `{"kind": "evaluation", "task": 0, "scenario": ..., "accuracy": [...],
     "inference": [...]}`, where `task` is the last task begun, from 0, `iteration` counts from 1
     within it, `accuracy` is a share of the batch in the first and percent on each task seen in the
-    second. What is not finite is null.
+    second. What is not finite is null. `on_metrics` is called with what was read off the device.
 
-    Args:
-        path: the file. The run starts it anew, and a resumed run cuts it back to what its
-            checkpoint knows; if that is no longer there, the log begins anew from here.
-        every: updates between two lines; reading the metrics waits for the device.
-        on_metrics: called with what was read, so that nobody has to read it again.
+    A run starts the file anew; a resumed one cuts it back to what its checkpoint knows, or begins
+    it anew if that is no longer there.
     """
 
     def __init__(self, path: Path, every: int = 50, on_metrics: OnMetrics | None = None) -> None:
@@ -76,7 +79,7 @@ class MetricsLog(Observer):
         if iteration % self.every and iteration not in (1, phase.iterations):
             return
         read = {name: float(value) for name, value in metrics.items()}
-        values = {name: _finite(value) for name, value in read.items()}
+        values = {name: value if math.isfinite(value) else None for name, value in read.items()}
         self._write({"kind": "update", "task": phase.row, "iteration": iteration, **values})
         if self._on_metrics is not None:
             self._on_metrics(phase, iteration, read)
@@ -114,16 +117,6 @@ class MetricsLog(Observer):
             yield file
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-_EACH = 8  # images of a task
-_MOST_TASKS = 10
-_MIXED = "mixed"
-_LIMIT = 256 * 2**20  # bytes of a file
-
-
 def spread_out(tasks: int, most: int = _MOST_TASKS) -> tuple[int, ...]:
     """Tasks that stand for all: every one, or `most` evenly spread from the first to the last."""
     if tasks <= most:
@@ -137,14 +130,8 @@ class SampleLog(Observer):
     Of a long sequence only the tasks of `spread_out` are kept, and only after these. The random
     draws are the same after every task, so that images differ only by what became of the memory,
     and are none of the training's: a run is the same with and without this log, and a resumed one
-    writes the same files again. The permutation of a task is undone.
-
-    A method without a generative memory, or of samples that are no images, writes nothing.
-
-    Args:
-        folder: where to; a file is called `after_task_<number, from 1>.safetensors`.
-        method: the one in training.
-        seed: of the run.
+    writes the same files again. The permutation of a task is undone. A method without a generative
+    memory, or of samples that are no images, writes nothing.
     """
 
     def __init__(self, folder: Path, method: Method, seed: int) -> None:
@@ -156,9 +143,8 @@ class SampleLog(Observer):
         self._tasks = tasks
 
     def on_task_end(self, phase: Phase, rows: Rows) -> None:  # noqa: ARG002
-        """Ask for samples of the tasks so far, and keep them."""
-        chosen = spread_out(len(self._tasks))
-        sampler = sampler_of(self.method)
+        """Draw samples of the tasks so far, and write them."""
+        chosen, sampler = spread_out(len(self._tasks)), sampler_of(self.method)
         if sampler is None or phase.row not in chosen:
             return
         known = [task for task in chosen if task <= phase.row]
@@ -185,14 +171,10 @@ def samples_file(folder: Path, row: int) -> Path:
 def read_samples(path: Path, tasks: Sequence[int]) -> Samples:
     """What `SampleLog` wrote: (n, channels, height, width) uint8 images of `tasks`, or mixed ones.
 
-    Raises:
-        RunError: the file is missing or damaged.
+    Raises `RunError` if the file is missing or damaged.
     """
-    told = os_errors_as_run_error(
-        path, "the samples must be readable", "train the seed anew with --overwrite"
-    )
     try:
-        with told:
+        with os_errors_as_run_error(path, "the samples must be readable", _HINT):
             stored = safetensors.torch.load(read_bounded(path, _LIMIT))
         keys: list[int | None] = [None] if _MIXED in stored else list(tasks)
         samples: Samples = {task: stored[_key(task)] for task in keys}
@@ -219,6 +201,4 @@ def _pixels(x: Tensor) -> Tensor:
 
 
 def _damaged(path: Path, got: str) -> RunError:
-    return RunError(
-        f"{path} must hold samples", got=got, hint="train the seed anew with --overwrite"
-    )
+    return RunError(f"{path} must hold samples", got=got, hint=_HINT)

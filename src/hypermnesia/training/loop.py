@@ -1,12 +1,17 @@
-"""The one loop that trains everything: runs and the learner's fits."""
+"""The one loop that trains everything, runs and the learner's fits, and the signal to end it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from hypermnesia.compute import reset_peak_memory
 from hypermnesia.data.stream import AUGMENTATIONS, BatchStream, each_once
@@ -23,7 +28,7 @@ from hypermnesia.training.observers import (
     StopTask,
     StopTraining,
 )
-from hypermnesia.training.phases import Phase, TrainSettings, evaluation_part, make_phases
+from hypermnesia.training.phases import Phase, Rows, TrainSettings, evaluation_part, make_phases
 
 
 class Stream(Protocol):
@@ -34,18 +39,10 @@ class Stream(Protocol):
 
 
 def learn(method: Method, stream: Stream, phase: Phase, observer: Observer, done: int = 0) -> int:
-    """Take the updates of a phase whose tasks have begun.
+    """Take the updates of a phase whose tasks have begun, after the `done` ones; returns them all.
 
-    Args:
-        method: has begun (or continued) the tasks.
-        stream: their mini-batches.
-        phase: how many updates there are.
-        observer: sees every update; may end the phase (`StopTask`) or the training
-            (`StopTraining`).
-        done: updates of the phase that were taken before.
-
-    Returns:
-        The updates done by now.
+    The observer sees every update; it may end the phase (`StopTask`) or, which this raises, the
+    training (`StopTraining`).
     """
     try:
         while done < phase.iterations:
@@ -71,9 +68,7 @@ def train(
     device: torch.device,
     checkpoints: Store | None = None,
 ) -> TrainResult:
-    """Teach `method` the `tasks` in order, and measure it on all seen after each.
-
-    It is measured in every scenario that it answers in.
+    """Teach `method` the `tasks` in order, and evaluate it on all seen after each.
 
     With `checkpoints` that hold one, the run goes on from there, and ends with the weights and
     the figures (times aside) that it would have had without the interruption, bit for bit.
@@ -87,16 +82,14 @@ def train(
         tasks: counted from 0, in order.
         settings: how long, on what, how often to save.
         generators: those that the method was built with.
-        observer: sees everything; decides when to read the metrics off the device, and may
-            end the training (`StopTraining`).
+        observer: sees everything; may end the training (`StopTraining`).
         device: where to bring the samples.
         checkpoints: where to save, and to look for a run to go on with; None for a copy in memory.
 
     Raises:
         ConfigError: settings that do not fit the tasks.
         DataError: samples that nothing can be learned from.
-        RunError: checkpoints that cannot be written, or of which none is good; a loss or a
-            gradient that is no finite number.
+        RunError: checkpoints that cannot be written or of which none is good; a number not finite.
     """
     reset_peak_memory(device)
     check_samples(tasks)
@@ -111,7 +104,7 @@ def train(
     run = _Run(method, tasks, phases, settings, generators, watching, saver)
     while True:
         try:
-            run.begin(until.reason)
+            run.begin(until.error)
             for phase in phases[progress.phase :]:
                 until.check()
                 stream = run.open(phase)
@@ -127,20 +120,11 @@ def train(
 
 
 class _Until(Observer):
-    """Ends a repeated training before the update that went wrong.
-
-    Attributes:
-        error: what went wrong; None where nothing has.
-    """
+    """Ends a repeated training before the update that went wrong with `error`."""
 
     def __init__(self, progress: Progress) -> None:
         self.error: NotFiniteError | None = None
         self._progress = progress
-
-    @property
-    def reason(self) -> Sequence[str]:
-        """Why the run goes back, if it does."""
-        return () if self.error is None else (str(self.error.fault),)
 
     def check(self) -> None:
         """Raise `StopTraining` after the last good update."""
@@ -164,29 +148,22 @@ class _Run:
     observer: Observer
     saver: Saver
 
-    def begin(self, reasons: Iterable[str]) -> None:
-        """Put everything to the newest checkpoint.
-
-        Where there is none yet, the beginning becomes one: there is always one to go back to.
-
-        Args:
-            reasons: what to report to the observers besides.
-        """
+    def begin(self, error: NotFiniteError | None) -> None:
+        """Go to the newest checkpoint, back after an `error`; the beginning becomes the first."""
         found = self.saver.restore()
-        total = sum(phase.iterations for phase in self.phases)
-        self.observer.on_start(self.tasks, total)
+        self.observer.on_start(self.tasks, sum(phase.iterations for phase in self.phases))
         if found is None:
             self.saver.save(stream=None)
             return
+        reasons = () if error is None else (str(error.fault),)
         skipped = (*reasons, *found.skipped, *self.observer.lost())
         self.observer.on_resume(self.saver.progress.done, skipped)
 
     def open(self, phase: Phase) -> BatchStream:
         """The batches of a phase, from a restored position on; without one its tasks begin."""
-        name, parts = self.settings.augment, [task.train for task in phase.tasks]
-        augment = None if name is None else AUGMENTATIONS[name]
-        size, generator = self.settings.batch_size, self.generators["batches"]
-        stream = BatchStream(parts, size, generator, augment)
+        settings, parts = self.settings, [task.train for task in phase.tasks]
+        augment = None if settings.augment is None else AUGMENTATIONS[settings.augment]
+        stream = BatchStream(parts, settings.batch_size, self.generators["batches"], augment)
         if not self.saver.attach(stream):
             for task in phase.tasks:
                 self.method.begin_task(TaskSpec(task.outputs, phase.iterations))
@@ -195,8 +172,7 @@ class _Run:
 
     def close(self, phase: Phase) -> None:
         """End a phase's tasks, measure the method on all seen, and save."""
-        method = self.method
-        parts = [task.train for task in phase.tasks]
+        method, parts = self.method, [task.train for task in phase.tasks]
         method.end_task(each_once(parts, self.settings.batch_size))
         seen = [evaluation_part(task, self.settings) for task in phase.seen]
         found = [evaluate_in(method, part, method.answers) for part in seen]
@@ -204,3 +180,63 @@ class _Run:
         self.saver.progress.close(phase, rows)
         self.observer.on_task_end(phase, rows)
         self.saver.save(stream=None)
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end; like Ctrl-C to all who do not catch it apart."""
+
+
+@contextmanager
+def interrupt_on_sigterm(request: Callable[[], bool] | None = None) -> Iterator[None]:
+    """Treat SIGTERM as an interrupt; in another than the main thread, do nothing.
+
+    Args:
+        request: asks for an end; returns whether it will come by itself, a little later. If not,
+            the handler that was there before is called, or `Terminated` is raised.
+    """
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if request is not None and request():
+            return
+        if callable(before):
+            before(number, frame)
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():  # which may set no handlers
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class Termination(Observer):
+    """Has a training saved before it ends; an update or evaluation at work is finished first.
+
+    Before the first update and after the last there is nothing to save.
+    """
+
+    def __init__(self) -> None:
+        self._requested = False
+        self._last: int | None = None  # row of the last phase, while one is trained
+
+    def request(self) -> bool:
+        """Ask for an end; return whether it will come by itself, after the update at work."""
+        self._requested = True
+        return self._last is not None
+
+    def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:  # noqa: ARG002
+        """From now on there is something to save."""
+        self._last = len(tasks) - 1
+
+    def on_update(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> None:  # noqa: ARG002
+        """Raise `StopTraining` if an end was asked for."""
+        if self._requested:
+            raise StopTraining
+
+    def on_task_end(self, phase: Phase, rows: Rows) -> None:  # noqa: ARG002
+        """After the last task nothing is left to save: the results are about to be written."""
+        if phase.row == self._last:
+            self._last = None

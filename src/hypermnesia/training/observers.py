@@ -1,19 +1,16 @@
-"""Observers of a training: health, early stopping, termination, and the protocol of all.
-
-Reading a number waits for the device, so what updates report is only collected, and looked at in
-blocks. It is all still there: the first bad update is found exactly.
-"""
+"""Observers of a training: health, early stopping, progress, and the protocol of all."""
 
 from __future__ import annotations
 
 import copy
 import math
-import signal
-import threading
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import FrameType
+from statistics import fmean
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -23,25 +20,23 @@ from hypermnesia.data.types import Samples, Task
 from hypermnesia.errors import RunError
 from hypermnesia.methods.base import Method
 from hypermnesia.state_files import State
-from hypermnesia.training.phases import Phase, Rows
+from hypermnesia.training.phases import Evaluation, Phase, Rows
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 
+# Like `KeyboardInterrupt` these are no `Exception`: nobody takes them for a failure.
 class StopTask(BaseException):
-    """Raised by an observer in `on_update`: the phase has had enough updates, the next one begins.
-
-    No `Exception`: nobody takes it for a failure.
-    """
+    """Raised by an observer in `on_update`: the phase has had enough updates, the next begins."""
 
 
 class StopTraining(BaseException):
-    """Raised by an observer in `on_update`: the loop saves the run, and lets this through.
-
-    Like `KeyboardInterrupt` it is no `Exception`: nobody takes it for a failure of the training.
-    """
+    """Raised by an observer in `on_update`: the loop saves the run, and lets this through."""
 
 
 class Observer:
-    """What the loop tells; this one does nothing about it, others care for some of the calls.
+    """What the loop calls; this one does nothing, others override some of the methods.
 
     On a resumed run `load_state_dict` comes before `on_start`, and `on_resume` after it.
     """
@@ -50,21 +45,20 @@ class Observer:
         """The run begins, or goes on."""
 
     def lost(self) -> Sequence[str]:
-        """What of the past was no good and is begun anew, a line each; asked after `on_start`."""
+        """What of the past was no good and is begun anew, a line each; called after `on_start`."""
         return ()
 
     def on_resume(self, done_iterations: int, skipped: Sequence[str]) -> None:
         """It goes on from a checkpoint, without what `skipped` names: NAME: why it was no good.
 
         These are newer checkpoints, what observers `lost`, and an update that went wrong: the
-        loop then goes back, all in one process, to end where the run was still good.
+        loop then goes back, in the same process, to end where the run was still good.
         """
 
     def on_update(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> None:
         """An update is done, the `iteration`-th of its phase, from 1.
 
-        `metrics` are detached scalars that may still be in the making on the device: reading
-        one (`float(...)`) waits for it.
+        `metrics` are detached scalars; reading one (`float(...)`) waits for the device.
         """
 
     def on_stop(self, phase: Phase) -> None:
@@ -81,17 +75,17 @@ class Observer:
         return {}
 
     def load_state_dict(self, state: State) -> None:
-        """Go back to where `state_dict` was asked; whatever came later will be told again."""
+        """Go back to where `state_dict` was called; whatever came later will come again."""
 
 
 class ObserverGroup(Observer):
-    """Several observers as one, told in order."""
+    """Several observers as one, called in order."""
 
     def __init__(self, *observers: Observer) -> None:
         self.observers = observers
 
     def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:
-        """Tell each."""
+        """Call each."""
         for observer in self.observers:
             observer.on_start(tasks, total_iterations)
 
@@ -100,27 +94,27 @@ class ObserverGroup(Observer):
         return [line for observer in self.observers for line in observer.lost()]
 
     def on_resume(self, done_iterations: int, skipped: Sequence[str]) -> None:
-        """Tell each."""
+        """Call each."""
         for observer in self.observers:
             observer.on_resume(done_iterations, skipped)
 
     def on_update(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> None:
-        """Tell each."""
+        """Call each."""
         for observer in self.observers:
             observer.on_update(phase, iteration, metrics)
 
     def on_stop(self, phase: Phase) -> None:
-        """Tell each."""
+        """Call each."""
         for observer in self.observers:
             observer.on_stop(phase)
 
     def on_updates_end(self, phase: Phase) -> None:
-        """Tell each."""
+        """Call each."""
         for observer in self.observers:
             observer.on_updates_end(phase)
 
     def on_task_end(self, phase: Phase, rows: Rows) -> None:
-        """Tell each."""
+        """Call each."""
         for observer in self.observers:
             observer.on_task_end(phase, rows)
 
@@ -158,7 +152,7 @@ class Fault:
     before: Mapping[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        bad = ", ".join(f"{name} {self._formatted(name)}" for name in self._bad)
+        bad = ", ".join(map(self._formatted, self._bad))
         return f"iteration {self.iteration} of {self.name}: {bad}"
 
     @property
@@ -166,35 +160,28 @@ class Fault:
         return [name for name, value in self.found.items() if not math.isfinite(value)]
 
     def _formatted(self, name: str) -> str:
-        value = f"{self.found[name]:g}"
-        return f"{value} ({self.before[name]:.3g} before)" if name in self.before else value
+        before = f" ({self.before[name]:.3g} before)" if name in self.before else ""
+        return f"{name} {self.found[name]:g}{before}"
 
     def cause(self) -> tuple[str, str]:
         """The likely cause, and what to do about it."""
         first = self._bad[0]
         optimizer = "vae.optimizer" if first.startswith("vae_") else "optimizer"
         smaller = f"start another run with a smaller {optimizer}.lr, or with {optimizer}.clip=1"
+        weaker = "a smaller regularizer.beta or penalty.strength"
         if self.iteration == 1:
-            return (
-                "inputs, first weights or the pull of earlier tasks that are too large",
-                "bring inputs into [0, 1], choose a smaller regularizer.beta or penalty.strength",
-            )
+            cause = "inputs, first weights or the pull of earlier tasks that are too large"
+            return cause, f"bring inputs into [0, 1], choose {weaker}"
         if first.endswith("gradient"):
             return "gradients that explode though the loss is finite", smaller
         if first.endswith("penalty"):
-            return (
-                "a step so large that earlier tasks are thrown out of place",
-                f"{smaller}, or with a smaller regularizer.beta or penalty.strength",
-            )
+            cause = "a step so large that earlier tasks are thrown out of place"
+            return cause, f"{smaller}, or with {weaker}"
         return "a step that is too large", smaller
 
 
 class NotFiniteError(RunError):
-    """A loss or a gradient was no finite number.
-
-    Args:
-        fault: where, and what was found.
-    """
+    """A loss or a gradient was no finite number; `fault` says where, and what was found."""
 
     def __init__(self, fault: Fault) -> None:
         cause, hint = fault.cause()
@@ -207,7 +194,11 @@ class NotFiniteError(RunError):
 
 
 class Health(Observer):
-    """Collects what the updates of a phase report, and raises `NotFiniteError`."""
+    """Collects what the updates of a phase report, and raises `NotFiniteError`.
+
+    Reading a number waits for the device, so the reports are looked at in blocks. They are all
+    still there: the first bad update is found exactly.
+    """
 
     def __init__(self) -> None:
         self._reports: list[tuple[Phase, int, Mapping[str, Tensor]]] = []
@@ -218,7 +209,7 @@ class Health(Observer):
         self._reports, self._before = [], {}
 
     def on_update(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> None:
-        """Remember the scalars that an update reported; checks now and then."""
+        """Remember the scalars of an update; check now and then."""
         self._reports.append((phase, iteration, metrics))
         if len(self._reports) >= _BLOCK:
             self.check()
@@ -233,11 +224,7 @@ class Health(Observer):
         self._before = {}
 
     def check(self) -> None:
-        """Look at the updates since the last check; waits for the device.
-
-        Raises:
-            NotFiniteError: a scalar of one of them is no finite number.
-        """
+        """Raise `NotFiniteError` if an update since the last check reported no finite number."""
         values = _read([metrics for _, _, metrics in self._reports])
         for (phase, iteration, _), found in zip(self._reports, values, strict=True):
             if not all(map(math.isfinite, found.values())):
@@ -247,13 +234,14 @@ class Health(Observer):
         self._reports = []
 
 
-def _read(noted: Sequence[Mapping[str, Tensor]]) -> Iterator[dict[str, float]]:
-    """The numbers of all updates, fetched together; the device is waited for once a name."""
-    names = dict.fromkeys(name for metrics in noted for name in metrics)
-    values = {
-        name: iter(torch.stack([m[name] for m in noted if name in m]).tolist()) for name in names
-    }
-    for metrics in noted:
+def _read(reports: Sequence[Mapping[str, Tensor]]) -> Iterator[dict[str, float]]:
+    """The numbers of all updates, fetched together; waits for the device once a name."""
+    columns: dict[str, list[Tensor]] = {}
+    for metrics in reports:
+        for name, value in metrics.items():
+            columns.setdefault(name, []).append(value)
+    values = {name: iter(torch.stack(column).tolist()) for name, column in columns.items()}
+    for metrics in reports:
         yield {name: next(values[name]) for name in metrics}
 
 
@@ -265,19 +253,10 @@ class _Best:
 
 
 class EarlyStopping(Observer):
-    """Ends a phase when held-out losses no longer fall, and restores the best state.
+    """Ends a phase after `patience` updates without a better held-out loss of any part.
 
-    Each part that a method learns by a loss of its own (`Method.parts`) has a best state of its
-    own.
-
-    Args:
-        method: in training.
-        held_out: samples of its task that are not learned from.
-        patience: updates without a better loss, of any part, that end the phase.
-        batch_size: samples evaluated at a time.
-
-    Attributes:
-        loss: mean held-out loss when it was last evaluated; NaN before.
+    Then each part of the method is put to its best state. `loss` is the mean held-out loss when it
+    was last evaluated; NaN before.
     """
 
     def __init__(self, method: Method, held_out: Samples, patience: int, batch_size: int) -> None:
@@ -288,11 +267,7 @@ class EarlyStopping(Observer):
         self.loss = math.nan
 
     def on_update(self, phase: Phase, iteration: int, metrics: object) -> None:  # noqa: ARG002
-        """Evaluate now and then.
-
-        Raises:
-            StopTask: no part has become better for long enough.
-        """
+        """Evaluate now and then; raise `StopTask` if no part has become better for long enough."""
         if iteration % self._every:
             return
         for name, loss in self._losses().items():
@@ -318,70 +293,135 @@ class EarlyStopping(Observer):
         return totals
 
 
-class Terminated(KeyboardInterrupt):
-    """The process was asked to end. Treated as Ctrl-C is, by all who do not tell them apart."""
+_BAR_SECONDS, _LINE_SECONDS = 0.3, 10.0
+
+
+class LineProgress(Observer):
+    """Prints a line on stderr every ten seconds and after each task.
+
+    Only then are the metrics read off the device. `stopping` has the held-out loss, if any.
+    """
+
+    every = _LINE_SECONDS
+
+    def __init__(self, title: str, stopping: EarlyStopping | None = None) -> None:
+        self.title, self._stopping = title, stopping
+        self.done = self.resumed = self.total = self.tasks = 0
+        self._start = self._last = time.monotonic()
+
+    def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:
+        """Start the clock."""
+        self.tasks, self.total = len(tasks), total_iterations
+        self._start = self._last = time.monotonic()
+
+    def on_resume(self, done_iterations: int, skipped: Sequence[str]) -> None:
+        """Print from where the run goes on, and without what."""
+        self.done = self.resumed = done_iterations
+        for line in skipped:
+            self.print(f"{self.title}: went on without {line}")
+        self.print(f"{self.title}: resumed at iteration {done_iterations} of {self.total}")
+
+    def on_update(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> None:
+        """Show the metrics, if it is time to."""
+        self.done += 1
+        now = time.monotonic()
+        if now - self._last >= self.every:
+            self._last = now
+            self.show(self._status(phase, iteration, metrics))
+
+    def on_task_end(self, phase: Phase, rows: Rows) -> None:
+        """Show the mean accuracy on the tasks seen."""
+        self.print(f"{self.title}: {_learned(phase, rows)}")
+
+    def _status(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> str:
+        parts = []
+        if self.tasks:
+            parts.append(f"task {phase.row + 1}/{self.tasks}")
+            if iteration < phase.iterations:
+                parts.append(f"({100 * iteration // phase.iterations}%)")
+        parts.append(f"loss {float(metrics['loss']):.4f}")
+        if "accuracy" in metrics:
+            parts.append(f"acc {100 * float(metrics['accuracy']):.1f}%")
+        if self._stopping is not None:
+            parts.append(f"held-out loss {self._stopping.loss:.4f}")
+        return " ".join(parts)
+
+    def show(self, status: str) -> None:
+        """Print how far the training is, and for how long it will go on at the mean pace."""
+        pace = (time.monotonic() - self._start) / max(self.done - self.resumed, 1)
+        left = f"{pace * (self.total - self.done):.0f} s left"
+        self.print(f"{self.title}: {self.done}/{self.total} {status} {left}")
+
+    def print(self, line: str) -> None:
+        """Print a line that stays."""
+        print(line, file=sys.stderr, flush=True)
+
+
+class BarProgress(LineProgress):
+    """Shows a training as one of several `bars`."""
+
+    every = _BAR_SECONDS
+
+    def __init__(self, bars: Progress, title: str, stopping: EarlyStopping | None = None) -> None:
+        super().__init__(title, stopping)
+        self._bars = bars
+        self._id: TaskID | None = None
+
+    def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:
+        """Add the bar; a run that goes back starts again, with the same one."""
+        super().on_start(tasks, total_iterations)
+        if self._id is None:
+            self._id = self._bars.add_task(self.title, total=total_iterations, status="")
+
+    def on_task_end(self, phase: Phase, rows: Rows) -> None:
+        """Show the mean accuracy on the tasks seen."""
+        self.show(_learned(phase, rows))
+
+    def show(self, status: str) -> None:
+        """Move the bar."""
+        if self._id is not None:
+            self._bars.update(self._id, completed=self.done, status=status)
+
+    def print(self, line: str) -> None:
+        """Print above the bar."""
+        self._bars.console.print(line, markup=False, highlight=False)
+
+
+def _learned(phase: Phase, rows: Rows) -> str:
+    means = ", ".join(f"{name} {_mean(row)}" for name, row in rows.items())
+    return f"task {phase.row + 1} learned, on all seen: {means}"
+
+
+def _mean(row: Sequence[Evaluation]) -> str:
+    mean = fmean(each.accuracy for each in row)
+    return f"{mean:.2f}%" if row[0].measure == "accuracy" else f"mean squared error {mean:.4g}"
+
+
+MakeProgress = Callable[..., Observer]
+"""(title, stopping=None) -> an observer that shows a training."""
 
 
 @contextmanager
-def interrupt_on_sigterm(request: Callable[[], bool] | None = None) -> Iterator[None]:
-    """Treat SIGTERM as an interrupt; in another than the main thread, do nothing.
+def progress_bars() -> Iterator[MakeProgress]:
+    """Bars on stderr, one for each training."""
+    from rich.console import Console  # slow to import
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    Args:
-        request: asks for an end, and tells whether it will come by itself, a little later. If
-            not, the handler that was there before is called; where there was none, `Terminated`
-            is raised.
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=15),
+        TextColumn("{task.percentage:3.0f}%  {task.fields[status]}", markup=False),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        yield lambda title, stopping=None: BarProgress(bars, title, stopping)
 
-    Raises:
-        Terminated: SIGTERM came, and nobody else deals with it.
-    """
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        if request is not None and request():
-            return
-        if callable(before):
-            before(number, frame)
-        raise Terminated
-
-    if threading.current_thread() is not threading.main_thread():  # who may not set handlers
-        yield
+@contextmanager
+def progress_display() -> Iterator[MakeProgress]:
+    """Progress as it suits stderr: bars on a terminal, lines elsewhere."""
+    if not sys.stderr.isatty():
+        yield LineProgress
         return
-    before = signal.signal(signal.SIGTERM, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-class Termination(Observer):
-    """Has a training saved before it ends.
-
-    What is at work, an update or an evaluation, is finished first. Before the first update and
-    after the last there is nothing to save.
-    """
-
-    def __init__(self) -> None:
-        self._requested = False
-        self._last: int | None = None  # row of the last phase, while one is trained
-
-    def request(self) -> bool:
-        """Ask for an end; whether it will come by itself, after the update at work."""
-        self._requested = True
-        return self._last is not None
-
-    def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:  # noqa: ARG002
-        """From now on there is something to save."""
-        self._last = len(tasks) - 1
-
-    def on_update(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> None:  # noqa: ARG002
-        """End the training if that was asked for.
-
-        Raises:
-            StopTraining: it was.
-        """
-        if self._requested:
-            raise StopTraining
-
-    def on_task_end(self, phase: Phase, rows: Rows) -> None:  # noqa: ARG002
-        """After the last task the results are about to be written: that is not waited for."""
-        if phase.row == self._last:
-            self._last = None
+    with progress_bars() as make:
+        yield make

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
@@ -53,19 +52,14 @@ class TrainSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} must be 1 or more", got=value)
-        if math.isnan(self.checkpoint_seconds) or self.checkpoint_seconds < 0:
-            raise ConfigError(
-                "checkpoint_seconds must be 0 (after every update) or more",
-                got=self.checkpoint_seconds,
-            )
-        if self.evaluate_on not in ("test", "validation"):
+        if not self.checkpoint_seconds >= 0:  # NaN is not
+            rule = "checkpoint_seconds must be 0 (after every update) or more"
+            raise ConfigError(rule, got=self.checkpoint_seconds)
+        if self.evaluate_on not in get_args(EvaluateOn):
             raise ConfigError("evaluate_on must be test or validation", got=self.evaluate_on)
 
     def updates(self, samples: int) -> int:
-        """Number of updates for a task of `samples` training samples.
-
-        An epoch is as many updates as `BatchStream` has full batches, or one if there is none.
-        """
+        """Number of updates for so many samples; an epoch is its full batches, or one if none."""
         if self.epochs is not None:
             return self.epochs * max(1, samples // self.batch_size)
         assert self.iterations is not None  # noqa: S101 - __post_init__ saw to it
@@ -82,7 +76,7 @@ class Phase:
         iterations: number of updates.
         seen: every task begun so far; they are evaluated at the end.
         before: number of updates in earlier phases.
-        title: its name; by default that of its tasks.
+        title: its name in progress bars; by default that of its tasks.
     """
 
     index: int
@@ -94,7 +88,7 @@ class Phase:
 
     @property
     def name(self) -> str:
-        """What a progress bar calls it."""
+        """Its title, or that of its tasks."""
         if self.title is not None:
             return self.title
         return self.tasks[0].name if len(self.tasks) == 1 else f"all {len(self.tasks)} tasks"
@@ -114,13 +108,11 @@ class Evaluation:
     """Figures of one task.
 
     Attributes:
-        accuracy: percent of samples answered rightly; in regression (`measure`) the mean squared
-            error, which is lower the better.
-        inference: percent of samples answered with their own task, where the method had to
-            infer it; None where the task was given or the method knows no tasks.
+        accuracy: percent of samples answered rightly; in regression the mean squared error.
+        inference: percent of samples answered with their own task; None where it was given or
+            the method knows no tasks.
+        inferred: number of samples answered with each task begun so far; empty for None.
         measure: what `accuracy` holds.
-        inferred: number of samples answered with each task begun so far; empty where
-            `inference` is None.
     """
 
     accuracy: float
@@ -149,11 +141,7 @@ def make_phases(
 
 
 def evaluation_part(task: Task, settings: TrainSettings) -> Part:
-    """The samples of `task` that fill the accuracy matrix.
-
-    Raises:
-        ConfigError: those held out are asked for, and there are none.
-    """
+    """The samples of `task` that fill the accuracy matrix; raises `ConfigError` if none do."""
     part = task.test if settings.evaluate_on == "test" else task.validation
     if part is None:
         raise ConfigError(
