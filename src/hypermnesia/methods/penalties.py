@@ -69,12 +69,7 @@ class _Penalized(Finetune):
     """
 
     def __init__(
-        self,
-        network: nn.Module,
-        scenario: ScenarioName,
-        *,
-        penalty: PenaltySettings,
-        **plain: Any,
+        self, network: nn.Module, scenario: ScenarioName, *, penalty: PenaltySettings, **plain: Any
     ) -> None:
         super().__init__(network, scenario, **plain)
         self.protection, self.penalty = penalty, QuadraticPenalty()

@@ -275,13 +275,7 @@ def dgr(
     own: dict[str, Any] = {"generators": generators, "device": device, "precision": precision}
     memory = RetrainedVae(vae, sample_shape=sample_shape, replay=replay, **own)
     return ReplayClassifier(
-        network,
-        scenario,
-        memory=memory,
-        replay=replay,
-        distillation=distillation,
-        **own,
-        **plain,
+        network, scenario, memory=memory, replay=replay, distillation=distillation, **own, **plain
     )
 
 
@@ -301,13 +295,7 @@ def hnet_r(
     own: dict[str, Any] = {"generators": generators, "device": device, "precision": precision}
     memory = GenerativeMemory(vae, sample_shape=sample_shape, **own)
     return ReplayClassifier(
-        network,
-        scenario,
-        memory=memory,
-        distillation=distillation,
-        unseen=0.0,
-        **own,
-        **settings,
+        network, scenario, memory=memory, distillation=distillation, unseen=0.0, **own, **settings
     )
 
 
