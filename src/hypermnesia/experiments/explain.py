@@ -5,14 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import yaml
 
 from hypermnesia.experiments.config import ExperimentConfig, fields_read
 from hypermnesia.experiments.resolve import Request, load_recipe, resolve
-from hypermnesia.methods import METHODS, HypernetWith, MethodEntry
+from hypermnesia.methods import METHODS, MethodEntry
 
 _EMPTY: tuple[object, ...] = (None, {}, [])
 _NAMES = ("format", "benchmark", "method", "scenario")
@@ -59,10 +58,8 @@ def explain(method: str, benchmark: str, recipe: str | None = None) -> Explanati
 
 def _described(entry: MethodEntry) -> str:
     """The docstrings of its class or function, before the arguments, and of its module."""
-    build: Any = entry.build.func if isinstance(entry.build, partial) else entry.build
-    build = build.evidence if isinstance(build, HypernetWith) else build
-    own = (inspect.getdoc(build) or "").partition("\nArgs:")[0]
-    module = inspect.getdoc(inspect.getmodule(build)) or ""
+    own = (inspect.getdoc(entry.documented) or "").partition("\nArgs:")[0]
+    module = inspect.getdoc(inspect.getmodule(entry.documented)) or ""
     return f"{own.strip()}\n\n{module.strip()}"
 
 
