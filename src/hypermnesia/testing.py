@@ -140,11 +140,10 @@ class _Tiny:
             self.update(method, task, iteration)
         return method
 
-    def update(self, method: Method, task: int, iteration: int) -> dict[str, Tensor]:
-        metrics = method.update(_batch(task, iteration, self.regression))
+    def update(self, method: Method, task: int, iteration: int) -> None:
+        method.update(_batch(task, iteration, self.regression))
         if iteration == ITERATIONS - 1:
             method.end_task(_batch(task, each, self.regression) for each in range(ITERATIONS))
-        return metrics
 
     def trained(self, seed: int = 1) -> Method:
         return self.run(self.build(Generators(seed)))

@@ -195,11 +195,8 @@ class VaeMemory:
 
     def state_dict(self) -> State:
         """The memory and, within a task, the state of its training."""
-        return {
-            "parts": self.parts,
-            "memory": self.memory.state_dict(),
-            "trainer": self.trainer.state_dict(),
-        }
+        own = {"memory": self.memory.state_dict(), "trainer": self.trainer.state_dict()}
+        return {"parts": self.parts, **own}
 
     def load_state_dict(self, state: State) -> None:
         """Put a newly built memory where `state_dict` found the other."""

@@ -18,7 +18,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -68,11 +68,11 @@ class EntropySettings:
             raise ConfigError("inference.temperature must be above zero", got=self.temperature)
         for name, unset in (("calibrated", False), ("screen", None)):
             if getattr(self, name) != unset and self.criterion != "entropy":
-                raise ConfigError(
+                rule, hint = (
                     f"inference.{name} is for inference.criterion=entropy",
-                    got=self.criterion,
-                    hint=f"set inference.{name}={json.dumps(unset)}",
+                    json.dumps(unset),
                 )
+                raise ConfigError(rule, got=self.criterion, hint=f"set inference.{name}={hint}")
 
 
 _DEFAULT = EntropySettings()
@@ -90,11 +90,14 @@ class Entropy(Evidence):
         """Note the task; raises `ConfigError` for another width of head where networks mix."""
         mixed, layouts = self.settings.criterion == "entropy-gradient", self.memory.layouts
         if mixed and layouts and spec.outputs != layouts[0].outputs:
-            raise ConfigError(
-                "inference.criterion=entropy-gradient mixes networks whose heads are of one width",
-                got=f"{layouts[0].outputs} and {spec.outputs} outputs",
-                hint="use inference.criterion=entropy",
+            rule = (
+                "inference.criterion=entropy-gradient mixes networks whose heads are of one width"
             )
+            got, hint = (
+                f"{layouts[0].outputs} and {spec.outputs}",
+                "use inference.criterion=entropy",
+            )
+            raise ConfigError(rule, got=f"{got} outputs", hint=hint)
         self.task = len(layouts)
 
     def continue_task(self, task: int, spec: TaskSpec) -> None:  # noqa: ARG002
@@ -104,11 +107,8 @@ class Entropy(Evidence):
     def update(self, batch: Batch) -> Mapping[str, Tensor]:
         """Nothing is learned; raises `ConfigError` for targets that are not classes."""
         if batch.y.is_floating_point():
-            raise ConfigError(
-                "the entropy of a network is that of its classes",
-                got="targets that are not classes",
-                hint="use hnet-lik, or hnet and name the task",
-            )
+            rule, hint = "an entropy needs classes", "use hnet-lik, or hnet and name the task"
+            raise ConfigError(rule, got="targets that are not classes", hint=hint)
         return {}
 
     @torch.no_grad()
@@ -156,13 +156,12 @@ class Entropy(Evidence):
         buffers = _mean(self.memory.buffers)
 
         def slopes(group: TaskGroup, some: Tree) -> Tensor:
-            run = partial(target, layout=group.layout, buffers=buffers, training=False)
-            return entropy_slopes(
-                lambda weights: logits_of(run(weights, some)),
-                mixture,
-                group.weights,
-                self.settings.temperature,
-            )
+            own: dict[str, Any] = {"layout": group.layout, "buffers": buffers, "training": False}
+
+            def logits(weights: Tensor) -> Tensor:
+                return logits_of(target(weights, some, **own))
+
+            return entropy_slopes(logits, mixture, group.weights, self.settings.temperature)
 
         return self.networks.ask(x, slopes)
 
@@ -255,11 +254,8 @@ def entropy_slopes(
     return slopes
 
 
-PROBES = 16
-"""Samples of a call that are answered exactly, too; with ten outputs, 160 logits a network."""
-
-_MARGIN = 5.0
-"""Root mean square errors that a logit may be off."""
+PROBES = 16  # samples of a call that are also answered exactly; 160 logits of ten outputs
+_MARGIN = 5.0  # root mean square errors that a logit may be off
 
 
 def probes(samples: int, device: torch.device) -> Int[Tensor, " probes"]:
@@ -291,7 +287,8 @@ def in_doubt(
     `other_units` if these two classes change places, where that matters.
     """
     off = _MARGIN * error * _widest(logits)
-    tied = _lead(logits) <= 2 * off
+    best, which = logits.max(dim=2)
+    tied = best - logits.scatter(2, which[:, :, None], -torch.inf).amax(dim=2) <= 2 * off
     low, high = _entropy_range(logits, off, units)
     if other_units is not None:
         other_low, other_high = _entropy_range(logits, off, other_units)
@@ -304,12 +301,6 @@ def in_doubt(
 def _widest(logits: Tensor) -> Tensor:
     """(batch,) the largest spread that any network's logits have."""
     return spread(logits).amax(dim=0).clamp(min=torch.finfo(logits.dtype).tiny)
-
-
-def _lead(logits: Tensor) -> Tensor:
-    """(tasks, batch) how far the largest logit is above the next one, if any."""
-    best, which = logits.max(dim=2, keepdim=True)
-    return (best - logits.scatter(2, which, -torch.inf).amax(dim=2, keepdim=True)).squeeze(2)
 
 
 def _entropy_range(logits: Tensor, off: Tensor, units: Tensor) -> tuple[Tensor, Tensor]:

@@ -40,9 +40,9 @@ class Prediction:
 class Method(Protocol):
     """A way to learn tasks one after another.
 
-    The loop calls `begin_task`, `update` once an iteration and `end_task`, for each task in
-    turn. A method owns its networks, optimisers and the order of its steps, never looks at the
-    clock, the disk or the test data, and draws random numbers only from its own generators.
+    The loop calls `begin_task`, `update` once an iteration and `end_task`, for each task in turn. A
+    method owns its networks, optimisers and the order of its steps, never looks at the clock, the
+    disk or the test data, and draws random numbers only from its own generators.
 
     Attributes:
         scenario: the scenario that it is trained for, with the heads of all tasks begun so far.
@@ -64,7 +64,7 @@ class Method(Protocol):
 
         Args:
             task: its index.
-            iterations: how many `update` calls will follow.
+            iterations: number of `update` calls that follow.
 
         Raises:
             ConfigError: the method cannot.

@@ -36,14 +36,16 @@ from hypermnesia.tree import Tree, logits_of
 class HypernetMethod:
     """Task-conditioned hypernetwork with an output regulariser.
 
+    The streams `hypernet`, `embedding`, `dropout` and `subset` are used.
+
     Args:
         network: template of the target networks, left unchanged.
         scenario: `task`, the scenario of its training whatever it answers in.
         hypernet: sizes of the hypernetwork.
         regularizer: how earlier tasks are protected.
-        optimizer: for θ (and for shared parameters, if any).
+        optimizer: for θ and shared parameters.
         embedding_optimizer: for the current task's embedding.
-        generators: the streams `hypernet`, `embedding`, `dropout` and `subset` are used.
+        generators: random streams.
         device: where everything lives.
         generated: name patterns of the parameters that the hypernetwork makes; all tasks share
             the rest.
@@ -78,15 +80,8 @@ class HypernetMethod:
     ) -> None:
         self.scenario = Scenario(scenario)
         self.generators, self.criterion = generators, criterion
-        self.memory = WeightMemory(
-            network,
-            hypernet,
-            generated=generated,
-            head=head,
-            device=device,
-            precision=precision,
-            compile=compile,
-        )
+        own: dict[str, Any] = {"device": device, "precision": precision, "compile": compile}
+        self.memory = WeightMemory(network, hypernet, generated=generated, head=head, **own)
         self.trainer = HypernetTrainer(
             self.memory,
             regularizer=regularizer,
@@ -144,11 +139,9 @@ class HypernetMethod:
         with self.generators.as_global("dropout"):
             logits = logits_of(self.memory.run(self.trainer.task, x, training=True)).float()
         if logits.shape[1:] != (outputs,):
-            raise TargetError(
-                f"the network must give (batch, {outputs}) for a task with {outputs} outputs",
-                got=tuple(logits.shape),
-                hint="name its output layer (head)",
-            )
+            rule = f"the network must give (batch, {outputs}) for a task with {outputs} outputs"
+            hint = "name its output layer (head)"
+            raise TargetError(rule, got=tuple(logits.shape), hint=hint)
         return logits
 
     @property
@@ -234,12 +227,9 @@ class HypernetMethod:
 
     def state_dict(self) -> State:
         """The memory of all tasks, the evidence and, within a task, the state of its training."""
-        state: State = {
-            "heads": list(self.scenario.heads),
-            "memory": self.memory.state_dict(),
-            "trainer": self.trainer.state_dict(),
-        }
-        return state if self.evidence is None else state | {"evidence": self.evidence.state_dict()}
+        state: State = {"heads": list(self.scenario.heads), "memory": self.memory.state_dict()}
+        state["trainer"] = self.trainer.state_dict()
+        return state | ({"evidence": self.evidence.state_dict()} if self.evidence else {})
 
     def load_state_dict(self, state: State) -> None:
         """Put a newly built method where `state_dict` found the other."""

@@ -99,8 +99,8 @@ class Ewc(_Penalized):
     """Elastic weight consolidation: L + λ/2 Σ_t Σ_i F_ti (θ_i - θ*_ti)², one term a task.
 
     Kirkpatrick et al. 2017, arXiv 1612.00796, equation 3. F_t is the diagonal Fisher information
-    of task t at θ*_t, where it ended: `diagonal_fisher` over the task's candidate columns. The
-    terms of all tasks are kept as one, which is exact. The stream `fisher` is used.
+    of task t at θ*_t, where it ended, over the task's candidate columns. The terms of all tasks are
+    kept as one, which is exact. The stream `fisher` is used.
     """
 
     @property

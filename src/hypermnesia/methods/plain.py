@@ -39,23 +39,14 @@ from hypermnesia.tree import Tree
 class Finetune:
     """One plain network trained on each task in turn: the lower bound.
 
-    Its last layer has the scenario's columns: a head for each task (`task`), one head for all
-    (`domain`), or all classes seen so far (`class`).
-
-    Args:
-        network: template, left unchanged; its weights are the initial ones.
-        scenario: how the task's samples are answered.
-        optimizer: starts afresh with every task.
-        generators: the streams `head` and `dropout` are used.
-        device: where everything lives.
-        head: name of the output layer; the last linear layer by default.
-        precision: of the network in training.
-        criterion: (logits or values, columns of the answers or values) -> scalar loss.
+    It starts as a copy of `network`. Its last layer, `head` or by default the last linear one, has
+    the scenario's columns: a head for each task (`task`), one head for all (`domain`), or all
+    classes seen so far (`class`). The optimiser starts afresh with every task; the streams `head`
+    and `dropout` are used. `criterion` takes the columns of the answers, or values.
     """
 
     trains_on: Literal["task", "all"] = "task"
-    regression: ClassVar[bool] = True
-    """Whether targets may be values."""
+    regression: ClassVar[bool] = True  # whether targets may be values
 
     def __init__(
         self,
@@ -73,9 +64,8 @@ class Finetune:
         self.answers: tuple[ScenarioName, ...] = (scenario,)
         self.template, self.network = network, copy.deepcopy(network).to(device)
         self.descent, self.generators = Descent(optimizer), generators
-        self.head, self.criterion = head, criterion
+        self.head, self.criterion, self.task = head, criterion, 0
         self.device, self.precision = device, precision
-        self.task = 0
 
     def begin_task(self, spec: TaskSpec) -> None:
         """Widen the last layer if the scenario needs more columns; a fresh optimiser."""
@@ -115,11 +105,9 @@ class Finetune:
     def _value_loss(self, values: Tensor, batch: Batch) -> Tensor:
         """The criterion of (batch, columns) `values`, each task's own, in regression."""
         if not self.regression or self.scenario.name == "class":
-            raise ConfigError(
-                f"{type(self).__name__} in the {self.scenario.name} scenario learns classes",
-                got="targets that are values",
-                hint="use finetune, si or hnet in the task scenario",
-            )
+            rule = f"{type(self).__name__} in the {self.scenario.name} scenario learns classes"
+            hint = "use finetune, si or hnet in the task scenario"
+            raise ConfigError(rule, got="targets that are values", hint=hint)
         tasks = [self.task] if self.trains_on == "task" else torch.unique(batch.task).tolist()
         loss = values.new_zeros(())
         for task in tasks:
@@ -194,12 +182,8 @@ class Finetune:
 
     def state_dict(self) -> State:
         """The network and its optimiser."""
-        return {
-            "heads": list(self.scenario.heads),
-            "task": self.task,
-            "network": dict(self.network.state_dict()),
-            **self.descent.state_dict(),
-        }
+        own = {"heads": list(self.scenario.heads), "task": self.task}
+        return {**own, "network": dict(self.network.state_dict()), **self.descent.state_dict()}
 
     def load_state_dict(self, state: State) -> None:
         """Put a newly built method where `state_dict` found the other."""

@@ -43,13 +43,8 @@ from hypermnesia.vae import build_vae, draw_noise, elbo, pixel_means
 class RetrainedVae:
     """One autoencoder for all tasks, trained on current and on replayed samples.
 
-    Args:
-        vae: its sizes and its optimiser, which starts afresh with every task; the rest of the
-            settings is not read.
-        sample_shape: of a sample.
-        generators: the stream `vae` and those called `memory/...` are used.
-        device: where everything lives.
-        precision: of what training runs, and of what is replayed.
+    Of `vae` it reads the sizes and the optimiser, which starts afresh with every task; of
+    `generators` the stream `vae` and those called `memory/...` are used.
     """
 
     def __init__(
@@ -125,12 +120,9 @@ class RetrainedVae:
 
     def state_dict(self) -> State:
         """The autoencoder and, within a task, its former decoder and its optimiser."""
-        return {
-            "tasks": self.tasks,
-            "vae": dict(self.vae.state_dict()),
-            "former": dict(self.former.state_dict()) if self.former else None,
-            **self.descent.state_dict(),
-        }
+        former = dict(self.former.state_dict()) if self.former else None
+        own = {"tasks": self.tasks, "vae": dict(self.vae.state_dict()), "former": former}
+        return own | self.descent.state_dict()
 
     def load_state_dict(self, state: State) -> None:
         """Put a newly built memory where `state_dict` found the other."""
@@ -149,16 +141,9 @@ class ReplayClassifier(SelfTaught):
     is known, over the candidates of that task; otherwise, in the task scenario, by each of the
     earlier heads.
 
-    Args:
-        network: template, left unchanged; its weights are the initial ones.
-        scenario: how the task's samples are answered.
-        memory: class of what samples of earlier tasks come from.
-        vae: its autoencoders.
-        sample_shape: of a sample.
-        replay: how replayed samples enter the losses.
-        distillation: of soft answers; None takes the former answer for the truth.
-        unseen: former logit of classes that are new: -inf gives them no probability.
-        plain: the other keyword arguments of `Finetune`.
+    `memory` is the class of what samples of earlier tasks come from. Without `distillation` the
+    former answer is the truth; `unseen` is the former logit of new classes (-inf gives them no
+    probability).
     """
 
     def __init__(
