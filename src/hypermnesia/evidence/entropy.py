@@ -68,11 +68,9 @@ class EntropySettings:
             raise ConfigError("inference.temperature must be above zero", got=self.temperature)
         for name, unset in (("calibrated", False), ("screen", None)):
             if getattr(self, name) != unset and self.criterion != "entropy":
-                rule, hint = (
-                    f"inference.{name} is for inference.criterion=entropy",
-                    json.dumps(unset),
-                )
-                raise ConfigError(rule, got=self.criterion, hint=f"set inference.{name}={hint}")
+                rule = f"inference.{name} is for inference.criterion=entropy"
+                hint = f"set inference.{name}={json.dumps(unset)}"
+                raise ConfigError(rule, got=self.criterion, hint=hint)
 
 
 _DEFAULT = EntropySettings()
@@ -90,14 +88,9 @@ class Entropy(Evidence):
         """Note the task; raises `ConfigError` for another width of head where networks mix."""
         mixed, layouts = self.settings.criterion == "entropy-gradient", self.memory.layouts
         if mixed and layouts and spec.outputs != layouts[0].outputs:
-            rule = (
-                "inference.criterion=entropy-gradient mixes networks whose heads are of one width"
-            )
-            got, hint = (
-                f"{layouts[0].outputs} and {spec.outputs}",
-                "use inference.criterion=entropy",
-            )
-            raise ConfigError(rule, got=f"{got} outputs", hint=hint)
+            rule = "inference.criterion=entropy-gradient mixes networks with heads of one width"
+            got = f"{layouts[0].outputs} and {spec.outputs} outputs"
+            raise ConfigError(rule, got=got, hint="use inference.criterion=entropy")
         self.task = len(layouts)
 
     def continue_task(self, task: int, spec: TaskSpec) -> None:  # noqa: ARG002
@@ -107,8 +100,8 @@ class Entropy(Evidence):
     def update(self, batch: Batch) -> Mapping[str, Tensor]:
         """Nothing is learned; raises `ConfigError` for targets that are not classes."""
         if batch.y.is_floating_point():
-            rule, hint = "an entropy needs classes", "use hnet-lik, or hnet and name the task"
-            raise ConfigError(rule, got="targets that are not classes", hint=hint)
+            hint = "use hnet-lik, or hnet and name the task"
+            raise ConfigError("an entropy needs classes", got="other targets", hint=hint)
         return {}
 
     @torch.no_grad()
