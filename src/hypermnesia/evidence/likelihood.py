@@ -31,11 +31,6 @@ View = Callable[[Tensor], Tensor]
 """(batch, *sample) inputs -> the same as the autoencoders are shown them."""
 
 
-def identity(x: Tensor) -> Tensor:
-    """The view of (batch, *sample) inputs themselves."""
-    return x
-
-
 @dataclass(frozen=True)
 class LikelihoodSettings:
     """Whose autoencoders there are, and who answers.
@@ -83,9 +78,9 @@ class TaskLikelihoods(Evidence):
         sample_shape: Sequence[int],
         generators: Generators,
         template: Vae | None = None,
-        view: View = identity,
+        view: View | None = None,
     ) -> None:
-        self.settings, self.bound, self.view = likelihood, bound, view
+        self.settings, self.bound, self.view = likelihood, bound, view or (lambda x: x)
         self.sampler = VaeMemory(
             template or build_vae(vae, sample_shape, generators),
             vae,

@@ -18,18 +18,8 @@ from hypermnesia.evidence import EVIDENCE, Evidence
 from hypermnesia.methods.base import Method, Prediction, TaskSpec
 from hypermnesia.registry import Registry
 from hypermnesia.seeding import Generators
-from hypermnesia.state_files import State
 
-__all__ = [
-    "METHODS",
-    "Method",
-    "MethodEntry",
-    "Prediction",
-    "State",
-    "TaskSpec",
-    "build_method",
-    "sections_of",
-]
+__all__ = ["METHODS", "Method", "MethodEntry", "Prediction", "TaskSpec", "build_method"]
 
 Build = Callable[..., Method]
 """A method's class, or a function that is called like one."""
@@ -129,9 +119,9 @@ class MethodEntry:
         name: what a user types.
         summary: one line.
         source: where it is published.
-        scenarios: those in which it can answer.
         builder: (network, scenario, **settings) -> method, see `build_method`; or `module:name` of
             it in this package, imported when it is needed.
+        scenarios: those in which it can answer.
         equation: what it minimises and how it infers the task; plain text, a line or two.
         needs: what it must be told, and what it keeps of earlier tasks.
         trained: `each` for a training of its own in each scenario; `once` if one training, with
@@ -142,8 +132,8 @@ class MethodEntry:
     name: str
     summary: str
     source: str
-    scenarios: tuple[ScenarioName, ...]
     builder: Build | str
+    scenarios: tuple[ScenarioName, ...] = _EVERY
     equation: str = ""
     needs: str = ""
     trained: Literal["once", "each"] = "each"
@@ -248,8 +238,8 @@ for _entry in (
         "hnet",
         "a hypernetwork generates a network for each task; the task must be given",
         _OSWALD,
-        ("task",),
         "hnet:HypernetMethod",
+        scenarios=("task",),
         equation="L(θ, e_T) + β/(T-1) Σ_{t<T} ‖h(e_t; θ*) - h(e_t; θ + Δθ)‖²\n"
         "f(x; h(e_t; θ)) for a sample of task t",
         needs="the task of every sample; keeps θ and an embedding a task, no data",
@@ -258,7 +248,6 @@ for _entry in (
         "hnet-ent",
         "hnet picks the task whose network is most certain of its answer, unless the task is given",
         _OSWALD,
-        _EVERY,
         HypernetWith("entropy"),
         trained="once",
         equation="hnet's loss\ntask = argmin_t H(softmax(f(x; h(e_t; θ)) / τ)), temperature τ;\n"
@@ -269,7 +258,6 @@ for _entry in (
         "hnet-lik",
         "hnet picks the task whose autoencoder gives the input the highest likelihood",
         "ours",
-        _EVERY,
         HypernetWith("likelihood"),
         trained="once",
         equation="hnet's loss, and for the autoencoders -ELBO_t(x) with the same regulariser\n"
@@ -281,7 +269,6 @@ for _entry in (
         "hnet-tir",
         "hnet infers the task with a classifier that is trained on generated samples",
         _OSWALD,
-        _EVERY,
         HypernetWith("classifier"),
         trained="once",
         equation="hnet's loss, for classifiers and for the decoders of a generative memory\n"
@@ -292,7 +279,6 @@ for _entry in (
         "finetune",
         "a plain network is trained on one task after another (lower bound)",
         _VEN,
-        _EVERY,
         "plain:Finetune",
         equation="L(θ) on the current task",
         needs="the task in the task scenario; keeps one network, no data",
@@ -301,8 +287,8 @@ for _entry in (
         "separate",
         "every task has a plain network of its own",
         _VEN,
-        ("task",),
         "plain:Separate",
+        scenarios=("task",),
         equation="L(θ_T), a network of its own for each task",
         needs="the task of every sample; keeps a network a task",
     ),
@@ -310,7 +296,6 @@ for _entry in (
         "joint",
         "a plain network is trained on all tasks at once (upper bound)",
         _VEN,
-        _EVERY,
         "plain:Joint",
         equation="Σ_t L_t(θ) on the data of all tasks",
         needs="the data of all tasks at once",
@@ -319,7 +304,6 @@ for _entry in (
         "ewc",
         "a penalty weighted by each task's Fisher information holds parameters near old values",
         "Kirkpatrick et al. 2017, arXiv 1612.00796",
-        _EVERY,
         "penalties:Ewc",
         ignores=("penalty.decay", "penalty.xi"),
         equation="L(θ) + λ/2 Σ_{t<T} Σ_i F_ti (θ_i - θ*_ti)²",
@@ -329,7 +313,6 @@ for _entry in (
         "ewc-online",
         "a penalty weighted by a decaying Fisher information holds parameters near old values",
         "Schwarz et al. 2018, arXiv 1805.06370",
-        _EVERY,
         "penalties:EwcOnline",
         ignores=("penalty.xi",),
         equation="L(θ) + λ/2 Σ_i F_i (θ_i - θ*_i)²\nF ← γ F + F_T when task T ends",
@@ -339,7 +322,6 @@ for _entry in (
         "si",
         "a penalty holds each parameter as strongly as it lowered the losses of earlier tasks",
         "Zenke et al. 2017, arXiv 1703.04200",
-        _EVERY,
         "penalties:Si",
         ignores=("penalty.decay", "penalty.samples"),
         equation="L(θ) + c Σ_i Ω_i (θ_i - θ̃_i)²\n"
@@ -350,7 +332,6 @@ for _entry in (
         "lwf",
         "a plain network learns a new task while it keeps its former answers to the new inputs",
         "Li and Hoiem 2016, arXiv 1606.09282",
-        _EVERY,
         "lwf:Lwf",
         equation="1/T L(θ) + (1 - 1/T) λ D(answers before the task, answers now)",
         needs="the task in the task scenario; keeps one network, no data",
@@ -359,7 +340,6 @@ for _entry in (
         "hnet-r",
         "a plain network replays softly labelled samples from decoders that a hypernetwork makes",
         _OSWALD,
-        _EVERY,
         "replay:hnet_r",
         equation=f"(1 - w) L on the task's data + w λ D(former logits) on generated samples, {_W}\n"
         "decoders: hnet's loss with -ELBO_T(x)",
@@ -369,7 +349,6 @@ for _entry in (
         "dgr",
         "a plain network and a generator are retrained on samples from their former selves",
         _SHIN,
-        _EVERY,
         "replay:dgr",
         ignores=_PLAIN_VAE,
         equation=f"(1 - w) L on the task's data + w L on samples of the former self, {_W}",
@@ -379,7 +358,6 @@ for _entry in (
         "dgr-distill",
         "dgr labels the replayed samples softly",
         _VEN,
-        _EVERY,
         "replay:dgr_distill",
         ignores=_PLAIN_VAE,
         equation=f"(1 - w) L on the task's data + w λ D(former logits) on generated samples, {_W}",
