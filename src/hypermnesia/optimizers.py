@@ -28,6 +28,8 @@ _OPTIONS = ("betas", "eps", "momentum", "weight_decay")
 class OptimizerSettings:
     """Which optimiser, and how its step size changes within a task.
 
+    Raises `ConfigError` for an option that the optimiser does not take.
+
     Attributes:
         name: a name in `OPTIMIZERS`.
         lr: learning rate.
@@ -59,8 +61,7 @@ class OptimizerSettings:
 
     def _options(self) -> dict[str, Any]:
         """What is not left to torch."""
-        given = {name: getattr(self, name) for name in _OPTIONS}
-        return {name: value for name, value in given.items() if value is not None}
+        return {n: value for n in _OPTIONS if (value := getattr(self, n)) is not None}
 
     def build(self, parameters: Iterable[Tensor]) -> Optimizer:
         """A fresh optimiser over `parameters`; the fused implementation where there is one."""

@@ -24,8 +24,7 @@ from hypermnesia.hypernet.network import ACTIVATIONS
 from hypermnesia.seeding import Generators
 from hypermnesia.settings import Integer, Name, Number, Width, named_in
 
-Likelihood = Literal["bernoulli", "gaussian"]
-"""Distribution of a pixel, given the latents."""
+Likelihood = Literal["bernoulli", "gaussian"]  # of a pixel, given the latents
 
 
 @dataclass(frozen=True)
@@ -67,11 +66,9 @@ class BoundSettings:
         if self.samples < 1:
             raise ConfigError("bound.samples must be 1 or more", got=self.samples)
         if self.kind == "importance" and self.divergence != 1:
-            raise ConfigError(
-                "bound.divergence weighs a term that bound.kind=importance does not have",
-                got=self.divergence,
-                hint="set bound.divergence=1, or bound.kind=elbo",
-            )
+            rule = "bound.divergence weighs a term that bound.kind=importance does not have"
+            hint = "set bound.divergence=1, or bound.kind=elbo"
+            raise ConfigError(rule, got=self.divergence, hint=hint)
 
 
 class VaeOutput(NamedTuple):
@@ -112,8 +109,7 @@ class Vae(nn.Module):
         mean, log_variance = self.encoder(x.flatten(1)).to(noise.dtype).chunk(2, dim=-1)
         latents = mean + (log_variance / 2).exp() * noise
         decoded = self.decoder(latents.flatten(0, 1)).to(noise.dtype)
-        decoded = decoded.unflatten(0, noise.shape[:2])
-        return VaeOutput(decoded, mean, log_variance)
+        return VaeOutput(decoded.unflatten(0, noise.shape[:2]), mean, log_variance)
 
 
 def _layers(widths: Sequence[int], activation: str) -> nn.Sequential:
