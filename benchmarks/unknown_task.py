@@ -25,7 +25,8 @@ from hypermnesia.data.benchmarks import make_tasks
 from hypermnesia.evidence.entropy import EntropySettings, entropy
 from hypermnesia.experiments.run import benchmark_settings
 from hypermnesia.hypernet.memory import WeightMemory
-from hypermnesia.methods.hnet import HypernetMethod, hnet_ent
+from hypermnesia.methods import HypernetWith
+from hypermnesia.methods.hnet import HypernetMethod
 from hypermnesia.state_files import unpack
 
 Answers = tuple[Tensor, Tensor]
@@ -79,7 +80,7 @@ def trained_or_not(
     spec: Spec, tasks: int, weights: Path | None, screen: Screen | None = None
 ) -> HypernetMethod:
     """`hnet-ent` with the weights of a finished run of `hnet`, or with untrained ones."""
-    build = partial(hnet_ent, inference=EntropySettings(screen=screen))
+    build = partial(HypernetWith("entropy"), inference=EntropySettings(screen=screen))
     method = build_method(spec, "closed", method=build)
     if weights is None:
         add_untrained(method, tasks, spec.outputs)

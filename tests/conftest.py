@@ -50,7 +50,7 @@ def confident(monkeypatch: pytest.MonkeyPatch) -> None:
     """A method that is trained once, `confident`, among those there are."""
     scenarios = Confident.answers
     texts = {"equation": "-", "needs": "-", "trained": "once"}
-    entry = MethodEntry("confident", "the surest network", "-", scenarios, Confident, **texts)
+    entry = MethodEntry("confident", "the surest network", "-", Confident, scenarios, **texts)
     monkeypatch.setitem(METHODS._entries, "confident", entry)
 
 

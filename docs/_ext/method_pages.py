@@ -17,7 +17,9 @@ from written_pages import contents, write_pages
 
 from hypermnesia.data.benchmarks import BENCHMARKS
 from hypermnesia.experiments.resolve import explain
-from hypermnesia.methods import METHODS, MethodEntry
+from hypermnesia.methods import METHODS, HypernetWith, MethodEntry
+from hypermnesia.methods.hnet import HypernetMethod
+from hypermnesia.regularization.step import HypernetTrainer
 
 _SOURCE = Path(__file__).parents[2]
 _SHARED = (
@@ -105,11 +107,12 @@ def _narrow(settings: str) -> str:
 
 def links(entry: MethodEntry) -> Iterator[Link]:
     """Link to what builds the method, and to the classes it uses."""
-    built: Any = entry.build
+    built: Any = entry.documented
     bases = inspect.getmro(built)[1:] if inspect.isclass(built) else ()
     module = inspect.getmodule(built)
     used = [v for v in vars(module).values() if inspect.isclass(v) and "forward" not in vars(v)]
-    for found in dict.fromkeys([built, *bases, *used]):
+    hypernet = [HypernetMethod, HypernetTrainer] if isinstance(entry.build, HypernetWith) else []
+    for found in dict.fromkeys([built, *bases, *hypernet, *used]):
         ours = found.__module__.startswith(_MADE_OF) and found.__module__ not in _SHARED
         if ours and not found.__name__.startswith("_") and not found.__name__.endswith("Settings"):
             yield _link(found)

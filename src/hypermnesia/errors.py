@@ -39,9 +39,9 @@ class TargetError(HypermnesiaError, ValueError):
 
 
 def printable(text: str) -> str:
-    """`text` without the signs that a page or terminal obeys, as strangers' names may have them.
+    """`text` with a replacement character for what a page or terminal would obey.
 
-    Control signs, marks that turn the direction of writing and halves of signs, which no UTF-8
-    file can hold, become a replacement character.
+    That is control characters, marks that turn the direction of writing and halves of surrogate
+    pairs, which no UTF-8 file can hold.
     """
-    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)

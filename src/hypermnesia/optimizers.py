@@ -18,10 +18,8 @@ from hypermnesia.state_files import State
 OPTIMIZERS: Registry[type[Optimizer]] = Registry("optimizer")
 """Every optimiser, by name."""
 
-OPTIMIZERS.add("adam", torch.optim.Adam)
-OPTIMIZERS.add("adamw", torch.optim.AdamW)
-OPTIMIZERS.add("sgd", torch.optim.SGD)
-OPTIMIZERS.add("rmsprop", torch.optim.RMSprop)
+for _kind in (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop):
+    OPTIMIZERS.add(_kind.__name__.lower(), _kind)
 
 _OPTIONS = ("betas", "eps", "momentum", "weight_decay")
 
@@ -30,6 +28,8 @@ _OPTIONS = ("betas", "eps", "momentum", "weight_decay")
 class OptimizerSettings:
     """Which optimiser, and how its step size changes within a task.
 
+    Raises `ConfigError` for an option that the optimiser does not take.
+
     Attributes:
         name: a name in `OPTIMIZERS`.
         lr: learning rate.
@@ -37,11 +37,10 @@ class OptimizerSettings:
         eps: see `betas`.
         momentum: see `betas`.
         weight_decay: see `betas`.
-        schedule: share of the task's iterations done -> factor of `lr` from there on, until the
-            next; a published schedule in epochs fits any length of task this way.
-        clip: largest norm of the task's own gradient, before anything else looks at it; None for
-            no bound. What protects earlier tasks is added afterwards and is not held back: a
-            steep task must not buy a step at their expense.
+        schedule: share of the task's iterations done -> factor of `lr` from there to the next.
+        clip: largest norm of the task's own gradient; None for no bound. What protects earlier
+            tasks is added afterwards and is not clipped: a steep task must not buy a step at their
+            expense.
     """
 
     name: Annotated[Name, named_in(OPTIMIZERS)] = "adam"
@@ -62,8 +61,7 @@ class OptimizerSettings:
 
     def _options(self) -> dict[str, Any]:
         """What is not left to torch."""
-        given = {name: getattr(self, name) for name in _OPTIONS}
-        return {name: value for name, value in given.items() if value is not None}
+        return {n: value for n in _OPTIONS if (value := getattr(self, n)) is not None}
 
     def build(self, parameters: Iterable[Tensor]) -> Optimizer:
         """A fresh optimiser over `parameters`; the fused implementation where there is one."""
@@ -74,10 +72,8 @@ class OptimizerSettings:
 
     def schedule_step(self, optimizer: Optimizer, iteration: int, iterations: int) -> None:
         """Set the step size that holds at `iteration` (from 0) of a task of `iterations`."""
-        factor = 1.0
-        for start, value in sorted(self.schedule.items()):
-            if iteration >= start * iterations:
-                factor = value
+        begun = [start for start in self.schedule if iteration >= start * iterations]
+        factor = self.schedule[max(begun)] if begun else 1.0
         for group in optimizer.param_groups:
             group["lr"] = self.lr * factor
 
@@ -96,16 +92,19 @@ class OptimizerSettings:
         """Replace the gradients that the optimiser would step by with `clipped` ones."""
         if self.clip is None:
             return
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        stepped = [p for p in parameters if p.grad is not None]
-        for parameter, gradient in zip(
-            stepped, self.clipped([p.grad for p in stepped]), strict=True
-        ):
+        stepped = [p for p in parameters_of(optimizer) if p.grad is not None]
+        gradients = self.clipped([p.grad for p in stepped if p.grad is not None])
+        for parameter, gradient in zip(stepped, gradients, strict=True):
             parameter.grad = gradient
 
 
+def parameters_of(optimizer: Optimizer) -> list[Tensor]:
+    """The parameters that an optimiser steps, in its order."""
+    return [p for group in optimizer.param_groups for p in group["params"]]
+
+
 def gradient_norm(gradients: Iterable[Tensor | None]) -> Tensor:
-    """The Euclidean norm of all `gradients` together, a scalar that no one has waited for.
+    """The Euclidean norm of all `gradients` together, a scalar; does not wait for the device.
 
     Of float32 it is infinite from 1.8e19 on, where Adam's squares are too.
     """
@@ -115,11 +114,7 @@ def gradient_norm(gradients: Iterable[Tensor | None]) -> Tensor:
 
 
 class Descent:
-    """Down the losses of one task after another; the optimiser starts afresh with each.
-
-    Args:
-        settings: the optimiser, and how its step size changes within a task.
-    """
+    """Steps down the losses of one task after another; the optimiser starts afresh with each."""
 
     def __init__(self, settings: OptimizerSettings) -> None:
         self.settings = settings
@@ -142,7 +137,7 @@ class Descent:
     def step(self) -> Tensor:
         """Step by the gradients that the parameters have by now; returns their norm, a scalar."""
         optimizer = cast(Optimizer, self.optimizer)
-        norm = gradient_norm(p.grad for group in optimizer.param_groups for p in group["params"])
+        norm = gradient_norm(p.grad for p in parameters_of(optimizer))
         optimizer.step()
         self.iteration += 1
         return norm
@@ -156,14 +151,11 @@ class Descent:
 
     def state_dict(self) -> State:
         """The optimiser, and how far the task is."""
-        return {
-            "optimizer": self.optimizer.state_dict() if self.optimizer else None,
-            "iteration": self.iteration,
-            "iterations": self.iterations,
-        }
+        state = self.optimizer.state_dict() if self.optimizer else None
+        return {"optimizer": state, "iteration": self.iteration, "iterations": self.iterations}
 
     def load_state_dict(self, parameters: Iterable[Tensor], state: State) -> None:
-        """Go on where `state_dict` was taken, of whatever else its state holds."""
+        """Go on where `state_dict` was taken; further entries of the state are ignored."""
         self.end()
         if state["optimizer"] is not None:
             self.begin(parameters, state["iterations"])

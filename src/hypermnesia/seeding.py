@@ -47,8 +47,8 @@ class Generators:
     def under(self, prefix: str) -> Generators:
         """The streams called `prefix/...`, by the rest of their names.
 
-        For a second thing of a kind, which must not draw from the streams of the first. They
-        are streams of these generators, saved and restored with the others.
+        For a second object of a kind, which must not draw from the streams of the first. They are
+        streams of these generators, saved and restored with the others.
         """
         part = Generators(self.seed)
         part._streams, part._prefix = self._streams, f"{self._prefix}{prefix}/"
@@ -77,10 +77,7 @@ class Generators:
         return {name: stream.get_state() for name, stream in self._streams.items()}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        """Put every stream back to where `state_dict` found it.
-
-        Streams keep their identity: who holds one goes on with the restored state.
-        """
+        """Put every stream back to where `state_dict` found it, as the same generator objects."""
         for name in self._streams.keys() - state.keys():
             self._streams[name].manual_seed(derive_seed(self.seed, name))
         for name, saved in state.items():

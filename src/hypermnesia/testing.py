@@ -30,20 +30,14 @@ from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
 
 BuildMethod = Callable[[Generators], Method]
-"""(generators) -> newly built method."""
-
 BuildEvidence = Callable[[AllTasks, Generators], Evidence]
-"""(networks of all tasks, generators) -> new evidence."""
 
-ITERATIONS = 6
-"""Updates of a task."""
-
-INPUTS = 6
-"""Entries of a sample."""
+ITERATIONS = 6  # updates of a task
+INPUTS = 6  # entries of a sample
 
 
 def check_method(build: BuildMethod, *, regression: bool = False) -> None:
-    """Hold a method to the protocol.
+    """Check that a method keeps the protocol.
 
     The same seed gives the same run, bit for bit; another seed another one; saving and loading
     in the middle of a task changes nothing, nor does going back to what was saved earlier; a task
@@ -60,15 +54,20 @@ def check_method(build: BuildMethod, *, regression: bool = False) -> None:
         AssertionError: a promise is broken; the message says which.
     """
     tiny = _Tiny(build, regression)
-    for check in _CHECKS:
-        check(tiny)
+    _same_seed_same_run(tiny)
+    _saving_mid_task_changes_nothing(tiny)
+    _going_back_changes_nothing(tiny)
+    _a_task_is_continued(tiny)
+    _a_bad_update_shows(tiny)
+    _evaluating_changes_nothing(tiny)
+    _answers_over_the_candidates(tiny)
 
 
 def check_evidence(build: BuildEvidence) -> None:
-    """Hold an evidence to the protocol.
+    """Check that an evidence keeps the protocol.
 
-    A hypernetwork method with it is held to `check_method`; its evidence is a number for each task
-    and sample, and the same whatever else is in the batch; it leaves the networks as they would be
+    A hypernetwork method with it passes `check_method`; its evidence is a number for each task and
+    sample, and the same whatever else is in the batch; it leaves the networks as they would be
     without it.
 
     Args:
@@ -84,12 +83,11 @@ def check_evidence(build: BuildEvidence) -> None:
     same = same_state(method.memory.state_dict(), plain.memory.state_dict())
     _require(same, "an evidence leaves the networks as they are without it")
     x = _batch(0, 0).x
-    with torch.no_grad():
-        found = _log_evidence(method, x)
-        turned = _log_evidence(method, x.flip(0)).flip(1)
+    found, turned = (method.logits_and_evidence(each)[1] for each in (x, x.flip(0)))
     _require(found.shape == (2, len(x)), "an evidence is (tasks, batch)")
     _require(bool(found.isfinite().all()), "an evidence is a finite number")
-    _require(torch.allclose(found, turned, atol=1e-5), "samples of a batch do not depend on others")
+    same = torch.allclose(found, turned.flip(1), atol=1e-5)
+    _require(same, "samples of a batch do not depend on others")
 
 
 def _method_with(build: BuildEvidence | None, generators: Generators) -> HypernetMethod:
@@ -111,26 +109,18 @@ def _method_with(build: BuildEvidence | None, generators: Generators) -> Hyperne
     )
 
 
-def _log_evidence(method: HypernetMethod, x: Tensor) -> Tensor:
-    assert method.evidence is not None  # noqa: S101
-    return method.evidence.log_evidence(x, method.logits_of_all(x))
-
-
 def _require(holds: bool, promise: str) -> None:
     if not holds:
         raise AssertionError(f"broken promise: {promise}")
 
 
-def _outputs(task: int) -> int:
-    return 2 + task % 2
-
-
 def _batch(task: int, iteration: int, regression: bool = False) -> Batch:
+    """A mini-batch of a task with 2 + task classes, or values."""
     generator = torch.Generator().manual_seed(1000 * task + iteration)
-    y = torch.arange(16) % _outputs(task)
+    y = torch.arange(16) % (2 + task)
     x = torch.randn(16, INPUTS, generator=generator)
-    x[:, task % INPUTS] += 2.0 * y
-    values = torch.stack([x[:, i] * y for i in range(_outputs(task))], dim=1)
+    x[:, task] += 2.0 * y
+    values = x[:, : 2 + task] * y[:, None]
     return Batch(x, values if regression else y, torch.full_like(y, task))
 
 
@@ -146,15 +136,14 @@ class _Tiny:
         for step in range(start, stop):
             task, iteration = divmod(step, ITERATIONS)
             if iteration == 0:
-                method.begin_task(TaskSpec(_outputs(task), ITERATIONS))
+                method.begin_task(TaskSpec(2 + task, ITERATIONS))
             self.update(method, task, iteration)
         return method
 
-    def update(self, method: Method, task: int, iteration: int) -> dict[str, Tensor]:
-        metrics = method.update(_batch(task, iteration, self.regression))
+    def update(self, method: Method, task: int, iteration: int) -> None:
+        method.update(_batch(task, iteration, self.regression))
         if iteration == ITERATIONS - 1:
             method.end_task(_batch(task, each, self.regression) for each in range(ITERATIONS))
-        return metrics
 
     def trained(self, seed: int = 1) -> Method:
         return self.run(self.build(Generators(seed)))
@@ -220,8 +209,8 @@ def _a_task_is_continued(tiny: _Tiny) -> None:
 def _a_bad_update_shows(tiny: _Tiny) -> None:
     method = tiny.run(tiny.build(Generators(1)), stop=ITERATIONS + 3)
     batch = _batch(1, 3, tiny.regression)
-    bad = replace(batch, x=torch.full_like(batch.x, torch.nan))
-    shown = not all(bool(value.isfinite()) for value in method.update(bad).values())
+    metrics = method.update(replace(batch, x=torch.full_like(batch.x, torch.nan)))
+    shown = not all(bool(value.isfinite()) for value in metrics.values())
     _require(shown, "an update that went wrong reports a number that is not finite")
 
 
@@ -237,12 +226,11 @@ def _answers_over_the_candidates(tiny: _Tiny) -> None:
     _require(method.scenario.name in method.answers, "it answers in the scenario of its training")
     x = _batch(0, 0).x
     for task in range(2):
-        candidates = method.scenario.candidates(task)
+        candidates, logits = method.scenario.candidates(task), method.predict(x, task).logits
         wanted = (len(x), candidates.stop - candidates.start)
-        _require(method.predict(x, task).logits.shape == wanted, "a logit for each candidate")
+        _require(logits.shape == wanted, "a logit for each candidate")
         with torch.no_grad():
-            alone = method.export(task)(x)
-        same = torch.allclose(alone, method.predict(x, task).logits, atol=1e-5)
+            same = torch.allclose(method.export(task)(x), logits, atol=1e-5)
         _require(same, "an exported network answers as the method does")
     for name in method.answers:
         if name != "task":
@@ -270,25 +258,13 @@ def _evaluating_changes_nothing(tiny: _Tiny) -> None:
     _require(losses.keys() == method.parts.keys(), "a loss for each part")
     _require("loss" in losses, "a part called loss")
     _require(method.kept > 0 and method.compression() > 0, "something is kept")
-    sampler = sampler_of(method)
-    if sampler is not None:
+    if (sampler := sampler_of(method)) is not None:
         first, second = (sampler.samples([0], 3, Generators(0)) for _ in range(2))
         _require(same_state(first, second), "the same draws give the same samples")
         shapes = [x.shape for x in first.values()]
-        _require(shapes == [(3, INPUTS)], "as many samples as asked for, of the inputs' shape")
+        _require(shapes == [(3, INPUTS)], "as many samples as requested, of the inputs' shape")
     after = (method.state_dict(), generators.state_dict())
     _require(same_state(before, after), "evaluating leaves the state untouched")
-
-
-_CHECKS: tuple[Callable[[_Tiny], None], ...] = (
-    _same_seed_same_run,
-    _saving_mid_task_changes_nothing,
-    _going_back_changes_nothing,
-    _a_task_is_continued,
-    _a_bad_update_shows,
-    _evaluating_changes_nothing,
-    _answers_over_the_candidates,
-)
 
 
 def same_state(a: Any, b: Any) -> bool:
@@ -303,10 +279,10 @@ def same_state(a: Any, b: Any) -> bool:
 
 
 def check_condition(build: Callable[[], Condition]) -> None:
-    """Hold a condition to its protocol.
+    """Check that a condition keeps its protocol.
 
     The same seed gives the same rows, bit for bit, and another seed others; rows follow the order
-    of the tasks asked for and do not change under repetition; a new task leaves earlier rows as
+    of the requested tasks and do not change under repetition; a new task leaves earlier rows as
     they are; gradients reach every parameter; what is saved and loaded, into a new condition or
     one with other tasks, gives the same rows and goes on the same way; and torch's global
     generator is left alone.
@@ -321,23 +297,18 @@ def check_condition(build: Callable[[], Condition]) -> None:
     condition, same, other = (_with_tasks(build(), seed) for seed in (1, 1, 2))
     everything = range(condition.tasks)
     rows = condition(everything).detach().clone()
-    _keep(rows.shape == (3, condition.size), "a row of its size for each task")
-    _keep(torch.equal(same(everything), rows), "same seed, same conditions")
-    _keep(not torch.equal(other(everything), rows), "the seed matters")
-    _keep(torch.equal(condition([2, 0]), rows[[2, 0]]), "rows are those of the tasks asked for")
-    _keep(torch.equal(condition(everything), rows), "asking changes nothing")
+    _require(rows.shape == (3, condition.size), "a row of its size for each task")
+    _require(torch.equal(same(everything), rows), "same seed, same conditions")
+    _require(not torch.equal(other(everything), rows), "the seed matters")
+    _require(torch.equal(condition([2, 0]), rows[[2, 0]]), "rows are those of the requested tasks")
+    _require(torch.equal(condition(everything), rows), "a call changes nothing")
     condition.add_task(Generators(3))
-    _keep(condition.tasks == 4, "a task more with each that is added")
-    _keep(torch.equal(condition(everything), rows), "a new task leaves earlier conditions alone")
+    _require(condition.tasks == 4, "a task more with each that is added")
+    _require(torch.equal(condition(everything), rows), "a new task leaves earlier conditions alone")
     _gradients_reach_the_parameters(condition)
     for loaded in (build(), other):
         _loads_what_was_saved(condition, loaded)
-    _keep(torch.equal(before, torch.get_rng_state()), "torch's global generator is not used")
-
-
-def _keep(holds: bool, promise: str) -> None:
-    if not holds:
-        raise AssertionError(f"broken promise of a condition: {promise}")
+    _require(torch.equal(before, torch.get_rng_state()), "torch's global generator is not used")
 
 
 def _with_tasks(condition: Condition, seed: int) -> Condition:
@@ -355,18 +326,18 @@ def _gradients_reach_the_parameters(condition: Condition) -> None:
             weights = torch.linspace(1.0, 2.0, row.numel()).view_as(row).to(row)
             gradients = torch.autograd.grad((weights * row).sum(), own, materialize_grads=True)
             reached = all(bool(g.isfinite().all()) and bool(g.any()) for g in gradients)
-            _keep(reached, "gradients reach every parameter of a task")
+            _require(reached, "gradients reach every parameter of a task")
         parameters.update(own)
     learned = sum(parameter.numel() for parameter in parameters)
-    _keep(condition.kept >= learned, "all that is learned counts as kept")
+    _require(condition.kept >= learned, "all that is learned counts as kept")
 
 
 def _loads_what_was_saved(condition: Condition, loaded: Condition) -> None:
     state = copy.deepcopy(condition.state_dict())
     loaded.load_state_dict(copy.deepcopy(state))
-    _keep(same_state(loaded.state_dict(), state), "loading what was saved gives it back")
+    _require(same_state(loaded.state_dict(), state), "loading what was saved gives it back")
     same = copy.deepcopy(condition)
     for each in (same, loaded):
         each.add_task(Generators(4))
     rows = [each(range(each.tasks)) for each in (same, loaded)]
-    _keep(torch.equal(*rows), "a loaded condition goes on as the saved one")
+    _require(torch.equal(*rows), "a loaded condition goes on as the saved one")

@@ -1,6 +1,4 @@
-"""An autoencoder that knows where a task's inputs lie.
-
-Variational autoencoders: networks, bounds on the likelihood, and the loss.
+"""Variational autoencoders: networks, bounds on the likelihood, and the loss.
 
 Kingma and Welling 2014 (arXiv 1312.6114); the importance-weighted bound is Burda et al. 2016
 (arXiv 1509.00519), equation 8. The approximate posterior is a Gaussian with a diagonal covariance,
@@ -26,8 +24,7 @@ from hypermnesia.hypernet.network import ACTIVATIONS
 from hypermnesia.seeding import Generators
 from hypermnesia.settings import Integer, Name, Number, Width, named_in
 
-Likelihood = Literal["bernoulli", "gaussian"]
-"""Distribution of a pixel, given the latents."""
+Likelihood = Literal["bernoulli", "gaussian"]  # of a pixel, given the latents
 
 
 @dataclass(frozen=True)
@@ -52,16 +49,13 @@ class VaeSettings:
 
 @dataclass(frozen=True)
 class BoundSettings:
-    """Which lower bound on log p(x).
+    """Which lower bound on log p(x); raises `ConfigError` for settings that do not fit together.
 
     Attributes:
         kind: `elbo`, or the importance-weighted bound, which more draws tighten.
         samples: draws of the latents for each input.
         divergence: weight of the elbo's divergence from the prior. At 1 or more it is still a
             bound; above 1 it trusts less what needs unlikely latents.
-
-    Raises:
-        ConfigError: no draws, or a weight for the bound that has no divergence.
     """
 
     kind: Literal["elbo", "importance"] = "elbo"
@@ -72,11 +66,9 @@ class BoundSettings:
         if self.samples < 1:
             raise ConfigError("bound.samples must be 1 or more", got=self.samples)
         if self.kind == "importance" and self.divergence != 1:
-            raise ConfigError(
-                "bound.divergence weighs a term that bound.kind=importance does not have",
-                got=self.divergence,
-                hint="set bound.divergence=1, or bound.kind=elbo",
-            )
+            rule = "bound.divergence weighs a term that bound.kind=importance does not have"
+            hint = "set bound.divergence=1, or bound.kind=elbo"
+            raise ConfigError(rule, got=self.divergence, hint=hint)
 
 
 class VaeOutput(NamedTuple):
@@ -94,12 +86,7 @@ class VaeOutput(NamedTuple):
 
 
 class Vae(nn.Module):
-    """Two multilayer perceptrons; an ordinary module, and so a target network.
-
-    Args:
-        sample_shape: shape of a sample.
-        settings: sizes.
-    """
+    """Two multilayer perceptrons; an ordinary module, and so a target network."""
 
     def __init__(self, sample_shape: Sequence[int], settings: VaeSettings) -> None:
         super().__init__()
@@ -114,28 +101,22 @@ class Vae(nn.Module):
         return math.prod(self.sample_shape)
 
     def forward(self, x: Tensor, noise: Float[Tensor, "samples batch latent"]) -> VaeOutput:
-        """Decode `samples` draws of the latents for each of the inputs.
+        """Decode `samples` draws of the latents for each of the (batch, *sample) inputs.
 
-        Args:
-            x: (batch, *sample) inputs.
-            noise: of N(0, 1), which the posterior's mean and spread turn into latents.
-
-        Returns:
-            In the number format of `noise`, whatever that of the products is.
+        The posterior's mean and spread turn `noise` of N(0, 1) into latents. Results have the
+        number format of `noise`, whatever that of the products is.
         """
         mean, log_variance = self.encoder(x.flatten(1)).to(noise.dtype).chunk(2, dim=-1)
         latents = mean + (log_variance / 2).exp() * noise
         decoded = self.decoder(latents.flatten(0, 1)).to(noise.dtype)
-        decoded = decoded.unflatten(0, noise.shape[:2])
-        return VaeOutput(decoded, mean, log_variance)
+        return VaeOutput(decoded.unflatten(0, noise.shape[:2]), mean, log_variance)
 
 
 def _layers(widths: Sequence[int], activation: str) -> nn.Sequential:
+    """Linear layers with activations between them."""
     kind = ACTIVATIONS[activation]
-    layers: list[nn.Module] = []
-    for n_in, n_out in pairwise(widths):
-        layers += [nn.Linear(n_in, n_out), kind()]
-    return nn.Sequential(*layers[:-1])
+    layers = [(nn.Linear(n_in, n_out), kind()) for n_in, n_out in pairwise(widths)]
+    return nn.Sequential(*[layer for pair in layers for layer in pair][:-1])
 
 
 def build_vae(settings: VaeSettings, sample_shape: Sequence[int], generators: Generators) -> Vae:
@@ -181,13 +162,9 @@ def kl_to_prior(
 def elbo(
     x: Tensor, output: VaeOutput, likelihood: Likelihood, divergence: float = 1.0
 ) -> Float[Tensor, "*tasks batch"]:
-    """The evidence lower bound on log p(x) of each sample, averaged over the draws.
+    """E_q log p(x | z) - divergence · KL(q(z | x) || p(z)), averaged over the draws.
 
-    Args:
-        x: the (batch, *sample) inputs that gave `output`.
-        output: of a `Vae`.
-        likelihood: of its settings.
-        divergence: weight of KL(q(z | x) || p(z)).
+    A lower bound on log p(x) of each of the (batch, *sample) inputs that gave `output`.
     """
     fit = _LOG_LIKELIHOODS[likelihood](x.flatten(1), output.decoded)
     return fit.mean(dim=-2) - divergence * kl_to_prior(output.mean, output.log_variance)
@@ -201,11 +178,7 @@ def importance_weighted_bound(
 ) -> Float[Tensor, "*tasks batch"]:
     """The log of 1/K Σ_k p(x, z_k) / q(z_k | x): tighter with every draw, log p(x) in the end.
 
-    Args:
-        x: the (batch, *sample) inputs that gave `output`.
-        noise: the noise that gave it.
-        output: of a `Vae`.
-        likelihood: of its settings.
+    `output` is that of a `Vae` for (batch, *sample) inputs and `noise`.
     """
     log_variance = output.log_variance.unsqueeze(-3)
     latents = output.mean.unsqueeze(-3) + (log_variance / 2).exp() * noise
@@ -222,10 +195,7 @@ def bound(
     likelihood: Likelihood,
     settings: BoundSettings,
 ) -> Float[Tensor, "*tasks batch"]:
-    """The bound of (batch, *sample) inputs that `settings` name.
-
-    Arguments are as in `importance_weighted_bound`.
-    """
+    """The bound of (batch, *sample) inputs that `settings` name."""
     if settings.kind == "importance":
         return importance_weighted_bound(x, noise, output, likelihood)
     return elbo(x, output, likelihood, settings.divergence)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hypermnesia.data.types import Batch
-from hypermnesia.evidence import EVIDENCE, Evidence, evidence_class
+from hypermnesia.evidence import EVIDENCE, Evidence
 from hypermnesia.evidence.entropy import EntropySettings
 from hypermnesia.hypernet.ensemble import AllTasks
 from hypermnesia.methods.hnet import HypernetMethod
@@ -32,7 +32,7 @@ OWN: dict[str, dict[str, Any]] = {
 
 def build(name: str, networks: AllTasks, generators: Generators) -> Evidence:
     streams = {} if name == "entropy" else {"generators": generators}
-    return evidence_class(name)(networks, **OWN[name], **streams)
+    return EVIDENCE[name](networks, **OWN[name], **streams)
 
 
 @pytest.mark.parametrize("name", [*EVIDENCE])
@@ -45,7 +45,7 @@ def test_it_keeps_the_contract(name: str) -> None:
 )
 def test_the_entropy_keeps_it_whatever_its_settings(settings: dict[str, Any]) -> None:
     inference = EntropySettings(**settings)
-    entropy = evidence_class("entropy")
+    entropy = EVIDENCE["entropy"]
     check_evidence(lambda networks, generators: entropy(networks, inference=inference))
 
 

@@ -9,8 +9,8 @@ import torch
 
 from hypermnesia.data.benchmarks import make_tasks
 from hypermnesia.data.stream import BatchStream
-from hypermnesia.experiments.run import benchmark_settings, build_method
 from hypermnesia.experiments.resolve import Request, resolve
+from hypermnesia.experiments.run import benchmark_settings, build_method
 from hypermnesia.methods.base import Method, TaskSpec
 from hypermnesia.seeding import Generators
 

@@ -161,7 +161,7 @@ BROKEN: list[tuple[str, Callable[..., Any], str]] = [
     ("add_task", _draws_globally, "global generator"),
     ("add_task", _changes_the_first, "leaves earlier conditions alone"),
     ("__call__", _noisy, "same seed, same conditions"),
-    ("__call__", _in_order, "of the tasks asked for"),
+    ("__call__", _in_order, "of the requested tasks"),
     ("__call__", _detached, "gradients reach every parameter"),
     ("load_state_dict", _adds_to_what_is_there, "loading what was saved gives it back"),
     ("kept", property(lambda self: 0), "counts as kept"),

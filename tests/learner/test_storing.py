@@ -234,7 +234,9 @@ def test_sizes_that_no_tensors_are_there_for_make_nothing(
     owner[last] = [size] if isinstance(owner[last], list) else size
     folder = forged(saved[1], tmp_path, design=design)
     monkeypatch.setattr(storing, "Knowledge", None)  # calling it would be a TypeError
-    with pytest.raises(RunError, match=r"must hold a learner .*(ValueError|RuntimeError|ValidationError)"):
+    with pytest.raises(
+        RunError, match=r"must hold a learner .*(ValueError|RuntimeError|ValidationError)"
+    ):
         ContinualLearner.load(folder, mlp())
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from hypermnesia.evidence.autoencoders import Replayed
 from hypermnesia.methods import Method, TaskSpec
 from hypermnesia.methods.lwf import DistillationSettings
-from hypermnesia.methods.replay import ReplayClassifier, ReplaySettings, dgr
+from hypermnesia.methods.replay import ReplayClassifier, ReplaySettings, dgr_distill
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.seeding import Generators
 from problems import CPU, SMALL_VAE, blobs, build, learn
@@ -27,7 +27,7 @@ def test_shares_by_hand() -> None:
 def classifier(scenario: str, **changes: object) -> ReplayClassifier:
     """Two tasks of two classes; the answers are the inputs, the former ones twice the inputs."""
     network = nn.Linear(4, 2, bias=False)
-    made = dgr(
+    made = dgr_distill(
         network,
         scenario,
         vae=SMALL_VAE,

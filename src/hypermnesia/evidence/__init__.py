@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hypermnesia.registry import Registry, must_be
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from hypermnesia.data.types import Batch, TaskSpec
     from hypermnesia.state_files import State
 
-__all__ = ["EVIDENCE", "Evidence", "evidence_class"]
+__all__ = ["EVIDENCE", "Evidence"]
 
 
 class Evidence(Protocol):
     """How much speaks for each task, given an input alone.
 
-    A class derives from this protocol, says what its `log_evidence` is, and overrides what else it
-    needs: by default nothing is learned and nothing is kept. Its constructor takes the networks of
-    all tasks (`AllTasks`), which the method trains, then keyword arguments: settings, each a frozen
-    dataclass, and what a method's builder hands on (`generators`, `sample_shape`, ...). Random
-    numbers come from streams of its own, so that the networks are those of `hnet`.
+    A class derives from this protocol, defines `log_evidence`, and overrides what else it needs: by
+    default nothing is learned and nothing is kept. Its constructor takes the networks of all tasks
+    (`AllTasks`), which the method trains, then keyword arguments: settings, each a frozen
+    dataclass, and what a method's builder passes on (`generators`, `sample_shape`, ...). It draws
+    from random streams of its own, so that the networks are those of `hnet`.
     """
 
     def begin_task(self, spec: TaskSpec) -> None:
@@ -80,14 +80,9 @@ class Evidence(Protocol):
         """Put an evidence where `state_dict` found the other."""
 
 
-EVIDENCE: Registry[Any] = Registry("evidence", "evidence", must_be("a class"))
-"""Every evidence by name: a class, or `package.module:class`, imported when it is asked for."""
+EVIDENCE: Registry[type[Evidence]] = Registry("evidence", "evidence", must_be("a class"))
+"""Every evidence's class, by name."""
 
 EVIDENCE.add("entropy", "hypermnesia.evidence.entropy:Entropy")
 EVIDENCE.add("likelihood", "hypermnesia.evidence.likelihood:TaskLikelihoods")
 EVIDENCE.add("classifier", "hypermnesia.evidence.classifier:TaskClassifier")
-
-
-def evidence_class(name: str) -> type[Evidence]:
-    """The class of an evidence."""
-    return cast("type[Evidence]", EVIDENCE[name])

@@ -1,11 +1,9 @@
 """Autoencoders whose weights, or those of their decoders, one hypernetwork makes for each task.
 
 Loss: -ELBO, Kingma and Welling 2014 (arXiv 1312.6114). Step and regulariser: von Oswald et al.
-2020 (arXiv 1906.00695). `GenerativeMemory` is the paper's "generative replay" (section 2, HNET+R
-and HNET+TIR): decoders are protected by the output regulariser; the encoder, which only training
-needs, is plain, shared by all tasks and unprotected. The task is given by its embedding; the
-published decoder takes a one-hot input as well, which adds nothing to weights that are the task's
-own.
+2020 (arXiv 1906.00695), whose "generative replay" (section 2, HNET+R and HNET+TIR) is
+`GenerativeMemory`. The published decoder takes the task as a one-hot input, too, which adds nothing
+to weights that are the task's own.
 """
 
 from __future__ import annotations
@@ -40,12 +38,8 @@ class Sampler(Protocol):
     def samples(self, tasks: Sequence[int], n: int, generators: Generators) -> Samples:
         """`n` samples of each task as it is remembered now; changes nothing.
 
-        A memory that does not know whose its samples are gives `n` in all, mixed, under None.
-
-        Args:
-            tasks: begun already.
-            n: 1 or more.
-            generators: streams called `samples/...` are used; not those of the training.
+        A memory that does not know whose its samples are gives `n` in all, mixed, under None. Of
+        `generators`, other than those of the training, streams called `samples/...` are used.
         """
 
 
@@ -76,15 +70,14 @@ class ReplaySettings:
     """How replayed samples enter a loss.
 
     Attributes:
-        share: weight of the loss on them, against that of the current samples: `half` (von
-            Oswald et al. 2020, public code), or by `tasks`: 1 - 1/t in task t (van de Ven et al.
-            2022).
+        share: weight of their loss against that of the current samples: `half` (von Oswald et al.
+            2020, public code), or by `tasks`: 1 - 1/t in task t (van de Ven et al. 2022).
     """
 
     share: Literal["half", "tasks"] = "half"
 
     def mix(self, current: Tensor, past: Tensor, tasks: int) -> Tensor:
-        """The loss in a task, of `tasks` so far, that has the losses `current` and `past`."""
+        """The scalar loss in a task, of `tasks` so far, with the losses `current` and `past`."""
         weight = 0.5 if self.share == "half" else 1 - 1 / tasks
         return (1 - weight) * current + weight * past
 
@@ -92,15 +85,9 @@ class ReplaySettings:
 class VaeMemory:
     """Autoencoders for each task, held in one hypernetwork; what it does not make is shared.
 
-    A task has one, or one for each of its parts, which are learned together.
-
-    Args:
-        template: an autoencoder, left unchanged.
-        settings: how they are learned.
-        generated: patterns of the names of the parameters to generate, the decoder's among them.
-        generators: the streams `hypernet`, `embedding`, `noise` and `subset` are used.
-        device: where everything lives.
-        precision: of what training makes and runs.
+    A task has one, or one for each of its parts, which are learned together. `generated` names the
+    parameters to generate, the decoder's among them; of `generators` the streams `hypernet`,
+    `embedding`, `noise` and `subset` are used.
     """
 
     def __init__(
@@ -114,14 +101,8 @@ class VaeMemory:
         precision: Precision,
     ) -> None:
         self.generators, self.device = generators, device
-        self.memory = WeightMemory(
-            template,
-            settings.hypernet,
-            generated=generated,
-            head=None,
-            device=device,
-            precision=precision,
-        )
+        own: dict[str, Any] = {"generated": generated, "device": device, "precision": precision}
+        self.memory = WeightMemory(template, settings.hypernet, head=None, **own)
         self.vae = cast(Vae, self.memory.target.module)
         self.parts: list[int] = []
         self.trainer = HypernetTrainer(
@@ -150,21 +131,15 @@ class VaeMemory:
         return range(first, first + self.parts[task])
 
     def learn(self, x: Tensor, part: Tensor | None = None) -> dict[str, Tensor]:
-        """One iteration on the task in training.
+        """One iteration on (batch, *sample) inputs of the task in training.
 
-        Args:
-            x: (batch, *sample) inputs of it.
-            part: (batch,) int64 which of the task's autoencoders learns each; None for the only
-                one.
+        (batch,) int64 `part` says which of the task's autoencoders learns each; None: the only one.
         """
         x = one_tensor(x, "an autoencoder")
         noise = draw_noise(1, len(x), self.vae.settings.latent, self.generators["noise"])
         noise = noise.to(self.device, x.dtype, non_blocking=True)
-
-        def loss() -> Tensor:
-            return self.loss(x, noise, part, training=True)
-
-        return {f"vae_{name}": value for name, value in self.trainer.step(loss).items()}
+        metrics = self.trainer.step(lambda: self.loss(x, noise, part, training=True))
+        return {f"vae_{name}": value for name, value in metrics.items()}
 
     def loss(self, x: Tensor, noise: Tensor, part: Tensor | None, *, training: bool) -> Tensor:
         """The mean loss of (batch, *sample) inputs, each under its part's autoencoder."""
@@ -204,10 +179,9 @@ class VaeMemory:
         latents = torch.randn(len(weights), n, settings.latent, generator=generator)
 
         def one(row: Tensor, own: Tensor) -> Tensor:
-            parts = ((name.partition("."), p) for name, p in layout.split(row).items())
-            named = {name: p for (part, _, name), p in parts if part == "decoder"}
-            decoded: Tensor = functional_call(self.vae.decoder, named, (own,))
-            return decoded
+            named = {n: p for n, p in layout.split(row).items() if n.startswith("decoder.")}
+            named = {n.removeprefix("decoder."): p for n, p in named.items()}
+            return cast(Tensor, functional_call(self.vae.decoder, named, (own,)))
 
         with autocast(self.memory.precision, self.device):
             decoded = vmap(one)(weights, latents.to(weights, non_blocking=True))
@@ -221,11 +195,8 @@ class VaeMemory:
 
     def state_dict(self) -> State:
         """The memory and, within a task, the state of its training."""
-        return {
-            "parts": self.parts,
-            "memory": self.memory.state_dict(),
-            "trainer": self.trainer.state_dict(),
-        }
+        own = {"memory": self.memory.state_dict(), "trainer": self.trainer.state_dict()}
+        return {"parts": self.parts, **own}
 
     def load_state_dict(self, state: State) -> None:
         """Put a newly built memory where `state_dict` found the other."""
@@ -247,14 +218,10 @@ class Replayed(NamedTuple):
 
 
 class GenerativeMemory(VaeMemory):
-    """Samples of every task, from decoders that one hypernetwork makes.
+    """Samples of every task, from decoders that one hypernetwork makes and protects.
 
-    Args:
-        vae: the autoencoders whose decoders remember.
-        sample_shape: of a sample.
-        generators: the stream `vae` and those called `memory/...` are used.
-        device: where everything lives.
-        precision: of what training makes and runs, and of what is replayed.
+    The encoder, which only training needs, is plain, shared by all tasks and unprotected. Of
+    `generators` the stream `vae` and those called `memory/...` are used.
     """
 
     def __init__(
@@ -266,9 +233,14 @@ class GenerativeMemory(VaeMemory):
         device: torch.device,
         precision: Precision,
     ) -> None:
-        own: dict[str, Any] = {"generators": generators.under("memory"), "device": device}
-        template = build_vae(vae, sample_shape, generators)
-        super().__init__(template, vae, generated=("decoder.*",), precision=precision, **own)
+        super().__init__(
+            build_vae(vae, sample_shape, generators),
+            vae,
+            generated=("decoder.*",),
+            generators=generators.under("memory"),
+            device=device,
+            precision=precision,
+        )
         self._former: Parameters | None = None
         self._decoders: Tensor | None = None
 
@@ -296,11 +268,8 @@ class GenerativeMemory(VaeMemory):
         x = self._decode(self._decoders, each, self.generators["noise"])
         return Replayed(x, torch.arange(tasks, device=self.device).repeat_interleave(each))
 
-    def update(self, x: Tensor, replayed: Replayed | None = None) -> dict[str, Tensor]:  # noqa: ARG002
-        """One iteration on (batch, *sample) inputs of the current task.
-
-        Nothing replayed is needed: the regulariser protects what the memory holds.
-        """
+    def update(self, x: Tensor, *_replayed: object) -> dict[str, Tensor]:
+        """One iteration on (batch, *sample) inputs; the regulariser protects earlier tasks."""
         return self.learn(x)
 
     def end_task(self) -> None:

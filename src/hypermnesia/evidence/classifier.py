@@ -1,4 +1,4 @@
-"""`classifier`: a plain network that tells tasks apart, taught with generated samples.
+"""`classifier`: a plain network, trained on generated samples, that recognises the task.
 
 task = argmax_t p(t | x) of a classifier that learns Σ -log p(t | x) on samples of the current task
 against those that a generative memory gives of earlier ones: HNET+TIR of von Oswald et al. 2020
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +30,7 @@ from hypermnesia.nets import with_outputs
 from hypermnesia.optimizers import Descent, OptimizerSettings
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
+from hypermnesia.tree import logits_of
 
 _HALF = ReplaySettings()
 
@@ -37,15 +38,9 @@ _HALF = ReplaySettings()
 class TaskClassifier(Evidence):
     """A classifier with an output for each task, trained from the second task on.
 
-    Args:
-        networks: of all tasks, of which device and precision are taken over.
-        network: template of the classifier, left unchanged; its weights are the initial ones.
-        vae: the autoencoders of the generative memory.
-        replay: how replayed samples enter the classifier's loss.
-        optimizer: of the classifier, started afresh with every task.
-        sample_shape: of a sample.
-        generators: the streams of `GenerativeMemory` and those called `recognizer/...` are used.
-        head: name of the classifier's output layer; the last linear layer by default.
+    It starts as a copy of `network`, whose output layer is `head`, or the last linear layer. Device
+    and precision are those of `networks`; the streams of `GenerativeMemory` and those called
+    `recognizer/...` are used.
     """
 
     def __init__(
@@ -61,12 +56,9 @@ class TaskClassifier(Evidence):
         head: str | None = None,
     ) -> None:
         self.device, self.precision = networks.memory.device, networks.memory.precision
+        own: dict[str, Any] = {"device": self.device, "precision": self.precision}
         self.sampler = GenerativeMemory(
-            vae,
-            sample_shape=sample_shape,
-            generators=generators,
-            device=self.device,
-            precision=self.precision,
+            vae, sample_shape=sample_shape, generators=generators, **own
         )
         self.template, self.head, self.replay = network, head, replay
         self.network = copy.deepcopy(network).to(self.device)
@@ -83,7 +75,7 @@ class TaskClassifier(Evidence):
         self.descent.begin(self.network.parameters(), spec.iterations)
 
     def continue_task(self, task: int, spec: TaskSpec) -> None:  # noqa: ARG002
-        """Raise `ConfigError`: what the memory replays is told apart from the newest task only."""
+        """Raise `ConfigError`: replayed samples only serve to recognise the newest task."""
         raise ConfigError(
             "hnet-tir cannot go on with a task that has ended",
             got=task,
@@ -102,13 +94,13 @@ class TaskClassifier(Evidence):
         labels = torch.cat([labels, cast(Tensor, replayed.tasks)])
         self.network.train()
         with self.generators.as_global("dropout"), autocast(self.precision, self.device):
-            logits: Tensor = self.network(torch.cat([x, replayed.x])).float()
+            logits = logits_of(self.network(torch.cat([x, replayed.x]))).float()
         losses = F.cross_entropy(logits, labels, reduction="none")
         loss = self.replay.mix(losses[: len(x)].mean(), losses[len(x) :].mean(), self.tasks)
         self.descent.backward(loss)
-        right = (logits.detach().argmax(dim=1) == labels).float().mean()
+        accuracy = (logits.detach().argmax(dim=1) == labels).float().mean()
         norm = self.descent.step()
-        return {"task_gradient": norm, "task_loss": loss.detach(), "task_accuracy": right}
+        return {"task_gradient": norm, "task_loss": loss.detach(), "task_accuracy": accuracy}
 
     def end_task(self, batches: Iterable[Batch]) -> None:  # noqa: ARG002
         """Drop what only the task's training needed."""
@@ -117,9 +109,7 @@ class TaskClassifier(Evidence):
 
     def log_evidence(self, x: Tensor, logits: Tensor) -> Tensor:  # noqa: ARG002
         """(tasks, batch) log p(t | x)."""
-        self.network.eval()
-        found: Tensor = self.network(x).log_softmax(dim=1).T
-        return found
+        return logits_of(self.network.eval()(x)).log_softmax(dim=1).T
 
     @property
     def kept(self) -> int:

@@ -1,15 +1,15 @@
-"""`entropy`: the network that is surest of a sample answers it.
+"""`entropy`: the network that is most certain of a sample answers it.
 
 task = argmin_t H(softmax(f(x; h(e_t; θ)) / τ)), von Oswald et al. 2020 (arXiv 1906.00695), section
 2, "task inference through predictive uncertainty"; or the largest -dH/dα_t of a mixture Σ α_t W_t
 of all weights, Wortsman et al. 2020, "Supermasks in superposition" (arXiv 2006.14769), section 3.2,
 there on masks, here on generated weights.
 
-With a screen all networks answer in a cheaper number format first, and those that may be the surest
-once more. How far first answers are off depends on the format and, as much, on the networks: so it
-is measured in every call, on a few of its samples. An answer changes only where the errors of two
+With a screen all networks answer in a cheaper number format first, and those that may be the most
+certain once more. How far first answers are off depends on the format and on the networks: it is
+measured in every call, on a few of its samples. An answer changes only where the errors of two
 networks, or of two logits, are several times as large, and against each other. `python -m
-benchmarks.inference --screen bf16` prints the errors and holds all answers against float32's.
+benchmarks.inference --screen bf16` prints the errors and compares all answers with float32's.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -41,23 +41,21 @@ from hypermnesia.tree import Tree, logits_of
 class EntropySettings:
     """How the surest network is found.
 
+    Raises `ConfigError` for a temperature that is not above zero, and for a calibration or a screen
+    of mixed networks, which have no samples of their own.
+
     Attributes:
         criterion: `entropy`, that of each task's network; or `entropy-gradient`, how fast the
             entropy of the mixture of all of them falls as a task's share in it grows.
-        temperature: divides the logits; above 1 it tells apart networks that are all but certain.
-            With two outputs it changes no choice but between networks so sure that both have an
-            entropy of 0 in float32: of two networks the one whose logits are further apart is the
-            surer at every temperature.
+        temperature: divides the logits; above 1 it distinguishes networks that are all but certain.
+            With two outputs it changes no choice but between networks so certain that both have an
+            entropy of 0 in float32.
         calibrated: measure each network's logits in terms of the `spread` that they have on
             training samples of the class that it would answer. For `entropy`.
-        screen: number format in which all networks are asked first, and the few that may be the
-            surest once more in float32. Faster; `in_doubt` says why task and class come
-            out as in float32. Logits without a doubt stay those of the first answer. None
-            asks once, in float32. For `entropy`.
-
-    Raises:
-        ConfigError: a temperature that is not above zero; a calibration of mixed networks, which
-            have no samples of their own, or a screen of them.
+        screen: number format in which all networks answer first; the few that may be the most
+            certain answer once more in float32. Faster; `in_doubt` says why task and class are
+            those of float32, other logits stay the first ones. None: float32 at once. For
+            `entropy`.
     """
 
     criterion: Literal["entropy", "entropy-gradient"] = "entropy"
@@ -70,42 +68,29 @@ class EntropySettings:
             raise ConfigError("inference.temperature must be above zero", got=self.temperature)
         for name, unset in (("calibrated", False), ("screen", None)):
             if getattr(self, name) != unset and self.criterion != "entropy":
-                raise ConfigError(
-                    f"inference.{name} is for inference.criterion=entropy",
-                    got=self.criterion,
-                    hint=f"set inference.{name}={json.dumps(unset)}",
-                )
+                rule = f"inference.{name} is for inference.criterion=entropy"
+                hint = f"set inference.{name}={json.dumps(unset)}"
+                raise ConfigError(rule, got=self.criterion, hint=hint)
 
 
-_PLAIN = EntropySettings()
+_DEFAULT = EntropySettings()
 
 
 class Entropy(Evidence):
-    """The network that is surest of a sample answers it: `hnet-ent`.
+    """The network that is most certain of a sample answers it: `hnet-ent`."""
 
-    Args:
-        networks: of all tasks.
-        inference: what counts as sure.
-    """
-
-    def __init__(self, networks: AllTasks, *, inference: EntropySettings = _PLAIN) -> None:
+    def __init__(self, networks: AllTasks, *, inference: EntropySettings = _DEFAULT) -> None:
         self.networks, self.memory, self.settings = networks, networks.memory, inference
         self.spreads: list[Tensor] = []
         self.task = 0
 
     def begin_task(self, spec: TaskSpec) -> None:
-        """Note the task.
-
-        Raises:
-            ConfigError: a head of another width, where networks are mixed.
-        """
+        """Note the task; raises `ConfigError` for another width of head where networks mix."""
         mixed, layouts = self.settings.criterion == "entropy-gradient", self.memory.layouts
         if mixed and layouts and spec.outputs != layouts[0].outputs:
-            raise ConfigError(
-                "inference.criterion=entropy-gradient mixes networks whose heads are of one width",
-                got=f"{layouts[0].outputs} and {spec.outputs} outputs",
-                hint="use inference.criterion=entropy",
-            )
+            rule = "inference.criterion=entropy-gradient mixes networks with heads of one width"
+            got = f"{layouts[0].outputs} and {spec.outputs} outputs"
+            raise ConfigError(rule, got=got, hint="use inference.criterion=entropy")
         self.task = len(layouts)
 
     def continue_task(self, task: int, spec: TaskSpec) -> None:  # noqa: ARG002
@@ -115,11 +100,8 @@ class Entropy(Evidence):
     def update(self, batch: Batch) -> Mapping[str, Tensor]:
         """Nothing is learned; raises `ConfigError` for targets that are not classes."""
         if batch.y.is_floating_point():
-            raise ConfigError(
-                "the entropy of a network is that of its classes",
-                got="targets that are not classes",
-                hint="use hnet-lik, or hnet and name the task",
-            )
+            hint = "use hnet-lik, or hnet and name the task"
+            raise ConfigError("an entropy needs classes", got="other targets", hint=hint)
         return {}
 
     @torch.no_grad()
@@ -167,11 +149,12 @@ class Entropy(Evidence):
         buffers = _mean(self.memory.buffers)
 
         def slopes(group: TaskGroup, some: Tree) -> Tensor:
-            def network(weights: Tensor) -> Any:
-                own: dict[str, Any] = {"layout": group.layout, "buffers": buffers}
-                return logits_of(target(weights, some, training=False, **own))
+            own: dict[str, Any] = {"layout": group.layout, "buffers": buffers, "training": False}
 
-            return entropy_slopes(network, mixture, group.weights, self.settings.temperature)
+            def logits(weights: Tensor) -> Tensor:
+                return logits_of(target(weights, some, **own))
+
+            return entropy_slopes(logits, mixture, group.weights, self.settings.temperature)
 
         return self.networks.ask(x, slopes)
 
@@ -215,12 +198,7 @@ def spread(logits: Float[Tensor, "*batch outputs"]) -> Float[Tensor, "*batch"]:
 def mean_spreads(
     logits: Float[Tensor, "batch outputs"], labels: Int[Tensor, " batch"]
 ) -> Float[Tensor, " outputs"]:
-    """The mean `spread` of each class's samples; of all samples, for a class without any.
-
-    Args:
-        logits: of a task's own network on its own samples.
-        labels: their classes.
-    """
+    """The mean `spread` of each class's samples; of all samples, for a class without any."""
     spreads = spread(logits)
     of_class = torch.zeros_like(logits[0]).index_add(0, labels, spreads)
     counts = torch.bincount(labels, minlength=logits.shape[1])
@@ -231,13 +209,7 @@ def mean_spreads(
 def spreads_of(
     classes: Int[Tensor, "tasks batch 1"], spreads: Sequence[Float[Tensor, " own"]], outputs: int
 ) -> Float[Tensor, "tasks batch 1"]:
-    """The mean spread of the class that each network answers.
-
-    Args:
-        classes: the answers.
-        spreads: for each class of a task; of a task that has none yet they are 1.
-        outputs: of the widest head.
-    """
+    """The mean spread of the classes that the networks answer; 1 for a task that has none yet."""
     table = spreads[0].new_ones(len(classes), outputs)
     for task, own in enumerate(spreads):
         table[task, : len(own)] = own
@@ -269,18 +241,14 @@ def entropy_slopes(
         return entropy(network(mixed) / temperature)
 
     def slope(direction: Tensor) -> Tensor:
-        derivative: Tensor = jvp(uncertainty, (mixture,), (direction,))[1]
-        return derivative
+        return cast(Tensor, jvp(uncertainty, (mixture,), (direction,))[1])
 
     slopes: Tensor = vmap(slope)(weights)
     return slopes
 
 
-PROBES = 16
-"""Samples of a call that are answered exactly, too; with ten outputs, 160 logits a network."""
-
-_MARGIN = 5.0
-"""Root mean square errors that a logit may be off."""
+PROBES = 16  # samples of a call that are also answered exactly; 160 logits of ten outputs
+_MARGIN = 5.0  # root mean square errors that a logit may be off
 
 
 def probes(samples: int, device: torch.device) -> Int[Tensor, " probes"]:
@@ -308,14 +276,12 @@ def in_doubt(
     by Σ |∂H/∂s_i| = Σ p_i |ln p_i + H| times as much. Doubtful are the networks that may have the
     lowest one; a single such network only if its two likeliest classes may change places.
 
-    Args:
-        logits: first answers.
-        error: of these, as `rough_error` gives it.
-        units: what logits are divided by before their entropy is taken.
-        other_units: the same if these two classes change places; None if that is no matter.
+    `error` is that of `rough_error`; `units` divide the logits before their entropy is taken, and
+    `other_units` if these two classes change places, where that matters.
     """
     off = _MARGIN * error * _widest(logits)
-    tied = _lead(logits) <= 2 * off
+    best, which = logits.max(dim=2)
+    tied = best - logits.scatter(2, which[:, :, None], -torch.inf).amax(dim=2) <= 2 * off
     low, high = _entropy_range(logits, off, units)
     if other_units is not None:
         other_low, other_high = _entropy_range(logits, off, other_units)
@@ -328,12 +294,6 @@ def in_doubt(
 def _widest(logits: Tensor) -> Tensor:
     """(batch,) the largest spread that any network's logits have."""
     return spread(logits).amax(dim=0).clamp(min=torch.finfo(logits.dtype).tiny)
-
-
-def _lead(logits: Tensor) -> Tensor:
-    """(tasks, batch) how far the largest logit is above the next one, if any."""
-    best, which = logits.max(dim=2, keepdim=True)
-    return (best - logits.scatter(2, which, -torch.inf).amax(dim=2, keepdim=True)).squeeze(2)
 
 
 def _entropy_range(logits: Tensor, off: Tensor, units: Tensor) -> tuple[Tensor, Tensor]:

@@ -31,22 +31,16 @@ View = Callable[[Tensor], Tensor]
 """(batch, *sample) inputs -> the same as the autoencoders are shown them."""
 
 
-def identity(x: Tensor) -> Tensor:
-    """The view of (batch, *sample) inputs themselves."""
-    return x
-
-
 @dataclass(frozen=True)
 class LikelihoodSettings:
     """Whose autoencoders there are, and who answers.
 
+    Raises `ConfigError` if the likelihood is to answer among classes without autoencoders.
+
     Attributes:
         of: what has an autoencoder of its own: each `task`, or each `class` of it.
-        answer: what says the class where the task is not given: the inferred task's `classifier`,
+        answer: what gives the class where the task is not given: the inferred task's `classifier`,
             or the `likelihood` itself, that of its classes.
-
-    Raises:
-        ConfigError: the likelihood is to tell classes apart that have none of their own.
     """
 
     of: Literal["task", "class"] = "task"
@@ -68,15 +62,10 @@ _ELBO = BoundSettings()
 class TaskLikelihoods(Evidence):
     """Bounds on the likelihood of samples under every task.
 
-    Args:
-        networks: the classifiers of all tasks, of which device and precision are taken over.
-        vae: the autoencoders.
-        bound: which bound; always in float32.
-        likelihood: whose autoencoders there are, and who answers.
-        sample_shape: of a sample.
-        generators: the stream `vae` and those called `likelihood/...` are used.
-        template: an autoencoder in place of the one that `vae` describes; left unchanged.
-        view: what the autoencoders see of (batch, *sample) inputs, the same for every task.
+    Device and precision are those of `networks`, the classifiers of all tasks; bounds are always in
+    float32. Of `generators` the stream `vae` and those called `likelihood/...` are used.
+    A `template` takes the place of the autoencoder that `vae` describes; `view` is what all of them
+    see of (batch, *sample) inputs.
     """
 
     def __init__(
@@ -89,9 +78,9 @@ class TaskLikelihoods(Evidence):
         sample_shape: Sequence[int],
         generators: Generators,
         template: Vae | None = None,
-        view: View = identity,
+        view: View | None = None,
     ) -> None:
-        self.settings, self.bound, self.view = likelihood, bound, view
+        self.settings, self.bound, self.view = likelihood, bound, view or (lambda x: x)
         self.sampler = VaeMemory(
             template or build_vae(vae, sample_shape, generators),
             vae,
@@ -101,7 +90,7 @@ class TaskLikelihoods(Evidence):
             precision=networks.memory.precision,
         )
         self.memory, self.autoencoders = self.sampler.memory, AllTasks(self.sampler.memory)
-        # The same draws for every sample, task and call: bounds are compared, and stay the same.
+        # Never drawn anew, as bounds are compared.
         draws = torch.Generator().manual_seed(0)
         noise = draw_noise(bound.samples, 1, self.sampler.vae.settings.latent, draws)
         self._noise = noise.to(self.memory.device)
@@ -127,11 +116,8 @@ class TaskLikelihoods(Evidence):
         if self.settings.of == "task":
             return None
         if batch.y.is_floating_point():
-            raise ConfigError(
-                "likelihood.of=class is for targets that are classes",
-                got="other targets",
-                hint="set likelihood.of=task",
-            )
+            rule = "likelihood.of=class is for targets that are classes"
+            raise ConfigError(rule, got="other targets", hint="set likelihood.of=task")
         return batch.y
 
     def end_task(self, batches: Iterable[Batch]) -> None:  # noqa: ARG002
@@ -143,12 +129,15 @@ class TaskLikelihoods(Evidence):
         target, likelihood = self.memory.target, self.sampler.vae.settings.likelihood
 
         def question(group: TaskGroup, some: Tensor) -> Tensor:
-            noise = self._noise.to(some.dtype).expand(-1, len(some), -1)
-            layout, buffers = group.layout, group.buffers
+            noise, (layout, buffers) = self._noise_for(some), (group.layout, group.buffers)
             output = target.each(group.weights, (some, noise), layout=layout, buffers=buffers)
             return bound(some, noise, output, likelihood, self.bound)
 
         return self.autoencoders.ask(self.view(x), question)
+
+    def _noise_for(self, x: Tensor) -> Tensor:
+        """(draws, batch, latent): the same draws for every sample, task and call."""
+        return self._noise.to(x.dtype).expand(-1, len(x), -1)
 
     def class_bounds(self, x: Tensor) -> Float[Tensor, "tasks batch classes"]:
         """The bounds of (batch, *sample) inputs by task; -inf beyond a task's own autoencoders."""
@@ -166,8 +155,8 @@ class TaskLikelihoods(Evidence):
 
     def log_evidence(self, x: Tensor, logits: Tensor) -> Tensor:
         """(tasks, batch): the bound under every task."""
-        given = self.settings.answer == "likelihood"
-        return self.task_bounds(logits if given else self.class_bounds(x))
+        answers = self.settings.answer == "likelihood"
+        return self.task_bounds(logits if answers else self.class_bounds(x))
 
     @property
     def parts(self) -> dict[str, WeightMemory]:
@@ -178,9 +167,8 @@ class TaskLikelihoods(Evidence):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss on held-out samples of the task in training; the same draws for each."""
         seen = self.view(batch.original)
-        noise = self._noise.to(seen.dtype).expand(-1, len(seen), -1)
-        loss = self.sampler.loss(seen, noise, self._part(batch), training=False)
-        return {"vae_loss": loss}
+        noise, part = self._noise_for(seen), self._part(batch)
+        return {"vae_loss": self.sampler.loss(seen, noise, part, training=False)}
 
     @property
     def kept(self) -> int:

@@ -13,7 +13,6 @@ import difflib
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ from hypermnesia.experiments.config import (
     validated,
 )
 from hypermnesia.experiments.run import benchmark_settings, machine_device
-from hypermnesia.methods import METHODS, HypernetWith, MethodEntry
+from hypermnesia.methods import METHODS, MethodEntry
 from hypermnesia.registry import unknown_name
 from hypermnesia.settings import load_plain, sections_in
 
@@ -285,10 +284,8 @@ def explain(method: str, benchmark: str, recipe: str | None = None) -> Explanati
 
 def _described(entry: MethodEntry) -> str:
     """The docstrings of its class or function, before the arguments, and of its module."""
-    build: Any = entry.build.func if isinstance(entry.build, partial) else entry.build
-    build = build.evidence if isinstance(build, HypernetWith) else build
-    own = (inspect.getdoc(build) or "").partition("\nArgs:")[0]
-    module = inspect.getdoc(inspect.getmodule(build)) or ""
+    own = (inspect.getdoc(entry.documented) or "").partition("\nArgs:")[0]
+    module = inspect.getdoc(inspect.getmodule(entry.documented)) or ""
     return f"{own.strip()}\n\n{module.strip()}"
 
 

@@ -14,47 +14,46 @@ import torch
 from torch import nn
 
 from hypermnesia.data.scenarios import ScenarioName
-from hypermnesia.evidence import Evidence
+from hypermnesia.evidence import EVIDENCE, Evidence
 from hypermnesia.methods.base import Method, Prediction, TaskSpec
 from hypermnesia.registry import Registry
 from hypermnesia.seeding import Generators
-from hypermnesia.state_files import State
 
-__all__ = [
-    "METHODS",
-    "Method",
-    "MethodEntry",
-    "Prediction",
-    "State",
-    "TaskSpec",
-    "build_method",
-    "sections_of",
-]
+__all__ = ["METHODS", "Method", "MethodEntry", "Prediction", "TaskSpec", "build_method"]
 
 Build = Callable[..., Method]
 """A method's class, or a function that is called like one."""
 
+_EVERY: tuple[ScenarioName, ...] = ("task", "domain", "class")
+
 
 @dataclass(frozen=True)
 class HypernetWith:
-    """`hnet`; where the task is not given, an evidence infers it.
+    """`hnet` with an evidence, which infers the task where it is not given.
 
     Attributes:
-        evidence: its class.
+        evidence: its class, or its name in `EVIDENCE`.
     """
 
-    evidence: type[Evidence]
+    evidence: type[Evidence] | str
+
+    @property
+    def evidence_class(self) -> type[Evidence]:
+        """The class of the evidence."""
+        return EVIDENCE[self.evidence] if isinstance(self.evidence, str) else self.evidence
 
     def __call__(self, network: nn.Module, scenario: ScenarioName, **settings: Any) -> Method:
-        """A new method; its evidence takes those of the settings that it has parameters for."""
+        """Build a method; its evidence takes those of the settings that it has parameters for."""
         from hypermnesia.methods.hnet import HypernetMethod
 
-        own = parameters_of(self.evidence)
-        if "network" in inspect.signature(self.evidence).parameters:
-            own, settings = own | {"network": None}, settings | {"network": network}
-        evidence = partial(self.evidence, **{n: v for n, v in settings.items() if n in own})
-        hypernet = {n: v for n, v in settings.items() if n in parameters_of(HypernetMethod)}
-        return HypernetMethod(network, scenario, evidence=evidence, **hypernet)
+        def those_of(build: Callable[..., Any]) -> dict[str, Any]:
+            return {name: settings[name] for name in parameters_of(build) if name in settings}
+
+        own = those_of(self.evidence_class)
+        if "network" in inspect.signature(self.evidence_class).parameters:
+            own["network"] = network
+        evidence = partial(self.evidence_class, **own)
+        return HypernetMethod(network, scenario, evidence=evidence, **those_of(HypernetMethod))
 
 
 def parameters_of(build: Callable[..., Any]) -> dict[str, Any]:
@@ -66,26 +65,25 @@ def parameters_of(build: Callable[..., Any]) -> dict[str, Any]:
     if isinstance(build, HypernetWith):
         from hypermnesia.methods.hnet import HypernetMethod
 
-        return parameters_of(HypernetMethod) | parameters_of(build.evidence)
+        return parameters_of(HypernetMethod) | parameters_of(build.evidence_class)
     if isinstance(build, partial):
         inner = parameters_of(build.func)
         return {name: kind for name, kind in inner.items() if name not in build.keywords}
-    levels = []
+    found: dict[str, Any] = {}
     for function in _constructors(build):
-        hints = get_type_hints(function)
-        parameters = inspect.signature(function).parameters.values()
-        named = (p for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
-        levels.append({p.name: hints.get(p.name) for p in named})
-        if not any(p.kind == p.VAR_KEYWORD for p in parameters):
+        hints, parameters = get_type_hints(function), inspect.signature(function).parameters
+        named = [p.name for p in parameters.values() if p.kind in (_EITHER, _KEYWORD)]
+        found = {name: hints.get(name) for name in named} | found
+        if not any(p.kind == inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
             break
-    found = {name: kind for level in reversed(levels) for name, kind in level.items()}
-    return {name: kind for name, kind in found.items() if name not in ("self", *_FIRST)}
+    return {n: kind for n, kind in found.items() if n not in ("self", "network", "scenario")}
 
 
-_FIRST = ("network", "scenario")
+_EITHER, _KEYWORD = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
 
 
 def _constructors(build: Callable[..., Any]) -> Iterator[FunctionType]:
+    """The function itself, then the `__init__` of its class and of the bases."""
     if isinstance(build, FunctionType):
         yield build
         build = get_type_hints(build).get("return", object)
@@ -121,9 +119,9 @@ class MethodEntry:
         name: what a user types.
         summary: one line.
         source: where it is published.
+        builder: (network, scenario, **settings) -> method, see `build_method`; or `module:name` of
+            it in this package, imported when it is needed.
         scenarios: those in which it can answer.
-        builder: (network, scenario, **settings) -> method, see `build_method`; or where that is:
-            `module:name`, a module of this package, imported when it is needed.
         equation: what it minimises and how it infers the task; plain text, a line or two.
         needs: what it must be told, and what it keeps of earlier tasks.
         trained: `each` for a training of its own in each scenario; `once` if one training, with
@@ -134,8 +132,8 @@ class MethodEntry:
     name: str
     summary: str
     source: str
-    scenarios: tuple[ScenarioName, ...]
     builder: Build | str
+    scenarios: tuple[ScenarioName, ...] = _EVERY
     equation: str = ""
     needs: str = ""
     trained: Literal["once", "each"] = "each"
@@ -149,6 +147,13 @@ class MethodEntry:
         module, _, name = self.builder.partition(":")
         return cast(Build, getattr(import_module(f"{__name__}.{module}"), name))
 
+    @property
+    def documented(self) -> Callable[..., Any]:
+        """The class or function whose docstring describes the method."""
+        if isinstance(self.build, HypernetWith):
+            return self.build.evidence_class
+        return self.build.func if isinstance(self.build, partial) else self.build
+
     @cached_property
     def parameters(self) -> dict[str, Any]:
         """What `build` takes, with annotations."""
@@ -160,20 +165,11 @@ class MethodEntry:
         return sections_of(self.build)
 
 
-_EVERY: tuple[ScenarioName, ...] = ("task", "domain", "class")
+def _entry_of(name: str, found: Any) -> MethodEntry:
+    """The entry of a user's own: an entry, a method's class, or an evidence's for `hnet` with it.
 
-
-def entry_of(name: str, found: Any) -> MethodEntry:
-    """The entry of a method that is no part of the library.
-
-    Args:
-        name: what it is called by.
-        found: an entry, a method's class or an evidence's, which stands for `hnet` with it. The
-            first line of its docstring is the summary; class attributes `scenarios` (or `answers`),
-            `trained`, `source`, `equation` and `needs` say what those of an entry do.
-
-    Raises:
-        TypeError: it is neither.
+    The first line of a class's docstring is the summary; class attributes `scenarios` (or
+    `answers`), `trained`, `source`, `equation` and `needs` say what those of an entry do.
     """
     if isinstance(found, MethodEntry):
         return replace(found, name=name)
@@ -182,20 +178,19 @@ def entry_of(name: str, found: Any) -> MethodEntry:
     if not evidence and not all(hasattr(found, each) for each in protocol):
         raise TypeError(f"{name} must be a MethodEntry, or a class of the protocol Method")
     answers = _EVERY if evidence else getattr(found, "answers", ())
-    once = len(answers) > 1
     return MethodEntry(
         name,
         summary=(inspect.getdoc(found) or name).splitlines()[0].rstrip("."),
         source=getattr(found, "source", ""),
         scenarios=getattr(found, "scenarios", answers) or _EVERY,
         builder=HypernetWith(found) if evidence else cast(Build, found),
-        trained=getattr(found, "trained", "once" if once else "each"),
+        trained=getattr(found, "trained", "once" if len(answers) > 1 else "each"),
         equation=getattr(found, "equation", ""),
         needs=getattr(found, "needs", ""),
     )
 
 
-METHODS: Registry[MethodEntry] = Registry("method", "methods", entry_of)
+METHODS: Registry[MethodEntry] = Registry("method", "methods", _entry_of)
 """Every method, by name."""
 
 
@@ -210,7 +205,7 @@ def build_method(
     sample_shape: tuple[int, ...],
     **others: object,
 ) -> Method:
-    """A new method, by name.
+    """Build a method, by its name or its entry.
 
     Args:
         method: its name, or its entry.
@@ -241,89 +236,74 @@ _VEN = "van de Ven et al. 2022, Nat. Mach. Intell."
 for _entry in (
     MethodEntry(
         "hnet",
-        "one hypernetwork makes the weights of every task; the task is given",
+        "a hypernetwork generates a network for each task; the task must be given",
         _OSWALD,
-        ("task",),
         "hnet:HypernetMethod",
-        equation=(
-            "L(θ, e_T) + β/(T-1) Σ_{t<T} ‖h(e_t; θ*) - h(e_t; θ + Δθ)‖²\n"
-            "f(x; h(e_t; θ)) for a sample of task t"
-        ),
+        scenarios=("task",),
+        equation="L(θ, e_T) + β/(T-1) Σ_{t<T} ‖h(e_t; θ*) - h(e_t; θ + Δθ)‖²\n"
+        "f(x; h(e_t; θ)) for a sample of task t",
         needs="the task of every sample; keeps θ and an embedding a task, no data",
     ),
     MethodEntry(
         "hnet-ent",
-        "hnet; where the task is not given, the network that is surest answers",
+        "hnet picks the task whose network is most certain of its answer, unless the task is given",
         _OSWALD,
-        _EVERY,
-        "hnet:hnet_ent",
+        HypernetWith("entropy"),
         trained="once",
-        equation=(
-            "hnet's loss\n"
-            "task = argmin_t H(softmax(f(x; h(e_t; θ)) / τ)), τ the temperature;\n"
-            "calibrated: logits first divided by the spread of a class's own training samples"
-        ),
+        equation="hnet's loss\ntask = argmin_t H(softmax(f(x; h(e_t; θ)) / τ)), temperature τ;\n"
+        "calibrated: logits first divided by the spread of a class's own training samples",
         needs="no task to answer; keeps θ and an embedding a task, no data",
     ),
     MethodEntry(
         "hnet-lik",
-        "hnet; where the task is not given, that under whose autoencoder the sample is likeliest",
+        "hnet picks the task whose autoencoder gives the input the highest likelihood",
         "ours",
-        _EVERY,
-        "hnet:hnet_lik",
+        HypernetWith("likelihood"),
         trained="once",
-        equation=(
-            "hnet's loss, and for the autoencoders -ELBO_t(x) with the same regulariser\n"
-            "task = argmax_t log p(x | t), by a bound on it; with an autoencoder for each class c\n"
-            "p(x | t) = mean_c p(x | c)"
-        ),
+        equation="hnet's loss, and for the autoencoders -ELBO_t(x) with the same regulariser\n"
+        "task = argmax_t log p(x | t), by a bound on it; with an autoencoder for each class c\n"
+        "p(x | t) = mean_c p(x | c)",
         needs="no task to answer; keeps two θ and embeddings of tasks and classes, no data",
     ),
     MethodEntry(
         "hnet-tir",
-        "hnet; where the task is not given, a classifier taught with generated samples infers it",
+        "hnet infers the task with a classifier that is trained on generated samples",
         _OSWALD,
-        _EVERY,
-        "hnet:hnet_tir",
+        HypernetWith("classifier"),
         trained="once",
-        equation=(
-            "hnet's loss, for classifiers and for the decoders of a generative memory\n"
-            "task = argmax_t of a classifier trained on current against generated samples"
-        ),
+        equation="hnet's loss, for classifiers and for the decoders of a generative memory\n"
+        "task = argmax_t of a classifier trained on current against generated samples",
         needs="no task to answer; keeps two θ, two embeddings a task and a classifier, no data",
     ),
     MethodEntry(
         "finetune",
-        "a plain network trained on each task in turn (lower bound)",
+        "a plain network is trained on one task after another (lower bound)",
         _VEN,
-        _EVERY,
         "plain:Finetune",
         equation="L(θ) on the current task",
         needs="the task in the task scenario; keeps one network, no data",
     ),
     MethodEntry(
         "separate",
-        "a plain network for each task",
+        "every task has a plain network of its own",
         _VEN,
-        ("task",),
         "plain:Separate",
+        scenarios=("task",),
         equation="L(θ_T), a network of its own for each task",
         needs="the task of every sample; keeps a network a task",
     ),
     MethodEntry(
         "joint",
-        "a plain network trained on all tasks at once (upper bound)",
+        "a plain network is trained on all tasks at once (upper bound)",
         _VEN,
-        _EVERY,
         "plain:Joint",
         equation="Σ_t L_t(θ) on the data of all tasks",
         needs="the data of all tasks at once",
     ),
     MethodEntry(
         "ewc",
-        "a plain network; parameters are held by their Fisher information, a term a task",
+        "a penalty weighted by each task's Fisher information holds parameters near old values",
         "Kirkpatrick et al. 2017, arXiv 1612.00796",
-        _EVERY,
         "penalties:Ewc",
         ignores=("penalty.decay", "penalty.xi"),
         equation="L(θ) + λ/2 Σ_{t<T} Σ_i F_ti (θ_i - θ*_ti)²",
@@ -331,9 +311,8 @@ for _entry in (
     ),
     MethodEntry(
         "ewc-online",
-        "a plain network; parameters are held by a running Fisher information that decays",
+        "a penalty weighted by a decaying Fisher information holds parameters near old values",
         "Schwarz et al. 2018, arXiv 1805.06370",
-        _EVERY,
         "penalties:EwcOnline",
         ignores=("penalty.xi",),
         equation="L(θ) + λ/2 Σ_i F_i (θ_i - θ*_i)²\nF ← γ F + F_T when task T ends",
@@ -341,54 +320,45 @@ for _entry in (
     ),
     MethodEntry(
         "si",
-        "a plain network; parameters are held by how much they lowered earlier tasks' losses",
+        "a penalty holds each parameter as strongly as it lowered the losses of earlier tasks",
         "Zenke et al. 2017, arXiv 1703.04200",
-        _EVERY,
         "penalties:Si",
         ignores=("penalty.decay", "penalty.samples"),
-        equation=(
-            "L(θ) + c Σ_i Ω_i (θ_i - θ̃_i)²\n"
-            "ω_i = -Σ g_i Δθ_i along the task; Ω_i ← max(0, Ω_i + ω_i / (Δ_i² + ξ)) when it ends"
-        ),
+        equation="L(θ) + c Σ_i Ω_i (θ_i - θ̃_i)²\n"
+        "ω_i = -Σ g_i Δθ_i along the task; Ω_i ← max(0, Ω_i + ω_i / (Δ_i² + ξ)) when it ends",
         needs="the task in the task scenario; keeps one network, Ω and θ̃, no data",
     ),
     MethodEntry(
         "lwf",
-        "a plain network that goes on answering new inputs as it did before the task",
+        "a plain network learns a new task while it keeps its former answers to the new inputs",
         "Li and Hoiem 2016, arXiv 1606.09282",
-        _EVERY,
         "lwf:Lwf",
         equation="1/T L(θ) + (1 - 1/T) λ D(answers before the task, answers now)",
         needs="the task in the task scenario; keeps one network, no data",
     ),
     MethodEntry(
         "hnet-r",
-        "a plain network replays samples that a hypernetwork's decoders remember, softly labelled",
+        "a plain network replays softly labelled samples from decoders that a hypernetwork makes",
         _OSWALD,
-        _EVERY,
         "replay:hnet_r",
-        equation=(
-            f"(1 - w) L on the task's data + w λ D(former logits) on generated samples, {_W}\n"
-            "decoders: hnet's loss with -ELBO_T(x)"
-        ),
+        equation=f"(1 - w) L on the task's data + w λ D(former logits) on generated samples, {_W}\n"
+        "decoders: hnet's loss with -ELBO_T(x)",
         needs="the task in the task scenario; keeps one network, θ and an embedding a task",
     ),
     MethodEntry(
         "dgr",
-        "a plain network and a plain generator, retrained on samples of their former selves",
+        "a plain network and a generator are retrained on samples from their former selves",
         _SHIN,
-        _EVERY,
-        "replay:hard_dgr",
+        "replay:dgr",
         ignores=_PLAIN_VAE,
         equation=f"(1 - w) L on the task's data + w L on samples of the former self, {_W}",
         needs="the task in the task scenario; keeps one network and one generator, no data",
     ),
     MethodEntry(
         "dgr-distill",
-        "dgr with soft labels",
+        "dgr labels the replayed samples softly",
         _VEN,
-        _EVERY,
-        "replay:dgr",
+        "replay:dgr_distill",
         ignores=_PLAIN_VAE,
         equation=f"(1 - w) L on the task's data + w λ D(former logits) on generated samples, {_W}",
         needs="the task in the task scenario; keeps one network and one generator, no data",

@@ -8,11 +8,13 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from hypermnesia import tree
 from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.data.types import TaskSpec as TaskSpec
 from hypermnesia.errors import ConfigError
 from hypermnesia.state_files import State
+from hypermnesia.tree import Tree
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(logits or values, targets) -> scalar loss."""
@@ -24,9 +26,8 @@ class Prediction:
 
     Attributes:
         logits: (batch, k) over the scenario's candidate columns: the task's own classes
-            (`task`), the shared classes (`domain`) or all classes seen (`class`). The largest
-            is the answer; -inf where the inferred task has no such class. In regression the
-            (batch, k) predicted values.
+            (`task`), the shared classes (`domain`) or all classes seen (`class`); -inf where the
+            inferred task has no such class. In regression the (batch, k) predicted values.
         tasks: (batch,) int64 task that each sample was answered with, given or inferred; None
             for a network that knows no tasks.
     """
@@ -39,9 +40,9 @@ class Prediction:
 class Method(Protocol):
     """A way to learn tasks one after another.
 
-    The loop calls `begin_task`, `update` once an iteration and `end_task`, for each task in
-    turn. A method owns its networks, optimisers and the order of its steps, never looks at the
-    clock, the disk or the test data, and draws random numbers only from its own generators.
+    The loop calls `begin_task`, `update` once an iteration and `end_task`, for each task in turn. A
+    method owns its networks, optimisers and the order of its steps, never looks at the clock, the
+    disk or the test data, and draws random numbers only from its own generators.
 
     Attributes:
         scenario: the scenario that it is trained for, with the heads of all tasks begun so far.
@@ -63,7 +64,7 @@ class Method(Protocol):
 
         Args:
             task: its index.
-            iterations: how many `update` calls will follow.
+            iterations: number of `update` calls that follow.
 
         Raises:
             ConfigError: the method cannot.
@@ -85,12 +86,12 @@ class Method(Protocol):
         """
 
     def predict(
-        self, x: Tensor, task: int | None = None, scenario: ScenarioName | None = None
+        self, x: Tree, task: int | None = None, scenario: ScenarioName | None = None
     ) -> Prediction:
-        """Answer (batch, *sample) inputs; changes nothing.
+        """Answer inputs; changes nothing.
 
         Args:
-            x: the inputs.
+            x: (batch, *sample) inputs, or a pytree of such tensors.
             task: index of their task, which the task scenario needs; None to do without.
             scenario: one of `answers`; None for that of the training.
 
@@ -129,67 +130,58 @@ class Method(Protocol):
 class InfersTask(Protocol):
     """A method that infers the task, in the same way whatever scenario it then answers in."""
 
-    def logits_and_evidence(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def logits_and_evidence(self, x: Tree) -> tuple[Tensor, Tensor]:
         """(tasks, batch, widest head) logits of all tasks, and (tasks, batch) log evidence."""
 
-    def inferred(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def inferred(self, x: Tree) -> tuple[Tensor, Tensor]:
         """(batch, widest head) logits over the classes of the inferred task, and (batch,) tasks."""
 
 
 def predictions(
-    method: Method, x: Tensor, task: int, scenarios: Iterable[ScenarioName]
+    method: Method, x: Tree, task: int, scenarios: Iterable[ScenarioName]
 ) -> dict[ScenarioName, Prediction]:
     """What `method.predict` gives in each of the scenarios; the task is inferred once for all.
 
-    Args:
-        method: answers in them.
-        x: (batch, *sample) inputs.
-        task: their task, which only the task scenario gives to the method.
-        scenarios: in which to answer.
+    Only in the task scenario is `task`, that of the inputs, given to the method.
     """
     found: dict[ScenarioName, Prediction] = {}
-    guess: tuple[Tensor, Tensor] | None = None
+    inferred: tuple[Tensor, Tensor] | None = None
     for name in scenarios:
         if name == "task" or not isinstance(method, InfersTask):
             found[name] = method.predict(x, task if name == "task" else None, name)
             continue
-        guess = method.inferred(x) if guess is None else guess
-        found[name] = Prediction(answered(method, name).place(*guess), guess[1])
+        inferred = method.inferred(x) if inferred is None else inferred
+        found[name] = Prediction(answered(method, name).place(*inferred), inferred[1])
     return found
 
 
 def answered(method: Method, scenario: ScenarioName | None) -> Scenario:
     """The scenario that `method` is to answer in, with its heads; None is that of its training.
 
-    Raises:
-        ConfigError: one that is not among its `answers`.
+    Raises `ConfigError` for one that is not among its `answers`.
     """
     if scenario is None:
         return method.scenario
     if scenario not in method.answers:
-        raise ConfigError(
-            f"this training can be evaluated in: {', '.join(method.answers)}", got=f"'{scenario}'"
-        )
+        known = ", ".join(method.answers)
+        raise ConfigError(f"this training can be evaluated in: {known}", got=f"'{scenario}'")
     return method.scenario.named(scenario)
 
 
 def task_needed(method: str) -> ConfigError:
-    """The error of a `method` that was asked to predict without the task."""
-    return ConfigError(
-        f"{method} must be given the task",
-        got="none",
-        hint="give it, or use a method that infers it",
-    )
+    """The error of a `method` that must predict without the task and cannot."""
+    hint = "give it, or use a method that infers it"
+    return ConfigError(f"{method} must be given the task", got="none", hint=hint)
 
 
-def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Share of rows of (batch, k) `logits` whose largest entry is at (batch,) `labels`."""
-    return (logits.argmax(dim=-1) == labels).float().mean()
+def network_logits(network: nn.Module, x: Tree) -> Tensor:
+    """(batch, columns) logits of a plain network, for a tensor or a pytree of inputs."""
+    return tree.logits_of(tree.forward(network, x))
 
 
 def reported(loss: Tensor, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """The `loss` and, where the targets are classes, the `accuracy`, detached."""
+    """The `loss` and, of (batch, k) `logits` for (batch,) classes, the `accuracy`, detached."""
     metrics = {"loss": loss.detach()}
     if not labels.is_floating_point():
-        metrics["accuracy"] = accuracy(logits.detach(), labels)
+        metrics["accuracy"] = (logits.detach().argmax(dim=-1) == labels).float().mean()
     return metrics

@@ -9,7 +9,6 @@ of its own (`hypermnesia.evidence`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -21,10 +20,7 @@ from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.errors import TargetError
 from hypermnesia.evidence import Evidence
-from hypermnesia.evidence.autoencoders import AutoencoderSettings, ReplaySettings, Sampler
-from hypermnesia.evidence.classifier import TaskClassifier
-from hypermnesia.evidence.entropy import Entropy, EntropySettings
-from hypermnesia.evidence.likelihood import LikelihoodSettings, TaskLikelihoods, View, identity
+from hypermnesia.evidence.autoencoders import Sampler
 from hypermnesia.hypernet.ensemble import AllTasks
 from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.hypernet.network import HypernetSettings
@@ -35,30 +31,30 @@ from hypermnesia.regularization.step import HypernetTrainer
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
 from hypermnesia.tree import Tree, logits_of
-from hypermnesia.vae import BoundSettings, Vae
 
 
 class HypernetMethod:
     """Task-conditioned hypernetwork with an output regulariser.
+
+    The streams `hypernet`, `embedding`, `dropout` and `subset` are used.
 
     Args:
         network: template of the target networks, left unchanged.
         scenario: `task`, the scenario of its training whatever it answers in.
         hypernet: sizes of the hypernetwork.
         regularizer: how earlier tasks are protected.
-        optimizer: for θ (and for shared parameters, if any).
+        optimizer: for θ and shared parameters.
         embedding_optimizer: for the current task's embedding.
-        generators: the streams `hypernet`, `embedding`, `dropout` and `subset` are used.
+        generators: random streams.
         device: where everything lives.
-        generated: patterns of the names of the parameters that the hypernetwork makes; the rest
-            is shared by all tasks.
+        generated: name patterns of the parameters that the hypernetwork makes; all tasks share
+            the rest.
         head: name of the output layer; the last linear layer by default.
         train_shared: go on training shared parameters after the first task.
         precision: of the target network and the hypernetwork's head in training.
         compile: train through `torch.compile`, which pays for convolutions.
         criterion: (logits or values, targets) -> scalar loss.
-        evidence: (networks of all tasks) -> how the task is inferred where it is not given; None
-            must be given the task.
+        evidence: (networks of all tasks) -> how the task is inferred; None to require the task.
     """
 
     trains_on: Literal["task", "all"] = "task"
@@ -84,15 +80,8 @@ class HypernetMethod:
     ) -> None:
         self.scenario = Scenario(scenario)
         self.generators, self.criterion = generators, criterion
-        self.memory = WeightMemory(
-            network,
-            hypernet,
-            generated=generated,
-            head=head,
-            device=device,
-            precision=precision,
-            compile=compile,
-        )
+        own: dict[str, Any] = {"device": device, "precision": precision, "compile": compile}
+        self.memory = WeightMemory(network, hypernet, generated=generated, head=head, **own)
         self.trainer = HypernetTrainer(
             self.memory,
             regularizer=regularizer,
@@ -102,10 +91,10 @@ class HypernetMethod:
             train_shared=train_shared,
         )
         self.all_tasks = AllTasks(self.memory)
-        self.evidence = None if evidence is None else evidence(self.all_tasks)
-        self.answers: tuple[ScenarioName, ...] = ("task",)
-        if self.evidence is not None:
-            self.answers = ("task", "domain", "class")
+        self.evidence = evidence(self.all_tasks) if evidence else None
+        self.answers: tuple[ScenarioName, ...] = (
+            ("task", "domain", "class") if self.evidence else ("task",)
+        )
 
     @property
     def sampler(self) -> Sampler | None:
@@ -113,11 +102,7 @@ class HypernetMethod:
         return getattr(self.evidence, "sampler", None)
 
     def begin_task(self, spec: TaskSpec) -> None:
-        """Give the task an embedding and a head, and protect the earlier ones.
-
-        Raises:
-            TargetError: the head would have to be resized but cannot be.
-        """
+        """Give the task an embedding and a head, and protect the earlier tasks."""
         self.all_tasks.forget()
         if self.evidence is not None:
             self.evidence.begin_task(spec)
@@ -128,8 +113,8 @@ class HypernetMethod:
     def continue_task(self, task: int, iterations: int) -> None:
         """Go on learning a task that has ended; optimisers start afresh.
 
-        Its embedding and θ change; the weights of all other tasks are protected as they are now,
-        those of later ones too. What its own data of before say is not protected.
+        Its embedding and θ change; the weights of all other tasks, later ones too, are protected as
+        they are now. What the task learned from its earlier data is not protected.
         """
         self.all_tasks.forget()
         if self.evidence is not None:
@@ -137,14 +122,7 @@ class HypernetMethod:
         self.trainer.begin_task(iterations, [task])
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
-        """Take one iteration on a mini-batch of the current task; see `HypernetTrainer.step`.
-
-        Returns:
-            Its metrics and those of the evidence, and the accuracy where the targets are classes.
-
-        Raises:
-            TargetError: the network does not give (batch, outputs) logits.
-        """
+        """Take one iteration on a mini-batch of the current task; see `HypernetTrainer.step`."""
         seen: list[Tensor] = []
 
         def loss() -> Tensor:
@@ -153,20 +131,17 @@ class HypernetMethod:
 
         metrics = self.trainer.step(loss)
         metrics |= reported(metrics["loss"], seen[0], batch.y)
-        return metrics if self.evidence is None else {**metrics, **self.evidence.update(batch)}
+        return {**metrics, **(self.evidence.update(batch) if self.evidence else {})}
 
     def _logits(self, x: Tree) -> Tensor:
-        """(batch, outputs) of the network of the task in training."""
-        task = self.trainer.task
-        outputs = self.scenario.heads[task]
+        """(batch, outputs) logits of the network of the task in training."""
+        outputs = self.scenario.heads[self.trainer.task]
         with self.generators.as_global("dropout"):
-            logits = logits_of(self.memory.run(task, x, training=True)).float()
+            logits = logits_of(self.memory.run(self.trainer.task, x, training=True)).float()
         if logits.shape[1:] != (outputs,):
-            raise TargetError(
-                f"the network must give (batch, {outputs}) for a task with {outputs} outputs",
-                got=tuple(logits.shape),
-                hint="name its output layer (head)",
-            )
+            rule = f"the network must give (batch, {outputs}) for a task with {outputs} outputs"
+            hint = "name its output layer (head)"
+            raise TargetError(rule, got=tuple(logits.shape), hint=hint)
         return logits
 
     @property
@@ -189,30 +164,24 @@ class HypernetMethod:
 
     def logits_of_all(self, x: Tree) -> Tensor:
         """(tasks, batch, widest head) to answer with, -inf beyond a task's outputs."""
-        given = None if self.evidence is None else self.evidence.logits(x)
+        given = self.evidence.logits(x) if self.evidence else None
         return self.all_tasks(x) if given is None else given
 
     def infer(self, x: Tree, logits: Tensor) -> Tensor:
-        """(batch,) int64 task of each sample, from all tasks' `logits`.
+        """(batch,) int64 task of each sample, from all tasks' `logits`."""
+        return self._known_evidence().log_evidence(x, logits).argmax(dim=0)
 
-        Raises:
-            ConfigError: there is no evidence.
-        """
+    def _known_evidence(self) -> Evidence:
         if self.evidence is None:
             raise task_needed("hnet")
-        return self.evidence.log_evidence(x, logits).argmax(dim=0)
+        return self.evidence
 
     @torch.no_grad()
     def logits_and_evidence(self, x: Tree) -> tuple[Tensor, Tensor]:
-        """(tasks, batch, widest head) logits of all tasks, and (tasks, batch) log evidence.
-
-        Raises:
-            ConfigError: there is no evidence.
-        """
-        if self.evidence is None:
-            raise task_needed("hnet")
+        """(tasks, batch, widest head) logits of all tasks, and (tasks, batch) log evidence."""
+        evidence = self._known_evidence()
         logits = self.logits_of_all(x)
-        return logits, self.evidence.log_evidence(x, logits)
+        return logits, evidence.log_evidence(x, logits)
 
     @torch.no_grad()
     def inferred(self, x: Tree) -> tuple[Tensor, Tensor]:
@@ -225,23 +194,23 @@ class HypernetMethod:
     def predict(
         self, x: Tree, task: int | None = None, scenario: ScenarioName | None = None
     ) -> Prediction:
-        """Logits of the network of the given task or, but in the task scenario, the inferred one.
+        """Logits of the network of the given task or, outside the task scenario, the inferred one.
 
         Raises:
             ConfigError: another scenario, or the task was not given in the task scenario.
         """
-        asked = answered(self, scenario)
-        if asked.name != "task" and task is None:
-            logits, tasks = self.inferred(x)
-            return Prediction(asked.place(logits, tasks), tasks)
-        if task is None:
-            raise task_needed("hnet")
-        if asked.name == "task":
+        chosen = answered(self, scenario)
+        if chosen.name == "task":
+            if task is None:
+                raise task_needed("hnet")
             logits = logits_of(self.memory.run(task, x, training=False))
+            return Prediction(logits, torch.full((len(logits),), task, device=logits.device))
+        if task is None:
+            logits, tasks = self.inferred(x)
         else:
             logits = self.all_tasks(x)[task]
-        tasks = torch.full((len(logits),), task, device=logits.device)
-        return Prediction(logits if asked.name == "task" else asked.place(logits, tasks), tasks)
+            tasks = torch.full((len(logits),), task, device=logits.device)
+        return Prediction(chosen.place(logits, tasks), tasks)
 
     def export(self, task: int) -> nn.Module:
         """A task's network as a plain module, on the CPU."""
@@ -249,7 +218,7 @@ class HypernetMethod:
 
     @property
     def kept(self) -> int:
-        """|θ| + embeddings + shared parameters + what the evidence keeps."""
+        """|θ|, embeddings, shared parameters and what the evidence keeps."""
         return self.memory.kept + (self.evidence.kept if self.evidence else 0)
 
     def compression(self) -> float:
@@ -258,12 +227,9 @@ class HypernetMethod:
 
     def state_dict(self) -> State:
         """The memory of all tasks, the evidence and, within a task, the state of its training."""
-        state: State = {
-            "heads": list(self.scenario.heads),
-            "memory": self.memory.state_dict(),
-            "trainer": self.trainer.state_dict(),
-        }
-        return state if self.evidence is None else state | {"evidence": self.evidence.state_dict()}
+        state: State = {"heads": list(self.scenario.heads), "memory": self.memory.state_dict()}
+        state["trainer"] = self.trainer.state_dict()
+        return state | ({"evidence": self.evidence.state_dict()} if self.evidence else {})
 
     def load_state_dict(self, state: State) -> None:
         """Put a newly built method where `state_dict` found the other."""
@@ -272,50 +238,3 @@ class HypernetMethod:
         self.trainer.load_state_dict(state["trainer"])
         if self.evidence is not None:
             self.evidence.load_state_dict(state["evidence"])
-
-
-def hnet_ent(
-    network: nn.Module, scenario: ScenarioName, *, inference: EntropySettings, **hypernet: Any
-) -> HypernetMethod:
-    """`hnet`; where the task is not given, the network that is surest answers."""
-    evidence = partial(Entropy, inference=inference)
-    return HypernetMethod(network, scenario, evidence=evidence, **hypernet)
-
-
-def hnet_lik(
-    network: nn.Module,
-    scenario: ScenarioName,
-    *,
-    vae: AutoencoderSettings,
-    bound: BoundSettings,
-    likelihood: LikelihoodSettings,
-    sample_shape: Sequence[int],
-    generators: Generators,
-    template: Vae | None = None,
-    view: View = identity,
-    **hypernet: Any,
-) -> HypernetMethod:
-    """`hnet`; where the task is not given, that under whose autoencoder the sample is likeliest."""
-    own: dict[str, Any] = {"vae": vae, "bound": bound, "likelihood": likelihood}
-    own |= {"sample_shape": sample_shape, "template": template, "view": view}
-    evidence = partial(TaskLikelihoods, generators=generators, **own)
-    return HypernetMethod(network, scenario, evidence=evidence, generators=generators, **hypernet)
-
-
-def hnet_tir(
-    network: nn.Module,
-    scenario: ScenarioName,
-    *,
-    vae: AutoencoderSettings,
-    replay: ReplaySettings,
-    optimizer: OptimizerSettings,
-    sample_shape: Sequence[int],
-    generators: Generators,
-    head: str | None = None,
-    **hypernet: Any,
-) -> HypernetMethod:
-    """`hnet`; where the task is not given, a classifier taught with generated samples infers it."""
-    own: dict[str, Any] = {"vae": vae, "replay": replay, "sample_shape": sample_shape}
-    shared: dict[str, Any] = {"optimizer": optimizer, "generators": generators, "head": head}
-    evidence = partial(TaskClassifier, network=network, **own, **shared)
-    return HypernetMethod(network, scenario, evidence=evidence, **shared, **hypernet)

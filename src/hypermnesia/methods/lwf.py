@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -21,23 +21,21 @@ from hypermnesia.compute import autocast
 from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError
-from hypermnesia.methods.base import TaskSpec
+from hypermnesia.methods.base import TaskSpec, network_logits
 from hypermnesia.methods.plain import Finetune, cannot_continue
 from hypermnesia.nets import with_outputs
 from hypermnesia.settings import NonNegative, Positive
 from hypermnesia.state_files import State
+from hypermnesia.tree import Tree
 
 
 @dataclass(frozen=True)
 class DistillationSettings:
-    """How softly, and how strongly, former answers are taught.
+    """How softly and how strongly former answers are taught; raises `ConfigError` for T ≤ 0.
 
     Attributes:
         temperature: T, what logits are divided by; the higher, the softer the answers.
         strength: weight of the distillation against the other terms of a method's loss.
-
-    Raises:
-        ConfigError: a temperature that is not above zero.
     """
 
     temperature: Positive = 2.0
@@ -57,10 +55,7 @@ def distill(
     of -inf stands for a class that does not exist: a target without it gives it no probability.
     No gradient flows into the targets.
 
-    Args:
-        logits: logits of the network that learns.
-        target_logits: logits of the network that teaches; -inf wherever `logits` are.
-        temperature: T.
+    `target_logits`, of the network that teaches, are -inf wherever the learning `logits` are.
     """
     targets = (target_logits.detach() / temperature).softmax(dim=-1)
     logs = (logits / temperature).log_softmax(dim=-1)
@@ -68,67 +63,30 @@ def distill(
     return temperature**2 * -(targets * logs).sum(dim=-1).mean()
 
 
-class Lwf(Finetune):
-    """Learning without forgetting: task T has the loss 1/T L + (1 - 1/T) λ D.
-
-    D distils the answers that the network gave to the same inputs before the task began: over
-    each earlier head, mean of the heads (`task`), or over all columns, of which those that are
-    new get no probability (`domain`, `class`).
-
-    Args:
-        network: template, left unchanged.
-        scenario: how the task's samples are answered.
-        distillation: temperature of D, and its strength λ.
-        plain: the other keyword arguments of `Finetune`.
-    """
+class SelfTaught(Finetune):
+    """A plain network that is taught by its former self, as it was before the task in training."""
 
     regression = False
 
-    def __init__(
-        self,
-        network: nn.Module,
-        scenario: ScenarioName,
-        *,
-        distillation: DistillationSettings,
-        **plain: Any,
-    ) -> None:
+    def __init__(self, network: nn.Module, scenario: ScenarioName, **plain: Any) -> None:
         super().__init__(network, scenario, **plain)
-        self.distillation = distillation
         self.former: nn.Module | None = None
-
-    def continue_task(self, task: int, iterations: int) -> None:  # noqa: ARG002
-        """Raise `ConfigError`: a former network has answers for the task's own new labels."""
-        raise cannot_continue("lwf", task)
 
     @property
     def _earlier(self) -> Scenario:
         """The scenario before the current task."""
         return Scenario(self.scenario.name, self.scenario.heads[:-1])
 
-    def begin_task(self, spec: TaskSpec) -> None:
-        """Keep the network as it is, to go on with a copy that has room for the task."""
-        former = self.network.eval() if self.scenario.heads else None
-        super().begin_task(spec)
-        self.former = former
+    @property
+    def _former_columns(self) -> int:
+        """Number of outputs of the former network."""
+        return self._earlier.columns
 
-    def _loss(self, own: Tensor, logits: Tensor, batch: Batch) -> Tensor:
-        if self.former is None:
-            return own
-        with torch.no_grad(), autocast(self.precision, self.device):
-            targets = self.former(batch.x).float()
-        share = 1 / len(self.scenario.heads)
-        taught = self.distillation.strength * self._taught(logits, targets)
-        return share * own + (1 - share) * taught
-
-    def _taught(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """D, for (batch, columns) `logits` and former `targets` over the earlier columns."""
-        earlier, temperature = self._earlier, self.distillation.temperature
-        if earlier.name != "task":
-            new = logits.shape[1] - earlier.columns
-            return distill(logits, F.pad(targets, (0, new), value=-torch.inf), temperature)
-        heads = [earlier.candidates(task) for task in range(len(earlier.heads))]
-        losses = [distill(logits[:, head], targets[:, head], temperature) for head in heads]
-        return torch.stack(losses).mean()
+    @torch.no_grad()
+    def _answers_before(self, x: Tree) -> Tensor:
+        """(batch, former columns) logits of the former network."""
+        with autocast(self.precision, self.device):
+            return network_logits(cast(nn.Module, self.former), x).float()
 
     def end_task(self, batches: Iterable[Batch]) -> None:
         """Drop the former network."""
@@ -146,6 +104,53 @@ class Lwf(Finetune):
         self.former = None
         if state["former"] is not None:
             anything = torch.Generator()  # drawn values are overwritten below
-            former = with_outputs(self.network, self._earlier.columns, anything, self.head)
+            former = with_outputs(self.network, self._former_columns, anything, self.head)
             former.load_state_dict(state["former"])
             self.former = former.eval()
+
+
+class Lwf(SelfTaught):
+    """Learning without forgetting: task T has the loss 1/T L + (1 - 1/T) λ D.
+
+    D distils the answers that the network gave to the same inputs before the task began: over
+    each earlier head, mean of the heads (`task`), or over all columns, of which those that are
+    new get no probability (`domain`, `class`). `distillation` has its temperature and strength λ.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        scenario: ScenarioName,
+        *,
+        distillation: DistillationSettings,
+        **plain: Any,
+    ) -> None:
+        super().__init__(network, scenario, **plain)
+        self.distillation = distillation
+
+    def continue_task(self, task: int, iterations: int) -> None:  # noqa: ARG002
+        """Raise `ConfigError`: a former network has answers for the task's own new labels."""
+        raise cannot_continue("lwf", task)
+
+    def begin_task(self, spec: TaskSpec) -> None:
+        """Keep the network as it is, to go on with a copy that has room for the task."""
+        former = self.network.eval() if self.scenario.heads else None
+        super().begin_task(spec)
+        self.former = former
+
+    def _loss(self, own: Tensor, logits: Tensor, batch: Batch) -> Tensor:
+        if self.former is None:
+            return own
+        taught = self._distillation_loss(logits, self._answers_before(batch.x))
+        share = 1 / len(self.scenario.heads)
+        return share * own + (1 - share) * (self.distillation.strength * taught)
+
+    def _distillation_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """D, for (batch, columns) `logits` and former `targets` over the earlier columns."""
+        earlier, temperature = self._earlier, self.distillation.temperature
+        if earlier.name != "task":
+            new = logits.shape[1] - earlier.columns
+            return distill(logits, F.pad(targets, (0, new), value=-torch.inf), temperature)
+        heads = [earlier.candidates(task) for task in range(len(earlier.heads))]
+        losses = [distill(logits[:, head], targets[:, head], temperature) for head in heads]
+        return torch.stack(losses).mean()

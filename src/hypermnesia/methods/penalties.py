@@ -33,7 +33,7 @@ from hypermnesia.state_files import State
 
 @dataclass(frozen=True)
 class PenaltySettings:
-    """How strongly earlier tasks' parameters are held.
+    """How strongly earlier tasks' parameters are held; raises `ConfigError` out of bounds.
 
     Attributes:
         strength: λ of EWC, c of SI: weight of the penalty against the task's loss.
@@ -41,9 +41,6 @@ class PenaltySettings:
         xi: ξ of SI, which bounds the importance of a parameter that did not move.
         samples: training samples of a task, drawn at random, that its Fisher information is
             estimated on; None for all of them.
-
-    Raises:
-        ConfigError: ξ is not above zero, or there are no samples.
     """
 
     strength: Strength = 100.0
@@ -59,22 +56,10 @@ class PenaltySettings:
 
 
 class _Penalized(Finetune):
-    """A plain network with a quadratic penalty.
-
-    Args:
-        network: template, left unchanged.
-        scenario: how the task's samples are answered.
-        penalty: how strongly earlier tasks' parameters are held.
-        plain: the other keyword arguments of `Finetune`.
-    """
+    """A `Finetune` with a quadratic penalty, of the strength that `penalty` says."""
 
     def __init__(
-        self,
-        network: nn.Module,
-        scenario: ScenarioName,
-        *,
-        penalty: PenaltySettings,
-        **plain: Any,
+        self, network: nn.Module, scenario: ScenarioName, *, penalty: PenaltySettings, **plain: Any
     ) -> None:
         super().__init__(network, scenario, **plain)
         self.protection, self.penalty = penalty, QuadraticPenalty()
@@ -90,9 +75,10 @@ class _Penalized(Finetune):
 
     def _step(self) -> dict[str, Tensor]:
         """A step by the gradients of the task's loss and of the penalty."""
-        pulled = self.penalty.pull(self.network, self.weight) if len(self.penalty) else None
-        reported = super()._step()
-        return reported if pulled is None else reported | {"penalty": pulled}
+        if not len(self.penalty):
+            return super()._step()
+        penalty = self.penalty.pull(self.network, self.weight)
+        return super()._step() | {"penalty": penalty}
 
     @property
     def kept(self) -> int:
@@ -113,8 +99,8 @@ class Ewc(_Penalized):
     """Elastic weight consolidation: L + λ/2 Σ_t Σ_i F_ti (θ_i - θ*_ti)², one term a task.
 
     Kirkpatrick et al. 2017, arXiv 1612.00796, equation 3. F_t is the diagonal Fisher information
-    of task t at θ*_t, where it ended: `diagonal_fisher` over the task's candidate columns. The
-    terms of all tasks are kept as one, which is exact. The stream `fisher` is used.
+    of task t at θ*_t, where it ended, over the task's candidate columns. The terms of all tasks are
+    kept as one, which is exact. The stream `fisher` is used.
     """
 
     @property
@@ -130,9 +116,8 @@ class Ewc(_Penalized):
         inputs = (batch.x for batch in chain(first, remaining))
         drawn = drawn_inputs(inputs, self.protection.samples, self.generators["fisher"])
         regression = bool(first) and first[0].y.is_floating_point()
-        self.network.eval()
         columns = self.scenario.candidates(self.task)
-        self._hold(diagonal_fisher(self.network, drawn, columns, regression=regression))
+        self._hold(diagonal_fisher(self.network.eval(), drawn, columns, regression=regression))
 
     def _hold(self, fisher: Values) -> None:
         self.penalty.add(fisher, self.parameters())
@@ -184,11 +169,8 @@ class Si(_Penalized):
         """Hold the parameters by what they did for the task."""
         super().end_task(batches)
         parameters = self.parameters()
-        of_task = cast(PathIntegral, self.path).importance(parameters, self.protection.xi)
-        kept = {
-            name: (self.penalty.padded(name, new)[0] + new).clamp(min=0)
-            for name, new in of_task.items()
-        }
+        own = cast(PathIntegral, self.path).importance(parameters, self.protection.xi)
+        kept = {n: (self.penalty.padded(n, new)[0] + new).clamp(min=0) for n, new in own.items()}
         self.penalty.replace(kept, parameters)
         self.path = None
 

@@ -20,33 +20,33 @@ from hypermnesia.compute import Precision, autocast
 from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError
-from hypermnesia.methods.base import Loss, Prediction, TaskSpec, answered, reported, task_needed
+from hypermnesia.methods.base import (
+    Loss,
+    Prediction,
+    TaskSpec,
+    answered,
+    network_logits,
+    reported,
+    task_needed,
+)
 from hypermnesia.nets import with_columns, with_outputs
 from hypermnesia.optimizers import Descent, OptimizerSettings
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
+from hypermnesia.tree import Tree
 
 
 class Finetune:
     """One plain network trained on each task in turn: the lower bound.
 
-    Its last layer has the scenario's columns: a head for each task (`task`), one head for all
-    (`domain`), or all classes seen so far (`class`).
-
-    Args:
-        network: template, left unchanged; its weights are the initial ones.
-        scenario: how the task's samples are answered.
-        optimizer: started afresh with every task.
-        generators: the streams `head` and `dropout` are used.
-        device: where everything lives.
-        head: name of the output layer; the last linear layer by default.
-        precision: of the network in training.
-        criterion: (logits or values, columns of the answers or values) -> scalar loss.
+    It starts as a copy of `network`. Its last layer, `head` or by default the last linear one, has
+    the scenario's columns: a head for each task (`task`), one head for all (`domain`), or all
+    classes seen so far (`class`). The optimiser starts afresh with every task; the streams `head`
+    and `dropout` are used. `criterion` takes the columns of the answers, or values.
     """
 
     trains_on: Literal["task", "all"] = "task"
-    regression: ClassVar[bool] = True
-    """Whether targets may be values."""
+    regression: ClassVar[bool] = True  # whether targets may be values
 
     def __init__(
         self,
@@ -64,16 +64,11 @@ class Finetune:
         self.answers: tuple[ScenarioName, ...] = (scenario,)
         self.template, self.network = network, copy.deepcopy(network).to(device)
         self.descent, self.generators = Descent(optimizer), generators
-        self.head, self.criterion = head, criterion
+        self.head, self.criterion, self.task = head, criterion, 0
         self.device, self.precision = device, precision
-        self.task = 0
 
     def begin_task(self, spec: TaskSpec) -> None:
-        """Widen the last layer if the scenario wants more columns; a fresh optimiser.
-
-        Raises:
-            TargetError: the last layer would have to be widened but cannot be.
-        """
+        """Widen the last layer if the scenario needs more columns; a fresh optimiser."""
         self.scenario, self.task = self.scenario.add(spec.outputs), len(self.scenario.heads)
         self.network = with_outputs(
             self.network, self.scenario.columns, self.generators["head"], self.head
@@ -86,22 +81,16 @@ class Finetune:
         self.descent.begin(self.network.parameters(), iterations)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
-        """Take a step of the optimiser on the loss of a mini-batch.
-
-        Raises:
-            ConfigError: targets that this method cannot learn.
-        """
+        """Take a step of the optimiser on the loss of a mini-batch."""
         logits = self._logits(batch.x)
         own, metrics = self._own_loss(logits, batch)
-        loss = self._loss(own, logits, batch)
-        return metrics | {"loss": loss.detach()} | self._optimize(loss)
+        return metrics | self._descend(self._loss(own, logits, batch))
 
-    def _logits(self, x: Tensor) -> Tensor:
+    def _logits(self, x: Tree) -> Tensor:
         """(batch, columns) in training, of all columns."""
         self.network.train()
         with self.generators.as_global("dropout"), autocast(self.precision, self.device):
-            logits: Tensor = self.network(x).float()
-        return logits
+            return network_logits(self.network, x).float()
 
     def _own_loss(self, logits: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The criterion on (batch, columns) `logits` among the candidates, and its metrics."""
@@ -116,11 +105,9 @@ class Finetune:
     def _value_loss(self, values: Tensor, batch: Batch) -> Tensor:
         """The criterion of (batch, columns) `values`, each task's own, in regression."""
         if not self.regression or self.scenario.name == "class":
-            raise ConfigError(
-                f"{type(self).__name__} in the {self.scenario.name} scenario learns classes",
-                got="targets that are values",
-                hint="use finetune, si or hnet in the task scenario",
-            )
+            rule = f"{type(self).__name__} in the {self.scenario.name} scenario learns classes"
+            hint = "use finetune, si or hnet in the task scenario"
+            raise ConfigError(rule, got="targets that are values", hint=hint)
         tasks = [self.task] if self.trains_on == "task" else torch.unique(batch.task).tolist()
         loss = values.new_zeros(())
         for task in tasks:
@@ -134,16 +121,13 @@ class Finetune:
         return logits.masked_fill(~self.scenario.active(task), -torch.inf)
 
     def _loss(self, own: Tensor, logits: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002
-        """What is differentiated: the task's `own` loss, and what a method adds to it.
-
-        `logits` are (batch, columns), of all columns.
-        """
+        """What is differentiated: the task's `own` loss, and what a method adds to it."""
         return own
 
-    def _optimize(self, loss: Tensor) -> dict[str, Tensor]:
+    def _descend(self, loss: Tensor) -> dict[str, Tensor]:
         """Step down the loss; returns what is to be reported of it."""
         self.descent.backward(loss)
-        return self._step()
+        return {"loss": loss.detach()} | self._step()
 
     def _step(self) -> dict[str, Tensor]:
         """Step by the gradients of the loss; returns what is to be reported of it."""
@@ -155,21 +139,17 @@ class Finetune:
 
     @torch.no_grad()
     def predict(
-        self, x: Tensor, task: int | None = None, scenario: ScenarioName | None = None
+        self, x: Tree, task: int | None = None, scenario: ScenarioName | None = None
     ) -> Prediction:
         """Logits over the candidate columns of the task, or over all columns without it.
 
-        Raises:
-            ConfigError: another scenario, or the task was not given in the task scenario.
+        Raises `ConfigError` if the task scenario lacks the task, or for another scenario.
         """
         answered(self, scenario)
         if task is None and self.scenario.name == "task":
             raise task_needed("a network with a head for each task")
-        self.network.eval()
-        logits = self.network(x)
-        return Prediction(
-            logits if task is None else logits[:, self.scenario.candidates(task)], None
-        )
+        columns = slice(None) if task is None else self.scenario.candidates(task)
+        return Prediction(network_logits(self.network.eval(), x)[:, columns], None)
 
     @property
     def parts(self) -> dict[str, Any]:
@@ -179,8 +159,8 @@ class Finetune:
     @torch.no_grad()
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The task's own loss on held-out samples."""
-        self.network.eval()
-        return {"loss": self._own_loss(self.network(batch.x), batch)[0]}
+        logits = network_logits(self.network.eval(), batch.x)
+        return {"loss": self._own_loss(logits, batch)[0]}
 
     def export(self, task: int) -> nn.Module:
         """The network with the outputs among which a task is answered, on the CPU."""
@@ -202,12 +182,8 @@ class Finetune:
 
     def state_dict(self) -> State:
         """The network and its optimiser."""
-        return {
-            "heads": list(self.scenario.heads),
-            "task": self.task,
-            "network": dict(self.network.state_dict()),
-            **self.descent.state_dict(),
-        }
+        own = {"heads": list(self.scenario.heads), "task": self.task}
+        return {**own, "network": dict(self.network.state_dict()), **self.descent.state_dict()}
 
     def load_state_dict(self, state: State) -> None:
         """Put a newly built method where `state_dict` found the other."""
@@ -239,27 +215,15 @@ class Joint(Finetune):
 
 def cannot_continue(method: str, task: int) -> ConfigError:
     """The error of a `method` that cannot go on with a task."""
-    return ConfigError(
-        f"{method} cannot go on with a task that has ended",
-        got=task,
-        hint="use hnet, hnet-ent, hnet-lik, separate, ewc or si, which can",
-    )
+    hint = "use hnet, hnet-ent, hnet-lik, separate, ewc or si, which can"
+    return ConfigError(f"{method} cannot go on with a task that has ended", got=task, hint=hint)
 
 
 class Separate:
     """A plain network for each task, which the task's name chooses; grows with the tasks.
 
-    Every network starts from the template.
-
-    Args:
-        network: template, left unchanged.
-        scenario: `task`, in which the task is given when predicting.
-        optimizer: this and the others are as of `Finetune`, for each network.
-        generators: see there.
-        device: see there.
-        head: see there.
-        precision: see there.
-        criterion: see there.
+    Every network starts from the template. It answers in the task scenario; the arguments are those
+    of `Finetune`, for each network.
     """
 
     trains_on: Literal["task", "all"] = "task"
@@ -277,20 +241,11 @@ class Separate:
         precision: Precision = "float32",
         criterion: Loss = F.cross_entropy,
     ) -> None:
-        self.scenario = Scenario(scenario)
-        self._new_learner = partial(
-            Finetune,
-            network,
-            "task",
-            optimizer=optimizer,
-            generators=generators,
-            device=device,
-            head=head,
-            precision=precision,
-            criterion=criterion,
-        )
+        own: dict[str, Any] = {"optimizer": optimizer, "generators": generators, "device": device}
+        own |= {"head": head, "precision": precision, "criterion": criterion}
+        self._new_learner = partial(Finetune, network, "task", **own)
         self.learners: list[Finetune] = []
-        self.task = 0
+        self.scenario, self.task = Scenario(scenario), 0
 
     @property
     def _learner(self) -> Finetune:
@@ -326,18 +281,14 @@ class Separate:
         return self._learner.losses(_alone(batch))
 
     def predict(
-        self, x: Tensor, task: int | None = None, scenario: ScenarioName | None = None
+        self, x: Tree, task: int | None = None, scenario: ScenarioName | None = None
     ) -> Prediction:
-        """Logits of the given task's network for (batch, *sample) inputs.
-
-        Raises:
-            ConfigError: the task was not given, or another scenario was.
-        """
+        """Logits of the given task's network; raises `ConfigError` without the task."""
         answered(self, scenario)
         if task is None:
             raise task_needed("separate")
         logits = self.learners[task].predict(x, 0).logits
-        return Prediction(logits, torch.full((len(x),), task, device=x.device))
+        return Prediction(logits, torch.full((len(logits),), task, device=logits.device))
 
     def export(self, task: int) -> nn.Module:
         """A task's network, on the CPU."""

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hypermnesia.compute import Precision, autocast
-from hypermnesia.data.scenarios import Scenario, ScenarioName
+from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.evidence.autoencoders import (
     AutoencoderSettings,
@@ -31,141 +31,20 @@ from hypermnesia.evidence.autoencoders import (
     Samples,
 )
 from hypermnesia.methods.base import TaskSpec
-from hypermnesia.methods.lwf import DistillationSettings, distill
-from hypermnesia.methods.plain import Finetune, cannot_continue
+from hypermnesia.methods.lwf import DistillationSettings, SelfTaught, distill
+from hypermnesia.methods.plain import cannot_continue
 from hypermnesia.optimizers import Descent
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
+from hypermnesia.tree import one_tensor
 from hypermnesia.vae import build_vae, draw_noise, elbo, pixel_means
-
-
-class ReplayClassifier(Finetune):
-    """A plain classifier trained on current samples, and on replayed ones with former answers.
-
-    The former answers are those of its copy at the start of the task: to a sample of a task that
-    is known, over the candidates of that task; otherwise, in the task scenario, by each of the
-    earlier heads.
-
-    Args:
-        network: template, left unchanged; its weights are the initial ones.
-        scenario: how the task's samples are answered.
-        memory: where samples of earlier tasks come from.
-        replay: how they enter the loss.
-        distillation: of soft answers; None takes the former answer for the truth.
-        unseen: former logit of classes that are new: -inf gives them no probability.
-        plain: the other keyword arguments of `Finetune`.
-    """
-
-    regression = False
-
-    def __init__(
-        self,
-        network: nn.Module,
-        scenario: ScenarioName,
-        *,
-        memory: GenerativeMemory | RetrainedVae,
-        replay: ReplaySettings,
-        distillation: DistillationSettings | None = None,
-        unseen: float = -torch.inf,
-        **plain: Any,
-    ) -> None:
-        super().__init__(network, scenario, **plain)
-        self.memory, self.replay = memory, replay
-        self.distillation, self.unseen = distillation, unseen
-        self.former: nn.Module | None = None
-
-    @property
-    def sampler(self) -> Sampler:
-        """The memory."""
-        return self.memory
-
-    def begin_task(self, spec: TaskSpec) -> None:
-        """Keep a copy of the network that knows the tasks so far."""
-        super().begin_task(spec)
-        self.memory.begin_task(spec.iterations)
-        if len(self.scenario.heads) > 1:
-            self.former = self._copy()
-
-    def continue_task(self, task: int, iterations: int) -> None:  # noqa: ARG002
-        """Raise `ConfigError`: the memory replays what came before the newest task only."""
-        raise cannot_continue("replay", task)
-
-    def _copy(self) -> nn.Module:
-        return copy.deepcopy(self.network).requires_grad_(False).eval()
-
-    def update(self, batch: Batch) -> dict[str, Tensor]:
-        """A step of the classifier and one of the memory."""
-        replayed = self.memory.replay(len(batch))
-        remembered = self.memory.update(batch.original, replayed)
-        if replayed is None:
-            return super().update(batch) | remembered
-        # One pass over both, so that statistics of a batch are those of all tasks.
-        logits = self._logits(torch.cat([batch.x, replayed.x]))
-        own, metrics = self._own_loss(logits[: len(batch)], batch)
-        past = self._past_loss(logits[len(batch) :], replayed)
-        loss = self.replay.mix(own, past, len(self.scenario.heads))
-        metrics |= {"loss": loss.detach(), "replay_loss": past.detach()}
-        return metrics | self._optimize(loss) | remembered
-
-    def _past_loss(self, logits: Tensor, replayed: Replayed) -> Tensor:
-        """How far the answers to replayed samples are from the former ones."""
-        targets, tasks = self._former_logits(replayed.x), replayed.tasks
-        if tasks is None and self.scenario.name == "task":
-            heads = len(self.scenario.heads) - 1
-            tasks = torch.arange(heads, device=logits.device).repeat_interleave(len(logits))
-            logits, targets = logits.repeat(heads, 1), targets.repeat(heads, 1)
-        if tasks is not None:
-            logits, targets = self._masked(logits, tasks), self._masked(targets, tasks)
-        if self.distillation is None:
-            return F.cross_entropy(logits, targets.argmax(dim=1))
-        soft = distill(logits, targets, self.distillation.temperature)
-        return self.distillation.strength * soft
-
-    @torch.no_grad()
-    def _former_logits(self, x: Tensor) -> Tensor:
-        assert self.former is not None  # noqa: S101 - samples are replayed from task 2 on
-        with autocast(self.precision, self.device):
-            logits: Tensor = self.former(x).float()
-        known = Scenario(self.scenario.name, self.scenario.heads[:-1]).columns
-        return torch.cat([logits[:, :known], torch.full_like(logits[:, known:], self.unseen)], 1)
-
-    def end_task(self, batches: Iterable[Batch]) -> None:
-        """Drop what only the task's training needed."""
-        super().end_task(batches)
-        self.former = None
-        self.memory.end_task()
-
-    @property
-    def kept(self) -> int:
-        """The classifier and all that the memory keeps."""
-        return self.weights + self.memory.kept
-
-    def state_dict(self) -> State:
-        """The classifier, its former self within a task, and the memory."""
-        former = dict(self.former.state_dict()) if self.former else None
-        return super().state_dict() | {"former": former, "memory": self.memory.state_dict()}
-
-    def load_state_dict(self, state: State) -> None:
-        """Put a newly built method where `state_dict` found the other."""
-        super().load_state_dict(state)
-        self.memory.load_state_dict(state["memory"])
-        self.former = None
-        if state["former"] is not None:
-            self.former = self._copy()
-            self.former.load_state_dict(state["former"])
 
 
 class RetrainedVae:
     """One autoencoder for all tasks, trained on current and on replayed samples.
 
-    Args:
-        vae: its sizes and its optimiser, which starts afresh with every task; the rest of the
-            settings is not read.
-        sample_shape: of a sample.
-        replay: how replayed samples enter the loss.
-        generators: the stream `vae` and those called `memory/...` are used.
-        device: where everything lives.
-        precision: of what training runs, and of what is replayed.
+    Of `vae` it reads the sizes and the optimiser, which starts afresh with every task; of
+    `generators` the stream `vae` and those called `memory/...` are used.
     """
 
     def __init__(
@@ -173,14 +52,12 @@ class RetrainedVae:
         vae: AutoencoderSettings,
         *,
         sample_shape: Sequence[int],
-        replay: ReplaySettings,
         generators: Generators,
         device: torch.device,
         precision: Precision,
     ) -> None:
         self.vae = build_vae(vae, sample_shape, generators).to(device)
-        self.descent, self.mixing = Descent(vae.optimizer), replay
-        self.generators = generators.under("memory")
+        self.descent, self.generators = Descent(vae.optimizer), generators.under("memory")
         self.device, self.precision = device, precision
         self.former: nn.Module | None = None
         self.tasks = 0
@@ -215,9 +92,11 @@ class RetrainedVae:
         means = pixel_means(decoded.to(latents.dtype), settings.likelihood)
         return means.view(-1, *self.vae.sample_shape)
 
-    def update(self, x: Tensor, replayed: Replayed | None) -> dict[str, Tensor]:
+    def update(
+        self, x: Tensor, replayed: Replayed | None, replay: ReplaySettings
+    ) -> dict[str, Tensor]:
         """One iteration on (batch, *sample) inputs of the current task and on replayed ones."""
-        settings = self.vae.settings
+        settings, x = self.vae.settings, one_tensor(x, "an autoencoder")
         everything = x if replayed is None else torch.cat([x, replayed.x])
         noise = draw_noise(1, len(everything), settings.latent, self.generators["noise"])
         with autocast(self.precision, self.device):
@@ -225,7 +104,7 @@ class RetrainedVae:
         losses = -elbo(everything, output, settings.likelihood) / self.vae.pixels
         loss = losses[: len(x)].mean()
         if replayed is not None:
-            loss = self.mixing.mix(loss, losses[len(x) :].mean(), self.tasks)
+            loss = replay.mix(loss, losses[len(x) :].mean(), self.tasks)
         self.descent.backward(loss)
         return {"vae_loss": loss.detach(), "vae_gradient": self.descent.step()}
 
@@ -241,12 +120,9 @@ class RetrainedVae:
 
     def state_dict(self) -> State:
         """The autoencoder and, within a task, its former decoder and its optimiser."""
-        return {
-            "tasks": self.tasks,
-            "vae": dict(self.vae.state_dict()),
-            "former": dict(self.former.state_dict()) if self.former else None,
-            **self.descent.state_dict(),
-        }
+        former = dict(self.former.state_dict()) if self.former else None
+        own = {"tasks": self.tasks, "vae": dict(self.vae.state_dict()), "former": former}
+        return own | self.descent.state_dict()
 
     def load_state_dict(self, state: State) -> None:
         """Put a newly built memory where `state_dict` found the other."""
@@ -258,58 +134,113 @@ class RetrainedVae:
             self.former.load_state_dict(state["former"])
 
 
-def dgr(
-    network: nn.Module,
-    scenario: ScenarioName,
-    *,
-    vae: AutoencoderSettings,
-    sample_shape: Sequence[int],
-    replay: ReplaySettings,
-    generators: Generators,
-    device: torch.device,
-    precision: Precision = "float32",
-    distillation: DistillationSettings | None = None,
-    **plain: Any,
-) -> ReplayClassifier:
-    """Deep generative replay; without `distillation`, the former answer is the truth."""
-    own: dict[str, Any] = {"generators": generators, "device": device, "precision": precision}
-    memory = RetrainedVae(vae, sample_shape=sample_shape, replay=replay, **own)
-    return ReplayClassifier(
-        network,
-        scenario,
-        memory=memory,
-        replay=replay,
-        distillation=distillation,
-        **own,
-        **plain,
-    )
+class ReplayClassifier(SelfTaught):
+    """A plain classifier trained on current samples, and on replayed ones with former answers.
+
+    The former answers are those of its copy at the start of the task: to a sample of a task that
+    is known, over the candidates of that task; otherwise, in the task scenario, by each of the
+    earlier heads.
+
+    `memory` is the class of what samples of earlier tasks come from. Without `distillation` the
+    former answer is the truth; `unseen` is the former logit of new classes (-inf gives them no
+    probability).
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        scenario: ScenarioName,
+        *,
+        memory: type[GenerativeMemory | RetrainedVae],
+        vae: AutoencoderSettings,
+        sample_shape: Sequence[int],
+        replay: ReplaySettings,
+        generators: Generators,
+        device: torch.device,
+        precision: Precision = "float32",
+        distillation: DistillationSettings | None = None,
+        unseen: float = -torch.inf,
+        **plain: Any,
+    ) -> None:
+        own: dict[str, Any] = {"generators": generators, "device": device, "precision": precision}
+        super().__init__(network, scenario, **own, **plain)
+        self.memory = memory(vae, sample_shape=sample_shape, **own)
+        self.replay, self.distillation, self.unseen = replay, distillation, unseen
+
+    @property
+    def sampler(self) -> Sampler:
+        """The memory."""
+        return self.memory
+
+    @property
+    def _former_columns(self) -> int:
+        return self.scenario.columns
+
+    def begin_task(self, spec: TaskSpec) -> None:
+        """Keep a copy of the network that knows the tasks so far."""
+        super().begin_task(spec)
+        self.memory.begin_task(spec.iterations)
+        if len(self.scenario.heads) > 1:
+            self.former = copy.deepcopy(self.network).eval()
+
+    def continue_task(self, task: int, iterations: int) -> None:  # noqa: ARG002
+        """Raise `ConfigError`: the memory replays what came before the newest task only."""
+        raise cannot_continue("replay", task)
+
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        """A step of the classifier and one of the memory."""
+        replayed = self.memory.replay(len(batch))
+        remembered = self.memory.update(batch.original, replayed, self.replay)
+        if replayed is None:
+            return super().update(batch) | remembered
+        # One pass over both, so that statistics of a batch are those of all tasks.
+        logits = self._logits(torch.cat([batch.x, replayed.x]))
+        own, metrics = self._own_loss(logits[: len(batch)], batch)
+        past = self._past_loss(logits[len(batch) :], replayed)
+        loss = self.replay.mix(own, past, len(self.scenario.heads))
+        return metrics | {"replay_loss": past.detach()} | self._descend(loss) | remembered
+
+    def _past_loss(self, logits: Tensor, replayed: Replayed) -> Tensor:
+        """How far the answers to replayed samples are from the former ones."""
+        targets, tasks = self._answers_before(replayed.x), replayed.tasks
+        known, columns = self._earlier.columns, logits.shape[1]
+        targets = F.pad(targets[:, :known], (0, columns - known), value=self.unseen)
+        if tasks is None and self.scenario.name == "task":
+            heads = len(self.scenario.heads) - 1
+            tasks = torch.arange(heads, device=logits.device).repeat_interleave(len(logits))
+            logits, targets = logits.repeat(heads, 1), targets.repeat(heads, 1)
+        if tasks is not None:
+            logits, targets = self._masked(logits, tasks), self._masked(targets, tasks)
+        if self.distillation is None:
+            return F.cross_entropy(logits, targets.argmax(dim=1))
+        soft = distill(logits, targets, self.distillation.temperature)
+        return self.distillation.strength * soft
+
+    def end_task(self, batches: Iterable[Batch]) -> None:
+        """Drop what only the task's training needed."""
+        super().end_task(batches)
+        self.memory.end_task()
+
+    @property
+    def kept(self) -> int:
+        """The classifier and all that the memory keeps."""
+        return self.weights + self.memory.kept
+
+    def state_dict(self) -> State:
+        """The classifier, its former self within a task, and the memory."""
+        return super().state_dict() | {"memory": self.memory.state_dict()}
+
+    def load_state_dict(self, state: State) -> None:
+        """Put a newly built method where `state_dict` found the other."""
+        super().load_state_dict(state)
+        self.memory.load_state_dict(state["memory"])
 
 
-def hnet_r(
-    network: nn.Module,
-    scenario: ScenarioName,
-    *,
-    vae: AutoencoderSettings,
-    sample_shape: Sequence[int],
-    distillation: DistillationSettings,
-    generators: Generators,
-    device: torch.device,
-    precision: Precision = "float32",
-    **settings: Any,
-) -> ReplayClassifier:
-    """HNET+R: samples from a `GenerativeMemory`, soft answers; new classes had the logit 0."""
-    own: dict[str, Any] = {"generators": generators, "device": device, "precision": precision}
-    memory = GenerativeMemory(vae, sample_shape=sample_shape, **own)
-    return ReplayClassifier(
-        network,
-        scenario,
-        memory=memory,
-        distillation=distillation,
-        unseen=0.0,
-        **own,
-        **settings,
-    )
+hnet_r = partial(ReplayClassifier, memory=GenerativeMemory, unseen=0.0)
+"""HNET+R: samples from decoders of a hypernetwork; new classes had the logit 0."""
 
+dgr_distill = partial(ReplayClassifier, memory=RetrainedVae)
+"""Deep generative replay with soft labels."""
 
-hard_dgr = partial(dgr, distillation=None)
-"""`dgr` without soft labels."""
+dgr = partial(dgr_distill, distillation=None)
+"""Deep generative replay; the former answer is the truth."""

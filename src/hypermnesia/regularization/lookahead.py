@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.adam import adam
 
+from hypermnesia.optimizers import parameters_of
 from hypermnesia.registry import Registry
 
 
@@ -36,11 +37,6 @@ Rows must be asked for before the parameters, the gradients or the optimiser cha
 
 LOOKAHEADS: Registry[Callable[[Optimizer], Lookahead]] = Registry("lookahead")
 """Every lookahead, by name: (optimiser of θ) -> lookahead."""
-
-
-def parameters_of(optimizer: Optimizer) -> list[Tensor]:
-    """The optimiser's parameters, in the order of its groups."""
-    return [p for group in optimizer.param_groups for p in group["params"]]
 
 
 class OptimizerLookahead:

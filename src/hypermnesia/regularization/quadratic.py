@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 
+from hypermnesia import tree
 from hypermnesia.errors import ConfigError
+from hypermnesia.tree import Tree, logits_of
 
 Values = dict[str, Tensor]
 """Tensors by the names and of the shapes of a network's parameters."""
@@ -26,14 +28,14 @@ _POINTWISE = (nn.ReLU, nn.ELU, nn.Tanh, nn.Sigmoid, nn.Dropout, nn.Identity)
 
 
 def drawn_inputs(
-    inputs: Iterable[Tensor], samples: int | None, generator: torch.Generator
-) -> Iterator[Tensor]:
+    inputs: Iterable[Tree], samples: int | None, generator: torch.Generator
+) -> Iterator[Tree]:
     """Batches of `samples` of the inputs, drawn without replacement; of all of them for None.
 
     The batches are read once, and no more than `samples` and one of them are kept.
 
     Args:
-        inputs: (batch, *sample) each.
+        inputs: (batch, *sample) each, or pytrees of such tensors.
         samples: how many to draw.
         generator: CPU generator that draws.
     """
@@ -43,16 +45,16 @@ def drawn_inputs(
     kept, keys = None, torch.empty(0)
     for x in inputs:
         # Every sample has a random key; those with the largest keys are a random subset.
-        keys = torch.cat([keys, torch.rand(len(x), generator=generator)])
-        kept = x if kept is None else torch.cat([kept, x])
+        keys = torch.cat([keys, torch.rand(tree.batch_size(x), generator=generator)])
+        kept = x if kept is None else tree.cat([kept, x])
         best = keys.topk(min(samples, len(keys))).indices
-        keys, kept = keys[best], kept[best.to(x.device)]
+        keys, kept = keys[best], tree.index(kept, best.to(tree.leaves(x)[0].device))
     if kept is not None:
         yield kept
 
 
 def diagonal_fisher(
-    network: nn.Module, inputs: Iterable[Tensor], columns: slice, *, regression: bool = False
+    network: nn.Module, inputs: Iterable[Tree], columns: slice, *, regression: bool = False
 ) -> Values:
     """F_i = mean over x of E_{y ~ p(y | x)} (∂ log p(y | x) / ∂θ_i)².
 
@@ -63,7 +65,7 @@ def diagonal_fisher(
 
     Args:
         network: in evaluation mode, so that samples do not depend on each other.
-        inputs: (batch, *sample) each, together one sample or more.
+        inputs: (batch, *sample) each, or pytrees of such tensors; together one sample or more.
         columns: the outputs among which x is answered; p is the softmax over them.
         regression: p is a Gaussian of unit variance around each output instead, so that the
             expectation is Σ_k (∂f_k / ∂θ_i)².
@@ -80,14 +82,14 @@ def diagonal_fisher(
             summed = summed_by_layer(network, x, columns)
         for name, values in summed.items():
             total[name] += values
-        samples += len(x)
+        samples += tree.batch_size(x)
     if samples == 0:
         raise ConfigError("a Fisher information is estimated on samples", got="none")
     return {name: values.detach() / samples for name, values in total.items()}
 
 
 def summed_by_sample(
-    network: nn.Module, x: Tensor, columns: slice, *, regression: bool = False
+    network: nn.Module, x: Tree, columns: slice, *, regression: bool = False
 ) -> Values:
     """The sum over samples, by its definition: every sample's gradient for every output.
 
@@ -97,8 +99,9 @@ def summed_by_sample(
     parameters = {name: p.detach() for name, p in network.named_parameters()}
     buffers = dict(network.named_buffers())
 
-    def log_probabilities(parameters: Values, sample: Tensor) -> tuple[Tensor, Tensor]:
-        logits = functional_call(network, (parameters, buffers), (sample[None],))
+    def log_probabilities(parameters: Values, sample: Tree) -> tuple[Tensor, Tensor]:
+        one = tree.arguments(tree.map(lambda leaf: leaf[None], sample))
+        logits = logits_of(functional_call(network, (parameters, buffers), *one))
         if regression:
             return logits[0, columns], torch.zeros_like(logits[0, columns])
         logs = logits[0, columns].log_softmax(dim=0)
@@ -106,7 +109,7 @@ def summed_by_sample(
 
     gradients = vmap(jacrev(log_probabilities, has_aux=True), in_dims=(None, 0))
     total = {name: torch.zeros_like(p) for name, p in parameters.items()}
-    for part in torch.split(x, _slice(parameters, columns)):
+    for part in tree.split(x, _slice(parameters, columns)):
         of_class, logs = gradients(parameters, part)
         for name, g in of_class.items():
             total[name] += torch.einsum("nc,nc...->...", logs.exp(), g.square())
@@ -120,9 +123,9 @@ def _slice(parameters: Values, columns: slice) -> int:
     return max(1, _GRADIENT_BYTES // (one * classes))
 
 
-def is_plain(network: nn.Module, x: Tensor) -> bool:
+def is_plain(network: nn.Module, x: Tree) -> bool:
     """Whether `network` is but fully connected layers in a row, for (batch, *sample) inputs `x`."""
-    if type(network) is not nn.Sequential:
+    if type(network) is not nn.Sequential or not isinstance(x, Tensor):
         return False
     modules, flat = list(network), x.dim() == 2
     every = list(network.named_parameters(remove_duplicate=False))

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from hypermnesia.hypernet.memory import WeightMemory
-from hypermnesia.optimizers import OptimizerSettings, gradient_norm
-from hypermnesia.regularization.lookahead import LOOKAHEADS, Lookahead, parameters_of
+from hypermnesia.optimizers import OptimizerSettings, gradient_norm, parameters_of
+from hypermnesia.regularization.lookahead import LOOKAHEADS, Lookahead
 from hypermnesia.regularization.output import (
     REGULARIZERS,
     OutputRegularizer,
