@@ -14,22 +14,14 @@ from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.registry import Registry
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
-"""((batch, channels, height, width) images, generator) -> images of the same shape.
-
-Augmentations change one tensor, not pytrees of several.
-"""
+"""((batch, channels, height, width) images, generator) -> images of the same shape."""
 
 AUGMENTATIONS: Registry[Augment] = Registry("augmentation")
-"""Every augmentation, by name."""
 
 
 def shift(x: Tensor, generator: torch.Generator, padding: int = 2) -> Tensor:
-    """Move (batch, channels, height, width) images at random; zeros move in.
-
-    Each moves by up to `padding` pixels along each axis.
-    """
-    rows, columns = _windows(x, generator, padding)
-    return _pick(x, rows, columns, padding)
+    """Move (batch, channels, height, width) images by up to `padding` pixels; zeros move in."""
+    return _pick(x, *_windows(x, generator, padding), padding)
 
 
 def flip_and_crop(x: Tensor, generator: torch.Generator, padding: int = 4) -> Tensor:
@@ -58,10 +50,7 @@ AUGMENTATIONS.add("flip-crop", flip_and_crop)
 
 
 def each_once(parts: Sequence[Samples], batch_size: int) -> Iterator[Batch]:
-    """Every sample of `parts` once, in order, in mini-batches that are made when asked for.
-
-    A batch holds samples of one part; the last one of a part may be smaller.
-    """
+    """Yield every sample once, in order, in batches of one part each (its last may be smaller)."""
     for part in parts:
         for indices in torch.split(torch.arange(len(part), device=part.y.device), batch_size):
             yield part.batch(indices)
@@ -82,7 +71,7 @@ class BatchStream:
 
     Raises:
         ConfigError: if `batch_size` is below 1.
-        DataError: if there are no samples.
+        DataError: if there are no samples, or inputs to augment are no single tensor.
     """
 
     def __init__(
@@ -93,16 +82,12 @@ class BatchStream:
         augment: Augment | None = None,
     ) -> None:
         if batch_size < 1:
-            raise ConfigError(
-                "a batch must have samples",
-                got=f"batch_size {batch_size}",
-                hint="set it to 1 or more",
-            )
+            got = f"batch_size {batch_size}"
+            raise ConfigError("a batch must have samples", got=got, hint="set it to 1 or more")
         self._samples = sum(len(part) for part in parts)
         if not self._samples:
-            raise DataError(
-                "a stream must have samples to draw from", got="none", hint="give a part with data"
-            )
+            rule = "a stream must have samples to draw from"
+            raise DataError(rule, got="none", hint="give a part with data")
         self._parts = tuple(parts)
         self._size = min(batch_size, self._samples)
         self._generator = generator
@@ -112,25 +97,20 @@ class BatchStream:
         self._position = 0  # samples drawn in this epoch; 0 only before the first batch
 
     def next(self) -> Batch:
-        """The next mini-batch.
-
-        Raises:
-            DataError: inputs that are no single tensor are to be augmented.
-        """
+        """Draw the next mini-batch."""
         if self._position + self._size > len(self._order):
             self._shuffle_state = self._generator.get_state()
             self._shuffle()
             self._position = 0
-        drawn = self._order[self._position : self._position + self._size]
+        batch = self._gather(self._order[self._position : self._position + self._size])
         self._position += self._size
-        batch = self._gather(drawn)
         if self._augment is None:
             return batch
         augmented = self._augment(tree.one_tensor(batch.x, "an augmentation"), self._generator)
         return Batch(augmented, batch.y, batch.task, unaugmented=batch.x)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The position, as tensors: the shuffle's seed, samples drawn since, the generator."""
+        """Return the position: the shuffle's seed, samples drawn since, the generator's state."""
         return {
             "shuffle": self._shuffle_state.clone(),
             "position": torch.tensor(self._position),
@@ -139,11 +119,7 @@ class BatchStream:
         }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Continue where `state_dict` was taken, bit for bit, the generator's state included.
-
-        Raises:
-            DataError: if the state was taken from a stream over other data.
-        """
+        """Continue where `state_dict` was taken, bit for bit; raises `DataError` on other data."""
         position, samples = int(state["position"]), int(state["samples"])
         if samples != self._samples or not 0 <= position <= samples:
             raise DataError(
@@ -162,7 +138,7 @@ class BatchStream:
         self._order = torch.randperm(self._samples, generator=self._generator)
 
     def _gather(self, drawn: Tensor) -> Batch:
-        """The samples at `drawn`, counted through all parts in order."""
+        """Make a batch of the samples at `drawn`, counted through all parts in order."""
         batches, first = [], 0
         for part in self._parts:
             own = drawn[(drawn >= first) & (drawn < first + len(part))]
@@ -171,8 +147,6 @@ class BatchStream:
             first += len(part)
         if len(batches) == 1:
             return batches[0]
-        return Batch(
-            tree.cat([batch.x for batch in batches]),
-            torch.cat([batch.y for batch in batches]),
-            torch.cat([batch.task for batch in batches]),
-        )
+        x = tree.cat([batch.x for batch in batches])
+        y, task = (torch.cat([getattr(b, name) for b in batches]) for name in ("y", "task"))
+        return Batch(x, y, task)

@@ -30,7 +30,6 @@ from hypermnesia.registry import Registry
 from hypermnesia.settings import Count, Name, Width, named_in
 
 PlanName = Literal["full", "even", "layer"]
-"""One chunk of everything, chunks of a size, or a chunk a layer."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,8 @@ class ChunkPlan:
     """How many entries of each chunk are weights.
 
     Attributes:
-        used: n_j, number of weights that chunk j makes, in the order of the flat weight vector.
-        width: D, number of entries that the head makes for every chunk; at least max(used).
+        used: n_j, weights that chunk j makes, in the order of the flat weight vector.
+        width: D, entries that the head makes for every chunk; at least max(used).
     """
 
     used: tuple[int, ...]
@@ -47,33 +46,27 @@ class ChunkPlan:
 
     @property
     def count(self) -> int:
-        """C, the number of chunks."""
+        """The number of chunks, C."""
         return len(self.used)
 
     @property
     def total(self) -> int:
-        """N, the number of weights of the target network."""
+        """The number of weights of the target network, N."""
         return sum(self.used)
 
     def join(self, chunks: Float[Tensor, "tasks C D"]) -> Float[Tensor, "tasks N"]:
-        """The flat weights from all chunks of each task; D may exceed the plan's width."""
+        """Join all chunks of each task to flat weights; D may exceed the plan's width."""
         if all(n == chunks.shape[-1] for n in self.used[:-1]):
             return chunks.flatten(1)[:, : self.total]
         return torch.cat([chunks[:, j, :n] for j, n in enumerate(self.used)], dim=1)
 
 
 def make_plan(name: PlanName, layers: Sequence[int], width: int | None = None) -> ChunkPlan:
-    """The plan for a target network.
+    """Make the plan for a target network whose `layers` have so many weights each.
 
-    Args:
-        name: `full` (one chunk makes all), `even` (chunks of `width` entries, which may run
-            across layers, and a shorter last one) or `layer` (a chunk for each layer, as wide
-            as the widest; von Oswald et al. 2020, section 2, "chunk embedding" of a layer).
-        layers: number of weights of each layer.
-        width: D of an even plan.
-
-    Raises:
-        ConfigError: an even plan without a width of at least 1.
+    `full`: one chunk makes all. `even`: chunks of D = `width` entries, which may run across layers,
+    and a shorter last one; raises `ConfigError` without a width. `layer`: a chunk for each layer,
+    as wide as the widest (von Oswald et al. 2020, section 2, "chunk embedding" of a layer).
 
     Example:
         >>> from hypermnesia.hypernet.network import make_plan
@@ -88,22 +81,19 @@ def make_plan(name: PlanName, layers: Sequence[int], width: int | None = None) -
     if name == "layer":
         return ChunkPlan(tuple(layers), max(layers))
     if width is None or width < 1:
-        raise ConfigError(
-            "hypernet.plan=even needs the size of a chunk",
-            got=width,
-            hint="set hypernet.chunk to a positive number",
-        )
+        rule = "hypernet.plan=even needs the size of a chunk"
+        raise ConfigError(rule, got=width, hint="set hypernet.chunk to a positive number")
     whole, rest = divmod(total, width)
     return ChunkPlan((width,) * whole + ((rest,) if rest else ()), width)
 
 
 INITS: Registry[Callable[[Hypernetwork, Tensor, torch.Generator], None]] = Registry("init")
-"""Every initialisation, by name: (hypernetwork, variances, generator) -> None."""
+"""By name: (hypernetwork, variances, generator) -> None."""
 
 
 @torch.no_grad()
 def xavier(hypernet: Hypernetwork, variances: Tensor, generator: torch.Generator) -> None:  # noqa: ARG001
-    """Xavier-uniform weights and zero biases, whatever the (N,) variances wanted."""
+    """Draw Xavier-uniform weights, with zero biases, whatever the (N,) variances wanted."""
     for layer in (*hypernet.hidden, hypernet.head):
         nn.init.xavier_uniform_(layer.weight, generator=generator)
         nn.init.zeros_(layer.bias)
@@ -111,7 +101,7 @@ def xavier(hypernet: Hypernetwork, variances: Tensor, generator: torch.Generator
 
 @torch.no_grad()
 def hyperfan(hypernet: Hypernetwork, variances: Tensor, generator: torch.Generator) -> None:
-    """Generated weights start with the variance that the target network's layers want.
+    """Let generated weights start with the variance that the target network's layers want.
 
     A generated weight is v · φ + b with independent entries of v, so Var(v) = Var(weight) /
     (k E[φ²]) (Chang et al. 2020, equations for hyperfan-in). E[φ²] is measured on embeddings
@@ -121,11 +111,9 @@ def hyperfan(hypernet: Hypernetwork, variances: Tensor, generator: torch.Generat
     xavier(hypernet, variances, generator)
     plan = hypernet.plan
     wanted, makes = torch.zeros(plan.width), torch.zeros(plan.width)
-    start = 0
-    for n in plan.used:
-        wanted[:n] += variances[start : start + n]
+    for n, chunk in zip(plan.used, torch.split(variances, list(plan.used)), strict=True):
+        wanted[:n] += chunk
         makes[:n] += 1
-        start += n
     conditions = torch.randn(64, hypernet.condition_size, generator=generator)
     features = hypernet.features(conditions.to(hypernet.head.weight))
     power = features.square().mean().item() * hypernet.head.in_features
@@ -137,10 +125,7 @@ def hyperfan(hypernet: Hypernetwork, variances: Tensor, generator: torch.Generat
 INITS.add("xavier", xavier)
 INITS.add("hyperfan", hyperfan)
 
-
 ACTIVATIONS: Registry[type[nn.Module]] = Registry("activation")
-"""Every activation, by name."""
-
 for _kind in (nn.ReLU, nn.ELU, nn.Sigmoid, nn.Tanh):
     ACTIVATIONS.add(_kind.__name__.lower(), _kind)
 
@@ -157,8 +142,8 @@ class HypernetSettings:
         init: a name in `INITS`.
         plan: how weights are cut into chunks.
         chunk: D of an even plan.
-        embedding_start: where the embedding of a new task starts: `normal`, drawn from N(0, 1); or
-            `mean`, that of the earlier ones, so that its network starts like theirs.
+        embedding_start: of a new task: `normal`, drawn from N(0, 1), or the `mean` of the earlier
+            ones, so that its network starts like theirs.
         condition: a name in `hypermnesia.hypernet.conditions.CONDITIONS`.
     """
 
@@ -174,17 +159,13 @@ class HypernetSettings:
 
     def __post_init__(self) -> None:
         if self.plan != "even" and self.chunk is not None:
-            raise ConfigError(
-                f"hypernet.plan={self.plan} has no use for the size of a chunk",
-                got=f"hypernet.chunk={self.chunk}",
-                hint="set hypernet.chunk=null",
-            )
+            rule = f"hypernet.plan={self.plan} has no use for the size of a chunk"
+            got = f"hypernet.chunk={self.chunk}"
+            raise ConfigError(rule, got=got, hint="set hypernet.chunk=null")
         if self.plan != "full" and self.chunk_embedding == 0:
-            raise ConfigError(
-                f"hypernet.plan={self.plan} tells its chunks apart by their embeddings",
-                got="hypernet.chunk_embedding=0",
-                hint="set it to 1 or more, or hypernet.plan=full",
-            )
+            rule = f"hypernet.plan={self.plan} tells its chunks apart by their embeddings"
+            hint = "set it to 1 or more, or hypernet.plan=full"
+            raise ConfigError(rule, got="hypernet.chunk_embedding=0", hint=hint)
 
 
 class Hypernetwork(nn.Module):
@@ -197,7 +178,7 @@ class Hypernetwork(nn.Module):
         plan: chunks of the first target network; `grow` makes room for larger ones.
         variances: (N,) variance that each weight of the target network wants (for hyperfan).
         generator: source of the initial values.
-        condition_size: E, entries of a condition; those of a task embedding by default.
+        condition_size: E, entries of a condition; `settings.task_embedding` for None.
     """
 
     def __init__(
@@ -223,37 +204,28 @@ class Hypernetwork(nn.Module):
     def features(
         self, conditions: Float[Tensor, "tasks E"], chunks: int | None = None
     ) -> Float[Tensor, "tasks C k"]:
-        """φ(e, c_j) for every condition and the first `chunks` chunks (all by default)."""
+        """Return φ(e, c_j) for every condition and the first `chunks` chunks (all by default)."""
+        embeddings = None if self.chunk_embeddings is None else self.chunk_embeddings[:chunks]
         if not self.hidden:
-            return self._inputs(conditions, chunks)
+            if embeddings is None:
+                return conditions[:, None]
+            each_task = conditions[:, None].expand(-1, len(embeddings), -1)
+            return torch.cat([each_task, embeddings.expand(len(conditions), -1, -1)], dim=2)
         first, *rest = cast(Iterable[nn.Linear], self.hidden)
-        hidden: Tensor = self.activation(self._first_layer(first, conditions, chunks))
+        # A task part plus a chunk part: no (tasks, C, inputs) matrix is built.
+        width = self.condition_size
+        hidden = F.linear(conditions, first.weight[:, :width], first.bias)[:, None]
+        if embeddings is not None:
+            hidden = hidden + F.linear(embeddings, first.weight[:, width:])
+        hidden = self.activation(hidden)
         for layer in rest:
             hidden = self.activation(layer(hidden))
         return hidden
 
-    def _inputs(self, conditions: Tensor, chunks: int | None) -> Tensor:
-        if self.chunk_embeddings is None:
-            return conditions[:, None]
-        embeddings = self.chunk_embeddings[:chunks]
-        each_task = conditions[:, None].expand(-1, len(embeddings), -1)
-        return torch.cat([each_task, embeddings.expand(len(conditions), -1, -1)], dim=2)
-
-    def _first_layer(self, layer: nn.Linear, conditions: Tensor, chunks: int | None) -> Tensor:
-        # A task part plus a chunk part: no (tasks, C, inputs) matrix is built.
-        width = self.condition_size
-        from_task = F.linear(conditions, layer.weight[:, :width], layer.bias)[:, None]
-        if self.chunk_embeddings is None:
-            return from_task
-        return from_task + F.linear(self.chunk_embeddings[:chunks], layer.weight[:, width:])
-
     def forward(
         self, conditions: Float[Tensor, "tasks E"], plan: ChunkPlan | None = None
     ) -> Float[Tensor, "tasks N"]:
-        """Flat weights for every condition, cut by `plan` (the hypernetwork's own by default).
-
-        `grow` must have made room for the plan.
-        """
+        """Make flat weights for every condition, cut by a `plan` that `grow` has made room for."""
         plan = plan or self.plan
         features = self.features(conditions, plan.count)
         if plan.width == self.head.out_features:
@@ -265,12 +237,8 @@ class Hypernetwork(nn.Module):
     def grow(self, plan: ChunkPlan, variances: Tensor, generator: torch.Generator) -> None:
         """Make room for a larger target network; what exists is unchanged, bit for bit.
 
-        New chunk embeddings and rows of the head start as those of a new hypernetwork would.
-
-        Args:
-            plan: chunks of the target network to come.
-            variances: (N,) variance that each of its weights wants (for hyperfan).
-            generator: source of the initial values.
+        New chunk embeddings and rows of the head start as those of a new hypernetwork with the same
+        plan and (N,) variances would.
         """
         if plan.total <= self.plan.total:
             return
