@@ -227,6 +227,7 @@ class Benchmark:
 BENCHMARKS: Registry[Benchmark] = Registry(
     "benchmark", "benchmarks", must_be("a Benchmark", lambda found: isinstance(found, Benchmark))
 )
+"""Every benchmark, by name."""
 
 
 def make_tasks(name: str, settings: BenchmarkSettings, seed: int) -> tuple[Task, ...]:

@@ -309,6 +309,7 @@ class Source:
 
 
 SOURCES: Registry[Source] = Registry("data set")
+"""Every data set, by name."""
 
 
 def load(name: str, data_dir: Path | None = None) -> ImageData:

@@ -17,6 +17,7 @@ Augment = Callable[[Tensor, torch.Generator], Tensor]
 """((batch, channels, height, width) images, generator) -> images of the same shape."""
 
 AUGMENTATIONS: Registry[Augment] = Registry("augmentation")
+"""Every augmentation, by name."""
 
 
 def shift(x: Tensor, generator: torch.Generator, padding: int = 2) -> Tensor:

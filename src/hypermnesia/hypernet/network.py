@@ -30,6 +30,7 @@ from hypermnesia.registry import Registry
 from hypermnesia.settings import Count, Name, Width, named_in
 
 PlanName = Literal["full", "even", "layer"]
+"""One chunk of everything, chunks of a size, or a chunk a layer."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,8 @@ INITS.add("xavier", xavier)
 INITS.add("hyperfan", hyperfan)
 
 ACTIVATIONS: Registry[type[nn.Module]] = Registry("activation")
+"""Every activation, by name."""
+
 for _kind in (nn.ReLU, nn.ELU, nn.Sigmoid, nn.Tanh):
     ACTIVATIONS.add(_kind.__name__.lower(), _kind)
 
@@ -214,7 +217,7 @@ class Hypernetwork(nn.Module):
         first, *rest = cast(Iterable[nn.Linear], self.hidden)
         # A task part plus a chunk part: no (tasks, C, inputs) matrix is built.
         width = self.condition_size
-        hidden = F.linear(conditions, first.weight[:, :width], first.bias)[:, None]
+        hidden: Tensor = F.linear(conditions, first.weight[:, :width], first.bias)[:, None]
         if embeddings is not None:
             hidden = hidden + F.linear(embeddings, first.weight[:, width:])
         hidden = self.activation(hidden)

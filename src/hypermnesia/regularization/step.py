@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from hypermnesia import tree
 from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.optimizers import OptimizerSettings, gradient_norm
 from hypermnesia.regularization.lookahead import LOOKAHEADS, Lookahead, parameters_of
@@ -42,8 +43,7 @@ _REGULARIZER, _ADAM = RegularizerSettings(), OptimizerSettings()
 class HypernetTrainer:
     """Trains one task of a `WeightMemory`, as a rule the newest; the others are held in place.
 
-    Where a memory has several networks for a task, as one for each of its classes, they are tasks
-    of the memory that are trained together.
+    Several networks of a task, as one for each of its classes, are tasks that train together.
 
     Args:
         memory: the hypernetwork and the tasks so far.
@@ -74,7 +74,7 @@ class HypernetTrainer:
 
     @property
     def task(self) -> int:
-        """The task in training, or trained last; the first of them where they are several."""
+        """The task in training, or trained last; the first of several."""
         return self.tasks[0]
 
     def begin_task(self, iterations: int, tasks: Sequence[int] = ()) -> None:
@@ -89,9 +89,8 @@ class HypernetTrainer:
         snapshot = None
         if self._others() and self.regularizer.beta > 0:
             hypernet = self.memory.hypernet.named_parameters()
-            conditions = self.memory.condition(self._others()).detach()
             parameters = {name: p.detach().clone() for name, p in hypernet}
-            snapshot = self._snapshot(parameters, conditions)
+            snapshot = self._snapshot(parameters, self.memory.condition(self._others()).detach())
         self._start(iterations, snapshot)
 
     def _others(self) -> list[int]:
@@ -114,14 +113,12 @@ class HypernetTrainer:
             for name, (settings, parameters) in groups.items()
             if parameters
         }
-        self.protection = None if snapshot is None else self._protected(snapshot)
-
-    def _protected(self, snapshot: Snapshot) -> _Protection:
-        settings, (_, of_theta) = self.regularizer, self.optimizers["theta"]
-        penalty = REGULARIZERS[settings.kind](
-            self.memory.hypernet, snapshot, settings, self.generators
-        )
-        return _Protection(snapshot, LOOKAHEADS[settings.lookahead](of_theta), penalty)
+        self.protection = None
+        if snapshot is not None:
+            settings, regularizer = self.regularizer, REGULARIZERS[self.regularizer.kind]
+            ahead = LOOKAHEADS[settings.lookahead](self.optimizers["theta"][1])
+            penalty = regularizer(memory.hypernet, snapshot, settings, self.generators)
+            self.protection = _Protection(snapshot, ahead, penalty)
 
     def _trained_shared(self) -> list[nn.Parameter]:
         trained = self.train_shared or not self._others()
@@ -129,7 +126,7 @@ class HypernetTrainer:
         return [p for p in shared if p.requires_grad] if trained else []
 
     def step(self, loss_of: Callable[[], Tensor]) -> dict[str, Tensor]:
-        """One iteration (von Oswald et al. 2020, equation 2).
+        """Take one iteration (von Oswald et al. 2020, equation 2).
 
         Args:
             loss_of: the loss of the task in training on a mini-batch, made through `memory`.
@@ -166,17 +163,17 @@ class HypernetTrainer:
         return metrics
 
     def _leaves(self) -> list[nn.Parameter]:
-        """What is trained: θ, the condition of the task, and what is shared."""
+        """List what is trained: θ, the condition of the task, and what is shared."""
         theta = self.memory.hypernet.parameters()
         return [*theta, *self._of_conditions(), *self._trained_shared()]
 
     def _of_conditions(self) -> list[nn.Parameter]:
-        """Of the tasks in training; once where tasks share them."""
+        """List the conditions' parameters of the tasks in training, shared ones once."""
         condition = self.memory.condition
         return list(dict.fromkeys(p for task in self.tasks for p in condition.parameters(task)))
 
     def _clipped(self, gradients: Sequence[Tensor]) -> list[Tensor]:
-        """The task's gradients, each optimiser's held to its `clip`.
+        """Hold the task's gradients, those of each optimiser, to its `clip`.
 
         Before the lookahead, so that Δθ is the step that the clipped gradient makes; and without
         β ∇R, so that a steep loss does not scale down what protects the earlier tasks.
@@ -196,7 +193,7 @@ class HypernetTrainer:
         self.iteration = self.iterations = 0
 
     def state_dict(self) -> State:
-        """Snapshot, optimisers and the position within a task."""
+        """Return snapshot, optimisers and the position within a task."""
         snapshot = self.protection.snapshot if self.protection else None
         return {
             "snapshot": snapshot.parameters if snapshot else None,
@@ -213,11 +210,10 @@ class HypernetTrainer:
         if not state["optimizers"]:
             self.end_task()
             return
-        snapshot = state["snapshot"]
-        if snapshot is not None:
-            device = self.memory.device
-            parameters = {name: p.to(device) for name, p in snapshot.items()}
-            snapshot = self._snapshot(parameters, state["conditions"].to(device))
+        snapshot = None
+        if state["snapshot"] is not None:
+            saved = state["snapshot"], state["conditions"]
+            snapshot = self._snapshot(*tree.to(saved, self.memory.device))
         self._start(state["iterations"], snapshot)
         self.iteration = state["iteration"]
         for name, (_, optimizer) in self.optimizers.items():
