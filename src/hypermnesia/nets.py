@@ -134,7 +134,6 @@ class NetSettings:
 
 
 _ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
-
 NetFactory = Callable[[Sequence[int], int, Any], nn.Module]
 """(sample shape, outputs, settings) -> network."""
 

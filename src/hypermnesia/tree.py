@@ -1,7 +1,7 @@
 """Pytrees: a tensor, or dicts, tuples and lists of pytrees, with samples along the first axis.
 
-The inputs of a network are one. Where it is a single tensor, every function here is torch's own.
-Other containers take part where they are registered with torch's pytrees (`ModelOutput` is).
+The inputs of a network are one. Other containers take part where they are registered with torch's
+pytrees (`ModelOutput` is).
 """
 
 from __future__ import annotations
@@ -29,9 +29,8 @@ def map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
         >>> tree.map(lambda a, b: a + b, {"x": 1, "y": (2, 3)}, {"x": 4, "y": (5, 6)})
         {'x': 5, 'y': (7, 9)}
     """
-    if isinstance(tree, Tensor):
-        return function(tree, *others)
-    return pytree.tree_map(function, tree, *others)
+    single = isinstance(tree, Tensor)
+    return function(tree, *others) if single else pytree.tree_map(function, tree, *others)
 
 
 def leaves(tree: Tree) -> list[Tensor]:
@@ -106,8 +105,6 @@ def one_tensor(tree: Tree, user: str) -> Tensor:
 
 def arguments(x: Tree) -> tuple[tuple[Tree, ...], dict[str, Tree]]:
     """Pass a dict's entries by name, a tuple's by position, anything else as the one argument."""
-    if isinstance(x, Tensor):
-        return (x,), {}
     if isinstance(x, Mapping):
         return (), dict(x)
     return (x if isinstance(x, tuple) else (x,)), {}

@@ -60,9 +60,8 @@ def each_once(parts: Sequence[Samples], batch_size: int) -> Iterator[Batch]:
 class BatchStream:
     """Mini-batches drawn by shuffling without replacement, epoch after epoch.
 
-    What is left at the end of an epoch and fills no batch is dropped; if all the data fill no
-    batch, all the data are the batch. In a batch from several parts, samples of the same part
-    stand together.
+    What fills no batch at the end of an epoch is dropped, unless it is all the data. In a batch
+    from several parts, samples of the same part stand together.
 
     Args:
         parts: where samples come from; several for joint training.

@@ -17,11 +17,8 @@ from hypermnesia.seeding import Generators
 class Condition(Protocol):
     """The input of a hypernetwork, for every task; `hypermnesia.testing.check_condition` checks it.
 
-    The same tasks give the same rows until a parameter changes: the output regulariser, and
-    whoever keeps generated weights, rely on it.
-
-    Attributes:
-        size: E, entries of a row.
+    The same tasks give the same rows, of `size` E, until a parameter changes: the output
+    regulariser, and whoever keeps generated weights, rely on it.
     """
 
     size: int

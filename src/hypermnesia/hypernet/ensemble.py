@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from hypermnesia import tree
-from hypermnesia.compute import Screen, autocast
+from hypermnesia.compute import autocast
 from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.hypernet.target import Buffers, Layout
 from hypermnesia.tree import Tree, logits_of
@@ -96,14 +96,11 @@ class AllTasks:
     """Asks every task's network of a memory, in batched calls; no gradients.
 
     Weights of all tasks are made once, as `TaskGroups` says. Inputs go through in slices whose
-    activations stay within `budget` bytes, but for a single sample. `screen` is the number format
-    of the products of `screened`.
+    activations stay within `budget` bytes, but for a single sample.
     """
 
-    def __init__(
-        self, memory: WeightMemory, budget: int = BUDGET, screen: Screen | None = None
-    ) -> None:
-        self.memory, self.budget, self.screen = memory, budget, screen
+    def __init__(self, memory: WeightMemory, budget: int = BUDGET) -> None:
+        self.memory, self.budget = memory, budget
         self.groups = TaskGroups(memory, budget)
         self._activations: dict[tuple[torch.Size, ...], int] = {}
 
@@ -118,7 +115,7 @@ class AllTasks:
 
     @torch.no_grad()
     def screened(self, x: Tree) -> Float[Tensor, "tasks batch *rest"]:
-        """Answer (batch, *sample) inputs nearly so, in the screen's format, which is faster."""
+        """Answer (batch, *sample) inputs nearly so, with products in bf16, which is faster."""
         return self.ask(x, self._in_bf16)
 
     def _exact(self, group: TaskGroup, x: Tree) -> Tensor:
@@ -130,19 +127,13 @@ class AllTasks:
             return self._exact(group, x).to(group.weights.dtype)
 
     @torch.no_grad()
-    def settle(
-        self,
-        x: Tree,
-        logits: Float[Tensor, "tasks batch outputs"],
-        doubtful: Bool[Tensor, "tasks batch"],
-    ) -> None:
-        """Put the logits of float32 where an answer to (batch, *sample) inputs is doubtful."""
+    def settle(self, x: Tree, logits: Tensor, doubtful: Bool[Tensor, "tasks batch"]) -> None:
+        """Put float32 into (tasks, batch, outputs) logits where the answer to `x` is doubtful."""
         for group in self.groups:
             run = partial(self.memory.target, layout=group.layout, training=False)
             size = self._slice(x, group, self._exact)
-            for task, weights, buffers in zip(
-                group.tasks, group.weights, group.buffers, strict=True
-            ):
+            networks = zip(group.tasks, group.weights, group.buffers, strict=True)
+            for task, weights, buffers in networks:
                 some = doubtful[task].nonzero().squeeze(1)
                 for part in torch.split(some, size) if len(some) else ():
                     exact = logits_of(run(weights, tree.index(x, part), buffers=buffers))
@@ -156,7 +147,11 @@ class AllTasks:
             slices = tree.split(x, self._slice(x, group, question))
             answers = torch.cat([question(group, some) for some in slices], dim=1)
             parts.append((group.tasks, answers))
-        return _padded(parts)
+        widest = max((answers for _, answers in parts), key=lambda answers: answers.shape[-1])
+        joined = widest.new_full((self.memory.tasks, *widest.shape[1:]), -torch.inf)
+        for tasks, answers in parts:
+            joined[tasks, ..., : answers.shape[-1]] = answers
+        return joined
 
     def _slice(self, x: Tree, group: TaskGroup, question: Ask) -> int:
         """Return how many samples' activations fit into the budget."""
@@ -187,13 +182,3 @@ def _layer_outputs(module: nn.Module) -> Iterator[list[int]]:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _padded(parts: list[tuple[list[int], Tensor]]) -> Tensor:
-    """Join answers to (tasks, batch, *rest) in the tasks' order, with -inf where one is short."""
-    widest = max((answers for _, answers in parts), key=lambda answers: answers.shape[-1])
-    tasks = sum(len(numbers) for numbers, _ in parts)
-    everything = widest.new_full((tasks, *widest.shape[1:]), -torch.inf)
-    for numbers, answers in parts:
-        everything[numbers, ..., : answers.shape[-1]] = answers
-    return everything

@@ -62,7 +62,7 @@ class WeightMemory:
         return len(self.layouts)
 
     def add_task(self, outputs: int, generators: Generators) -> None:
-        """Make room for a task with `outputs` outputs; its condition starts as settings say.
+        """Make room for a task with `outputs` outputs.
 
         Raises:
             ConfigError: an even chunk plan without the size of a chunk.

@@ -7,9 +7,8 @@ and a full hypernetwork is C = 1 without chunk embeddings.
 The head has D outputs. Evaluated once for each of C chunk embeddings it gives C rows of D entries;
 a chunk plan says how many entries at the front of each row are weights.
 
-Initial values: Xavier-uniform as in von Oswald et al. 2020; hyperfan as in Chang et al. 2020
-("Principled weight initialization for hypernetworks"), which sets the spread of the *generated*
-weights.
+Initial values: Xavier-uniform as in von Oswald et al. 2020; hyperfan, which sets the spread of the
+*generated* weights, as in Chang et al. 2020 ("Principled weight initialization for hypernetworks").
 """
 
 from __future__ import annotations

@@ -37,6 +37,14 @@ def parameters_of(optimizer: Optimizer) -> list[Tensor]:
     return [p for group in optimizer.param_groups for p in group["params"]]
 
 
+def _with_gradients(
+    optimizer: Optimizer, gradients: Sequence[Tensor]
+) -> list[tuple[Tensor, Tensor, dict[str, Any]]]:
+    """Pair each parameter with its gradient and the options of its group."""
+    groups = [group for group in optimizer.param_groups for _ in group["params"]]
+    return list(zip(parameters_of(optimizer), gradients, groups, strict=True))
+
+
 class OptimizerLookahead:
     """Finds where `optimizer.step()` would lead, bit for bit, for any `torch.optim` optimiser.
 
@@ -88,12 +96,8 @@ class AdamLookahead:
 
     def __call__(self, gradients: Sequence[Tensor]) -> list[Rows]:
         """Return the stepped parameters, not made yet."""
-        remaining = iter(gradients)
-        return [
-            _AdamRows(p.detach(), next(remaining), group, self.optimizer.state.get(p, {}))
-            for group in self.optimizer.param_groups
-            for p in group["params"]
-        ]
+        states, pairs = self.optimizer.state, _with_gradients(self.optimizer, gradients)
+        return [_AdamRows(p.detach(), g, group, states.get(p, {})) for p, g, group in pairs]
 
 
 class _AdamRows:
@@ -148,12 +152,8 @@ def sgd_lookahead(optimizer: Optimizer) -> Lookahead:
 
     @torch.no_grad()
     def ahead(gradients: Sequence[Tensor]) -> list[Tensor]:
-        remaining = iter(gradients)
-        return [
-            p.detach() - group["lr"] * next(remaining)
-            for group in optimizer.param_groups
-            for p in group["params"]
-        ]
+        triples = _with_gradients(optimizer, gradients)
+        return [p.detach() - group["lr"] * g for p, g, group in triples]
 
     return ahead
 

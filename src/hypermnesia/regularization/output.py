@@ -139,8 +139,7 @@ class DirectRegularizer:
         """Return R, a scalar, at `point`; β times its gradient is added to `gradients`."""
         leaves = {name: rows[:].detach().requires_grad_() for name, rows in point.items()}
         pairs = zip(self._weights(leaves), self.wanted, strict=True)
-        distances = torch.stack([(now - then).square().sum() for now, then in pairs])
-        value = distances.mean()
+        value = torch.stack([(now - then).square().sum() for now, then in pairs]).mean()
         pull = torch.autograd.grad(value, list(leaves.values()))
         for name, part in zip(leaves, pull, strict=True):
             gradients[name].add_(part, alpha=beta)
@@ -164,8 +163,7 @@ class ClosedFormRegularizer:
     """
 
     def __init__(self, hypernet: Hypernetwork, snapshot: Snapshot) -> None:
-        self.snapshot = snapshot
-        self._features = _Features(hypernet)
+        self.snapshot, self._features = snapshot, _Features(hypernet)
         self._then = snapshot.parameters["head.weight"], snapshot.parameters["head.bias"]
         used = pad_sequence([torch.tensor(p.used) for p in snapshot.plans], batch_first=True)
         self._ends = torch.unique(used[used > 0])
@@ -189,13 +187,9 @@ class ClosedFormRegularizer:
         self._x = weight.new_empty(min(self._step, len(weight)), 2 * k + 1)
 
     def __call__(
-        self,
-        point: Point,
-        gradients: Parameters,
-        beta: float,
-        tasks: Int[Tensor, " chosen"] | None = None,
-    ) -> Float[Tensor, ""]:
-        """Return the mean over distinct earlier `tasks` (on the CPU; all by default).
+        self, point: Point, gradients: Parameters, beta: float, tasks: Tensor | None = None
+    ) -> Tensor:
+        """Return R, a scalar, of (chosen,) distinct earlier tasks (on the CPU; all by default).
 
         Each row of the point is read once, before anything is added to its gradient.
         """
@@ -262,9 +256,8 @@ class ClosedFormRegularizer:
 
 def block_rows(weight: Float[Tensor, "D k"]) -> int:
     """Return how many rows of the head to take at a time: on a CPU, as many as its cache holds."""
-    if weight.device.type != "cpu":
-        return len(weight)
-    return max(256, CACHE_BYTES // ((2 * weight.shape[1] + 1) * weight.element_size()))
+    of_row = (2 * weight.shape[1] + 1) * weight.element_size()
+    return max(256, CACHE_BYTES // of_row) if weight.device.type == "cpu" else len(weight)
 
 
 class _Features(nn.Module):

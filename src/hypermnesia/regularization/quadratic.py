@@ -203,13 +203,8 @@ class QuadraticPenalty:
     """Σ_i A_i (θ_i - m_i)² + constant.
 
     A sum of such penalties is another one, so that earlier tasks with a term each need no more
-    memory and time than one: Σ_t A_t (θ - θ*_t)² = A (θ - m)² + constant with A = Σ_t A_t and m
-    the mean of the θ*_t weighted by A_t. `sum_of_terms` is the definition.
-
-    Attributes:
-        importance: A, zero or above; empty before the first term.
-        mean: m.
-        constant: scalar tensor, what remains at θ = m.
+    memory and time than one: Σ_t A_t (θ - θ*_t)² = A (θ - m)² + constant with the `importance`
+    A = Σ_t A_t and the `mean` m of the θ*_t weighted by A_t. `sum_of_terms` is the definition.
     """
 
     def __init__(self) -> None:
@@ -239,11 +234,11 @@ class QuadraticPenalty:
 
     def padded(self, name: str, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return A and m of a parameter of the shape of `like`, zero in rows that are new."""
-        both = torch.zeros_like(like), torch.zeros_like(like)
+        importance, mean = torch.zeros_like(like), torch.zeros_like(like)
         if name in self.importance:
-            for wide, kept in zip(both, (self.importance[name], self.mean[name]), strict=True):
-                _rows(wide, like=kept).copy_(kept)
-        return both
+            _rows(importance, like=self.importance[name]).copy_(self.importance[name])
+            _rows(mean, like=self.mean[name]).copy_(self.mean[name])
+        return importance, mean
 
     @torch.no_grad()
     def pull(self, network: nn.Module, weight: float) -> Tensor:

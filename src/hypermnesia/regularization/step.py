@@ -64,9 +64,9 @@ class HypernetTrainer:
         generators: Generators,
         train_shared: bool = False,
     ) -> None:
-        self.generators = generators
-        self.memory, self.regularizer, self.train_shared = memory, regularizer, train_shared
+        self.memory, self.regularizer, self.generators = memory, regularizer, generators
         self.theta_settings, self.embedding_settings = optimizer, embedding_optimizer
+        self.train_shared = train_shared
         self.optimizers: dict[str, tuple[OptimizerSettings, Optimizer]] = {}
         self.protection: _Protection | None = None
         self.tasks: list[int] = []
@@ -103,10 +103,12 @@ class HypernetTrainer:
     def _start(self, iterations: int, snapshot: Snapshot | None) -> None:
         self.iteration, self.iterations = 0, iterations
         theta, memory = self.theta_settings, self.memory
+        conditions = [p for task in self.tasks for p in memory.condition.parameters(task)]
+        shared = [p for p in memory.target.shared.parameters() if p.requires_grad]
         groups: dict[str, tuple[OptimizerSettings, list[nn.Parameter]]] = {
             "theta": (theta, list(memory.hypernet.parameters())),
-            "embedding": (self.embedding_settings, self._of_conditions()),
-            "shared": (theta, self._trained_shared()),
+            "embedding": (self.embedding_settings, [*dict.fromkeys(conditions)]),
+            "shared": (theta, shared if self.train_shared or not self._others() else []),
         }
         self.optimizers = {
             name: (settings, settings.build(parameters))
@@ -120,11 +122,6 @@ class HypernetTrainer:
             penalty = regularizer(memory.hypernet, snapshot, settings, self.generators)
             self.protection = _Protection(snapshot, ahead, penalty)
 
-    def _trained_shared(self) -> list[nn.Parameter]:
-        trained = self.train_shared or not self._others()
-        shared = self.memory.target.shared.parameters()
-        return [p for p in shared if p.requires_grad] if trained else []
-
     def step(self, loss_of: Callable[[], Tensor]) -> dict[str, Tensor]:
         """Take one iteration (von Oswald et al. 2020, equation 2).
 
@@ -136,7 +133,7 @@ class HypernetTrainer:
             the norm of what the optimisers were given.
         """
         named = dict(self.memory.hypernet.named_parameters())
-        leaves = self._leaves()
+        leaves = [p for _, optimizer in self.optimizers.values() for p in parameters_of(optimizer)]
         for settings, optimizer in self.optimizers.values():
             settings.schedule_step(optimizer, self.iteration, self.iterations)
 
@@ -161,16 +158,6 @@ class HypernetTrainer:
             optimizer.step()
         self.iteration += 1
         return metrics
-
-    def _leaves(self) -> list[nn.Parameter]:
-        """List what is trained: θ, the condition of the task, and what is shared."""
-        theta = self.memory.hypernet.parameters()
-        return [*theta, *self._of_conditions(), *self._trained_shared()]
-
-    def _of_conditions(self) -> list[nn.Parameter]:
-        """List the conditions' parameters of the tasks in training, shared ones once."""
-        condition = self.memory.condition
-        return list(dict.fromkeys(p for task in self.tasks for p in condition.parameters(task)))
 
     def _clipped(self, gradients: Sequence[Tensor]) -> list[Tensor]:
         """Hold the task's gradients, those of each optimiser, to its `clip`.
