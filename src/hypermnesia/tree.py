@@ -11,9 +11,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
-
-# The public torch.utils.pytree is not in every release from 2.11 on.
-from torch.utils import _pytree as pytree
+from torch.utils import _pytree as pytree  # torch.utils.pytree is not in every release yet
 
 from hypermnesia.errors import DataError, TargetError
 
@@ -105,6 +103,8 @@ def one_tensor(tree: Tree, user: str) -> Tensor:
 
 def arguments(x: Tree) -> tuple[tuple[Tree, ...], dict[str, Tree]]:
     """Pass a dict's entries by name, a tuple's by position, anything else as the one argument."""
+    if isinstance(x, Tensor):
+        return (x,), {}
     if isinstance(x, Mapping):
         return (), dict(x)
     return (x if isinstance(x, tuple) else (x,)), {}

@@ -34,8 +34,6 @@ from hypermnesia.errors import DataError
 from hypermnesia.registry import Registry
 from hypermnesia.storage import read_bounded, write_text
 
-_GZIP_MAGIC = b"\x1f\x8b"
-_MAX_DIMENSIONS = 4
 _MAX_BYTES = 1 << 28  # five times the largest official file
 _HINT = "fetch the official one again"
 
@@ -77,14 +75,14 @@ def read_idx(path: Path, md5: str, hint: str = _HINT) -> Tensor:
 
 def _open(path: Path) -> IO[bytes]:
     with path.open("rb") as file:
-        compressed = file.read(2) == _GZIP_MAGIC
+        compressed = file.read(2) == b"\x1f\x8b"
     return cast(IO[bytes], gzip.open(path, "rb")) if compressed else path.open("rb")
 
 
 def _read_header(file: IO[bytes]) -> tuple[bytes, tuple[int, ...]]:
     """Read the header's bytes and the shape in it, with every bound checked."""
     magic = file.read(4)
-    if len(magic) != 4 or magic[:3] != b"\0\0\x08" or not 1 <= magic[3] <= _MAX_DIMENSIONS:
+    if len(magic) != 4 or magic[:3] != b"\0\0\x08" or not 1 <= magic[3] <= 4:
         raise ValueError(f"a file that starts with bytes {magic.hex()}")
     sizes = file.read(4 * magic[3])
     if len(sizes) != 4 * magic[3]:
@@ -95,12 +93,8 @@ def _read_header(file: IO[bytes]) -> tuple[bytes, tuple[int, ...]]:
     return magic + sizes, shape
 
 
-TEST_EVERY = 5
-"""Every fifth image of a class is a test image."""
-
-
 def load_digits(data_dir: Path | None = None) -> ImageData:  # noqa: ARG001 - they are in scikit-learn
-    """Load the digits, always with the same 1,442 training and 355 test images."""
+    """Load the digits; every fifth of a class, always the same 355, is a test image."""
     from sklearn import datasets  # type: ignore[import-untyped]  # takes a second
 
     bunch = datasets.load_digits()
@@ -109,7 +103,7 @@ def load_digits(data_dir: Path | None = None) -> ImageData:  # noqa: ARG001 - th
     position = torch.zeros_like(y)
     for label in range(10):
         position[y == label] = torch.arange(int((y == label).sum()))
-    test = position % TEST_EVERY == TEST_EVERY - 1
+    test = position % 5 == 4
     return ImageData(x[~test], y[~test], x[test], y[test], 10, 16.0)
 
 
@@ -150,9 +144,9 @@ class MnistLike:
 
     def _fetch(self, folder: Path, missing: tuple[str, ...]) -> None:
         for name in missing:
-            urls = tuple(f"{mirror}{name}.gz" for mirror in self.mirrors)
-            md5 = self.md5[FILES.index(name)]
-            fetch(urls, folder / f"{name}.gz", partial(read_idx, md5=md5))
+            urls = [f"{mirror}{name}.gz" for mirror in self.mirrors]
+            verify = partial(read_idx, md5=self.md5[FILES.index(name)])
+            fetch(urls, folder / f"{name}.gz", verify)
 
 
 SHAPE = (3, 32, 32)

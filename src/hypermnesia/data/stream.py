@@ -22,24 +22,22 @@ AUGMENTATIONS: Registry[Augment] = Registry("augmentation")
 
 def shift(x: Tensor, generator: torch.Generator, padding: int = 2) -> Tensor:
     """Move (batch, channels, height, width) images by up to `padding` pixels; zeros move in."""
-    return _pick(x, *_windows(x, generator, padding), padding)
+    return _crop(x, generator, padding)
 
 
 def flip_and_crop(x: Tensor, generator: torch.Generator, padding: int = 4) -> Tensor:
     """`shift` each image, then mirror it with probability 1/2 (He et al. 2016, for CIFAR)."""
-    rows, columns = _windows(x, generator, padding)
-    flip = torch.randint(2, (len(x), 1), generator=generator).bool()
-    return _pick(x, rows, torch.where(flip, columns.flip(1), columns), padding)
+    return _crop(x, generator, padding, flip=True)
 
 
-def _windows(x: Tensor, generator: torch.Generator, padding: int) -> tuple[Tensor, Tensor]:
-    """(batch, height) rows and (batch, width) columns of the padded image to take."""
+def _crop(x: Tensor, generator: torch.Generator, padding: int, *, flip: bool = False) -> Tensor:
+    """Take a window at random from each padded image."""
     top = torch.randint(2 * padding + 1, (len(x), 1), generator=generator)
     left = torch.randint(2 * padding + 1, (len(x), 1), generator=generator)
-    return top + torch.arange(x.shape[2]), left + torch.arange(x.shape[3])
-
-
-def _pick(x: Tensor, rows: Tensor, columns: Tensor, padding: int) -> Tensor:
+    rows, columns = top + torch.arange(x.shape[2]), left + torch.arange(x.shape[3])
+    if flip:
+        mirrored = torch.randint(2, (len(x), 1), generator=generator).bool()
+        columns = torch.where(mirrored, columns.flip(1), columns)
     padded = F.pad(x, (padding,) * 4).flatten(2)
     pixels = rows[:, :, None] * (x.shape[3] + 2 * padding) + columns[:, None, :]
     index = pixels.flatten(1)[:, None, :].to(x.device).expand(-1, x.shape[1], -1)

@@ -197,11 +197,9 @@ def check_samples(tasks: Sequence[Task]) -> None:
             leaves = tree.leaves(part.x)
             finite |= {id(x): _finite(x) for x in leaves if id(x) not in finite}
             if not all(finite[id(x)] for x in leaves):
-                raise DataError(
-                    "inputs must be finite numbers",
-                    got=f"NaN or an infinity in the inputs of {where}",
-                    hint="leave such samples out, or fill in what is missing",
-                )
+                got = f"NaN or an infinity in the inputs of {where}"
+                hint = "leave such samples out, or fill in what is missing"
+                raise DataError("inputs must be finite numbers", got=got, hint=hint)
             _check_labels(part.y, task.outputs, where)
 
 

@@ -13,7 +13,7 @@ Initial values: Xavier-uniform as in von Oswald et al. 2020; hyperfan, which set
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Literal, cast
@@ -87,10 +87,6 @@ def make_plan(name: PlanName, layers: Sequence[int], width: int | None = None) -
     return ChunkPlan((width,) * whole + ((rest,) if rest else ()), width)
 
 
-INITS: Registry[Callable[[Hypernetwork, Tensor, torch.Generator], None]] = Registry("init")
-"""By name: (hypernetwork, variances, generator) -> None."""
-
-
 @torch.no_grad()
 def xavier(hypernet: Hypernetwork, variances: Tensor, generator: torch.Generator) -> None:  # noqa: ARG001
     """Draw Xavier-uniform weights, with zero biases, whatever the (N,) variances wanted."""
@@ -122,8 +118,7 @@ def hyperfan(hypernet: Hypernetwork, variances: Tensor, generator: torch.Generat
     hypernet.head.weight.copy_(noise.to(std) * std[:, None])
 
 
-INITS.add("xavier", xavier)
-INITS.add("hyperfan", hyperfan)
+_INITS = {"xavier": xavier, "hyperfan": hyperfan}
 
 ACTIVATIONS: Registry[type[nn.Module]] = Registry("activation")
 """Every activation, by name."""
@@ -141,7 +136,7 @@ class HypernetSettings:
         task_embedding: entries of a task embedding.
         chunk_embedding: entries of a chunk embedding; not used by a full plan.
         activation: a name in `ACTIVATIONS`.
-        init: a name in `INITS`.
+        init: `xavier` or `hyperfan`.
         plan: how weights are cut into chunks.
         chunk: D of an even plan.
         embedding_start: of a new task: `normal`, drawn from N(0, 1), or the `mean` of the earlier
@@ -201,7 +196,7 @@ class Hypernetwork(nn.Module):
         self.head = blank_linear(widths[-1], plan.width)
         chunks = torch.randn(plan.count, chunk_width, generator=generator)
         self.chunk_embeddings = nn.Parameter(chunks) if chunk_width else None
-        INITS[settings.init](self, variances, generator)
+        _INITS[settings.init](self, variances, generator)
 
     def features(
         self, conditions: Float[Tensor, "tasks E"], chunks: int | None = None

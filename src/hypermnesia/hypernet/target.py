@@ -54,10 +54,8 @@ class Layout:
         scales start near 0.
         """
         shapes = self.shapes.values()
-        variances = [2.0 / math.prod(s[1:]) if len(s) > 1 else 1e-4 for s in shapes]
-        return torch.cat(
-            [torch.full((s.numel(),), v) for s, v in zip(shapes, variances, strict=True)]
-        )
+        each = [2.0 / math.prod(s[1:]) if len(s) > 1 else 1e-4 for s in shapes]
+        return torch.tensor(each).repeat_interleave(torch.tensor([s.numel() for s in shapes]))
 
     def split(self, flat: Float[Tensor, " N"]) -> dict[str, Tensor]:
         """Cut a flat weight vector into named parameters.

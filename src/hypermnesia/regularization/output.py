@@ -115,13 +115,6 @@ REGULARIZERS: Registry[RegularizerFactory] = Registry("regularizer", "regularize
 """Every way to compute the output regulariser, by name."""
 
 
-def without_options(
-    kind: Callable[[Hypernetwork, Snapshot], OutputRegularizer],
-) -> RegularizerFactory:
-    """Make the factory of a kind that has no settings of its own and draws nothing."""
-    return lambda hypernet, snapshot, _settings, _generators: kind(hypernet, snapshot)
-
-
 class DirectRegularizer:
     """Regenerates all earlier weights at every call: time and memory grow with tasks x N."""
 
@@ -144,9 +137,6 @@ class DirectRegularizer:
         for name, part in zip(leaves, pull, strict=True):
             gradients[name].add_(part, alpha=beta)
         return value.detach()
-
-
-REGULARIZERS.add("direct", without_options(DirectRegularizer))
 
 
 CACHE_BYTES = 1 << 19
@@ -278,9 +268,6 @@ class _Features(nn.Module):
         return cast(Tensor, functional_call(self, small, (conditions.double(), chunks)))
 
 
-REGULARIZERS.add("closed", without_options(ClosedFormRegularizer))
-
-
 class SampledRegularizer:
     """Estimates R without bias, in closed form over tasks drawn from the stream `subset`.
 
@@ -308,4 +295,13 @@ class SampledRegularizer:
         return torch.randperm(self.tasks, generator=self.generators["subset"])[: self.size]
 
 
+def without_options(
+    kind: Callable[[Hypernetwork, Snapshot], OutputRegularizer],
+) -> RegularizerFactory:
+    """Make the factory of a kind that has no settings of its own and draws nothing."""
+    return lambda hypernet, snapshot, _settings, _generators: kind(hypernet, snapshot)
+
+
+REGULARIZERS.add("direct", without_options(DirectRegularizer))
+REGULARIZERS.add("closed", without_options(ClosedFormRegularizer))
 REGULARIZERS.add("sampled", SampledRegularizer)
