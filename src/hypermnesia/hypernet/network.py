@@ -129,7 +129,7 @@ for _kind in (nn.ReLU, nn.ELU, nn.Sigmoid, nn.Tanh):
 
 @dataclass(frozen=True)
 class HypernetSettings:
-    """Sizes of a hypernetwork.
+    """Sizes of a hypernetwork; raises `ConfigError` where those of chunks do not fit the plan.
 
     Attributes:
         hidden: widths of the hidden layers; none for a linear hypernetwork.

@@ -64,7 +64,7 @@ Parameters = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class RegularizerSettings:
-    """How earlier tasks are protected.
+    """How earlier tasks are protected; raises `ConfigError` for `subset` without `sampled`.
 
     Attributes:
         beta: β, weight of the regulariser against the task's loss; 0 switches it off.

@@ -242,7 +242,7 @@ class QuadraticPenalty:
 
     @torch.no_grad()
     def pull(self, network: nn.Module, weight: float) -> Tensor:
-        """Add the gradient of `weight` times the penalty to the network's; return the product."""
+        """Add the gradient of `weight` times the penalty to the network's; return that scalar."""
         total = self.constant
         for name, parameter in network.named_parameters():
             if name not in self.importance or parameter.grad is None:
