@@ -15,8 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from hypermnesia.cli.options import parse_seeds
-from hypermnesia.data.cifar import Split, read_note, read_split
-from hypermnesia.data.datasets import read_idx
+from hypermnesia.data.datasets import Split, read_idx, read_note, read_split
 from hypermnesia.errors import ConfigError, DataError, RunError
 from hypermnesia.experiments.config import ExperimentConfig, checksum, validated
 from hypermnesia.experiments.resolve import Request, merged, parsed, resolve

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, is_dataclass
+from functools import partial
 from importlib.util import find_spec
 from inspect import signature
 from typing import Any, Literal, cast, get_type_hints
@@ -24,43 +25,32 @@ from hypermnesia.settings import Fraction, Width
 
 @dataclass(frozen=True)
 class Head:
-    """An output layer.
-
-    Attributes:
-        name: its name in the module.
-        layer: the layer itself.
-    """
+    """An output layer and its name in the module."""
 
     name: str
     layer: nn.Linear
 
     @property
     def names(self) -> list[str]:
-        """Names of its parameters in the module."""
+        """The names of its parameters in the module."""
         prefix = f"{self.name}." if self.name else ""
         return [prefix + name for name, _ in self.layer.named_parameters()]
 
 
 def find_head(module: nn.Module, name: str | None = None) -> Head | None:
-    """The output layer called `name`, or the module's last `nn.Linear`; None if it has none.
-
-    Raises:
-        TargetError: `name` is not a linear layer of the module.
-    """
+    """Find the linear layer `name` (or raise `TargetError`), or the last one; None without any."""
     linear = {n: m for n, m in module.named_modules() if isinstance(m, nn.Linear)}
     if name is None:
         return Head(*list(linear.items())[-1]) if linear else None
     if name not in linear:
-        raise TargetError(
-            "the head must name a linear layer of the network",
-            got=f"'{name}'",
-            hint=f"choose one of: {', '.join(linear) or 'none there'}",
-        )
+        hint = f"choose one of: {', '.join(linear) or 'none there'}"
+        rule = "the head must name a linear layer of the network"
+        raise TargetError(rule, got=f"'{name}'", hint=hint)
     return Head(name, linear[name])
 
 
 def blank_linear(inputs: int, outputs: int, *, bias: bool = True) -> nn.Linear:
-    """A linear layer without torch's initial values, which draw from the global generator."""
+    """Make a linear layer without initial values, as torch's draw from the global generator."""
     layer: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias)  # type: ignore[no-untyped-call]
     return layer
 
@@ -70,71 +60,62 @@ def _check_untied(module: nn.Module, head: nn.Linear) -> None:
     own = {id(parameter) for parameter in head.parameters()}
     tied = [name for name, parameter in everywhere if id(parameter) in own]
     if len(tied) > len(own):
-        raise TargetError(
-            "an output layer that is tied to another cannot be resized",
-            got=", ".join(tied),
-            hint="untie them, or give every task the same number of outputs",
-        )
+        rule = "an output layer that is tied to another cannot be resized"
+        hint = "untie them, or give every task the same number of outputs"
+        raise TargetError(rule, got=", ".join(tied), hint=hint)
 
 
 @torch.no_grad()
 def with_outputs(
     module: nn.Module, outputs: int, generator: torch.Generator, head: str | None = None
 ) -> nn.Module:
-    """A copy of `module` with `outputs` outputs; rows that both have keep their values.
+    """Copy a module, with `outputs` outputs; rows that both have keep their values.
 
-    New rows are uniform within ±1/sqrt(inputs), as torch starts a linear layer.
-
-    Raises:
-        TargetError: another width is needed and there is no linear output layer, or a tied one.
+    New rows are uniform within ±1/sqrt(inputs), as torch starts a linear layer. Raises
+    `TargetError` if there is no linear output layer, or one that is tied and must change.
     """
-    resized: nn.Module = copy.deepcopy(module)
-    found = find_head(resized, head)
-    if found is None:
-        raise _no_head(module)
+    copied: nn.Module = copy.deepcopy(module)
+    found = _head_of(copied, head)
     old = found.layer
     if old.out_features == outputs:
-        return resized
-    _check_untied(resized, old)
+        return copied
+    _check_untied(copied, old)
     new = blank_linear(old.in_features, outputs, bias=old.bias is not None).to(old.weight)
     kept = min(outputs, old.out_features)
     for name, parameter in new.named_parameters():
         values = torch.rand(parameter.shape, generator=generator) * 2 - 1
         parameter.copy_(values.to(parameter) / old.in_features**0.5)
         parameter[:kept] = getattr(old, name)[:kept]
-    if not found.name:
-        return new
-    resized.set_submodule(found.name, new)
-    return resized
+    return _with_layer(copied, found.name, new)
 
 
 @torch.no_grad()
 def with_columns(module: nn.Module, columns: slice, head: str | None = None) -> nn.Module:
-    """A copy of `module` that gives only these of its outputs.
-
-    Raises:
-        TargetError: it has no linear output layer.
-    """
-    narrowed: nn.Module = copy.deepcopy(module)
-    found = find_head(narrowed, head)
-    if found is None:
-        raise _no_head(module)
+    """Copy a module, with only these outputs; raises `TargetError` without a linear head."""
+    copied: nn.Module = copy.deepcopy(module)
+    found = _head_of(copied, head)
     wide, own = found.layer, range(found.layer.out_features)[columns]
-    layer = blank_linear(wide.in_features, len(own), bias=wide.bias is not None).to(wide.weight)
-    for name, parameter in layer.named_parameters():
+    new = blank_linear(wide.in_features, len(own), bias=wide.bias is not None).to(wide.weight)
+    for name, parameter in new.named_parameters():
         parameter.copy_(getattr(wide, name)[columns])
-    if not found.name:
+    return _with_layer(copied, found.name, new)
+
+
+def _with_layer(module: nn.Module, name: str, layer: nn.Module) -> nn.Module:
+    """Put `layer` at `name`, which is empty for the module itself."""
+    if not name:
         return layer
-    narrowed.set_submodule(found.name, layer)
-    return narrowed
+    module.set_submodule(name, layer)
+    return module
 
 
-def _no_head(module: nn.Module) -> TargetError:
-    return TargetError(
-        "a network whose number of outputs follows the tasks must end in a linear layer",
-        got=type(module).__name__,
-        hint="name the output layer, or end the network in an nn.Linear",
-    )
+def _head_of(module: nn.Module, name: str | None) -> Head:
+    found = find_head(module, name)
+    if found is None:
+        rule = "a network whose number of outputs follows the tasks must end in a linear layer"
+        hint = "name the output layer, or end the network in an nn.Linear"
+        raise TargetError(rule, got=type(module).__name__, hint=hint)
+    return found
 
 
 @dataclass(frozen=True)
@@ -153,15 +134,11 @@ class NetSettings:
 
 
 _ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
-
 NetFactory = Callable[[Sequence[int], int, Any], nn.Module]
 """(sample shape, outputs, settings) -> network."""
 
 NETS: Registry[NetFactory] = Registry("network", "networks", must_be("a function"))
-"""Every target network, by name.
-
-The settings of a factory are those of its third parameter's annotation, a frozen dataclass.
-"""
+"""Every target network, by name; a factory's third parameter is annotated with its settings."""
 
 
 def build_net(
@@ -171,40 +148,26 @@ def build_net(
     generators: Generators,
     settings: object | None = None,
 ) -> nn.Module:
-    """A fresh network of `NETS`, drawn from the generator called `network`.
-
-    Args:
-        name: the network's.
-        sample_shape: of a sample.
-        outputs: width of its last layer.
-        generators: its random streams.
-        settings: of the type that `net_settings` gives; its defaults for None.
-    """
+    """Make a network of `NETS` from the random stream `network`; None stands for its defaults."""
     with generators.as_global("network"):
         return NETS[name](sample_shape, outputs, settings or net_settings(name)())
 
 
 def net_settings(name: str) -> type:
-    """The settings of the network called `name`: the annotation of its factory's third parameter.
-
-    Raises:
-        ConfigError: that is no frozen dataclass.
-    """
+    """Return the type of a network's settings; raises `ConfigError` if not a frozen dataclass."""
     factory: Any = NETS[name]
     third = [*signature(factory).parameters][2:3]
     function = vars(factory).get("__init__", factory) if isinstance(factory, type) else factory
     hints = get_type_hints(function)
     kind = hints[third[0]] if third and third[0] in hints else NetSettings
     if not is_dataclass(kind) or not kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-        raise ConfigError(
-            f"the network {name} must be (sample shape, outputs, settings: a frozen dataclass)",
-            got=kind,
-        )
+        rule = f"the network {name} must be (sample shape, outputs, settings: a frozen dataclass)"
+        raise ConfigError(rule, got=kind)
     return cast(type, kind)
 
 
 def mlp(sample_shape: Sequence[int], outputs: int, settings: NetSettings) -> nn.Sequential:
-    """Fully connected layers with an activation between them."""
+    """Build fully connected layers with an activation between them."""
     layers: list[nn.Module] = [nn.Flatten()]
     width = math.prod(sample_shape)
     for n in settings.hidden:
@@ -215,20 +178,17 @@ def mlp(sample_shape: Sequence[int], outputs: int, settings: NetSettings) -> nn.
 
 
 def lenet(sample_shape: Sequence[int], outputs: int, settings: NetSettings) -> nn.Sequential:
-    """Two 5x5 convolutions with pooling (20 and 50 filters), then fully connected layers."""
-    convolutions = nn.Sequential(
-        nn.Conv2d(sample_shape[0], 20, 5, padding=2),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(20, 50, 5, padding=2),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-    )
+    """Build two 5x5 convolutions with pooling (20 and 50 filters), then fully connected layers."""
+
+    def block(n_in: int, n_out: int) -> list[nn.Module]:
+        return [nn.Conv2d(n_in, n_out, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)]
+
+    convolutions = nn.Sequential(*block(sample_shape[0], 20), *block(20, 50))
     return nn.Sequential(convolutions, *_classifier(convolutions, sample_shape, outputs, settings))
 
 
 def zenke(sample_shape: Sequence[int], outputs: int, settings: NetSettings) -> nn.Sequential:
-    """The CIFAR network of Zenke et al. 2017 (arXiv 1703.04200, appendix)."""
+    """Build the CIFAR network of Zenke et al. 2017 (arXiv 1703.04200, appendix)."""
 
     def block(n_in: int, n_out: int) -> list[nn.Module]:
         convolutions = [nn.Conv2d(n_in, n_out, 3, padding=1), nn.ReLU(), nn.Conv2d(n_out, n_out, 3)]
@@ -260,9 +220,8 @@ class _Residual(nn.Module):
             nn.Conv2d(n_out, n_out, 3, padding=1, bias=False),
             nn.BatchNorm2d(n_out),
         )
-        same = n_in == n_out and stride == 1
         self.shortcut: nn.Module = nn.Identity()
-        if not same:
+        if n_in != n_out or stride != 1:
             convolution = nn.Conv2d(n_in, n_out, 1, stride, bias=False)
             self.shortcut = nn.Sequential(convolution, nn.BatchNorm2d(n_out))
 
@@ -271,13 +230,9 @@ class _Residual(nn.Module):
 
 
 def resnet32(sample_shape: Sequence[int], outputs: int, settings: NetSettings) -> nn.Sequential:
-    """ResNet-32 for small images: 16 filters, then five blocks each of 16, 32 and 64."""
-    layers: list[nn.Module] = [
-        nn.Conv2d(sample_shape[0], 16, 3, padding=1, bias=False),
-        nn.BatchNorm2d(16),
-        nn.ReLU(),
-    ]
-    n_in = 16
+    """Build ResNet-32 for small images: 16 filters, then five blocks each of 16, 32 and 64."""
+    first, n_in = nn.Conv2d(sample_shape[0], 16, 3, padding=1, bias=False), 16
+    layers: list[nn.Module] = [first, nn.BatchNorm2d(16), nn.ReLU()]
     for n_out, first_stride in ((16, 1), (32, 2), (64, 2)):
         for stride in (first_stride, 1, 1, 1, 1):
             layers.append(_Residual(n_in, n_out, stride))
@@ -289,59 +244,41 @@ for _name, _net in (("mlp", mlp), ("lenet", lenet), ("zenke", zenke), ("resnet32
     NETS.add(_name, _net)
 
 
-INPUTS = "inputs"
-"""Name of the input of the file, (batch, *sample)."""
-
-OUTPUTS = "outputs"
-"""Name of its output, (batch, outputs): logits, or values of a regression."""
-
+INPUTS, OUTPUTS = "inputs", "outputs"  # names in the file
 _NEEDS = ("onnx", "onnxscript")
 
 
 def to_onnx(network: nn.Module, example: Tensor) -> bytes:
-    """The content of an ONNX file of a network, for batches of any size.
+    """Write a network, ready to evaluate on the CPU, as ONNX for batches of any size.
 
-    Its input is called `inputs`, (batch, *sample), its output `outputs`, (batch, outputs).
-
-    Args:
-        network: ready to evaluate, on the CPU.
-        example: (2 or more, *sample) inputs.
+    Its input is called `inputs`, (batch, *sample), its output `outputs`, (batch, outputs);
+    `example` is two inputs or more.
 
     Raises:
         ConfigError: the extra `onnx` is not installed.
-        TargetError: torch cannot say this network in ONNX.
+        TargetError: torch cannot express this network in ONNX.
     """
     missing = [name for name in _NEEDS if find_spec(name) is None]
     if missing:
-        raise ConfigError(
-            "writing ONNX needs the extra 'onnx'",
-            got=f"no {' and no '.join(missing)}",
-            hint="install it: pip install 'hypermnesia[onnx]'",
-        )
-    batch = torch.export.Dim("batch")
+        got, hint = f"no {' and no '.join(missing)}", "install it: pip install 'hypermnesia[onnx]'"
+        raise ConfigError("writing ONNX needs the extra 'onnx'", got=got, hint=hint)
+    export = partial(torch.onnx.export, input_names=[INPUTS], output_names=[OUTPUTS])
+    any_size = ({0: torch.export.Dim("batch")},)
     try:
         with _quiet():
-            program = torch.onnx.export(
-                network,
-                (example,),
-                dynamo=True,
-                dynamic_shapes=({0: batch},),
-                input_names=[INPUTS],
-                output_names=[OUTPUTS],
-                verbose=False,
+            program = export(
+                network, (example,), dynamo=True, dynamic_shapes=any_size, verbose=False
             )
     except torch.onnx.errors.OnnxExporterError as error:
-        raise TargetError(
-            "the network must be one that torch can write as ONNX",
-            got=f"{type(network).__name__}: {error.__cause__ or error!s:.120}",
-            hint="export it as torch",
-        ) from error
+        rule = "the network must be one that torch can write as ONNX"
+        got = f"{type(network).__name__}: {error.__cause__ or error!s:.120}"
+        raise TargetError(rule, got=got, hint="export it as torch") from error
     return cast(bytes, cast(torch.onnx.ONNXProgram, program).model_proto.SerializeToString())
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what torch's exporter says about itself."""
+    """Silence torch's exporter."""
     log = logging.getLogger("torch.onnx")
     before = log.level
     log.setLevel(logging.ERROR)

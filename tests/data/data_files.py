@@ -7,8 +7,7 @@ from pathlib import Path
 
 import torch
 
-from hypermnesia.data.cifar import Cifar, Split
-from hypermnesia.data.datasets import FILES, MnistLike
+from hypermnesia.data.datasets import FILES, Cifar, MnistLike, Split
 
 PIXELS = 3 * 32 * 32
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from data_files import cifar_files, cifar_set, mnist_files, mnist_like, write_cifar, write_mnist
 
-from hypermnesia.data.cifar import NOTE
+from hypermnesia.data.datasets import NOTE
 from hypermnesia.data.download import unpack
 from hypermnesia.errors import DataError
 

@@ -58,7 +58,7 @@ def test_all_at_once_is_each_on_its_own(outputs: tuple[int, ...], budget: int) -
 @pytest.mark.parametrize("budget", [1, 1 << 20])
 def test_first_answers_are_near_and_what_is_doubtful_is_settled(budget: int) -> None:
     memory, x = memory_of(3, 2, 3, width=64), inputs(9)
-    ask, exact = AllTasks(memory, budget, "bf16"), one_by_one(memory, x)
+    ask, exact = AllTasks(memory, budget), one_by_one(memory, x)
     rough = ask.screened(x)
     assert rough.dtype == torch.float32
     known = exact.isfinite()

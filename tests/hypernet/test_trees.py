@@ -113,7 +113,7 @@ def test_all_tasks_answer_slice_by_slice(kind: str, budget: int) -> None:
     method, _ = trained(kind, iterations=2)
     memory, x = method.memory, SHAPES[kind][1](words(1, 9))
     alone = torch.stack([memory.run(task, x, training=False) for task in range(2)])
-    asked = AllTasks(memory, budget, "bf16")
+    asked = AllTasks(memory, budget)
     assert torch.allclose(asked(x), alone, atol=1e-6)
     rough = asked.screened(x)
     doubtful = torch.ones(2, 9, dtype=torch.bool)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 from regularizer_cases import Case, assert_close, cases, closed, direct, judge
 
 from hypermnesia.errors import ConfigError
@@ -59,8 +60,8 @@ SIX = Case((5,), "elu", "even", 9, 3, 3, (20, 7), (2, 3, 2, 4, 2, 5, 2), 0.3, 0)
 
 def sampled(subset: int | None, generators: Generators) -> SampledRegularizer:
     hypernet, snapshot, _ = SIX.world(torch.float64)
-    settings = RegularizerSettings(kind="sampled" if subset else "closed", subset=subset)
-    return SampledRegularizer(hypernet, snapshot, settings, generators)
+    chosen = RegularizerSettings(kind="sampled" if subset else "closed", subset=subset)
+    return SampledRegularizer(hypernet, snapshot, chosen, generators)
 
 
 def test_every_subset_is_drawn_equally_often() -> None:
@@ -93,13 +94,16 @@ def test_no_number_is_drawn_for_all_tasks(subset: int | None) -> None:
 
 
 def test_a_subset_of_none_is_refused() -> None:
-    with pytest.raises(ConfigError) as caught:
-        RegularizerSettings(kind="sampled", subset=0)
-    assert str(caught.value) == (
-        "a subset of earlier tasks holds at least one; got 0; "
-        "set regularizer.subset to a positive number, or to none for all tasks"
-    )
-    assert RegularizerSettings(kind="sampled", subset=1).subset == 1
+    settings_type = TypeAdapter(RegularizerSettings)
+    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+        settings_type.validate_python({"kind": "sampled", "subset": 0})
+    assert settings_type.validate_python({"kind": "sampled", "subset": 1}).subset == 1
+
+
+@pytest.mark.parametrize(("kind", "subset"), [("sampled", None), ("closed", 2), ("direct", 1)])
+def test_a_subset_goes_with_sampling(kind: str, subset: int | None) -> None:
+    with pytest.raises(ConfigError, match=r"regularizer\.subset goes with"):
+        RegularizerSettings(kind=kind, subset=subset)
 
 
 def test_a_resumed_run_draws_what_the_other_would_have() -> None:

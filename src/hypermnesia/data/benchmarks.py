@@ -12,7 +12,7 @@ task is not permuted, as in von Oswald et al. 2020, arXiv:1906.00695.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -56,15 +56,12 @@ def refuse_unused(name: str, settings: BenchmarkSettings, used: frozenset[str]) 
     for field in fields(settings):
         value = getattr(settings, field.name)
         if field.name not in used and value != field.default:
-            raise ConfigError(
-                f"{name} has no use for '{field.name}'",
-                got=value,
-                hint=f"leave it out; {name} takes {', '.join(sorted(used))}",
-            )
+            hint = f"leave it out; {name} takes {', '.join(sorted(used))}"
+            raise ConfigError(f"{name} has no use for '{field.name}'", got=value, hint=hint)
 
 
 def check_range(what: str, value: int, low: int, high: int | None = None) -> int:
-    """Return `value`, or raise `ConfigError` unless low <= value <= high (None: unbounded)."""
+    """Return `value`; raise `ConfigError` unless low <= value <= high (None: unbounded)."""
     if value < low or (high is not None and value > high):
         bounds = f"at least {low}" if high is None else f"from {low} to {high}"
         raise ConfigError(f"{what} must be {bounds}", got=value, hint="choose a value in range")
@@ -73,13 +70,7 @@ def check_range(what: str, value: int, low: int, high: int | None = None) -> int
 
 @dataclass(frozen=True)
 class Piece:
-    """Consecutive tasks from one data set.
-
-    Attributes:
-        source: name of the data set.
-        tasks: number of tasks.
-        classes: number of classes in each task.
-    """
+    """Consecutive tasks from one data set (`source`), each of so many classes."""
 
     source: str
     tasks: int
@@ -91,86 +82,59 @@ class Piece:
         if class_order is not None:
             generator = Generators(class_order)["class-order"]
             order = torch.randperm(len(order), generator=generator).tolist()
-        starts = range(0, self.tasks * self.classes, self.classes)
-        return [order[start : start + self.classes] for start in starts]
+        return [order[i * self.classes : (i + 1) * self.classes] for i in range(self.tasks)]
 
 
 def split_tasks(
     pieces: Sequence[Piece], settings: BenchmarkSettings, tasks: int, seed: int
 ) -> tuple[Task, ...]:
     """Build the first `tasks` tasks of `pieces`, loading only the data sets they need."""
-    every = [
-        (piece.source, group) for piece in pieces for group in piece.groups(settings.class_order)
-    ]
-    chosen = every[:tasks]
+    order = settings.class_order
+    chosen = [(piece.source, group) for piece in pieces for group in piece.groups(order)][:tasks]
     data = {source: load(source, settings.data_dir) for source in dict(chosen)}
     generators = Generators(seed)
-    return tuple(
-        split_task(
-            data[source],
-            classes,
-            index,
-            name=f"{source} {_label(classes)}",
-            validation=settings.validation,
-            generator=generators[f"validation/{index}"],
-        )
-        for index, (source, classes) in enumerate(chosen)
-    )
+
+    def task(index: int, source: str, classes: list[int]) -> Task:
+        train, test = split_parts(data[source], classes, index)
+        parts = _held_out(train, settings.validation, generators[f"validation/{index}"])
+        in_order = classes == list(range(classes[0], classes[-1] + 1))
+        label = f"{classes[0]}-{classes[-1]}" if in_order else ",".join(map(str, classes))
+        return Task(index, f"{source} {label}", len(classes), *parts, test)
+
+    return tuple(task(index, *source) for index, source in enumerate(chosen))
 
 
-def split_task(
-    data: ImageData,
-    classes: Sequence[int],
-    index: int,
-    *,
-    name: str,
-    validation: int,
-    generator: torch.Generator,
-) -> Task:
-    """Build the task of classifying among `classes`; the label is the position in `classes`.
-
-    Args:
-        data: the data set; the task shares its storage.
-        classes: classes of the task, in the order of its labels.
-        index: position of the task in the sequence.
-        name: name of the task in tables.
-        validation: number of training samples to hold out.
-        generator: draws the held-out samples.
-    """
+def split_parts(data: ImageData, classes: Sequence[int], index: int) -> tuple[Part, Part]:
+    """Make the training and test samples of `classes`, labelled by position, in shared storage."""
     place = torch.full((data.num_classes,), -1)
     place[torch.tensor(classes)] = torch.arange(len(classes))
-    train_y, test_y = place[data.train_y], place[data.test_y]
-    rows, held_out = hold_out(_rows(train_y), validation, generator)
 
-    def part(x: Tensor, y: Tensor, rows: Tensor) -> Part:
-        return Part(x, y[rows], index, data.scale, rows=rows)
+    def part(x: Tensor, y: Tensor) -> Part:
+        rows = (place[y] >= 0).nonzero().squeeze(1)
+        return Part(x, place[y[rows]], index, data.scale, rows=rows)
 
-    kept = None if held_out is None else part(data.train_x, train_y, held_out)
-    train, test = part(data.train_x, train_y, rows), part(data.test_x, test_y, _rows(test_y))
-    return Task(index, name, len(classes), train, kept, test)
+    return part(data.train_x, data.train_y), part(data.test_x, data.test_y)
 
 
-def _rows(y: Tensor) -> Tensor:
-    return (y >= 0).nonzero().squeeze(1)
+def _held_out(part: Part, validation: int, generator: torch.Generator) -> tuple[Part, Part | None]:
+    """Split a part at random into samples to learn from and, unless there are none, held out."""
+    places = hold_out(torch.arange(len(part)), validation, generator)
 
+    def take(rows: Tensor) -> Part:
+        own = rows if part.rows is None else part.rows[rows]
+        return replace(part, y=part.y[rows], rows=own)
 
-def _label(classes: Sequence[int]) -> str:
-    in_order = list(classes) == list(range(classes[0], classes[-1] + 1))
-    return f"{classes[0]}-{classes[-1]}" if in_order else ",".join(map(str, classes))
+    return take(places[0]), None if places[1] is None else take(places[1])
 
 
 @dataclass(frozen=True)
 class Permutation:
-    """A fixed order of the entries of a sample, applied to a batch.
-
-    Attributes:
-        order: (entries,) int64, the source index of each entry of the result.
-    """
+    """A fixed order: (entries,) int64, the source index of each entry of a permuted sample."""
 
     order: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Permute the entries of each sample of `x` (batch, *sample)."""
+        """Permute each sample of `x` (batch, *sample)."""
         return x.flatten(1).index_select(1, self.order.to(x.device)).reshape(x.shape)
 
     @property
@@ -180,31 +144,27 @@ class Permutation:
 
 
 def permuted_tasks(
-    data: ImageData, settings: BenchmarkSettings, tasks: int, seed: int
+    source: str, settings: BenchmarkSettings, tasks: int, seed: int
 ) -> tuple[Task, ...]:
-    """Build permuted versions of `data`; all tasks share one storage of uint8 images."""
-    generators = Generators(seed)
+    """Build permuted versions of a data set; all tasks share one storage of uint8 images."""
+    data, generators = load(source, settings.data_dir), Generators(seed)
     train_x, test_x = (F.pad(x, (settings.padding,) * 4) for x in (data.train_x, data.test_x))
-    everything = torch.arange(len(data.train_y))
-    rows, held_out = hold_out(everything, settings.validation, generators["validation"])
+    everything = Part(train_x, data.train_y, 0, data.scale)
+    train, held_out = _held_out(everything, settings.validation, generators["validation"])
+    test = Part(test_x, data.test_y, 0, data.scale)
 
     def task(index: int) -> Task:
-        generator = generators[f"permutation/{index}"]
-        transform = Permutation(torch.randperm(train_x[0].numel(), generator=generator))
-
-        def part(x: Tensor, y: Tensor, rows: Tensor | None) -> Part:
-            labels = y if rows is None else y[rows]
-            return Part(x, labels, index, data.scale, transform if index else None, rows)
-
-        kept = None if held_out is None else part(train_x, data.train_y, held_out)
-        train, test = part(train_x, data.train_y, rows), part(test_x, data.test_y, None)
+        order = torch.randperm(train_x[0].numel(), generator=generators[f"permutation/{index}"])
+        own = partial(replace, task=index, transform=Permutation(order) if index else None)
         name = f"permutation {index}" if index else "unpermuted"
-        return Task(index, name, data.num_classes, train, kept, test)
+        kept = None if held_out is None else own(held_out)
+        return Task(index, name, data.num_classes, own(train), kept, own(test))
 
     return tuple(task(index) for index in range(tasks))
 
 
-_ALWAYS_USED = frozenset({"tasks", "validation", "data_dir"})
+_WITHOUT_FILES = frozenset({"tasks", "validation"})
+_ALWAYS_USED = _WITHOUT_FILES | {"data_dir"}
 _ZENKE = "Zenke et al. 2017, arXiv:1703.04200"
 _GOODFELLOW = "Goodfellow et al. 2013, arXiv:1312.6211"
 _OSWALD = "von Oswald et al. 2020, arXiv:1906.00695"
@@ -217,7 +177,7 @@ class Benchmark:
     One of the user's own needs a name, `shape`, `classes` and `build`; inputs can be any tensors.
 
     Attributes:
-        name: what lists and tables call it.
+        name: its name in lists and tables.
         shape: of a sample without padding, (channels, height, width) of an image.
         classes: number of classes of each task, if `default_tasks` are made.
         build: makes the tasks from checked settings, the number of tasks and the run's seed.
@@ -240,12 +200,12 @@ class Benchmark:
 
     @property
     def default_tasks(self) -> int:
-        """Number of tasks unless `tasks` is set."""
+        """The number of tasks unless `tasks` is set."""
         return len(self.classes)
 
     @property
     def max_tasks(self) -> int | None:
-        """Largest number of tasks; None if unlimited."""
+        """The largest number of tasks; None if unlimited."""
         return None if self.endless else len(self.classes)
 
     def sample_shape(self, padding: int = 0) -> tuple[int, ...]:
@@ -256,11 +216,7 @@ class Benchmark:
         return channels, height + 2 * padding, width + 2 * padding
 
     def count(self, settings: BenchmarkSettings) -> int:
-        """Return the number of tasks, after validating all `settings` that need no data.
-
-        Raises:
-            ConfigError: if a setting is out of range or not supported by this benchmark.
-        """
+        """Return the number of tasks; raise `ConfigError` for a setting that cannot work here."""
         refuse_unused(self.name, settings, self.used)
         check_range("'validation'", settings.validation, 0)
         check_range("'padding'", settings.padding, 0, max(self.shape, default=0))
@@ -275,12 +231,7 @@ BENCHMARKS: Registry[Benchmark] = Registry(
 
 
 def make_tasks(name: str, settings: BenchmarkSettings, seed: int) -> tuple[Task, ...]:
-    """Build the task sequence of a benchmark.
-
-    Args:
-        name: one of `BENCHMARKS`.
-        settings: its options.
-        seed: the run's seed, for permutations and validation samples.
+    """Build the tasks of a benchmark; the seed is the run's, for permutations and validation.
 
     Raises:
         ConfigError: for an unknown benchmark or an unsupported setting.
@@ -291,39 +242,18 @@ def make_tasks(name: str, settings: BenchmarkSettings, seed: int) -> tuple[Task,
 
 
 def _add_split(name: str, description: str, reference: str, *pieces: Piece) -> None:
-    BENCHMARKS.add(
-        name,
-        Benchmark(
-            name,
-            SOURCES[pieces[0].source].shape,
-            tuple(piece.classes for piece in pieces for _ in range(piece.tasks)),
-            partial(split_tasks, pieces),
-            description,
-            reference,
-            sources=tuple(piece.source for piece in pieces),
-            used=_ALWAYS_USED | {"class_order"},
-        ),
-    )
+    shape, sources = SOURCES[pieces[0].source].shape, tuple(piece.source for piece in pieces)
+    classes = tuple(piece.classes for piece in pieces for _ in range(piece.tasks))
+    build, used = partial(split_tasks, pieces), _ALWAYS_USED | {"class_order"}
+    benchmark = Benchmark(name, shape, classes, build, description, reference, sources, used=used)
+    BENCHMARKS.add(name, benchmark)
 
 
 def _add_permuted(name: str, description: str, source: str) -> None:
-    def build(settings: BenchmarkSettings, tasks: int, seed: int) -> tuple[Task, ...]:
-        return permuted_tasks(load(source, settings.data_dir), settings, tasks, seed)
-
-    BENCHMARKS.add(
-        name,
-        Benchmark(
-            name,
-            SOURCES[source].shape,
-            (SOURCES[source].classes,) * 10,
-            build,
-            description,
-            _GOODFELLOW,
-            sources=(source,),
-            endless=True,
-            used=_ALWAYS_USED | {"padding"},
-        ),
-    )
+    about = (description, _GOODFELLOW, (source,))
+    shape, classes = SOURCES[source].shape, (SOURCES[source].classes,) * 10
+    build, used = partial(permuted_tasks, source), _ALWAYS_USED | {"padding"}
+    BENCHMARKS.add(name, Benchmark(name, shape, classes, build, *about, endless=True, used=used))
 
 
 _add_split("split-digits", "scikit-learn digits, 5 x 2 classes", _ZENKE, Piece("digits", 5, 2))
@@ -332,20 +262,10 @@ _add_split("split-fashion", "Fashion-MNIST, 5 x 2 classes", _ZENKE, Piece("fashi
 _add_permuted("perm-digits", "scikit-learn digits, pixels in a new order each task", "digits")
 _add_permuted("perm-mnist", "MNIST, pixels in a new order each task", "mnist")
 _add_split("split-cifar10", "CIFAR-10, 5 x 2 classes", _ZENKE, Piece("cifar10", 5, 2))
-_add_split(
-    "split-cifar100",
-    "CIFAR-100, 10 x 10 classes (files of your own: unverified)",
-    _ZENKE,
-    Piece("cifar100", 10, 10),
-)
-_add_split(
-    "split-cifar10-100",
-    "CIFAR-10, then 5 x 10 classes of CIFAR-100 (unverified if your own)",
-    _OSWALD,
-    Piece("cifar10", 1, 10),
-    Piece("cifar100", 5, 10),
-)
-
+_CIFAR100 = "CIFAR-100, 10 x 10 classes (files of your own: unverified)"
+_add_split("split-cifar100", _CIFAR100, _ZENKE, Piece("cifar100", 10, 10))
+_BOTH = "CIFAR-10, then 5 x 10 classes of CIFAR-100 (unverified if your own)"
+_add_split("split-cifar10-100", _BOTH, _OSWALD, Piece("cifar10", 1, 10), Piece("cifar100", 5, 10))
 
 _CURVES: tuple[tuple[str, float, float, Callable[[Tensor], Tensor]], ...] = (
     ("x + 3", -4.0, -2.0, lambda x: x + 3),
@@ -356,10 +276,7 @@ _CURVE_SAMPLES, _CURVE_NOISE = 100, 0.05
 
 
 def curve_tasks(settings: BenchmarkSettings, tasks: int, seed: int) -> tuple[Task, ...]:
-    """Build the first `tasks` functions of one variable, in regression.
-
-    Training targets have noise; test targets, at points in equal steps, have none.
-    """
+    """Build regressions of one variable: noisy training targets, exact ones at even test points."""
     generators = Generators(seed)
 
     def task(index: int) -> Task:
@@ -368,24 +285,15 @@ def curve_tasks(settings: BenchmarkSettings, tasks: int, seed: int) -> tuple[Tas
         x = low + (high - low) * torch.rand(_CURVE_SAMPLES, 1, generator=generator)
         y = function(x) + _CURVE_NOISE * torch.randn(x.shape, generator=generator)
         held = generators[f"validation/{index}"]
-        rows, held_out = hold_out(torch.arange(len(x)), settings.validation, held)
+        parts = _held_out(Part(x, y, index), settings.validation, held)
         test = torch.linspace(low, high, _CURVE_SAMPLES)[:, None]
-        kept = None if held_out is None else Part(x[held_out], y[held_out], index)
-        train = Part(x[rows], y[rows], index)
-        return Task(index, name, 1, train, kept, Part(test, function(test), index))
+        return Task(index, name, 1, *parts, Part(test, function(test), index))
 
     return tuple(task(index) for index in range(tasks))
 
 
-BENCHMARKS.add(
-    "curves",
-    Benchmark(
-        "curves",
-        (1,),
-        (1,) * len(_CURVES),
-        curve_tasks,
-        "three functions of one variable (regression: mean squared errors)",
-        _OSWALD,
-        used=_ALWAYS_USED - {"data_dir"},
-    ),
+_ABOUT_CURVES = "three functions of one variable (regression: mean squared errors)"
+_curves = Benchmark(
+    "curves", (1,), (1, 1, 1), curve_tasks, _ABOUT_CURVES, _OSWALD, used=_WITHOUT_FILES
 )
+BENCHMARKS.add("curves", _curves)

@@ -25,9 +25,7 @@ Fetch = Callable[[Path, tuple[str, ...]], None]
 
 def given_folder(data_dir: Path | None) -> Path | None:
     """Return the folder that the user named: `data_dir`, else HYPERMNESIA_DATA, else None."""
-    if data_dir is not None:
-        return user_path(data_dir)
-    named = os.environ.get(ENVIRONMENT)
+    named = data_dir if data_dir is not None else os.environ.get(ENVIRONMENT)
     return user_path(named) if named else None
 
 
@@ -58,27 +56,19 @@ class FileSet:
     suffixes: tuple[str, ...] = ("",)
 
     def locate(self, data_dir: Path | None, fetch: Fetch) -> tuple[Path, ...]:
-        """Return the paths of the files, in order, downloading them if the user named no folder.
-
-        Args:
-            data_dir: their folder; None for HYPERMNESIA_DATA, else the cache.
-            fetch: downloads missing files into the cache folder.
+        """Return the paths of the files, in order; `fetch` those that no user's folder must hold.
 
         Raises:
             DataError: if a file is missing in the user's folder, or if `fetch` fails.
         """
         folder = self.folder(data_dir)
-        missing = self.missing(folder)
-        if missing and given_folder(data_dir) is None:
-            fetch(folder, missing)
-            missing = self.missing(folder)
-        if missing:
+        if self.missing(folder) and given_folder(data_dir) is None:
+            fetch(folder, self.missing(folder))
+        if missing := self.missing(folder):
             places = ", ".join(("it", *(f"{sub}/" for sub in self.folders)))
-            raise DataError(
-                f"the folder named for data must hold the files of {self.name}, in {places}",
-                got=f"{folder} without {', '.join(missing)}",
-                hint=f"add them, or unset --data-dir and {ENVIRONMENT} to download",
-            )
+            rule = f"the folder named for data must hold the files of {self.name}, in {places}"
+            hint = f"add them, or unset --data-dir and {ENVIRONMENT} to download"
+            raise DataError(rule, got=f"{folder} without {', '.join(missing)}", hint=hint)
         return tuple(path for name in self.files if (path := self._find(folder, name)))
 
     def folder(self, data_dir: Path | None) -> Path:
@@ -110,10 +100,7 @@ _log = logging.getLogger(__name__)
 def fetch(urls: Collection[str], path: Path, verify: Callable[[Path], object]) -> None:
     """Download `path` from the first of `urls` whose file passes `verify`.
 
-    Args:
-        urls: mirrors of the file, tried in order.
-        path: destination, written in one step once the file is complete and verified.
-        verify: raises `DataError` for a wrong file.
+    `path` is written in one step, once the file is complete and verified.
 
     Raises:
         DataError: if no mirror has the right file, or the folder cannot be written.
@@ -127,76 +114,53 @@ def fetch(urls: Collection[str], path: Path, verify: Callable[[Path], object]) -
                 pooch.HTTPDownloader(timeout=_TIMEOUT)(url, str(partial), None)
                 verify(partial)
             except (OSError, DataError) as error:  # all of requests' errors are OSErrors
-                failures.append(f"{url} ({_reason(error)})")
+                reason = getattr(error, "rule", None) or getattr(error, "strerror", None)
+                failures.append(f"{url} ({reason or type(error).__name__})")
             else:
                 os.replace(partial, path)
                 return
-    raise DataError(
-        f"one of the mirrors of {path.name} must give the right file",
-        got=", ".join(failures),
-        hint=f"check the network, or {_OFFLINE_HINT}",
-    )
-
-
-def _reason(error: OSError | DataError) -> str:
-    if isinstance(error, DataError):
-        return error.rule
-    return error.strerror or type(error).__name__
+    rule = f"one of the mirrors of {path.name} must give the right file"
+    hint = f"check the network, or {_OFFLINE_HINT}"
+    raise DataError(rule, got=", ".join(failures), hint=hint)
 
 
 def verify_md5(path: Path, md5: str) -> None:
     """Raise `DataError` unless the file at `path` has this MD5."""
     found = pooch.file_hash(str(path), alg="md5")
     if found != md5:
-        raise DataError(
-            "a downloaded archive must have the official checksum",
-            got=f"{path}: MD5 {found}, not {md5}",
-            hint="fetch it again",
-        )
+        rule, got = "a downloaded archive must have the official checksum", f"{path}: MD5 {found}"
+        raise DataError(rule, got=f"{got}, not {md5}", hint="fetch it again")
 
 
 def unpack(archive: Path, members: Collection[str], folder: Path) -> None:
     """Write the `members` of a tar archive into `folder`, under their base names.
 
-    Only contents come from the archive, never paths or links: a hostile one can do no harm.
-
-    Raises:
-        DataError: if a member is missing or not a regular file, or `folder` cannot be written.
+    Only contents come from the archive, never paths or links: a hostile one can do no harm. Raises
+    `DataError` if a member is missing or no regular file, or `folder` cannot be written.
     """
     try:
         with scratch(folder) as temporary, tarfile.open(archive) as tar:
             for member in members:
+                source = tar.extractfile(member) if tar.getmember(member).isreg() else None
+                if source is None:
+                    raise tarfile.ExtractError(f"{member} is no plain file")
                 partial = Path(temporary) / Path(member).name
-                _write_member(tar, member, partial)
+                with source, partial.open("wb") as target:
+                    shutil.copyfileobj(source, target)
                 os.replace(partial, folder / partial.name)
     except (OSError, EOFError, tarfile.TarError, KeyError) as error:
-        raise DataError(
-            "a downloaded archive must hold every file of the data set, and the cache have room",
-            got=f"{archive.name}: {error}",
-            hint=_OFFLINE_HINT,
-        ) from error
-
-
-def _write_member(tar: tarfile.TarFile, member: str, path: Path) -> None:
-    source = tar.extractfile(member) if tar.getmember(member).isreg() else None
-    if source is None:
-        raise tarfile.ExtractError(f"{member} is no plain file")
-    with source, path.open("wb") as target:
-        shutil.copyfileobj(source, target)
+        rule = "a downloaded archive must hold every file of the data set, and the cache have room"
+        raise DataError(rule, got=f"{archive.name}: {error}", hint=_OFFLINE_HINT) from error
 
 
 def scratch(folder: Path) -> TemporaryDirectory[str]:
-    """Create a temporary folder inside `folder`, removed after its `with` block.
-
-    Raises:
-        DataError: if `folder` cannot be written.
-    """
+    """Create a temporary folder inside `folder`, for a `with` block; may raise `DataError`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return TemporaryDirectory(prefix=".partial-", dir=folder)
     except OSError as error:
-        raise DataError(
+        rule, got = (
             "the cache folder for data must be writable",
-            got=f"{folder}: {type(error).__name__}",
-            hint=_OFFLINE_HINT,
-        ) from error
+            f"{folder}: {type(error).__name__}",
+        )
+        raise DataError(rule, got=got, hint=_OFFLINE_HINT) from error

@@ -28,15 +28,10 @@ _ALIASES: dict[str, ScenarioName] = {
 
 
 def scenario_name(name: str) -> ScenarioName:
-    """Return the scenario called `name`, or by one of its aliases (CL1, TIL, 1, ...).
-
-    Raises:
-        ConfigError: for an unknown name.
-    """
-    key = str(name).lower()
-    if key not in _ALIASES:
+    """Return the scenario of a name or alias (CL1, TIL, 1, ...); may raise `ConfigError`."""
+    if str(name).lower() not in _ALIASES:
         raise unknown_name("scenario", name, _ALIASES)
-    return _ALIASES[key]
+    return _ALIASES[str(name).lower()]
 
 
 @dataclass(frozen=True)
@@ -81,18 +76,20 @@ class Scenario:
 
     def labels(self, y: Tensor, task: Tensor) -> Tensor:
         """Return the columns of labels `y`. `y`, `task` and the result are (batch,) int64."""
-        if y.device not in self._offsets:
-            self._offsets[y.device] = torch.tensor(self._starts, device=y.device)
-        return y + self._offsets[y.device][task]
+        key = "labels", y.device
+        if key not in self._tables:
+            self._tables[key] = torch.tensor(self._starts, device=y.device)
+        return y + self._tables[key][task]
 
     def active(self, task: Tensor) -> Tensor:
         """Return the mask of `candidates`, (batch, columns) bool; `task` is (batch,)."""
-        if task.device not in self._actives:
+        key = "active", task.device
+        if key not in self._tables:
             table = torch.zeros(len(self.heads), self.columns, dtype=torch.bool)
             for index in range(len(self.heads)):
                 table[index, self.candidates(index)] = True
-            self._actives[task.device] = table.to(task.device)
-        return self._actives[task.device][task]
+            self._tables[key] = table.to(task.device)
+        return self._tables[key][task]
 
     def named(self, name: ScenarioName) -> Scenario:
         """Return the scenario `name` with these heads."""
@@ -109,21 +106,19 @@ class Scenario:
         Returns:
             (batch, columns), -inf at columns outside the sample's task.
         """
-        if tasks.device not in self._places:
-            self._places[tasks.device] = self._place_table().to(tasks.device)
-        columns = self._places[tasks.device][tasks]
+        key = "place", tasks.device
+        if key not in self._tables:
+            # (tasks, widest head): the column of each class, `columns` beyond a head.
+            table = torch.full((len(self.heads), max(self.heads, default=0)), self.columns)
+            for task, outputs in enumerate(self.heads):
+                table[task, :outputs] = self.offset(task) + torch.arange(outputs)
+            self._tables[key] = table.to(tasks.device)
+        columns = self._tables[key][tasks]
         # One extra column, for ignored entries.
         placed = logits.new_full((len(logits), self.columns + 1), -torch.inf)
         return placed.scatter(1, columns, logits)[:, : self.columns]
 
-    def _place_table(self) -> Tensor:
-        """Return (tasks, widest head) int64: the column of each class, `columns` beyond a head."""
-        table = torch.full((len(self.heads), max(self.heads, default=0)), self.columns)
-        for task, outputs in enumerate(self.heads):
-            table[task, :outputs] = self.offset(task) + torch.arange(outputs)
-        return table
-
-    # Caches by device, as every batch needs them. Not fields: scenarios compare by name and heads.
+    # Not fields: scenarios compare by name and heads.
 
     @cached_property
     def _starts(self) -> tuple[int, ...]:
@@ -133,13 +128,6 @@ class Scenario:
         return tuple(accumulate(self.heads, initial=0))
 
     @cached_property
-    def _offsets(self) -> dict[torch.device, Tensor]:
-        return {}
-
-    @cached_property
-    def _places(self) -> dict[torch.device, Tensor]:
-        return {}
-
-    @cached_property
-    def _actives(self) -> dict[torch.device, Tensor]:
+    def _tables(self) -> dict[tuple[str, torch.device], Tensor]:
+        """What every batch needs, kept by use and device."""
         return {}

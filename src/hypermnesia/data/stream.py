@@ -14,39 +14,30 @@ from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.registry import Registry
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
-"""((batch, channels, height, width) images, generator) -> images of the same shape.
-
-Augmentations change one tensor, not pytrees of several.
-"""
+"""((batch, channels, height, width) images, generator) -> images of the same shape."""
 
 AUGMENTATIONS: Registry[Augment] = Registry("augmentation")
 """Every augmentation, by name."""
 
 
 def shift(x: Tensor, generator: torch.Generator, padding: int = 2) -> Tensor:
-    """Move (batch, channels, height, width) images at random; zeros move in.
-
-    Each moves by up to `padding` pixels along each axis.
-    """
-    rows, columns = _windows(x, generator, padding)
-    return _pick(x, rows, columns, padding)
+    """Move (batch, channels, height, width) images by up to `padding` pixels; zeros move in."""
+    return _crop(x, generator, padding)
 
 
 def flip_and_crop(x: Tensor, generator: torch.Generator, padding: int = 4) -> Tensor:
     """`shift` each image, then mirror it with probability 1/2 (He et al. 2016, for CIFAR)."""
-    rows, columns = _windows(x, generator, padding)
-    flip = torch.randint(2, (len(x), 1), generator=generator).bool()
-    return _pick(x, rows, torch.where(flip, columns.flip(1), columns), padding)
+    return _crop(x, generator, padding, flip=True)
 
 
-def _windows(x: Tensor, generator: torch.Generator, padding: int) -> tuple[Tensor, Tensor]:
-    """(batch, height) rows and (batch, width) columns of the padded image to take."""
+def _crop(x: Tensor, generator: torch.Generator, padding: int, *, flip: bool = False) -> Tensor:
+    """Take a window at random from each padded image."""
     top = torch.randint(2 * padding + 1, (len(x), 1), generator=generator)
     left = torch.randint(2 * padding + 1, (len(x), 1), generator=generator)
-    return top + torch.arange(x.shape[2]), left + torch.arange(x.shape[3])
-
-
-def _pick(x: Tensor, rows: Tensor, columns: Tensor, padding: int) -> Tensor:
+    rows, columns = top + torch.arange(x.shape[2]), left + torch.arange(x.shape[3])
+    if flip:
+        mirrored = torch.randint(2, (len(x), 1), generator=generator).bool()
+        columns = torch.where(mirrored, columns.flip(1), columns)
     padded = F.pad(x, (padding,) * 4).flatten(2)
     pixels = rows[:, :, None] * (x.shape[3] + 2 * padding) + columns[:, None, :]
     index = pixels.flatten(1)[:, None, :].to(x.device).expand(-1, x.shape[1], -1)
@@ -58,10 +49,7 @@ AUGMENTATIONS.add("flip-crop", flip_and_crop)
 
 
 def each_once(parts: Sequence[Samples], batch_size: int) -> Iterator[Batch]:
-    """Every sample of `parts` once, in order, in mini-batches that are made when asked for.
-
-    A batch holds samples of one part; the last one of a part may be smaller.
-    """
+    """Yield every sample once, in order, in batches of one part each (its last may be smaller)."""
     for part in parts:
         for indices in torch.split(torch.arange(len(part), device=part.y.device), batch_size):
             yield part.batch(indices)
@@ -70,9 +58,8 @@ def each_once(parts: Sequence[Samples], batch_size: int) -> Iterator[Batch]:
 class BatchStream:
     """Mini-batches drawn by shuffling without replacement, epoch after epoch.
 
-    What is left at the end of an epoch and fills no batch is dropped; if all the data fill no
-    batch, all the data are the batch. In a batch from several parts, samples of the same part
-    stand together.
+    What fills no batch at the end of an epoch is dropped, unless it is all the data. In a batch
+    from several parts, samples of the same part stand together.
 
     Args:
         parts: where samples come from; several for joint training.
@@ -82,7 +69,7 @@ class BatchStream:
 
     Raises:
         ConfigError: if `batch_size` is below 1.
-        DataError: if there are no samples.
+        DataError: if there are no samples, or inputs to augment are no single tensor.
     """
 
     def __init__(
@@ -93,16 +80,12 @@ class BatchStream:
         augment: Augment | None = None,
     ) -> None:
         if batch_size < 1:
-            raise ConfigError(
-                "a batch must have samples",
-                got=f"batch_size {batch_size}",
-                hint="set it to 1 or more",
-            )
+            got = f"batch_size {batch_size}"
+            raise ConfigError("a batch must have samples", got=got, hint="set it to 1 or more")
         self._samples = sum(len(part) for part in parts)
         if not self._samples:
-            raise DataError(
-                "a stream must have samples to draw from", got="none", hint="give a part with data"
-            )
+            rule = "a stream must have samples to draw from"
+            raise DataError(rule, got="none", hint="give a part with data")
         self._parts = tuple(parts)
         self._size = min(batch_size, self._samples)
         self._generator = generator
@@ -112,25 +95,20 @@ class BatchStream:
         self._position = 0  # samples drawn in this epoch; 0 only before the first batch
 
     def next(self) -> Batch:
-        """The next mini-batch.
-
-        Raises:
-            DataError: inputs that are no single tensor are to be augmented.
-        """
+        """Draw the next mini-batch."""
         if self._position + self._size > len(self._order):
             self._shuffle_state = self._generator.get_state()
             self._shuffle()
             self._position = 0
-        drawn = self._order[self._position : self._position + self._size]
+        batch = self._gather(self._order[self._position : self._position + self._size])
         self._position += self._size
-        batch = self._gather(drawn)
         if self._augment is None:
             return batch
         augmented = self._augment(tree.one_tensor(batch.x, "an augmentation"), self._generator)
         return Batch(augmented, batch.y, batch.task, unaugmented=batch.x)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The position, as tensors: the shuffle's seed, samples drawn since, the generator."""
+        """Return the position: the shuffle's seed, samples drawn since, the generator's state."""
         return {
             "shuffle": self._shuffle_state.clone(),
             "position": torch.tensor(self._position),
@@ -139,11 +117,7 @@ class BatchStream:
         }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Continue where `state_dict` was taken, bit for bit, the generator's state included.
-
-        Raises:
-            DataError: if the state was taken from a stream over other data.
-        """
+        """Continue where `state_dict` was taken, bit for bit; raises `DataError` on other data."""
         position, samples = int(state["position"]), int(state["samples"])
         if samples != self._samples or not 0 <= position <= samples:
             raise DataError(
@@ -162,7 +136,7 @@ class BatchStream:
         self._order = torch.randperm(self._samples, generator=self._generator)
 
     def _gather(self, drawn: Tensor) -> Batch:
-        """The samples at `drawn`, counted through all parts in order."""
+        """Make a batch of the samples at `drawn`, counted through all parts in order."""
         batches, first = [], 0
         for part in self._parts:
             own = drawn[(drawn >= first) & (drawn < first + len(part))]
@@ -171,8 +145,6 @@ class BatchStream:
             first += len(part)
         if len(batches) == 1:
             return batches[0]
-        return Batch(
-            tree.cat([batch.x for batch in batches]),
-            torch.cat([batch.y for batch in batches]),
-            torch.cat([batch.task for batch in batches]),
-        )
+        x = tree.cat([batch.x for batch in batches])
+        y, task = (torch.cat([getattr(b, name) for b in batches]) for name in ("y", "task"))
+        return Batch(x, y, task)

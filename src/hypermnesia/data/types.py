@@ -20,10 +20,8 @@ class ImageData:
     """Training and test images of one data set, as stored.
 
     Attributes:
-        train_x: (n, channels, height, width) uint8 training images.
-        train_y: (n,) int64 their classes.
-        test_x: (m, channels, height, width) uint8 test images.
-        test_y: (m,) int64 their classes.
+        train_x: (n, channels, height, width) uint8 training images; `test_x` are the test images.
+        train_y: (n,) int64 their classes; `test_y` are those of the test images.
         num_classes: number of classes.
         scale: the largest stored value, what a batch is divided by to lie in [0, 1].
     """
@@ -39,22 +37,15 @@ class ImageData:
 def hold_out(
     rows: Tensor, validation: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor | None]:
-    """Split training rows at random into rows to learn from and rows held out, both in order.
+    """Split (n,) training rows at random into rows to learn from and rows held out, in order.
 
-    Args:
-        rows: (n,) int64 rows of a task's training samples.
-        validation: number of samples to hold out; 0 for none, which gives None for them.
-        generator: draws the samples.
-
-    Raises:
-        ConfigError: if no sample would be left to learn from.
+    With `validation`, the number of rows to hold out, at 0, None stands for these. Raises
+    `ConfigError` if no sample would be left to learn from.
     """
     if not 0 <= validation < len(rows):
-        raise ConfigError(
-            "validation samples must leave some to learn from",
-            got=f"{validation} of the {len(rows)} training samples of a task",
-            hint=f"choose from 0 to {len(rows) - 1}",
-        )
+        rule = "validation samples must leave some to learn from"
+        got = f"{validation} of the {len(rows)} training samples of a task"
+        raise ConfigError(rule, got=got, hint=f"choose from 0 to {len(rows) - 1}")
     if validation == 0:
         return rows, None
     shuffled = rows[torch.randperm(len(rows), generator=generator)]
@@ -71,8 +62,7 @@ class Batch:
 
     Attributes:
         x: inputs: a (batch, *sample) tensor of floats or int64 ids, or a pytree of such tensors.
-        y: (batch,) int64 class of each sample, among its own task's classes; or (batch, k) float
-            targets.
+        y: (batch,) int64 class of each sample within its task; or (batch, k) float targets.
         task: (batch,) int64 index of the task that each sample comes from.
         unaugmented: inputs as they were; None where `x` is.
     """
@@ -84,7 +74,7 @@ class Batch:
 
     @property
     def original(self) -> Tree:
-        """Inputs before augmentation: what a generative memory learns."""
+        """The inputs before augmentation: what a generative memory learns."""
         return self.x if self.unaugmented is None else self.unaugmented
 
     def __len__(self) -> int:
@@ -92,20 +82,16 @@ class Batch:
 
 
 class Samples(Protocol):
-    """Samples of one task, from which mini-batches are made by number.
-
-    Attributes:
-        y: a target for each sample.
-    """
+    """Samples of one task, from which mini-batches are made by number."""
 
     @property
     def y(self) -> Tensor:
-        """(n, ...) targets."""
+        """The (n, ...) targets."""
 
     def __len__(self) -> int: ...
 
     def batch(self, indices: Tensor) -> Batch:
-        """The samples at `indices` ((batch,) int64)."""
+        """Make a batch of the samples at `indices` ((batch,) int64)."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +120,7 @@ class Part:
         return len(self.y)
 
     def batch(self, indices: Tensor) -> Batch:
-        """The samples at `indices` ((batch,) int64 into this part)."""
+        """Make a batch of the samples at `indices` ((batch,) int64 into this part)."""
         rows = indices if self.rows is None else self.rows[indices]
         x = tree.map(partial(_drawn, rows=rows, scale=self.scale), self.x)
         if self.transform is not None:
@@ -143,14 +129,13 @@ class Part:
         return Batch(x, y, torch.full((len(y),), self.task, device=y.device))
 
 
-_KEPT = frozenset({torch.int64, torch.int32, torch.int16, torch.int8, torch.bool})
-"""Types of ids and masks."""
+_IDS_AND_MASKS = frozenset({torch.int64, torch.int32, torch.int16, torch.int8, torch.bool})
 
 
 def _drawn(stored: Tensor, rows: Tensor, scale: float) -> Tensor:
     # index_select copies whole rows, twenty times as fast as x[rows] for small images.
     x = stored.index_select(0, rows.to(stored.device))
-    if x.dtype in _KEPT:
+    if x.dtype in _IDS_AND_MASKS:
         return x
     x = x.to(torch.get_default_dtype())
     return x if scale == 1.0 else x / scale
@@ -178,10 +163,7 @@ class Task:
 
 
 def place(tasks: Sequence[Task], device: torch.device) -> list[Task]:
-    """`tasks` with all their samples on `device`.
-
-    What tasks share is copied once: ten permutations of MNIST need the images once, not ten times.
-    """
+    """Put all samples on `device`, those that tasks share once (the images of permutations)."""
     copies: dict[int, Tensor] = {}
 
     def moved(tensor: Tensor) -> Tensor:
@@ -189,25 +171,23 @@ def place(tasks: Sequence[Task], device: torch.device) -> list[Task]:
             copies[id(tensor)] = tensor.to(device)
         return copies[id(tensor)]
 
-    def part(part: Part) -> Part:
+    def moved_part(part: Part) -> Part:
         rows = None if part.rows is None else moved(part.rows)
         return replace(part, x=tree.map(moved, part.x), y=moved(part.y), rows=rows)
 
-    def task(task: Task) -> Task:
-        held_out = None if task.validation is None else part(task.validation)
-        return replace(task, train=part(task.train), validation=held_out, test=part(task.test))
+    def moved_task(task: Task) -> Task:
+        parts = {kind: moved_part(part) for kind, part in _parts(task)}
+        held_out = parts.get("validation")
+        return replace(task, train=parts["training"], validation=held_out, test=parts["test"])
 
-    return [task(each) for each in tasks]
+    return list(map(moved_task, tasks))
 
 
 def check_samples(tasks: Sequence[Task]) -> None:
-    """Refuse inputs that are not finite or no pytree of samples, and labels of no class.
+    """Raise `DataError` for inputs that are not finite or no pytree of samples, and bad labels.
 
     Few classes, few samples, constant or repeated ones are no error: there is little to learn
     from them, and that little is learned. Inputs that tasks share are looked at once.
-
-    Raises:
-        DataError: the message names the task and the samples.
     """
     finite: dict[int, bool] = {}
     for task in tasks:
@@ -217,19 +197,15 @@ def check_samples(tasks: Sequence[Task]) -> None:
             leaves = tree.leaves(part.x)
             finite |= {id(x): _finite(x) for x in leaves if id(x) not in finite}
             if not all(finite[id(x)] for x in leaves):
-                raise DataError(
-                    "inputs must be finite numbers",
-                    got=f"NaN or an infinity in the inputs of {where}",
-                    hint="leave such samples out, or fill in what is missing",
-                )
+                got = f"NaN or an infinity in the inputs of {where}"
+                hint = "leave such samples out, or fill in what is missing"
+                raise DataError("inputs must be finite numbers", got=got, hint=hint)
             _check_labels(part.y, task.outputs, where)
 
 
 def _parts(task: Task) -> Iterator[tuple[str, Part]]:
-    yield "training", task.train
-    if task.validation is not None:
-        yield "validation", task.validation
-    yield "test", task.test
+    parts = {"training": task.train, "validation": task.validation, "test": task.test}
+    yield from ((kind, part) for kind, part in parts.items() if part is not None)
 
 
 def _finite(x: Tensor) -> bool:
@@ -240,24 +216,20 @@ def _check_labels(y: Tensor, outputs: int, where: str) -> None:
     if y.is_floating_point():
         if not y.isfinite().all():
             raise DataError("targets must be finite numbers", got=f"others in {where}")
-        return
-    if len(y) and not 0 <= int(y.min()) <= int(y.max()) < outputs:
-        raise DataError(
-            f"labels must count the task's classes, from 0 to {outputs - 1}",
-            got=f"{int(y.min())} to {int(y.max())} in {where}",
-            hint="number the classes of each task from 0",
-        )
+    elif len(y) and not 0 <= int(y.min()) <= int(y.max()) < outputs:
+        rule = f"labels must count the task's classes, from 0 to {outputs - 1}"
+        got = f"{int(y.min())} to {int(y.max())} in {where}"
+        raise DataError(rule, got=got, hint="number the classes of each task from 0")
 
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """What a method is told of a task when it arrives.
+    """What a method knows of a task when it arrives.
 
     Attributes:
         outputs: number of classes (or of regression targets), the width of the task's head.
         iterations: how many `update` calls will follow, for schedules.
-        buffers: by name, values with which buffers of the evidence's networks for the task start
-            (the centre of its inputs, see `CentredVae`).
+        buffers: start values, by name, of buffers of the evidence's networks (see `CentredVae`).
     """
 
     outputs: int

@@ -17,56 +17,42 @@ from hypermnesia.seeding import Generators
 class Condition(Protocol):
     """The input of a hypernetwork, for every task; `hypermnesia.testing.check_condition` checks it.
 
-    The same tasks give the same rows until a parameter changes: the output regulariser, and
-    whoever keeps generated weights, rely on it.
-
-    Attributes:
-        size: E, entries of a row.
+    The same tasks give the same rows, of `size` E, until a parameter changes: the output
+    regulariser, and whoever keeps generated weights, rely on it.
     """
 
     size: int
 
     @property
     def tasks(self) -> int:
-        """Number of tasks added so far."""
+        """The number of tasks added so far."""
 
     @property
     def kept(self) -> int:
-        """Number of learned values."""
+        """The number of learned values."""
 
     def parameters(self, task: int) -> list[nn.Parameter]:
-        """What training a task changes of the condition; tasks may share parameters."""
+        """Return what training a task changes of the condition; tasks may share parameters."""
 
     def add_task(self, generators: Generators) -> None:
         """Make room for one more task; rows of earlier ones stay as they are."""
 
     def __call__(self, tasks: Sequence[int], context: Any = None) -> Float[Tensor, "n E"]:
-        """A row for each of some tasks, differentiable.
-
-        Args:
-            tasks: their numbers.
-            context: whatever else a kind of condition can be made from, such as samples; it must
-                do without.
-        """
+        """Make a differentiable row for each task; `context`, such as samples, may be None."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the rows depend on."""
+        """Return everything that the rows depend on."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Bring back the tasks and values of `state`, whatever was here."""
 
 
 CONDITIONS: Registry[Callable[[HypernetSettings, torch.device], Condition]] = Registry("condition")
-"""Every condition, by name: (settings, device) -> a condition without tasks."""
+"""By name: (settings, device) -> a condition without tasks."""
 
 
 class TaskEmbedding:
-    """A learned vector for each task (von Oswald et al. 2020, section 2).
-
-    Args:
-        settings: `task_embedding` is E; `embedding_start` says where a new one starts.
-        device: where they live.
-    """
+    """A learned vector for each task (von Oswald et al. 2020, section 2)."""
 
     def __init__(self, settings: HypernetSettings, device: torch.device) -> None:
         self.size, self.start = settings.task_embedding, settings.embedding_start
@@ -75,41 +61,37 @@ class TaskEmbedding:
 
     @property
     def tasks(self) -> int:
-        """Number of tasks added so far."""
+        """The number of tasks added so far."""
         return len(self.embeddings)
 
     @property
     def kept(self) -> int:
-        """Number of learned values: E a task."""
+        """The number of learned values: E a task."""
         return self.size * len(self.embeddings)
 
     def parameters(self, task: int) -> list[nn.Parameter]:
-        """The embedding of a task."""
+        """Return the embedding of a task."""
         return [self.embeddings[task]]
 
     @torch.no_grad()
     def add_task(self, generators: Generators) -> None:
         """Add an embedding; it is drawn from the stream `embedding`, or the mean of the others."""
         if self.embeddings and self.start == "mean":
-            value = torch.stack([*self.embeddings]).mean(dim=0)
+            value = torch.stack(list(self.embeddings)).mean(dim=0)
         else:
             value = torch.randn(self.size, generator=generators["embedding"]).to(self.device)
         self.embeddings.append(nn.Parameter(value))
 
     def __call__(self, tasks: Sequence[int], context: Any = None) -> Float[Tensor, "n E"]:  # noqa: ARG002
-        """The embeddings of some tasks."""
+        """Stack the embeddings of some tasks."""
         return torch.stack([self.embeddings[task] for task in tasks])
 
     def state_dict(self) -> dict[str, Any]:
-        """The embeddings."""
+        """Return the embeddings."""
         return {"embeddings": [e.detach() for e in self.embeddings]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the embeddings of `state`.
-
-        Raises:
-            ValueError: they are not of E entries.
-        """
+        """Take over the embeddings of `state`; raises `ValueError` unless they have E entries."""
         if any(e.shape != (self.size,) for e in state["embeddings"]):
             raise ValueError(f"embeddings that are not of {self.size} entries")
         values = [e.detach().to(self.device, copy=True) for e in state["embeddings"]]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from hypermnesia import tree
 from hypermnesia.compute import Precision, autocast
 from hypermnesia.hypernet.conditions import CONDITIONS
 from hypermnesia.hypernet.network import ChunkPlan, HypernetSettings, Hypernetwork, make_plan
@@ -48,9 +49,8 @@ class WeightMemory:
         compile: bool = False,
     ) -> None:
         self.target = Target(module, generated, head, compile=compile)
-        self.precision = precision
         self.target.module.to(device)
-        self.settings, self.device = settings, device
+        self.settings, self.device, self.precision = settings, device, precision
         self.condition = CONDITIONS[settings.condition](settings, device)
         self.layouts: list[Layout] = []
         self.plans: list[ChunkPlan] = []
@@ -58,11 +58,11 @@ class WeightMemory:
 
     @property
     def tasks(self) -> int:
-        """Number of tasks added so far."""
+        """The number of tasks added so far."""
         return len(self.layouts)
 
     def add_task(self, outputs: int, generators: Generators) -> None:
-        """Make room for a task with `outputs` outputs; its condition starts as settings say.
+        """Make room for a task with `outputs` outputs.
 
         Raises:
             ConfigError: an even chunk plan without the size of a chunk.
@@ -74,57 +74,50 @@ class WeightMemory:
     def _add_network(self, outputs: int, generator: torch.Generator) -> None:
         layout = self.target.layout(outputs)
         plan = make_plan(self.settings.plan, layout.layers, self.settings.chunk)
+        start = plan, layout.variances(), generator
         if self.tasks == 0:
-            self.hypernet = Hypernetwork(
-                self.settings, plan, layout.variances(), generator, self.condition.size
-            )
-            self.hypernet.to(self.device)
+            self.hypernet = Hypernetwork(self.settings, *start, self.condition.size).to(self.device)
         else:
-            self.hypernet.grow(plan, layout.variances(), generator)
+            self.hypernet.grow(*start)
         self.layouts.append(layout)
         self.plans.append(plan)
         self.buffers.append(self.target.new_buffers())
 
     def weights(self, task: int) -> Tensor:
-        """(N,) flat weights of a task's target network; differentiable."""
-        weights: Tensor = self.hypernet(self.condition([task]), self.plans[task])
-        return weights[0]
+        """Make the (N,) flat weights of a task's target network; differentiable."""
+        return cast(Tensor, self.hypernet(self.condition([task]), self.plans[task])[0])
 
     def run(self, task: int, x: Tree, *, training: bool) -> Any:
-        """The output of a task's target network on `x`, passed as `tree.arguments` says."""
+        """Run a task's target network on `x`, passed as `tree.arguments` says."""
+        layout, buffers = self.layouts[task], self.buffers[task]
         with autocast(self.precision if training else "float32", self.device):
-            return self.target(
-                self.weights(task),
-                x,
-                layout=self.layouts[task],
-                buffers=self.buffers[task],
-                training=training,
-            )
+            weights = self.weights(task)
+            return self.target(weights, x, layout=layout, buffers=buffers, training=training)
 
     def export(self, task: int) -> nn.Module:
-        """A plain module with a task's weights and buffers, on the CPU, ready to evaluate."""
+        """Make a plain module of a task's weights and buffers, on the CPU, ready to evaluate."""
         layout, buffers = self.layouts[task], self.buffers[task]
         return self.target.plain(self.weights(task), layout=layout, buffers=buffers).cpu()
 
     @property
     def kept(self) -> int:
-        """Number of learned values: |θ| + conditions + shared parameters."""
+        """The number of learned values: |θ| + conditions + shared parameters."""
         shared = self.target.shared.parameters()
         networks = sum(p.numel() for p in (*self.hypernet.parameters(), *shared))
         return networks + self.condition.kept
 
     @property
     def largest(self) -> int:
-        """|W|, number of parameters of the largest target network."""
+        """The number |W| of parameters of the largest target network."""
         shared = sum(p.numel() for p in self.target.shared.parameters())
         return max(layout.total for layout in self.layouts) + shared
 
     def compression(self) -> float:
-        """(|θ| + conditions + shared parameters) / |W| of the largest target network."""
+        """Return (|θ| + conditions + shared parameters) / |W| of the largest target network."""
         return self.kept / self.largest
 
     def state_dict(self) -> dict[str, Any]:
-        """Parameters, conditions and buffers, with the heads needed to rebuild their shapes."""
+        """Return parameters, conditions and buffers, with the heads to rebuild their shapes."""
         return {
             "outputs": [layout.outputs for layout in self.layouts],
             "hypernet": dict(self.hypernet.state_dict()) if self.tasks else {},
@@ -135,33 +128,22 @@ class WeightMemory:
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Rebuild every task of `state` and put its values in place.
-
-        Raises:
-            ValueError: its parts do not fit each other.
-        """
+        """Rebuild every task of `state`; raises `ValueError` if its parts do not fit each other."""
         self.layouts, self.plans = [], []
         anything = torch.Generator()  # drawn values are overwritten below
         for outputs in state["outputs"]:
-            self._check_held(outputs, state["hypernet"])
+            self._check_size(outputs, state["hypernet"])
             self._add_network(outputs, anything)
         if self.tasks:
             self.hypernet.load_state_dict(state["hypernet"])
         self.condition.load_state_dict(state["condition"])
         if self.condition.tasks != self.tasks:
             raise ValueError(f"conditions of {self.condition.tasks} tasks for {self.tasks}")
-        self.buffers = [
-            {name: value.to(self.device) for name, value in saved.items()}
-            for saved in state["buffers"]
-        ]
+        self.buffers = [tree.to(saved, self.device) for saved in state["buffers"]]
         self.target.shared.load_state_dict(state["shared"])
 
-    def _check_held(self, outputs: int, hypernet: dict[str, Tensor]) -> None:
-        """Refuse a state that claims larger networks than its tensors can make, before making any.
-
-        Raises:
-            ValueError: its hypernetwork gives fewer weights than a task's network has.
-        """
+    def _check_size(self, outputs: int, hypernet: dict[str, Tensor]) -> None:
+        """Refuse a state that claims larger networks than its tensors make, before making any."""
         chunks = len(hypernet["chunk_embeddings"]) if "chunk_embeddings" in hypernet else 1
         made, wanted = chunks * len(hypernet["head.weight"]), self.target.layout(outputs).total
         if wanted > made:

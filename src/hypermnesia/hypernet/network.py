@@ -7,14 +7,13 @@ and a full hypernetwork is C = 1 without chunk embeddings.
 The head has D outputs. Evaluated once for each of C chunk embeddings it gives C rows of D entries;
 a chunk plan says how many entries at the front of each row are weights.
 
-Initial values: Xavier-uniform as in von Oswald et al. 2020; hyperfan as in Chang et al. 2020
-("Principled weight initialization for hypernetworks"), which sets the spread of the *generated*
-weights.
+Initial values: Xavier-uniform as in von Oswald et al. 2020; hyperfan, which sets the spread of the
+*generated* weights, as in Chang et al. 2020 ("Principled weight initialization for hypernetworks").
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Literal, cast
@@ -38,8 +37,8 @@ class ChunkPlan:
     """How many entries of each chunk are weights.
 
     Attributes:
-        used: n_j, number of weights that chunk j makes, in the order of the flat weight vector.
-        width: D, number of entries that the head makes for every chunk; at least max(used).
+        used: n_j, weights that chunk j makes, in the order of the flat weight vector.
+        width: D, entries that the head makes for every chunk; at least max(used).
     """
 
     used: tuple[int, ...]
@@ -47,33 +46,27 @@ class ChunkPlan:
 
     @property
     def count(self) -> int:
-        """C, the number of chunks."""
+        """The number of chunks, C."""
         return len(self.used)
 
     @property
     def total(self) -> int:
-        """N, the number of weights of the target network."""
+        """The number of weights of the target network, N."""
         return sum(self.used)
 
     def join(self, chunks: Float[Tensor, "tasks C D"]) -> Float[Tensor, "tasks N"]:
-        """The flat weights from all chunks of each task; D may exceed the plan's width."""
+        """Join all chunks of each task to flat weights; D may exceed the plan's width."""
         if all(n == chunks.shape[-1] for n in self.used[:-1]):
             return chunks.flatten(1)[:, : self.total]
         return torch.cat([chunks[:, j, :n] for j, n in enumerate(self.used)], dim=1)
 
 
 def make_plan(name: PlanName, layers: Sequence[int], width: int | None = None) -> ChunkPlan:
-    """The plan for a target network.
+    """Make the plan for a target network whose `layers` have so many weights each.
 
-    Args:
-        name: `full` (one chunk makes all), `even` (chunks of `width` entries, which may run
-            across layers, and a shorter last one) or `layer` (a chunk for each layer, as wide
-            as the widest; von Oswald et al. 2020, section 2, "chunk embedding" of a layer).
-        layers: number of weights of each layer.
-        width: D of an even plan.
-
-    Raises:
-        ConfigError: an even plan without a width of at least 1.
+    `full`: one chunk makes all. `even`: chunks of D = `width` entries, which may run across layers,
+    and a shorter last one; raises `ConfigError` without a width. `layer`: a chunk for each layer,
+    as wide as the widest (von Oswald et al. 2020, section 2, "chunk embedding" of a layer).
 
     Example:
         >>> from hypermnesia.hypernet.network import make_plan
@@ -88,22 +81,15 @@ def make_plan(name: PlanName, layers: Sequence[int], width: int | None = None) -
     if name == "layer":
         return ChunkPlan(tuple(layers), max(layers))
     if width is None or width < 1:
-        raise ConfigError(
-            "hypernet.plan=even needs the size of a chunk",
-            got=width,
-            hint="set hypernet.chunk to a positive number",
-        )
+        rule = "hypernet.plan=even needs the size of a chunk"
+        raise ConfigError(rule, got=width, hint="set hypernet.chunk to a positive number")
     whole, rest = divmod(total, width)
     return ChunkPlan((width,) * whole + ((rest,) if rest else ()), width)
 
 
-INITS: Registry[Callable[[Hypernetwork, Tensor, torch.Generator], None]] = Registry("init")
-"""Every initialisation, by name: (hypernetwork, variances, generator) -> None."""
-
-
 @torch.no_grad()
 def xavier(hypernet: Hypernetwork, variances: Tensor, generator: torch.Generator) -> None:  # noqa: ARG001
-    """Xavier-uniform weights and zero biases, whatever the (N,) variances wanted."""
+    """Draw Xavier-uniform weights, with zero biases, whatever the (N,) variances wanted."""
     for layer in (*hypernet.hidden, hypernet.head):
         nn.init.xavier_uniform_(layer.weight, generator=generator)
         nn.init.zeros_(layer.bias)
@@ -111,7 +97,7 @@ def xavier(hypernet: Hypernetwork, variances: Tensor, generator: torch.Generator
 
 @torch.no_grad()
 def hyperfan(hypernet: Hypernetwork, variances: Tensor, generator: torch.Generator) -> None:
-    """Generated weights start with the variance that the target network's layers want.
+    """Let generated weights start with the variance that the target network's layers want.
 
     A generated weight is v · φ + b with independent entries of v, so Var(v) = Var(weight) /
     (k E[φ²]) (Chang et al. 2020, equations for hyperfan-in). E[φ²] is measured on embeddings
@@ -121,11 +107,9 @@ def hyperfan(hypernet: Hypernetwork, variances: Tensor, generator: torch.Generat
     xavier(hypernet, variances, generator)
     plan = hypernet.plan
     wanted, makes = torch.zeros(plan.width), torch.zeros(plan.width)
-    start = 0
-    for n in plan.used:
-        wanted[:n] += variances[start : start + n]
+    for n, chunk in zip(plan.used, torch.split(variances, list(plan.used)), strict=True):
+        wanted[:n] += chunk
         makes[:n] += 1
-        start += n
     conditions = torch.randn(64, hypernet.condition_size, generator=generator)
     features = hypernet.features(conditions.to(hypernet.head.weight))
     power = features.square().mean().item() * hypernet.head.in_features
@@ -134,9 +118,7 @@ def hyperfan(hypernet: Hypernetwork, variances: Tensor, generator: torch.Generat
     hypernet.head.weight.copy_(noise.to(std) * std[:, None])
 
 
-INITS.add("xavier", xavier)
-INITS.add("hyperfan", hyperfan)
-
+_INITS = {"xavier": xavier, "hyperfan": hyperfan}
 
 ACTIVATIONS: Registry[type[nn.Module]] = Registry("activation")
 """Every activation, by name."""
@@ -147,18 +129,18 @@ for _kind in (nn.ReLU, nn.ELU, nn.Sigmoid, nn.Tanh):
 
 @dataclass(frozen=True)
 class HypernetSettings:
-    """Sizes of a hypernetwork.
+    """Sizes of a hypernetwork; raises `ConfigError` where those of chunks do not fit the plan.
 
     Attributes:
         hidden: widths of the hidden layers; none for a linear hypernetwork.
         task_embedding: entries of a task embedding.
         chunk_embedding: entries of a chunk embedding; not used by a full plan.
         activation: a name in `ACTIVATIONS`.
-        init: a name in `INITS`.
+        init: `xavier` or `hyperfan`.
         plan: how weights are cut into chunks.
         chunk: D of an even plan.
-        embedding_start: where the embedding of a new task starts: `normal`, drawn from N(0, 1); or
-            `mean`, that of the earlier ones, so that its network starts like theirs.
+        embedding_start: of a new task: `normal`, drawn from N(0, 1), or the `mean` of the earlier
+            ones, so that its network starts like theirs.
         condition: a name in `hypermnesia.hypernet.conditions.CONDITIONS`.
     """
 
@@ -174,17 +156,13 @@ class HypernetSettings:
 
     def __post_init__(self) -> None:
         if self.plan != "even" and self.chunk is not None:
-            raise ConfigError(
-                f"hypernet.plan={self.plan} has no use for the size of a chunk",
-                got=f"hypernet.chunk={self.chunk}",
-                hint="set hypernet.chunk=null",
-            )
+            rule = f"hypernet.plan={self.plan} has no use for the size of a chunk"
+            got = f"hypernet.chunk={self.chunk}"
+            raise ConfigError(rule, got=got, hint="set hypernet.chunk=null")
         if self.plan != "full" and self.chunk_embedding == 0:
-            raise ConfigError(
-                f"hypernet.plan={self.plan} tells its chunks apart by their embeddings",
-                got="hypernet.chunk_embedding=0",
-                hint="set it to 1 or more, or hypernet.plan=full",
-            )
+            rule = f"hypernet.plan={self.plan} tells its chunks apart by their embeddings"
+            hint = "set it to 1 or more, or hypernet.plan=full"
+            raise ConfigError(rule, got="hypernet.chunk_embedding=0", hint=hint)
 
 
 class Hypernetwork(nn.Module):
@@ -197,7 +175,7 @@ class Hypernetwork(nn.Module):
         plan: chunks of the first target network; `grow` makes room for larger ones.
         variances: (N,) variance that each weight of the target network wants (for hyperfan).
         generator: source of the initial values.
-        condition_size: E, entries of a condition; those of a task embedding by default.
+        condition_size: E, entries of a condition; `settings.task_embedding` for None.
     """
 
     def __init__(
@@ -218,42 +196,33 @@ class Hypernetwork(nn.Module):
         self.head = blank_linear(widths[-1], plan.width)
         chunks = torch.randn(plan.count, chunk_width, generator=generator)
         self.chunk_embeddings = nn.Parameter(chunks) if chunk_width else None
-        INITS[settings.init](self, variances, generator)
+        _INITS[settings.init](self, variances, generator)
 
     def features(
         self, conditions: Float[Tensor, "tasks E"], chunks: int | None = None
     ) -> Float[Tensor, "tasks C k"]:
-        """φ(e, c_j) for every condition and the first `chunks` chunks (all by default)."""
+        """Return φ(e, c_j) for every condition and the first `chunks` chunks (all by default)."""
+        embeddings = None if self.chunk_embeddings is None else self.chunk_embeddings[:chunks]
         if not self.hidden:
-            return self._inputs(conditions, chunks)
+            if embeddings is None:
+                return conditions[:, None]
+            each_task = conditions[:, None].expand(-1, len(embeddings), -1)
+            return torch.cat([each_task, embeddings.expand(len(conditions), -1, -1)], dim=2)
         first, *rest = cast(Iterable[nn.Linear], self.hidden)
-        hidden: Tensor = self.activation(self._first_layer(first, conditions, chunks))
+        # A task part plus a chunk part: no (tasks, C, inputs) matrix is built.
+        width = self.condition_size
+        hidden: Tensor = F.linear(conditions, first.weight[:, :width], first.bias)[:, None]
+        if embeddings is not None:
+            hidden = hidden + F.linear(embeddings, first.weight[:, width:])
+        hidden = self.activation(hidden)
         for layer in rest:
             hidden = self.activation(layer(hidden))
         return hidden
 
-    def _inputs(self, conditions: Tensor, chunks: int | None) -> Tensor:
-        if self.chunk_embeddings is None:
-            return conditions[:, None]
-        embeddings = self.chunk_embeddings[:chunks]
-        each_task = conditions[:, None].expand(-1, len(embeddings), -1)
-        return torch.cat([each_task, embeddings.expand(len(conditions), -1, -1)], dim=2)
-
-    def _first_layer(self, layer: nn.Linear, conditions: Tensor, chunks: int | None) -> Tensor:
-        # A task part plus a chunk part: no (tasks, C, inputs) matrix is built.
-        width = self.condition_size
-        from_task = F.linear(conditions, layer.weight[:, :width], layer.bias)[:, None]
-        if self.chunk_embeddings is None:
-            return from_task
-        return from_task + F.linear(self.chunk_embeddings[:chunks], layer.weight[:, width:])
-
     def forward(
         self, conditions: Float[Tensor, "tasks E"], plan: ChunkPlan | None = None
     ) -> Float[Tensor, "tasks N"]:
-        """Flat weights for every condition, cut by `plan` (the hypernetwork's own by default).
-
-        `grow` must have made room for the plan.
-        """
+        """Make flat weights for every condition, cut by a `plan` that `grow` has made room for."""
         plan = plan or self.plan
         features = self.features(conditions, plan.count)
         if plan.width == self.head.out_features:
@@ -265,12 +234,8 @@ class Hypernetwork(nn.Module):
     def grow(self, plan: ChunkPlan, variances: Tensor, generator: torch.Generator) -> None:
         """Make room for a larger target network; what exists is unchanged, bit for bit.
 
-        New chunk embeddings and rows of the head start as those of a new hypernetwork would.
-
-        Args:
-            plan: chunks of the target network to come.
-            variances: (N,) variance that each of its weights wants (for hyperfan).
-            generator: source of the initial values.
+        New chunk embeddings and rows of the head start as those of a new hypernetwork with the same
+        plan and (N,) variances would.
         """
         if plan.total <= self.plan.total:
             return

@@ -20,12 +20,9 @@ from hypermnesia.errors import TargetError
 from hypermnesia.nets import find_head, with_outputs
 from hypermnesia.tree import Tree
 
-_NORMS = (
-    nn.modules.batchnorm._NormBase,
-    nn.LayerNorm,
-    nn.GroupNorm,
-    nn.RMSNorm,
-)
+_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+Buffers = dict[str, Tensor]
+"""Buffers of a target network, by name."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +33,8 @@ class Layout:
         outputs: width of the task's head.
         shapes: shape of each generated parameter by name.
         layers: number of generated weights of each layer (module), in the same order.
-        scales: names of the parameters that scale a normalised activation. They are generated
-            as deviations from 1, since a scale near 0 would silence its layer.
+        scales: names of the parameters that scale a normalised activation, generated as
+            deviations from 1, since a scale near 0 would silence its layer.
     """
 
     outputs: int
@@ -47,55 +44,43 @@ class Layout:
 
     @property
     def total(self) -> int:
-        """N, the number of generated weights."""
+        """The number of generated weights, N."""
         return sum(self.layers)
 
     def variances(self) -> Float[Tensor, " N"]:
-        """The variance of each weight that keeps a signal's size through its layer.
+        """Return the variance of each weight that keeps a signal's size through its layer.
 
         He et al. 2015 (arXiv 1502.01852) for matrices and filters; biases and deviations of
         scales start near 0.
         """
-        return torch.cat([_variance(s).expand(s.numel()) for s in self.shapes.values()])
+        shapes = self.shapes.values()
+        each = [2.0 / math.prod(s[1:]) if len(s) > 1 else 1e-4 for s in shapes]
+        return torch.tensor(each).repeat_interleave(torch.tensor([s.numel() for s in shapes]))
 
     def split(self, flat: Float[Tensor, " N"]) -> dict[str, Tensor]:
-        """Named parameters from a flat weight vector.
+        """Cut a flat weight vector into named parameters.
 
         Of a vector in bf16, biases and scales are made float32: normalisation wants them so.
         """
-        sizes = [shape.numel() for shape in self.shapes.values()]
-        named = dict(zip(self.shapes, torch.split(flat, sizes), strict=True))
-        return {name: self._shaped(name, part) for name, part in named.items()}
-
-    def _shaped(self, name: str, part: Tensor) -> Tensor:
-        shape = self.shapes[name]
-        if len(shape) < 2:
-            part = part.to(torch.promote_types(part.dtype, torch.float32))
-        return part.view(shape) + 1.0 if name in self.scales else part.view(shape)
+        parts = torch.split(flat, [shape.numel() for shape in self.shapes.values()])
+        named = {}
+        for (name, shape), part in zip(self.shapes.items(), parts, strict=True):
+            wide = torch.promote_types(part.dtype, torch.float32)
+            value = part.view(shape) if len(shape) > 1 else part.to(wide).view(shape)
+            named[name] = value + 1.0 if name in self.scales else value
+        return named
 
 
 def layout_of(module: nn.Module, shapes: Mapping[str, torch.Size], outputs: int) -> Layout:
-    """The layout of parameters of `module` that have these shapes, in this order."""
+    """Make the layout of parameters of `module` that have these shapes, in this order."""
     modules = dict(module.named_modules())
     owners = {name: name.rpartition(".")[0] for name in shapes}
     layers: dict[str, int] = {}
     for name, shape in shapes.items():
         layers[owners[name]] = layers.get(owners[name], 0) + shape.numel()
-    scales = frozenset(
-        name
-        for name in shapes
-        if name.endswith("weight") and isinstance(modules[owners[name]], _NORMS)
-    )
+    norms = [name for name in shapes if isinstance(modules[owners[name]], _NORMS)]
+    scales = frozenset(name for name in norms if name.endswith("weight"))
     return Layout(outputs, shapes, tuple(layers.values()), scales)
-
-
-def _variance(shape: torch.Size) -> Tensor:
-    fan_in = math.prod(shape[1:])
-    return torch.tensor(2.0 / fan_in if len(shape) > 1 else 1e-4)
-
-
-Buffers = dict[str, Tensor]
-"""Buffers of a target network, by name."""
 
 
 class Target:
@@ -107,12 +92,11 @@ class Target:
     Args:
         module: any `nn.Module`; what it takes and returns is the caller's.
         generated: patterns (as of shells) of the names of the parameters to generate.
-        head: name of the output layer, whose width follows each task; the last `nn.Linear` by
-            default.
+        head: name of the output layer, whose width follows each task; None: the last `nn.Linear`.
         compile: train through `torch.compile`.
 
     Raises:
-        TargetError: no parameter matches, or the module has none.
+        TargetError: no parameter matches, or the head would have to be resized but cannot be.
     """
 
     def __init__(
@@ -127,50 +111,38 @@ class Target:
         self.head = head
         self._train = torch.compile(self._run) if compile else self._run
         self._batched = True
-        names = [name for name, _ in self.module.named_parameters()]
-        self.generated = [n for n in names if any(fnmatch(n, pattern) for pattern in generated)]
+        every = dict(self.module.named_parameters())
+        self.generated = [n for n in every if any(fnmatch(n, pattern) for pattern in generated)]
         if not self.generated:
             raise TargetError(
                 "at least one parameter of the target network must be generated",
-                got=f"patterns {list(generated)} that match none of {names[:8]}",
+                got=f"patterns {list(generated)} that match none of {[*every][:8]}",
                 hint="name parameters as module.named_parameters() does",
             )
-        self.shared = nn.ParameterDict(
-            {
-                name.replace(".", "/"): parameter
-                for name, parameter in self.module.named_parameters()
-                if name not in self.generated
-            }
-        )
+        shared = {n.replace(".", "/"): p for n, p in every.items() if n not in self.generated}
+        self.shared = nn.ParameterDict(shared)
 
     def layout(self, outputs: int) -> Layout:
-        """Which weights a task with `outputs` outputs needs; those of the head come last.
-
-        Raises:
-            TargetError: the head would have to be resized but cannot be.
-        """
+        """List the weights that a task with `outputs` outputs needs, those of the head last."""
         shapes = {n: p.shape for n, p in self.module.named_parameters() if n in self.generated}
         head = find_head(self.module, self.head)
         if head is not None and head.layer.out_features != outputs:
-            self._check_resizable(head.names)
+            missing = [name for name in head.names if name not in self.generated]
+            if missing:
+                raise TargetError(
+                    "tasks with different numbers of outputs need an output layer that is "
+                    "generated and not tied to another",
+                    got=f"'{missing[0]}', which is shared",
+                    hint="add it to the generated patterns, untie it, or name the output layer",
+                )
             shapes |= {name: torch.Size((outputs, *shapes[name][1:])) for name in head.names}
         if head is not None:
             last = {name: shapes.pop(name) for name in head.names if name in shapes}
             shapes |= last
         return layout_of(self.module, shapes, outputs)
 
-    def _check_resizable(self, names: Sequence[str]) -> None:
-        missing = [name for name in names if name not in self.generated]
-        if missing:
-            raise TargetError(
-                "tasks with different numbers of outputs need an output layer that is generated "
-                "and not tied to another",
-                got=f"'{missing[0]}', which is shared",
-                hint="add it to the generated patterns, untie it, or name the output layer",
-            )
-
     def new_buffers(self) -> Buffers:
-        """A task's own copy of the module's buffers (batch-norm statistics), as at the start."""
+        """Copy the module's buffers (batch-norm statistics), as at the start, for a task."""
         return {name: buffer.clone() for name, buffer in self.module.named_buffers()}
 
     def _parameters(self, layout: Layout, weights: Tensor) -> dict[str, Tensor]:
@@ -186,10 +158,10 @@ class Target:
         buffers: Buffers,
         training: bool,
     ) -> Any:
-        """The module's output on `x`, passed as `tree.arguments` says, with the given weights.
+        """Run the module on `x`, passed as `tree.arguments` says, with the given weights.
 
-        It is whatever the module gives; of an object with the attribute `logits`, these.
-        In training, `buffers` (batch-norm statistics) are brought to what the module leaves.
+        Of an output with the attribute `logits`, these are returned. In training, `buffers`
+        (batch-norm statistics) are brought to what the module leaves.
         """
         self.module.train(training)
         everything = self._parameters(layout, weights) | buffers
@@ -210,18 +182,10 @@ class Target:
         layout: Layout,
         buffers: Sequence[Buffers],
     ) -> Any:
-        """Every task's network on the same inputs, in one batched call.
+        """Run every task's network on the same inputs, in one batched call.
 
         A module that torch cannot run so (LSTM, GRU, a transformer's layers) goes task by task.
-
-        Args:
-            weights: a row for each task.
-            x: what every network sees.
-            layout: shared by these tasks (equal numbers of outputs).
-            buffers: of each of the tasks.
-
-        Returns:
-            The module's output, each tensor in it with the tasks in front.
+        The tasks share `layout`; each tensor in the output has the tasks in front.
         """
         self.module.train(False)
 
@@ -242,11 +206,7 @@ class Target:
 
     @torch.no_grad()
     def plain(self, weights: Float[Tensor, " N"], *, layout: Layout, buffers: Buffers) -> nn.Module:
-        """A module of its own with the given weights, which it no longer depends on; to evaluate.
-
-        Raises:
-            TargetError: the head would have to be resized but cannot be.
-        """
+        """Make an independent module with the given weights, to evaluate."""
         if find_head(self.module, self.head) is None:
             module = copy.deepcopy(self.module)
         else:

@@ -21,26 +21,28 @@ from hypermnesia.registry import Registry
 
 
 class Rows(Protocol):
-    """A stepped parameter, all of it (`[:]`) or some of its rows; a tensor will do.
-
-    What is handed out may be overwritten when the next rows are asked for.
-    """
+    """A stepped parameter, all of it (`[:]`) or some rows; the next ones may overwrite these."""
 
     def __getitem__(self, rows: slice, /) -> Tensor: ...
 
 
 Lookahead = Callable[[Sequence[Tensor]], Sequence[Rows]]
-"""Gradients of the optimiser's parameters, in order -> the parameters after the step.
-
-Rows must be asked for before the parameters, the gradients or the optimiser change.
-"""
+"""Gradients in the optimiser's order -> its parameters after the step, read before they change."""
 
 LOOKAHEADS: Registry[Callable[[Optimizer], Lookahead]] = Registry("lookahead")
-"""Every lookahead, by name: (optimiser of θ) -> lookahead."""
+"""By name: (optimiser of θ) -> lookahead."""
+
+
+def _with_gradients(
+    optimizer: Optimizer, gradients: Sequence[Tensor]
+) -> list[tuple[Tensor, Tensor, dict[str, Any]]]:
+    """Pair each parameter with its gradient and the options of its group."""
+    groups = [group for group in optimizer.param_groups for _ in group["params"]]
+    return list(zip(parameters_of(optimizer), gradients, groups, strict=True))
 
 
 class OptimizerLookahead:
-    """Where `optimizer.step()` would lead, bit for bit, for any `torch.optim` optimiser.
+    """Finds where `optimizer.step()` would lead, bit for bit, for any `torch.optim` optimiser.
 
     A shadow of the optimiser is brought to the same state and takes the step with torch's own
     code, so nothing can drift from the library. Its memory is allocated once.
@@ -55,7 +57,7 @@ class OptimizerLookahead:
 
     @torch.no_grad()
     def __call__(self, gradients: Sequence[Tensor]) -> list[Tensor]:
-        """The stepped parameters; those of the optimiser and its state stay untouched."""
+        """Return the stepped parameters; those of the optimiser and its state stay untouched."""
         torch._foreach_copy_(self._shadows, [p.detach() for p in self._originals])
         self._copy_state()
         for shadow, gradient in zip(self._shadows, gradients, strict=True):
@@ -64,8 +66,7 @@ class OptimizerLookahead:
         return self._shadows
 
     def _copy_state(self) -> None:
-        groups = zip(self._copy.param_groups, self.optimizer.param_groups, strict=True)
-        for ours, theirs in groups:
+        for ours, theirs in zip(self._copy.param_groups, self.optimizer.param_groups, strict=True):
             ours.update({key: value for key, value in theirs.items() if key != "params"})
         for shadow, original in zip(self._shadows, self._originals, strict=True):
             theirs = self.optimizer.state.get(original, {})
@@ -90,13 +91,9 @@ class AdamLookahead:
         self.optimizer = optimizer
 
     def __call__(self, gradients: Sequence[Tensor]) -> list[Rows]:
-        """The stepped parameters, not made yet."""
-        remaining = iter(gradients)
-        return [
-            _AdamRows(p.detach(), next(remaining), group, self.optimizer.state.get(p, {}))
-            for group in self.optimizer.param_groups
-            for p in group["params"]
-        ]
+        """Return the stepped parameters, not made yet."""
+        states, pairs = self.optimizer.state, _with_gradients(self.optimizer, gradients)
+        return [_AdamRows(p.detach(), g, group, states.get(p, {})) for p, g, group in pairs]
 
 
 class _AdamRows:
@@ -141,39 +138,27 @@ _ADAM_OPTIONS = (
 
 
 def optimizer_lookahead(optimizer: Optimizer) -> Lookahead:
-    """The fastest way to look ahead by the optimiser's own step."""
+    """Choose the fastest way to look ahead by the optimiser's own step."""
     plain = type(optimizer) in (Adam, AdamW)  # a subclass may step otherwise
     return AdamLookahead(optimizer) if plain else OptimizerLookahead(optimizer)
 
 
-class SgdLookahead:
-    """θ - lr · g: the change that plain gradient descent would make."""
-
-    def __init__(self, optimizer: Optimizer) -> None:
-        self.optimizer = optimizer
+def sgd_lookahead(optimizer: Optimizer) -> Lookahead:
+    """Look ahead to θ - lr · g, the change that plain gradient descent would make."""
 
     @torch.no_grad()
-    def __call__(self, gradients: Sequence[Tensor]) -> list[Tensor]:
-        """The parameters after a step of gradient descent at the optimiser's learning rate."""
-        remaining = iter(gradients)
-        return [
-            p.detach() - group["lr"] * next(remaining)
-            for group in self.optimizer.param_groups
-            for p in group["params"]
-        ]
+    def ahead(gradients: Sequence[Tensor]) -> list[Tensor]:
+        triples = _with_gradients(optimizer, gradients)
+        return [p.detach() - group["lr"] * g for p, g, group in triples]
+
+    return ahead
 
 
-class NoLookahead:
-    """θ itself: the regulariser acts only after the step has gone astray."""
-
-    def __init__(self, optimizer: Optimizer) -> None:
-        self._parameters = parameters_of(optimizer)
-
-    def __call__(self, gradients: Sequence[Tensor]) -> list[Tensor]:  # noqa: ARG002
-        """The parameters as they are."""
-        return [p.detach() for p in self._parameters]
+def no_lookahead(optimizer: Optimizer) -> Lookahead:
+    """Look at θ itself: the regulariser acts only after the step has gone astray."""
+    return lambda _gradients: [p.detach() for p in parameters_of(optimizer)]
 
 
 LOOKAHEADS.add("optimizer", optimizer_lookahead)
-LOOKAHEADS.add("sgd", SgdLookahead)
-LOOKAHEADS.add("none", NoLookahead)
+LOOKAHEADS.add("sgd", sgd_lookahead)
+LOOKAHEADS.add("none", no_lookahead)

@@ -41,8 +41,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -63,13 +64,13 @@ Parameters = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class RegularizerSettings:
-    """How earlier tasks are protected.
+    """How earlier tasks are protected; raises `ConfigError` for `subset` without `sampled`.
 
     Attributes:
         beta: β, weight of the regulariser against the task's loss; 0 switches it off.
         kind: a name in `REGULARIZERS`.
         lookahead: a name in `hypermnesia.regularization.lookahead.LOOKAHEADS`.
-        subset: number of earlier tasks that `sampled` draws at an iteration; None is all.
+        subset: number of earlier tasks that `sampled` draws at an iteration; None for all.
     """
 
     beta: NonNegative = 0.01
@@ -79,11 +80,9 @@ class RegularizerSettings:
 
     def __post_init__(self) -> None:
         if (self.subset is None) == (self.kind == "sampled"):
-            raise ConfigError(
-                "regularizer.subset goes with regularizer.kind=sampled, which needs it",
-                got=f"regularizer.kind={self.kind}, regularizer.subset={self.subset}",
-                hint="set regularizer.subset, or leave both out",
-            )
+            rule = "regularizer.subset goes with regularizer.kind=sampled, which needs it"
+            got = f"regularizer.kind={self.kind}, regularizer.subset={self.subset}"
+            raise ConfigError(rule, got=got, hint="set regularizer.subset, or leave both out")
 
 
 @dataclass(frozen=True)
@@ -116,18 +115,8 @@ REGULARIZERS: Registry[RegularizerFactory] = Registry("regularizer", "regularize
 """Every way to compute the output regulariser, by name."""
 
 
-def without_options(
-    kind: Callable[[Hypernetwork, Snapshot], OutputRegularizer],
-) -> RegularizerFactory:
-    """The factory of a kind that has no settings of its own and draws nothing."""
-    return lambda hypernet, snapshot, _settings, _generators: kind(hypernet, snapshot)
-
-
 class DirectRegularizer:
-    """Keeps the weights of every earlier target network and regenerates them at every call.
-
-    Time and memory grow with tasks x N.
-    """
+    """Regenerates all earlier weights at every call: time and memory grow with tasks x N."""
 
     def __init__(self, hypernet: Hypernetwork, snapshot: Snapshot) -> None:
         self.hypernet, self.snapshot = hypernet, snapshot
@@ -136,28 +125,24 @@ class DirectRegularizer:
 
     def _weights(self, parameters: Parameters) -> list[Tensor]:
         tasks = zip(self.snapshot.conditions, self.snapshot.plans, strict=True)
-        return [
-            functional_call(self.hypernet, parameters, (condition[None], plan))[0]
-            for condition, plan in tasks
-        ]
+        call = partial(functional_call, self.hypernet, parameters)
+        return [call((condition[None], plan))[0] for condition, plan in tasks]
 
     def __call__(self, point: Point, gradients: Parameters, beta: float) -> Tensor:
-        """R, a scalar, at `point`; β times its gradient is added to `gradients`."""
+        """Return R, a scalar, at `point`; β times its gradient is added to `gradients`."""
         leaves = {name: rows[:].detach().requires_grad_() for name, rows in point.items()}
         pairs = zip(self._weights(leaves), self.wanted, strict=True)
-        distances = torch.stack([(now - then).square().sum() for now, then in pairs])
-        value = distances.mean()
+        value = torch.stack([(now - then).square().sum() for now, then in pairs]).mean()
         pull = torch.autograd.grad(value, list(leaves.values()))
         for name, part in zip(leaves, pull, strict=True):
             gradients[name].add_(part, alpha=beta)
         return value.detach()
 
 
-REGULARIZERS.add("direct", without_options(DirectRegularizer))
-
-
 CACHE_BYTES = 1 << 19
 """Size of a block of X on a CPU: half of a usual second-level cache, as its inputs pass through."""
+
+_HEAD = ("head.weight", "head.bias")
 
 
 class ClosedFormRegularizer:
@@ -168,17 +153,15 @@ class ClosedFormRegularizer:
     """
 
     def __init__(self, hypernet: Hypernetwork, snapshot: Snapshot) -> None:
-        self.snapshot = snapshot
-        self._features = _Features(hypernet)
+        self.snapshot, self._features = snapshot, _Features(hypernet)
         self._then = snapshot.parameters["head.weight"], snapshot.parameters["head.bias"]
         used = pad_sequence([torch.tensor(p.used) for p in snapshot.plans], batch_first=True)
         self._ends = torch.unique(used[used > 0])
         # Number of the last band that a row reaches; -1 where a task has no such chunk.
         self._band = torch.searchsorted(self._ends, used).where(used > 0, -1)
         with torch.no_grad():
-            self._features_then = self._features.at(
-                snapshot.parameters, snapshot.conditions, used.shape[1]
-            )
+            then, chunks = (snapshot.parameters, snapshot.conditions), used.shape[1]
+            self._features_then = self._features.at(*then, chunks)
             self._allocate()
         self._rows = self._by_band(self._band)
 
@@ -194,26 +177,18 @@ class ClosedFormRegularizer:
         self._x = weight.new_empty(min(self._step, len(weight)), 2 * k + 1)
 
     def __call__(
-        self,
-        point: Point,
-        gradients: Parameters,
-        beta: float,
-        tasks: Int[Tensor, " chosen"] | None = None,
-    ) -> Float[Tensor, ""]:
-        """The mean over some earlier tasks (all by default).
+        self, point: Point, gradients: Parameters, beta: float, tasks: Tensor | None = None
+    ) -> Tensor:
+        """Return R, a scalar, of (chosen,) distinct earlier tasks (on the CPU; all by default).
 
-        Args:
-            point: the hypernetwork's parameters, by name; each row of it is asked for once,
-                before anything is added to its gradient.
-            gradients: β times the gradient is added here.
-            beta: β.
-            tasks: distinct numbers of earlier tasks, on the CPU.
+        Each row of the point is read once, before anything is added to its gradient.
         """
         leaves = {n: p[:].detach().requires_grad_() for n, p in point.items() if n not in _HEAD}
         conditions, then, (order, sizes) = self._chosen(tasks)
         features = self._features.at(leaves, conditions, then.shape[1])
         with torch.no_grad():
-            rows = _stack_rows(features, then).to(self._x).flatten(0, 1)[order]
+            rows = torch.cat([features, torch.ones_like(then[..., :1]), features - then], dim=-1)
+            rows = rows.to(self._x).flatten(0, 1)[order]
             groups = torch.split(rows, sizes)
             # YᵀY of a band: its own rows and those of every later one.
             grams = torch.stack([y.T @ y for y in groups]).flip(0).cumsum(0).flip(0)
@@ -221,14 +196,18 @@ class ClosedFormRegularizer:
             self._walk_head(point, gradients, 2 * beta * grams)
             value = (self._products * grams).sum()
             gradient = torch.zeros_like(features).flatten(0, 1)
-            gradient[order] = self._feature_slopes(groups).to(gradient) / len(conditions)
+            # Of a row, XᵀX is the sum over the bands that it reaches.
+            k, reached = features.shape[-1], self._products.cumsum(0)
+            slopes = 2 * (reached[..., :k] + reached[..., k + 1 :])
+            pulls = torch.cat([y @ slope for y, slope in zip(groups, slopes, strict=True)])
+            gradient[order] = pulls.to(gradient) / len(conditions)
         if leaves:
             pull = torch.autograd.grad(features, list(leaves.values()), gradient.view_as(features))
             torch._foreach_add_([gradients[name] for name in leaves], pull, alpha=beta)
         return value
 
     def _chosen(self, tasks: Tensor | None) -> tuple[Tensor, Tensor, tuple[Tensor, list[int]]]:
-        """Conditions, features then, and the order of the rows, of the chosen tasks."""
+        """Return conditions, features then, and the order of the rows, of the chosen tasks."""
         conditions, then = self.snapshot.conditions, self._features_then
         if tasks is None:
             return conditions, then, self._rows
@@ -236,10 +215,7 @@ class ClosedFormRegularizer:
         return conditions[here], then[here], self._by_band(self._band[tasks])
 
     def _by_band(self, band: Int[Tensor, "tasks C"]) -> tuple[Int[Tensor, " rows"], list[int]]:
-        """Rows in the order of their bands, without those of no weight, and how many in each.
-
-        Found on the CPU, so that no device is waited for.
-        """
+        """Sort rows by band, without those of no weight, and count them, on the CPU: no waiting."""
         counts = torch.bincount(band.flatten() + 1, minlength=len(self._bands) + 1)
         unused, *sizes = counts.tolist()
         order = band.flatten().argsort(stable=True)[unused:]
@@ -248,75 +224,30 @@ class ClosedFormRegularizer:
     def _walk_head(
         self, point: Point, gradients: Parameters, grams: Float[Tensor, "bands y y"]
     ) -> None:
-        """Add to the head's gradient and make the bands' XᵀX, a block of rows at a time."""
+        """Add to the head's gradient and make the bands' XᵀX, a block of rows at a time.
+
+        `grams` are 2 β YᵀY of the bands over the number of tasks; y = 2k + 1.
+        """
         weight, bias = point["head.weight"], point["head.bias"][:]
-        pull, then = [gradients[name] for name in _HEAD], self._then
-        k = then[0].shape[1]
-        self._products[:, : k + 1].zero_()
-        for band, (start, stop) in enumerate(self._bands):
-            product, gram = self._products[band, : k + 1], grams[band, :, : k + 1]
+        (weight_then, bias_then), k = self._then, self._x.shape[1] // 2
+        products = self._products[:, : k + 1].zero_()
+        for product, gram, (start, stop) in zip(products, grams, self._bands, strict=True):
             for first in range(start, stop, self._step):
                 rows = slice(first, min(first + self._step, stop))
-                head_block(
-                    (weight[rows], bias[rows]),
-                    (then[0][rows], then[1][rows]),
-                    gram,
-                    product,
-                    (pull[0][rows], pull[1][rows]),
-                    self._x,
-                )
+                x = self._x[: rows.stop - first]
+                torch.sub(weight[rows], weight_then[rows], out=x[:, :k])
+                torch.sub(bias[rows], bias_then[rows], out=x[:, k])
+                x[:, k + 1 :] = weight_then[rows]
+                product.addmm_(x[:, : k + 1].T, x)
+                gradients["head.weight"][rows].addmm_(x, gram[:, :k])
+                gradients["head.bias"][rows].addmv_(x, gram[:, k])
         self._products[:, k + 1 :, : k + 1] = self._products[:, : k + 1, k + 1 :].mT
-
-    def _feature_slopes(self, groups: tuple[Tensor, ...]) -> Float[Tensor, "rows k"]:
-        reached = self._products.cumsum(0)
-        k = reached.shape[1] // 2
-        double = 2 * (reached[..., :k] + reached[..., k + 1 :])
-        return torch.cat([y @ m for y, m in zip(groups, double, strict=True)])
-
-
-_HEAD = ("head.weight", "head.bias")
-
-HeadRows = tuple[Float[Tensor, "rows k"], Float[Tensor, " rows"]]
-"""Some rows of the head, or of its gradient: weight and bias."""
-
-
-def head_block(
-    now: HeadRows,
-    then: HeadRows,
-    gram: Float[Tensor, "y k+1"],
-    product: Float[Tensor, "k+1 y"],
-    gradient: HeadRows,
-    work: Float[Tensor, "block y"],
-) -> None:
-    """One block of the head: its part of the gradient and of XᵀX; y = 2k + 1.
-
-    Args:
-        now: rows of the head at the point; read once, so they may be made just before.
-        then: the same rows in the snapshot.
-        gram: 2 β YᵀY of the band, over the number of tasks; its columns for V and b.
-        product: the first k + 1 rows of the band's XᵀX, added to.
-        gradient: added to.
-        work: room for at least as many rows of X.
-    """
-    k = now[0].shape[1]
-    x = work[: len(now[1])]
-    torch.sub(now[0], then[0], out=x[:, :k])
-    torch.sub(now[1], then[1], out=x[:, k])
-    x[:, k + 1 :] = then[0]
-    product.addmm_(x[:, : k + 1].T, x)
-    gradient[0].addmm_(x, gram[:, :k])
-    gradient[1].addmv_(x, gram[:, k])
 
 
 def block_rows(weight: Float[Tensor, "D k"]) -> int:
-    """How many rows of the head to take at a time: all, unless a cache is to be kept to."""
-    if weight.device.type != "cpu":
-        return len(weight)
-    return max(256, CACHE_BYTES // ((2 * weight.shape[1] + 1) * weight.element_size()))
-
-
-def _stack_rows(now: Tensor, then: Tensor) -> Float[Tensor, "tasks C y"]:
-    return torch.cat([now, torch.ones_like(now[..., :1]), now - then], dim=-1)
+    """Return how many rows of the head to take at a time: on a CPU, as many as its cache holds."""
+    of_row = (2 * weight.shape[1] + 1) * weight.element_size()
+    return max(256, CACHE_BYTES // of_row) if weight.device.type == "cpu" else len(weight)
 
 
 class _Features(nn.Module):
@@ -332,17 +263,13 @@ class _Features(nn.Module):
     def at(
         self, parameters: Parameters, conditions: Float[Tensor, "tasks E"], chunks: int
     ) -> Float[Tensor, "tasks C k"]:
-        """Differentiable in `parameters`, of which the head has no part in features."""
+        """Make features, differentiable in `parameters`, of which the head has no part in them."""
         small = {f"hypernet.{n}": p.double() for n, p in parameters.items() if n not in _HEAD}
-        features: Tensor = functional_call(self, small, (conditions.double(), chunks))
-        return features
-
-
-REGULARIZERS.add("closed", without_options(ClosedFormRegularizer))
+        return cast(Tensor, functional_call(self, small, (conditions.double(), chunks)))
 
 
 class SampledRegularizer:
-    """An unbiased estimate of R, in closed form over the tasks drawn from the stream `subset`.
+    """Estimates R without bias, in closed form over tasks drawn from the stream `subset`.
 
     All tasks are taken, and nothing is drawn, if there are no more than `settings.subset`.
     """
@@ -359,14 +286,22 @@ class SampledRegularizer:
         self.generators = generators
 
     def __call__(self, point: Point, gradients: Parameters, beta: float) -> Tensor:
-        """An estimate of R, a scalar, at `point`; β times its gradient is added to `gradients`."""
+        """Estimate R, a scalar, at `point`; β times its gradient is added to `gradients`."""
         return self.closed(point, gradients, beta, self._draw())
 
     def _draw(self) -> Int[Tensor, " chosen"] | None:
         if self.size is None or self.size >= self.tasks:
             return None
-        drawn = torch.randperm(self.tasks, generator=self.generators["subset"])
-        return drawn[: self.size]
+        return torch.randperm(self.tasks, generator=self.generators["subset"])[: self.size]
 
 
+def without_options(
+    kind: Callable[[Hypernetwork, Snapshot], OutputRegularizer],
+) -> RegularizerFactory:
+    """Make the factory of a kind that has no settings of its own and draws nothing."""
+    return lambda hypernet, snapshot, _settings, _generators: kind(hypernet, snapshot)
+
+
+REGULARIZERS.add("direct", without_options(DirectRegularizer))
+REGULARIZERS.add("closed", without_options(ClosedFormRegularizer))
 REGULARIZERS.add("sampled", SampledRegularizer)

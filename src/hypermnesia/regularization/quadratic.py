@@ -1,10 +1,8 @@
 """A quadratic penalty on parameters, and how much each of them mattered for a task.
 
-How much each parameter of a network mattered for a task it has learned.
-
-The diagonal of the Fisher information, for elastic weight consolidation (Kirkpatrick et al. 2017,
-arXiv 1612.00796), and the path integral of synaptic intelligence (Zenke, Poole, Ganguli 2017,
-arXiv 1703.04200).
+The importance is the diagonal of the Fisher information for elastic weight consolidation
+(Kirkpatrick et al. 2017, arXiv 1612.00796), and the path integral for synaptic intelligence
+(Zenke, Poole, Ganguli 2017, arXiv 1703.04200).
 """
 
 from __future__ import annotations
@@ -30,14 +28,9 @@ _POINTWISE = (nn.ReLU, nn.ELU, nn.Tanh, nn.Sigmoid, nn.Dropout, nn.Identity)
 def drawn_inputs(
     inputs: Iterable[Tree], samples: int | None, generator: torch.Generator
 ) -> Iterator[Tree]:
-    """Batches of `samples` of the inputs, drawn without replacement; of all of them for None.
+    """Draw `samples` of the (batch, *sample) inputs without replacement; all of them for None.
 
     The batches are read once, and no more than `samples` and one of them are kept.
-
-    Args:
-        inputs: (batch, *sample) each, or pytrees of such tensors.
-        samples: how many to draw.
-        generator: CPU generator that draws.
     """
     if samples is None:
         yield from inputs
@@ -56,7 +49,7 @@ def drawn_inputs(
 def diagonal_fisher(
     network: nn.Module, inputs: Iterable[Tree], columns: slice, *, regression: bool = False
 ) -> Values:
-    """F_i = mean over x of E_{y ~ p(y | x)} (∂ log p(y | x) / ∂θ_i)².
+    """Estimate F_i, the mean over x of E_{y ~ p(y | x)} (∂ log p(y | x) / ∂θ_i)².
 
     Gradients are squared sample by sample, and the expectation over the answers y is exact: every
     class, weighted by the probability that the network gives it. (Given labels would make it the
@@ -65,7 +58,7 @@ def diagonal_fisher(
 
     Args:
         network: in evaluation mode, so that samples do not depend on each other.
-        inputs: (batch, *sample) each, or pytrees of such tensors; together one sample or more.
+        inputs: (batch, *sample) each, together one sample or more.
         columns: the outputs among which x is answered; p is the softmax over them.
         regression: p is a Gaussian of unit variance around each output instead, so that the
             expectation is Σ_k (∂f_k / ∂θ_i)².
@@ -76,13 +69,13 @@ def diagonal_fisher(
     total = {name: torch.zeros_like(p) for name, p in network.named_parameters()}
     samples = 0
     for x in inputs:
+        samples += tree.batch_size(x)
         if regression or not is_plain(network, x):
             summed = summed_by_sample(network, x, columns, regression=regression)
         else:
             summed = summed_by_layer(network, x, columns)
         for name, values in summed.items():
             total[name] += values
-        samples += tree.batch_size(x)
     if samples == 0:
         raise ConfigError("a Fisher information is estimated on samples", got="none")
     return {name: values.detach() / samples for name, values in total.items()}
@@ -91,7 +84,7 @@ def diagonal_fisher(
 def summed_by_sample(
     network: nn.Module, x: Tree, columns: slice, *, regression: bool = False
 ) -> Values:
-    """The sum over samples, by its definition: every sample's gradient for every output.
+    """Sum over samples by definition: every sample's gradient for every output.
 
     For (batch, *sample) inputs and any module that `torch.func.vmap` can run; slices bound the
     memory of the gradients.
@@ -101,30 +94,23 @@ def summed_by_sample(
 
     def log_probabilities(parameters: Values, sample: Tree) -> tuple[Tensor, Tensor]:
         one = tree.arguments(tree.map(lambda leaf: leaf[None], sample))
-        logits = logits_of(functional_call(network, (parameters, buffers), *one))
-        if regression:
-            return logits[0, columns], torch.zeros_like(logits[0, columns])
-        logs = logits[0, columns].log_softmax(dim=0)
-        return logs, logs
+        logits = logits_of(functional_call(network, (parameters, buffers), *one))[0, columns]
+        logs = logits.log_softmax(dim=0)
+        return (logits, torch.zeros_like(logits)) if regression else (logs, logs)
 
     gradients = vmap(jacrev(log_probabilities, has_aux=True), in_dims=(None, 0))
     total = {name: torch.zeros_like(p) for name, p in parameters.items()}
-    for part in tree.split(x, _slice(parameters, columns)):
-        of_class, logs = gradients(parameters, part)
-        for name, g in of_class.items():
+    of_class = sum(p.numel() * p.element_size() for p in parameters.values())
+    of_sample = of_class * (columns.stop - columns.start)
+    for part in tree.split(x, max(1, _GRADIENT_BYTES // of_sample)):
+        per_class, logs = gradients(parameters, part)
+        for name, g in per_class.items():
             total[name] += torch.einsum("nc,nc...->...", logs.exp(), g.square())
     return total
 
 
-def _slice(parameters: Values, columns: slice) -> int:
-    """Samples whose gradients for all classes fit into the memory that they may take."""
-    one = sum(p.numel() * p.element_size() for p in parameters.values())
-    classes: int = columns.stop - columns.start
-    return max(1, _GRADIENT_BYTES // (one * classes))
-
-
 def is_plain(network: nn.Module, x: Tree) -> bool:
-    """Whether `network` is but fully connected layers in a row, for (batch, *sample) inputs `x`."""
+    """Tell whether a network is just fully connected layers, for (batch, *sample) inputs `x`."""
     if type(network) is not nn.Sequential or not isinstance(x, Tensor):
         return False
     modules, flat = list(network), x.dim() == 2
@@ -138,15 +124,10 @@ def is_plain(network: nn.Module, x: Tree) -> bool:
 
 
 def summed_by_layer(network: nn.Module, x: Tensor, columns: slice) -> Values:
-    """The same for a network that `is_plain`, without ever making a sample's weight gradient.
+    """Sum over (batch, *sample) inputs of a network that `is_plain`, without sample gradients.
 
     A layer's weight gradient for sample n is g_n a_nᵀ, with its input a_n and the gradient g_n of
     its output, so the sum over samples of its squares is Σ_n g_n² (a_n²)ᵀ: one product.
-
-    Args:
-        network: the one.
-        x: (batch, *sample) inputs.
-        columns: of its outputs, those that are classes of the task.
     """
     layers, inputs, outputs, h = [], [], [], x
     for name, module in network.named_children():
@@ -165,7 +146,7 @@ def summed_by_layer(network: nn.Module, x: Tensor, columns: slice) -> Values:
 
 
 def _expected_squares(logs: Tensor, outputs: list[Tensor]) -> list[Tensor]:
-    """E_y (∂ log p(y | x_n) / ∂z_n)² for each of the `outputs` z, (batch, width) each."""
+    """Return E_y (∂ log p(y | x_n) / ∂z_n)² for each of the `outputs` z, (batch, width) each."""
     probabilities = logs.detach().exp()
     total = [torch.zeros_like(z) for z in outputs]
     for c in range(logs.shape[1]):
@@ -177,34 +158,30 @@ def _expected_squares(logs: Tensor, outputs: list[Tensor]) -> list[Tensor]:
 
 
 class PathIntegral:
-    """ω_i = -Σ_steps g_i Δθ_i along a task's training: the share of θ_i in the loss's fall.
-
-    Args:
-        parameters: where the path begins.
-    """
+    """Sums ω_i = -Σ_steps g_i Δθ_i along a task's training: the share of θ_i in the loss's fall."""
 
     def __init__(self, parameters: Mapping[str, Tensor]) -> None:
         self.start = {name: p.detach().clone() for name, p in parameters.items()}
         self.omega = {name: torch.zeros_like(p) for name, p in self.start.items()}
 
     def add(self, gradients: Mapping[str, Tensor], changes: Mapping[str, Tensor]) -> None:
-        """One step: the gradients of the task's loss, and the change Δθ that the step made."""
+        """Add a step: the gradients of the task's loss, and the change Δθ that the step made."""
         for name, gradient in gradients.items():
             self.omega[name].addcmul_(gradient, changes[name], value=-1)
 
     def importance(self, parameters: Mapping[str, Tensor], xi: float) -> Values:
-        """ω_i / (Δ_i² + ξ), with Δ_i the way from the start to `parameters` (eq. 5)."""
+        """Return ω_i / (Δ_i² + ξ), with Δ_i the way from the start to `parameters` (eq. 5)."""
         return {
             name: omega / ((parameters[name].detach() - self.start[name]).square() + xi)
             for name, omega in self.omega.items()
         }
 
     def state_dict(self) -> dict[str, Values]:
-        """Where it began, and what it summed."""
+        """Return the start and the sums."""
         return {"start": self.start, "omega": self.omega}
 
     def load_state_dict(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Put a path of the same parameters where `state_dict` found the other."""
+        """Continue the path, of the same parameters, where `state_dict` was taken."""
         for name in self.start:
             self.start[name].copy_(state["start"][name])
             self.omega[name].copy_(state["omega"][name])
@@ -213,15 +190,14 @@ class PathIntegral:
 def sum_of_terms(
     terms: Sequence[tuple[Values, Values]], parameters: Mapping[str, Tensor]
 ) -> Tensor:
-    """Σ_t Σ_i A_ti (θ_i - θ*_ti)² by its definition: a sum over terms (importance, point).
+    """Sum Σ_t Σ_i A_ti (θ_i - θ*_ti)² by definition, over terms (importance, point).
 
     A term made when a layer had fewer rows is about those rows.
     """
     total = torch.zeros(())
     for importance, point in terms:
         for name, a in importance.items():
-            change = _rows(parameters[name], like=a) - point[name]
-            total = total + (a * change.square()).sum()
+            total = total + (a * (_rows(parameters[name], like=a) - point[name]).square()).sum()
     return total
 
 
@@ -229,13 +205,8 @@ class QuadraticPenalty:
     """Σ_i A_i (θ_i - m_i)² + constant.
 
     A sum of such penalties is another one, so that earlier tasks with a term each need no more
-    memory and time than one: Σ_t A_t (θ - θ*_t)² = A (θ - m)² + constant with A = Σ_t A_t and m
-    the mean of the θ*_t weighted by A_t. `sum_of_terms` is the definition.
-
-    Attributes:
-        importance: A, zero or above; empty before the first term.
-        mean: m.
-        constant: scalar tensor, what remains at θ = m.
+    memory and time than one: Σ_t A_t (θ - θ*_t)² = A (θ - m)² + constant with the `importance`
+    A = Σ_t A_t and the `mean` m of the θ*_t weighted by A_t. `sum_of_terms` is the definition.
     """
 
     def __init__(self) -> None:
@@ -244,7 +215,7 @@ class QuadraticPenalty:
         self.constant = torch.zeros(())
 
     def __len__(self) -> int:
-        """Number of values that are stored."""
+        """Return the number of stored values."""
         return sum(v.numel() for kept in (self.importance, self.mean) for v in kept.values())
 
     def add(self, importance: Values, point: Mapping[str, Tensor]) -> None:
@@ -264,16 +235,16 @@ class QuadraticPenalty:
         self.constant = torch.zeros(())
 
     def padded(self, name: str, like: Tensor) -> tuple[Tensor, Tensor]:
-        """A and m of a parameter of the shape of `like`, zero in rows that are new."""
-        both = torch.zeros_like(like), torch.zeros_like(like)
+        """Return A and m of a parameter of the shape of `like`, zero in rows that are new."""
+        importance, mean = torch.zeros_like(like), torch.zeros_like(like)
         if name in self.importance:
-            for wide, kept in zip(both, (self.importance[name], self.mean[name]), strict=True):
-                _rows(wide, like=kept).copy_(kept)
-        return both
+            _rows(importance, like=self.importance[name]).copy_(self.importance[name])
+            _rows(mean, like=self.mean[name]).copy_(self.mean[name])
+        return importance, mean
 
     @torch.no_grad()
     def pull(self, network: nn.Module, weight: float) -> Tensor:
-        """Add the gradient of `weight` times the penalty to the network's; returns the product."""
+        """Add the gradient of `weight` times the penalty to the network's; return that scalar."""
         total = self.constant
         for name, parameter in network.named_parameters():
             if name not in self.importance or parameter.grad is None:
@@ -286,18 +257,16 @@ class QuadraticPenalty:
         return weight * total
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that it is."""
+        """Return importance, mean and constant."""
         return {"importance": self.importance, "mean": self.mean, "constant": self.constant}
 
     def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
-        """Put a new penalty where `state_dict` found the other."""
-        self.importance, self.mean = (
-            {name: value.to(device) for name, value in state[kept].items()}
-            for kept in ("importance", "mean")
-        )
-        self.constant = state["constant"].to(device)
+        """Take over the penalty of `state`."""
+        moved = tree.to(dict(state), device)
+        self.importance, self.mean = moved["importance"], moved["mean"]
+        self.constant = moved["constant"]
 
 
 def _rows(tensor: Tensor, like: Tensor) -> Tensor:
-    """The rows that `like` has too, as a view."""
+    """Return the rows that `like` has too, as a view."""
     return tensor[: len(like)] if tensor.dim() else tensor

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from hypermnesia import tree
 from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.optimizers import OptimizerSettings, gradient_norm, parameters_of
 from hypermnesia.regularization.lookahead import LOOKAHEADS, Lookahead
@@ -42,8 +43,7 @@ _REGULARIZER, _ADAM = RegularizerSettings(), OptimizerSettings()
 class HypernetTrainer:
     """Trains one task of a `WeightMemory`, as a rule the newest; the others are held in place.
 
-    Where a memory has several networks for a task, as one for each of its classes, they are tasks
-    of the memory that are trained together.
+    Several networks of a task, as one for each of its classes, are tasks that train together.
 
     Args:
         memory: the hypernetwork and the tasks so far.
@@ -64,9 +64,9 @@ class HypernetTrainer:
         generators: Generators,
         train_shared: bool = False,
     ) -> None:
-        self.generators = generators
-        self.memory, self.regularizer, self.train_shared = memory, regularizer, train_shared
+        self.memory, self.regularizer, self.generators = memory, regularizer, generators
         self.theta_settings, self.embedding_settings = optimizer, embedding_optimizer
+        self.train_shared = train_shared
         self.optimizers: dict[str, tuple[OptimizerSettings, Optimizer]] = {}
         self.protection: _Protection | None = None
         self.tasks: list[int] = []
@@ -74,7 +74,7 @@ class HypernetTrainer:
 
     @property
     def task(self) -> int:
-        """The task in training, or trained last; the first of them where they are several."""
+        """The task in training, or trained last; the first of several."""
         return self.tasks[0]
 
     def begin_task(self, iterations: int, tasks: Sequence[int] = ()) -> None:
@@ -89,9 +89,8 @@ class HypernetTrainer:
         snapshot = None
         if self._others() and self.regularizer.beta > 0:
             hypernet = self.memory.hypernet.named_parameters()
-            conditions = self.memory.condition(self._others()).detach()
             parameters = {name: p.detach().clone() for name, p in hypernet}
-            snapshot = self._snapshot(parameters, conditions)
+            snapshot = self._snapshot(parameters, self.memory.condition(self._others()).detach())
         self._start(iterations, snapshot)
 
     def _others(self) -> list[int]:
@@ -104,32 +103,27 @@ class HypernetTrainer:
     def _start(self, iterations: int, snapshot: Snapshot | None) -> None:
         self.iteration, self.iterations = 0, iterations
         theta, memory = self.theta_settings, self.memory
+        conditions = [p for task in self.tasks for p in memory.condition.parameters(task)]
+        shared = [p for p in memory.target.shared.parameters() if p.requires_grad]
         groups: dict[str, tuple[OptimizerSettings, list[nn.Parameter]]] = {
             "theta": (theta, list(memory.hypernet.parameters())),
-            "embedding": (self.embedding_settings, self._of_conditions()),
-            "shared": (theta, self._trained_shared()),
+            "embedding": (self.embedding_settings, [*dict.fromkeys(conditions)]),
+            "shared": (theta, shared if self.train_shared or not self._others() else []),
         }
         self.optimizers = {
             name: (settings, settings.build(parameters))
             for name, (settings, parameters) in groups.items()
             if parameters
         }
-        self.protection = None if snapshot is None else self._protected(snapshot)
-
-    def _protected(self, snapshot: Snapshot) -> _Protection:
-        settings, (_, of_theta) = self.regularizer, self.optimizers["theta"]
-        penalty = REGULARIZERS[settings.kind](
-            self.memory.hypernet, snapshot, settings, self.generators
-        )
-        return _Protection(snapshot, LOOKAHEADS[settings.lookahead](of_theta), penalty)
-
-    def _trained_shared(self) -> list[nn.Parameter]:
-        trained = self.train_shared or not self._others()
-        shared = self.memory.target.shared.parameters()
-        return [p for p in shared if p.requires_grad] if trained else []
+        self.protection = None
+        if snapshot is not None:
+            settings, regularizer = self.regularizer, REGULARIZERS[self.regularizer.kind]
+            ahead = LOOKAHEADS[settings.lookahead](self.optimizers["theta"][1])
+            penalty = regularizer(memory.hypernet, snapshot, settings, self.generators)
+            self.protection = _Protection(snapshot, ahead, penalty)
 
     def step(self, loss_of: Callable[[], Tensor]) -> dict[str, Tensor]:
-        """One iteration (von Oswald et al. 2020, equation 2).
+        """Take one iteration (von Oswald et al. 2020, equation 2).
 
         Args:
             loss_of: the loss of the task in training on a mini-batch, made through `memory`.
@@ -139,7 +133,7 @@ class HypernetTrainer:
             the norm of what the optimisers were given.
         """
         named = dict(self.memory.hypernet.named_parameters())
-        leaves = self._leaves()
+        leaves = [p for _, optimizer in self.optimizers.values() for p in parameters_of(optimizer)]
         for settings, optimizer in self.optimizers.values():
             settings.schedule_step(optimizer, self.iteration, self.iterations)
 
@@ -165,18 +159,8 @@ class HypernetTrainer:
         self.iteration += 1
         return metrics
 
-    def _leaves(self) -> list[nn.Parameter]:
-        """What is trained: θ, the condition of the task, and what is shared."""
-        theta = self.memory.hypernet.parameters()
-        return [*theta, *self._of_conditions(), *self._trained_shared()]
-
-    def _of_conditions(self) -> list[nn.Parameter]:
-        """Of the tasks in training; once where tasks share them."""
-        condition = self.memory.condition
-        return list(dict.fromkeys(p for task in self.tasks for p in condition.parameters(task)))
-
     def _clipped(self, gradients: Sequence[Tensor]) -> list[Tensor]:
-        """The task's gradients, each optimiser's held to its `clip`.
+        """Hold the task's gradients, those of each optimiser, to its `clip`.
 
         Before the lookahead, so that Δθ is the step that the clipped gradient makes; and without
         β ∇R, so that a steep loss does not scale down what protects the earlier tasks.
@@ -196,7 +180,7 @@ class HypernetTrainer:
         self.iteration = self.iterations = 0
 
     def state_dict(self) -> State:
-        """Snapshot, optimisers and the position within a task."""
+        """Return snapshot, optimisers and the position within a task."""
         snapshot = self.protection.snapshot if self.protection else None
         return {
             "snapshot": snapshot.parameters if snapshot else None,
@@ -213,11 +197,10 @@ class HypernetTrainer:
         if not state["optimizers"]:
             self.end_task()
             return
-        snapshot = state["snapshot"]
-        if snapshot is not None:
-            device = self.memory.device
-            parameters = {name: p.to(device) for name, p in snapshot.items()}
-            snapshot = self._snapshot(parameters, state["conditions"].to(device))
+        snapshot = None
+        if state["snapshot"] is not None:
+            saved = state["snapshot"], state["conditions"]
+            snapshot = self._snapshot(*tree.to(saved, self.memory.device))
         self._start(state["iterations"], snapshot)
         self.iteration = state["iteration"]
         for name, (_, optimizer) in self.optimizers.items():
