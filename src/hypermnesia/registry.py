@@ -105,7 +105,7 @@ class Registry(Generic[T]):
 
 
 def must_be(what: str, holds: Callable[[Any], bool] = callable) -> Callable[[str, Any], Any]:
-    """An `adapt` that lets through what `holds` and says of anything else that it is not `what`."""
+    """An `adapt` that lets through what `holds` and raises for anything else that is not `what`."""
 
     def adapt(name: str, entry: Any) -> Any:
         if not holds(entry):

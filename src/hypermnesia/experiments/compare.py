@@ -190,7 +190,7 @@ def judged(trials: Sequence[Trial], summaries: Sequence[RunSummary]) -> list[Run
 
 
 def trials(request: Request, axes: Sequence[str], validation: int) -> list[Trial]:
-    """What is to be run: `request`, for one method, at every point; `ConfigError` for one twice.
+    """What is to be run: `request`, for one method, at every point; raises for one twice.
 
     Accuracy is measured on `validation` held-out training samples of a task, never the test set.
     """

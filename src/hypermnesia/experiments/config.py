@@ -44,7 +44,7 @@ class RecipeRef(BaseModel):
 
 @dataclass(frozen=True)
 class DataSettings(BenchmarkSettings):
-    """The sequence of tasks, and the part of each that the accuracy matrix is about."""
+    """The sequence of tasks, and the part of each that is evaluated on; raises if it is empty."""
 
     evaluate_on: EvaluateOn = TrainSettings.evaluate_on
 

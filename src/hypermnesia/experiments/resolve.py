@@ -190,7 +190,7 @@ class Request:
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def assigned(self) -> Raw:
-        """The sections that its assignments set; `ConfigError` for a field that nothing reads."""
+        """The sections that its assignments set; raises for a field that nothing reads."""
         recipe = load_recipe(self.benchmark, self.recipe)
         each = (recipe.sections, *recipe.methods.values())
         nets = [sections.get("target", {}).get("net") for sections in each]

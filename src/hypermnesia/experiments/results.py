@@ -93,7 +93,7 @@ def write_result(
 
 
 def read_result(folder: SeedFolder, config: ExperimentConfig, seed: int) -> TrainResult:
-    """What `write_result` stored; `RunError` if damaged, or of another seed or configuration."""
+    """What `write_result` stored; raises if damaged, or of another seed or run."""
     fields, tasks = read_fields(folder), config.tasks
     try:
         if (fields["seed"], fields["owner"]) != (seed, owner(config, seed)):

@@ -95,7 +95,7 @@ class RunFolder:
         write_text(self.config, _HEADER + dump_plain(fields))
 
     def read_config(self) -> ExperimentConfig:
-        """The stored configuration; `RunError` if it is missing, edited or of another version."""
+        """The stored configuration; raises if it is missing, edited or of another version."""
         if not self.config.is_file():
             got, hint = f"{self.path} without one", "name a folder that `hypermnesia run` made"
             raise RunError(f"a run folder holds a {CONFIG}", got=got, hint=hint)
