@@ -166,11 +166,9 @@ def refuse_links(folder: Path) -> None:
     with os_errors_as_run_error(folder, "the folder must be readable"):
         link = next((path for path in folder.rglob("*") if path.is_symlink()), None)
     if link is not None:
-        raise RunError(
-            f"nothing in {folder} may be a link, which may lead out of it",
-            got=link.relative_to(folder),
-            hint="put what it points to in its place",
-        )
+        rule = f"nothing in {folder} may be a link, which may lead out of it"
+        hint = "put what it points to in its place"
+        raise RunError(rule, got=link.relative_to(folder), hint=hint)
 
 
 def _write_through(path: Path, content: bytes) -> None:
@@ -207,11 +205,9 @@ def locked(
         file = open_to_append(folder / name)
     with file:
         if not _taken(file, time.monotonic() + wait):
-            raise RunError(
-                f"{what} serves one process at a time",
-                got=f"{folder} in use by another one",
-                hint="wait for it, or choose another folder with --name or --out",
-            )
+            rule = f"{what} serves one process at a time"
+            hint = "wait for it, or choose another folder with --name or --out"
+            raise RunError(rule, got=f"{folder} in use by another one", hint=hint)
         yield
 
 

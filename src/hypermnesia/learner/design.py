@@ -73,10 +73,8 @@ class LearnerSettings:
             if not getattr(self, name) >= 1:
                 raise ConfigError(f"{name} must be 1 or more", got=getattr(self, name))
         if not 0 <= self.validation < 1:
-            raise ConfigError(
-                "validation is the share of a task's samples that is held out, from 0 to below 1",
-                got=self.validation,
-            )
+            rule = "validation is the share of a task's samples that is held out, from 0 to below 1"
+            raise ConfigError(rule, got=self.validation)
         for name in ("lr", "compression"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
@@ -122,11 +120,9 @@ class Moments:
         count, extremes = 0, []
         for x in batches:
             if not x.is_floating_point():
-                raise DataError(
-                    "likelihoods are of inputs that are real numbers",
-                    got=f"ids ({str(x.dtype).removeprefix('torch.')})",
-                    hint="use infer_task='entropy', or convert measurements to floats",
-                )
+                rule = "likelihoods are of inputs that are real numbers"
+                hint = "use infer_task='entropy', or convert measurements to floats"
+                raise DataError(rule, got=f"ids ({str(x.dtype).removeprefix('torch.')})", hint=hint)
             if not count:
                 self.shape = tuple(x.shape[1:])
                 total = squares = torch.zeros(x[0].numel(), dtype=torch.float64)
@@ -176,11 +172,9 @@ def hypernet_sizes(weights: int, compression: float | None = None) -> HypernetSe
                 plan="even",
                 chunk=min(chunk, weights),
             )
-    raise ConfigError(
-        "a hypernetwork must be large enough to make the model's weights",
-        got=f"compression={compression} of {weights} weights",
-        hint="choose a larger compression, or leave it out",
-    )
+    rule = "a hypernetwork must be large enough to make the model's weights"
+    hint = "choose a larger compression, or leave it out"
+    raise ConfigError(rule, got=f"compression={compression} of {weights} weights", hint=hint)
 
 
 def _shared(width: int) -> int:
@@ -247,11 +241,9 @@ class AutoencoderDesign:
             shift, scale = map(torch.tensor, (self.shift, self.scale))
             return {"shift": (seen.mean - shift) / scale, "scale": seen.deviation / scale}
         if not seen.intensities:
-            raise DataError(
-                "inputs of the first task were in [0, 1], so all must be",
-                got=f"from {seen.least:.3g} to {seen.most:.3g}",
-                hint="scale every task's inputs alike",
-            )
+            rule = "inputs of the first task were in [0, 1], so all must be"
+            hint = "scale every task's inputs alike"
+            raise DataError(rule, got=f"from {seen.least:.3g} to {seen.most:.3g}", hint=hint)
         return {}
 
 
@@ -313,11 +305,9 @@ def scenario_of(settings: LearnerSettings, problem: Problem) -> ScenarioName:
     if settings.infer_task is None:
         wanted = "task"
     if wanted not in entry.scenarios:
-        raise ConfigError(
-            f"{entry.name} must be told the task of every sample",
-            got=f"infer_task={settings.infer_task!r}",
-            hint="set infer_task=None, and name the task to predict",
-        )
+        rule = f"{entry.name} must be told the task of every sample"
+        hint = "set infer_task=None, and name the task to predict"
+        raise ConfigError(rule, got=f"infer_task={settings.infer_task!r}", hint=hint)
     return wanted
 
 
@@ -327,11 +317,9 @@ def generated_names(model: nn.Module, settings: LearnerSettings) -> list[str]:
         return list(settings.generated)
     names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     if not names:
-        raise TargetError(
-            "a model must have parameters that are not frozen",
-            got=f"{type(model).__name__} with none",
-            hint="name those that each task is to have for itself in generated",
-        )
+        rule = "a model must have parameters that are not frozen"
+        hint = "name those that each task is to have for itself in generated"
+        raise TargetError(rule, got=f"{type(model).__name__} with none", hint=hint)
     return names
 
 

@@ -54,11 +54,8 @@ def finite(x: Tensor) -> Tensor:
 
 
 def _no_numbers(got: str) -> DataError:
-    return DataError(
-        "inputs must be numbers",
-        got=got,
-        hint="give an array or tensor of them, a tuple (x, y), a Dataset or a DataLoader",
-    )
+    hint = "give an array or tensor of them, a tuple (x, y), a Dataset or a DataLoader"
+    return DataError("inputs must be numbers", got=got, hint=hint)
 
 
 class Arrays:
@@ -151,11 +148,8 @@ class FromDataset:
         for rows in _slices(len(self)):
             _, targets = self._batch(rows.tolist())
             if targets is None:
-                raise DataError(
-                    "targets are needed",
-                    got="a data set of inputs only",
-                    hint="let it give (input, target)",
-                )
+                hint = "let it give (input, target)"
+                raise DataError("targets are needed", got="a data set of inputs only", hint=hint)
             found += listed(targets)
         return found
 
@@ -164,11 +158,9 @@ class FromDataset:
         if not isinstance(batch, tuple | list):
             batch = batch, None
         if len(batch) != 2:
-            raise DataError(
-                "a sample must be (input, target)",
-                got=f"{len(batch)} parts",
-                hint="wrap the data set so that it gives two",
-            )
+            rule = "a sample must be (input, target)"
+            hint = "wrap the data set so that it gives two"
+            raise DataError(rule, got=f"{len(batch)} parts", hint=hint)
         inputs = as_tensor(batch[0])
         if len(inputs) != len(rows):
             raise DataError(
@@ -213,11 +205,8 @@ def _from_loader(loader: DataLoader[Any]) -> FromDataset:
 
 
 def _not_by_row(got: str) -> DataError:
-    return DataError(
-        "a data set must give its samples by number (map-style)",
-        got=got,
-        hint="read it into arrays, or into a Dataset with __len__ and __getitem__",
-    )
+    hint = "read it into arrays, or into a Dataset with __len__ and __getitem__"
+    return DataError("a data set must give its samples by number (map-style)", got=got, hint=hint)
 
 
 def _collated(items: list[Any]) -> Any:

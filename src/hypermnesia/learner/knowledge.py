@@ -132,11 +132,9 @@ class Knowledge:
         if self.settings.problem is None and self.design.problem == "classification":
             if problem_of(given) == "classification":
                 return
-            raise DataError(
-                "a learner whose first task had classes learns classes",
-                got="floats",
-                hint="make another learner for values, or convert labels to integers or strings",
-            )
+            rule = "a learner whose first task had classes learns classes"
+            hint = "make another learner for values, or convert labels to integers or strings"
+            raise DataError(rule, got="floats", hint=hint)
 
     def _buffers(self, source: Source) -> dict[str, Tensor]:
         """Those that the task's autoencoder starts with: the centre of its inputs."""
@@ -184,11 +182,9 @@ def first_knowledge(
     problem = settings.problem or problem_of(given)
     entry = method_entry(settings)
     if problem == "regression" and entry.name == "hnet-ent":
-        raise ConfigError(
-            "entropy is of classes, and regression has none",
-            got="infer_task='entropy'",
-            hint="use infer_task='likelihood', or None and name the task to predict",
-        )
+        rule = "entropy is of classes, and regression has none"
+        hint = "use infer_task='likelihood', or None and name the task to predict"
+        raise ConfigError(rule, got="infer_task='entropy'", hint=hint)
     outputs = targets_of(problem, given).outputs
     sizes = model_sizes(model, settings, outputs) if "hypernet" in entry.sections else None
     autoencoder = None
@@ -203,11 +199,9 @@ def training_errors(fit: Fit, batch_size: int) -> Iterator[None]:
     try:
         yield
     except NotFiniteError as error:
-        raise RunError(
-            "losses and gradients must stay finite",
-            got=str(error.fault),
-            hint="choose a smaller lr, or bring inputs nearer to [-1, 1]; the learner is as it was",
-        ) from None
+        rule = "losses and gradients must stay finite"
+        hint = "choose a smaller lr, or bring inputs nearer to [-1, 1]; the learner is as it was"
+        raise RunError(rule, got=str(error.fault), hint=hint) from None
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):  # of torch's batch normalisation
             raise
@@ -222,11 +216,9 @@ def check_task_name(name: object, known: Sequence[str | int]) -> None:
     """Raise `ConfigError` unless a task can be called so beside the known ones."""
     kinds = {type(each) for each in known} or {str, int}
     if type(name) not in kinds:
-        raise ConfigError(
-            "tasks are named by strings, or all of them by integers",
-            got=f"{name!r:.40}",
-            hint="name it as the others, or the first one by a string",
-        )
+        rule = "tasks are named by strings, or all of them by integers"
+        hint = "name it as the others, or the first one by a string"
+        raise ConfigError(rule, got=f"{name!r:.40}", hint=hint)
 
 
 def check_module(model: object) -> None:
@@ -251,11 +243,9 @@ def inputs_accepted(x: Tensor) -> Iterator[None]:
 
 def rejected(x: Tensor, got: str) -> TargetError:
     """The error of (batch, *sample) inputs for which a model gives no logits."""
-    return TargetError(
-        f"the model must take inputs of shape {tuple(x.shape)} and type {x.dtype}",
-        got=got,
-        hint="reshape the inputs, or convert them to floats if they are no ids",
-    )
+    rule = f"the model must take inputs of shape {tuple(x.shape)} and type {x.dtype}"
+    hint = "reshape the inputs, or convert them to floats if they are no ids"
+    return TargetError(rule, got=got, hint=hint)
 
 
 @torch.no_grad()
@@ -286,11 +276,8 @@ def check_network(network: nn.Module, source: Source, outputs: int, problem: Pro
     sums = logits.sum(dim=1)
     softmax = bool((logits >= 0).all() and torch.allclose(sums, torch.ones_like(sums)))
     if problem == "classification" and outputs > 1 and softmax:
-        raise TargetError(
-            "the model must give logits from which a softmax makes probabilities",
-            got="probabilities",
-            hint="leave the softmax at its end out",
-        )
+        rule = "the model must give logits from which a softmax makes probabilities"
+        raise TargetError(rule, got="probabilities", hint="leave the softmax at its end out")
 
 
 def _first_line(error: Exception) -> str:

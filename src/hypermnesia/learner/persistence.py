@@ -155,22 +155,17 @@ def _accept(fields: Fields) -> None:
 
 
 def _unreadable(path: Path, got: str) -> RunError:
-    return RunError(
-        f"{path} must hold a learner that this version of hypermnesia can read",
-        got=got,
-        hint="restore it from a copy, or install the version that wrote it",
-    )
+    rule = f"{path} must hold a learner that this version of hypermnesia can read"
+    hint = "restore it from a copy, or install the version that wrote it"
+    return RunError(rule, got=got, hint=hint)
 
 
 def _check_free(path: Path, files: Collection[str], *, overwrite: bool) -> None:
     if not path.exists() and not path.is_symlink():
         return
     if not overwrite:
-        raise RunError(
-            "a learner is saved to a new folder",
-            got=f"{path}, which exists",
-            hint="choose another one, or set overwrite=True",
-        )
+        hint = "choose another one, or set overwrite=True"
+        raise RunError("a learner is saved to a new folder", got=f"{path}, which exists", hint=hint)
     if not path.is_dir() or not (path / MANIFEST).is_file():
         raise RunError("only a learner is overwritten", got=f"{path}, which is none")
     strange = next((file for file in path.iterdir() if file.name not in files), None)

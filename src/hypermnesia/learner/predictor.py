@@ -58,11 +58,9 @@ def _answer(
         return Answers(logits, tasks, torch.ones(len(x), device=x.device))
     method = knowledge.method
     if method.answers == ("task",):
-        raise ConfigError(
-            "a learner that infers no tasks must be told them",
-            got="no task",
-            hint="give task=..., or make the learner with infer_task='likelihood' or 'entropy'",
-        )
+        rule = "a learner that infers no tasks must be told them"
+        hint = "give task=..., or make the learner with infer_task='likelihood' or 'entropy'"
+        raise ConfigError(rule, got="no task", hint=hint)
     if isinstance(method, InfersTask):
         logits, log_evidence = method.logits_and_evidence(x)
         confidence, tasks = log_evidence.softmax(dim=0).max(dim=0)
@@ -88,11 +86,8 @@ def _columns(knowledge: Knowledge, task: int | None) -> list[Label]:
     values: list[Label] = []
     for record in records:
         if not isinstance(record.targets, Classes):
-            raise ConfigError(
-                "classes belong to classification",
-                got="a learner of regression",
-                hint="predict gives its values",
-            )
+            rule = "classes belong to classification"
+            raise ConfigError(rule, got="a learner of regression", hint="predict gives its values")
         values += record.targets.labels.values
     return values
 
@@ -110,11 +105,8 @@ def predictions(knowledge: Knowledge, found: Answers) -> NDArray[Any]:
         parts.append(record.targets.answer(found.outputs[of_task, : record.targets.outputs]))
         rows.append(of_task.nonzero().squeeze(1))
     if len({part.shape[1:] for part in parts}) > 1:
-        raise ConfigError(
-            "tasks with different numbers of values cannot answer side by side",
-            got="samples of several such tasks",
-            hint="name the task",
-        )
+        rule = "tasks with different numbers of values cannot answer side by side"
+        raise ConfigError(rule, got="samples of several such tasks", hint="name the task")
     if len({part.dtype.kind for part in parts}) > 1:  # what is of several kinds stays what it is
         parts = [part.astype(object) for part in parts]
     order: NDArray[np.int64] = torch.cat(rows).argsort().numpy()

@@ -35,11 +35,9 @@ class Labels:
         labels = cls(map(plain, given))
         kinds = sorted({type(value).__name__ for value in labels.values})
         if len(kinds) > 1:
-            raise DataError(
-                "the labels of a task must be of one kind",
-                got=" and ".join(kinds),
-                hint="convert them, for example to strings",
-            )
+            rule = "the labels of a task must be of one kind"
+            hint = "convert them, for example to strings"
+            raise DataError(rule, got=" and ".join(kinds), hint=hint)
         try:
             return cls(sorted(labels.values))
         except TypeError:  # tuples with parts of several kinds
@@ -76,11 +74,9 @@ def plain(label: object) -> Label:
     finite = not isinstance(label, float) or math.isfinite(label)
     if type(label) in (bool, int, float, str) and finite:
         return label  # type: ignore[return-value]
-    raise DataError(
-        "labels must be strings, finite numbers, truth values or tuples of these",
-        got=f"{label!r:.40} of type {type(label).__name__}",
-        hint="map them to strings",
-    )
+    rule = "labels must be strings, finite numbers, truth values or tuples of these"
+    hint = "map them to strings"
+    raise DataError(rule, got=f"{label!r:.40} of type {type(label).__name__}", hint=hint)
 
 
 def to_json(label: Label) -> Any:
@@ -115,11 +111,9 @@ class Classes:
     def of(cls, given: Any) -> Classes:
         """Those of a task's samples; raises `DataError` for any but one label a sample."""
         if getattr(given, "ndim", 1) != 1:
-            raise DataError(
-                "classification needs one label a sample",
-                got=f"labels of shape {tuple(given.shape)}",
-                hint="give an array of shape (n,), or problem='regression'",
-            )
+            rule = "classification needs one label a sample"
+            hint = "give an array of shape (n,), or problem='regression'"
+            raise DataError(rule, got=f"labels of shape {tuple(given.shape)}", hint=hint)
         return cls(Labels.of(listed(given)))
 
     @property
@@ -134,11 +128,9 @@ class Classes:
         if (numbers < 0).any():
             strange = given[int((numbers < 0).nonzero()[0])]
             known = ", ".join(map(str, self.labels.values[:8]))
-            raise DataError(
-                "a task keeps the labels that it was first fitted with",
-                got=f"{strange!r:.40}, where it has {known}",
-                hint="fit samples with new labels as a task of their own",
-            )
+            rule = "a task keeps the labels that it was first fitted with"
+            hint = "fit samples with new labels as a task of their own"
+            raise DataError(rule, got=f"{strange!r:.40}, where it has {known}", hint=hint)
         return numbers
 
     def answer(self, outputs: Tensor) -> NDArray[Any]:
@@ -185,11 +177,9 @@ class Values:
         values = _numbers(given)
         table = values.reshape(len(values), -1)
         if values.ndim != (1 if self.single else 2) or table.shape[1] != self.outputs:
-            raise DataError(
-                "a task keeps the number of values that it was first fitted with",
-                got=f"targets of shape {tuple(values.shape)}",
-                hint=f"give {self.outputs} a sample",
-            )
+            rule = "a task keeps the number of values that it was first fitted with"
+            hint = f"give {self.outputs} a sample"
+            raise DataError(rule, got=f"targets of shape {tuple(values.shape)}", hint=hint)
         return (table - self.mean) / self.spread
 
     def answer(self, outputs: Tensor) -> NDArray[Any]:

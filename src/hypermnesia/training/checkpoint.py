@@ -161,18 +161,13 @@ class CheckpointStore:
             except ValueError as error:
                 skipped.append(f"{path.name}: {error}")
             except OtherFormatError as error:
-                raise RunError(
-                    f"checkpoints must be of a format that this version reads, in {self.folder}",
-                    got=f"{path.name}: {error}",
-                    hint="resume with the version of Hypermnesia that wrote it",
-                ) from None
+                rule = f"checkpoints must be of a format that this version reads, in {self.folder}"
+                hint = "resume with the version of Hypermnesia that wrote it"
+                raise RunError(rule, got=f"{path.name}: {error}", hint=hint) from None
         if not skipped:
             return None
-        raise RunError(
-            f"a run goes on from a checkpoint of its own that is whole, in {self.folder}",
-            got="; ".join(skipped),
-            hint=_ANEW,
-        )
+        rule = f"a run goes on from a checkpoint of its own that is whole, in {self.folder}"
+        raise RunError(rule, got="; ".join(skipped), hint=_ANEW)
 
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step:012d}"
@@ -204,11 +199,8 @@ def misfit_as_run_error() -> Iterator[None]:
         raise
     except Exception as error:
         got = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise RunError(
-            "the state in a checkpoint must fit the run that goes on from it",
-            got=reprlib.repr(got),
-            hint=_ANEW,
-        ) from error
+        rule = "the state in a checkpoint must fit the run that goes on from it"
+        raise RunError(rule, got=reprlib.repr(got), hint=_ANEW) from error
 
 
 class Saver(Observer):

@@ -144,11 +144,9 @@ def evaluation_part(task: Task, settings: TrainSettings) -> Part:
     """The samples of `task` that fill the accuracy matrix; raises `ConfigError` if none do."""
     part = task.test if settings.evaluate_on == "test" else task.validation
     if part is None:
-        raise ConfigError(
-            "evaluating on validation samples needs some to be held out",
-            got=f"none for task '{task.name}'",
-            hint="hold out a validation part, or evaluate on test",
-        )
+        rule = "evaluating on validation samples needs some to be held out"
+        hint = "hold out a validation part, or evaluate on test"
+        raise ConfigError(rule, got=f"none for task '{task.name}'", hint=hint)
     return part
 
 
