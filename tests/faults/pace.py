@@ -10,7 +10,7 @@ import torch
 from hypermnesia.data.benchmarks import make_tasks
 from hypermnesia.data.stream import BatchStream
 from hypermnesia.experiments.resolve import Request, resolve
-from hypermnesia.experiments.run import benchmark_settings, build_method
+from hypermnesia.experiments.run import benchmark_settings, method_of
 from hypermnesia.methods.base import Method, TaskSpec
 from hypermnesia.seeding import Generators
 
@@ -30,7 +30,7 @@ def pace(tasks: int, at: list[int]) -> dict[int, float]:
     (config,) = resolve(request)
     generators, device = Generators(0), torch.device("cpu")
     stream_of = make_tasks(config.benchmark, benchmark_settings(config), 0)
-    method, found = build_method(config, stream_of, generators, device), {}
+    method, found = method_of(config, stream_of[0], generators, device), {}
     for number, task in enumerate(stream_of, start=1):
         method.begin_task(TaskSpec(task.outputs, _MEASURED + 1))
         stream = BatchStream([task.train], config.train.batch_size, generators["batches"], None)
