@@ -10,8 +10,8 @@ import pytest
 
 from hypermnesia.cli import main
 from hypermnesia.experiments.finished import finished_seed
-from hypermnesia.report import Drawn
-from hypermnesia.report.run_figures import figures_and_missing
+from hypermnesia.report.canvas import Drawn
+from hypermnesia.report.learned import figures_and_missing
 
 SHORT = ["--tasks", "3", "--set", "train.iterations=8", "--set", "train.batch_size=32"]
 METHODS = ["hnet-r", "hnet-tir", "hnet-lik", "hnet-ent", "dgr", "finetune"]

@@ -12,7 +12,7 @@ from hypermnesia.cli import main
 from hypermnesia.data.benchmarks import BenchmarkSettings, make_tasks
 from hypermnesia.experiments.finished import finished_seed
 from hypermnesia.experiments.results import write_weights
-from hypermnesia.report.run_figures import figures_and_missing
+from hypermnesia.report.learned import figures_and_missing
 from unsealed import unseal
 
 

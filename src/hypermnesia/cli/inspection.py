@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from hypermnesia.experiments.doctor import DataFound, Diagnosis, Rate
 
 
-def check_command(
-    runs: Runs,
-) -> None:
+def check_command(runs: Runs) -> None:
     """Verify run folders against their checksums: what is damaged, and what is intact.
 
     The exit code is 1 if anything is damaged.
@@ -241,7 +239,7 @@ def figures_command(
     # torch is slow to import
     from hypermnesia.experiments.finished import finished_seed
     from hypermnesia.report.canvas import png
-    from hypermnesia.report.run_figures import figures_and_missing
+    from hypermnesia.report.learned import figures_and_missing
     from hypermnesia.storage import make_folder, os_errors_as_run_error, write_bytes
 
     finished = finished_seed(run, seed, data_dir)

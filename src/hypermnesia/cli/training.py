@@ -54,8 +54,7 @@ def run_command(
         bool, typer.Option("--overwrite", help="Replace another run, or redo these seeds.")
     ] = False,
     precision: Annotated[
-        str | None,
-        typer.Option(help="float32 or bf16, for matrix products in training."),
+        str | None, typer.Option(help="float32 or bf16, for matrix products in training.")
     ] = None,
     compiled: Annotated[
         bool, typer.Option("--compile", help="Train through torch.compile; pays for convolutions.")
@@ -245,8 +244,7 @@ def tune_command(
         ),
     ],
     validation: Annotated[
-        int,
-        typer.Option(help="Training samples of each task to hold out and evaluate on."),
+        int, typer.Option(help="Training samples of each task to hold out and evaluate on.")
     ],
     method: Annotated[str, typer.Option(help="See `list methods`.")] = "hnet",
     scenario: Annotated[str, typer.Option(help="task, domain or class.")] = "task",

@@ -24,7 +24,6 @@ from hypermnesia.experiments.launch import LAUNCHERS, Job, Say
 from hypermnesia.experiments.resolve import Request, resolve, resolve_one
 from hypermnesia.experiments.results import (
     RunSummary,
-    read_result,
     results_of,
     scenario_figures,
     summary_of,
@@ -33,6 +32,7 @@ from hypermnesia.experiments.run import Place, run_name
 from hypermnesia.experiments.run_folder import RunFolder, opened
 from hypermnesia.methods import METHODS
 from hypermnesia.metrics import Summary
+from hypermnesia.training.phases import Measure
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ class Cell:
         config: of the run that answers for it; None if the method cannot do the scenario.
         figures: by finished seed, of those asked for, the figures by name.
         other: where the run in its place has another configuration, the first difference.
+        measure: what the figure `acc` is the mean of.
     """
 
     benchmark: str
@@ -77,6 +78,7 @@ class Cell:
     config: ExperimentConfig | None
     figures: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     other: str | None = None
+    measure: Measure = "accuracy"
 
     @property
     def wanted(self) -> int:
@@ -175,12 +177,11 @@ def _filled(cell: Cell, config: ExperimentConfig, path: Path) -> Cell:
         other = first_difference(config, folder.read_config())
         if other is not None:
             return replace(cell, other=other)
-    figures = {
-        seed: scenario_figures(read_result(folder.seed(seed), config, seed), cell.scenario)
-        for seed in folder.finished_seeds()
-        if seed in config.seeds
-    }
-    return replace(cell, figures=figures)
+    seeds = [seed for seed in folder.finished_seeds() if seed in config.seeds]
+    results = results_of(folder, config, seeds)
+    figures = {seed: scenario_figures(each, cell.scenario) for seed, each in results.items()}
+    measure = next((each.measure for each in results.values()), cell.measure)
+    return replace(cell, figures=figures, measure=measure)
 
 
 def _runs(cells: Sequence[Cell], out: Path) -> Iterator[tuple[Path, ExperimentConfig]]:
