@@ -39,7 +39,7 @@ def cells(drawn: Drawn) -> np.ndarray:
     return np.asarray(drawn.figure.axes[0].images[0].get_array())
 
 
-_OF_CLASSIFIERS = {"task-confusion-domain-class", "embedding-transfer", "embeddings-classifiers"}
+_OF_CLASSIFIERS = {"task-confusion-domain-class", "embedding-transfer", "embeddings-networks"}
 _OF_DECODERS = {"embeddings-autoencoders", "memory-samples"}
 KINDS = {
     "hnet-r": _OF_DECODERS,

@@ -71,7 +71,7 @@ def test_the_same_figure_is_the_same_picture():
 
 
 def test_names_in_points_stay_as_they_stand_out_from_them():
-    drawn = embedding_plot(np.array([[0.0, 1.0], [2.0, 3.0], [5.0, 1.0]]), "classifiers", [1, 1, 1])
+    drawn = embedding_plot(np.array([[0.0, 1.0], [2.0, 3.0], [5.0, 1.0]]), "networks", [1, 1, 1])
     names = drawn.figure.axes[0].texts
     before = [name.get_color() for name in names]
     assert before == [PAPER, PAPER, INK]

@@ -44,8 +44,39 @@ Tensorboard = Annotated[
         show_default=False,
     ),
 ]
+Scenario = Annotated[
+    str | None,
+    typer.Option(
+        help="task (the default), domain or class; or CL1, TIL, 1 and so on. A method that is "
+        "trained once for all of them shows this one, or all if none is given."
+    ),
+]
+ClassOrder = Annotated[
+    int | None, typer.Option(help="Seed of a random order of the classes.", metavar="SEED")
+]
+Redo = Annotated[
+    bool, typer.Option("--overwrite", help="Replace another run, or redo these seeds.")
+]
+Precision = Annotated[
+    str | None, typer.Option(help="float32 or bf16, for matrix products in training.")
+]
+Compile = Annotated[
+    bool, typer.Option("--compile", help="Train through torch.compile; pays for convolutions.")
+]
+FinishedSeed = Annotated[
+    int | None, typer.Option(help="One of the run's seeds; the first finished one otherwise.")
+]
+Validation = Annotated[
+    int, typer.Option(help="Training samples of each task to hold out and evaluate on.")
+]
+Grid = Annotated[
+    list[str],
+    typer.Option(
+        metavar="SECTION.FIELD=VALUE,VALUE,...",
+        help="Values to try; all combinations of several such options.",
+    ),
+]
 Train = Annotated[bool, typer.Option("--train/--no-train", help="Train, or show what is finished.")]
-
 
 _PART = re.compile(r"(\d{1,18})(?:-(\d{1,18}))?")
 _MOST = 100_000
@@ -72,7 +103,7 @@ def split(texts: Sequence[str]) -> list[str]:
     return [part.strip() for text in texts for part in text.split(",")]
 
 
-def machine_options(
+def machine(
     data_dir: Path | None,
     device: str | None,
     threads: int | None = None,

@@ -83,7 +83,7 @@ def embedding_plot(embeddings: Points, kind: str, parts: Sequence[int]) -> Drawn
 
     Args:
         embeddings: (n, E), n >= 2.
-        kind: what it generates: `classifiers`, `networks` of values or `autoencoders`.
+        kind: what it generates: `networks` or `autoencoders`.
         parts: number of embeddings of each task, in order.
     """
     places, shares = principal_components(embeddings)
@@ -279,7 +279,7 @@ def _transfer(finished: FinishedSeed) -> list[Drawn]:
     _check_several_tasks(finished)
     method = finished.method
     if not isinstance(method, HypernetMethod):
-        raise _not_for("embedding transfer needs a hypernetwork of classifiers", finished)
+        raise _not_for("embedding transfer needs a hypernetwork", finished)
     parts, chosen = finished.parts(), spread_out(finished.tasks)
     matrix = transfer_matrix(method, [parts[task] for task in chosen])
     chance = None
@@ -293,8 +293,7 @@ def _embeddings(finished: FinishedSeed) -> list[Drawn]:
     method, drawn = finished.method, []
     if isinstance(method, HypernetMethod):
         parts = [1] * method.memory.tasks
-        kind = "classifiers" if finished.result.measure == "accuracy" else "networks"
-        drawn.append(embedding_plot(_points(method.memory, finished), kind, parts))
+        drawn.append(embedding_plot(_points(method.memory, finished), "networks", parts))
     sampler = sampler_of(method)
     if isinstance(sampler, VaeMemory):
         points = _points(sampler.memory, finished)
