@@ -125,7 +125,7 @@ class Stopwatch:
     """Counts seconds of a monotonic clock, over pauses and over resumed processes.
 
     Args:
-        device: what it times; stopping waits for work still queued there.
+        device: stopping waits for work still queued there.
         seconds: what was counted before, by a process that is gone.
     """
 

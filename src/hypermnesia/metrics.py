@@ -28,9 +28,8 @@ class Summary:
     """Mean and spread of a metric over seeds.
 
     Attributes:
-        mean: mean of the seeds that have the metric; NaN if none has.
+        mean: mean of the `n` seeds that have the metric; NaN if none has.
         sem: standard error of the mean, std(ddof=1) / sqrt(n); NaN for fewer than two seeds.
-        n: number of seeds that have the metric.
     """
 
     mean: float
@@ -92,10 +91,8 @@ def task_inference(matrix: Matrix) -> float:
 def over_seeds(values: Sequence[float]) -> Summary:
     """Return mean and standard error over seeds, leaving out seeds where the metric is NaN."""
     known = np.asarray([value for value in values if not math.isnan(value)], dtype=np.float64)
-    n = len(known)
-    mean = float(known.mean()) if n else math.nan
-    sem = float(known.std(ddof=1) / np.sqrt(n)) if n > 1 else math.nan
-    return Summary(mean, sem, n)
+    sem = float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else math.nan
+    return Summary(_mean(known), sem, len(known))
 
 
 def _mean(values: NDArray[np.float64]) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hypermnesia.cli.options import DataDir, FinishedSeed, MovedData, Recipe, Run, Runs
+from hypermnesia.cli import options
 from hypermnesia.errors import printable
 from hypermnesia.registry import unknown_name
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hypermnesia.experiments.doctor import DataFound, Diagnosis, Rate
 
 
-def check_command(runs: Runs) -> None:
+def check_command(runs: options.Runs) -> None:
     """Verify run folders against their checksums: what is damaged, and what is intact.
 
     The exit code is 1 if anything is damaged.
@@ -48,7 +48,7 @@ def explain_command(
     benchmark: Annotated[
         str, typer.Option(help="Whose settings to show; see `list benchmarks`.")
     ] = "split-mnist",
-    recipe: Recipe = None,
+    recipe: options.Recipe = None,
 ) -> None:
     """Show a method's equations, source, needs and settings.
 
@@ -127,7 +127,7 @@ _LISTS: dict[str, Callable[[], Columns]] = {
 
 
 def doctor_command(
-    data_dir: DataDir = None,
+    data_dir: options.DataDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """Show what this machine offers: versions, devices, rates, data and optional packages.
@@ -206,12 +206,10 @@ def _files(data: DataFound, *, named: bool) -> str:
 
 
 def figures_command(
-    run: Run,
-    seed: FinishedSeed = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the figures; in the seed's folder otherwise.")
-    ] = None,
-    data_dir: MovedData = None,
+    run: options.Run,
+    seed: options.FinishedSeed = None,
+    out: options.FigureFolder = None,
+    data_dir: options.MovedData = None,
 ) -> None:
     """Draw what a finished run has learned, and describe each figure in words.
 
@@ -244,11 +242,9 @@ def figures_command(
 
 
 def report_command(
-    runs: Runs,
+    runs: options.Runs,
     out: Annotated[Path, typer.Option(help="The page.")] = Path("report.html"),
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a page that is there.")
-    ] = False,
+    overwrite: options.Replace = False,
 ) -> None:
     """Write one self-contained HTML page about runs: figures, tables, settings and machines.
 
@@ -264,8 +260,8 @@ def report_command(
 
     check_output(out, overwrite=overwrite)
     collected = collect([folder for path in runs for folder in run_folders(path)])
-    options = ["--out", str(out), *(["--overwrite"] if overwrite else [])]
-    command = ["hypermnesia", "report", *map(str, runs), *options]
+    command = ["hypermnesia", "report", *map(str, runs), "--out", str(out)]
+    command += ["--overwrite"] if overwrite else []
     write_page(out, html_page(collected, shlex.join(command)))
     for run in collected:
         for line in run.missing:
@@ -274,14 +270,14 @@ def report_command(
 
 
 def export_command(
-    run: Run,
+    run: options.Run,
     task: Annotated[int, typer.Option(help="Number of the task, from 1.")],
     out: Annotated[Path, typer.Option(help="The file to write.")],
     to: Annotated[
         str, typer.Option(help="onnx, or torch: parameters and buffers as safetensors.")
     ] = "onnx",
-    seed: FinishedSeed = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    seed: options.FinishedSeed = None,
+    overwrite: options.Replace = False,
 ) -> None:
     """Write the network of one task of a finished run to a file, for other programs.
 

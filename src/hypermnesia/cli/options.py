@@ -69,6 +69,10 @@ FinishedSeed = Annotated[
 Validation = Annotated[
     int, typer.Option(help="Training samples of each task to hold out and evaluate on.")
 ]
+FigureFolder = Annotated[
+    Path | None, typer.Option(help="Folder for the figures; in the seed's folder otherwise.")
+]
+Replace = Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")]
 Grid = Annotated[
     list[str],
     typer.Option(
@@ -89,11 +93,11 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         match = _PART.fullmatch(part.strip())
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if not 0 <= last - first < _MOST:
-            raise ConfigError(
+            rule, hint = (
                 "seeds must be numbers and rising ranges",
-                got=f"'{text}'",
-                hint="write for example 0-2 or 0,3,5-7",
+                "write for example 0-2 or 0,3,5-7",
             )
+            raise ConfigError(rule, got=f"'{text}'", hint=hint)
         seeds.update(range(first, last + 1))
     return tuple(sorted(seeds))
 

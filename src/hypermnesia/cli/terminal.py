@@ -25,13 +25,7 @@ from hypermnesia.report import tables
 from hypermnesia.report.canvas import SCALES, seed_count
 from hypermnesia.report.comparison import Comparison, check_files, write_files
 from hypermnesia.report.tables import TextTable
-from hypermnesia.training.observers import (
-    ObserverGroup,
-    StopTraining,
-    Terminated,
-    Termination,
-    interrupt_on_sigterm,
-)
+from hypermnesia.training import observers
 from hypermnesia.training.progress import progress_display
 
 _MOST_TASKS = 12  # in a matrix that is printed; a larger one is in its file
@@ -45,13 +39,15 @@ def session(folders: Sequence[Path] = ()) -> Iterator[Watch]:
     or, without any, by the same command.
     """
     keep_freed_memory()
-    termination = Termination()
+    termination = observers.Termination()
     with (
         _interruptible(folders),
-        interrupt_on_sigterm(termination.request),
+        observers.interrupt_on_sigterm(termination.request),
         progress_display() as show,
     ):
-        yield lambda config, seed: ObserverGroup(show(f"{config.method} seed {seed}"), termination)
+        yield lambda config, seed: observers.ObserverGroup(
+            show(f"{config.method} seed {seed}"), termination
+        )
 
 
 @contextmanager
@@ -59,10 +55,10 @@ def _interruptible(folders: Sequence[Path] = ()) -> Iterator[None]:
     """Turn an interrupt into an exit with the shell's code, after a line on how to continue."""
     try:
         yield
-    except (KeyboardInterrupt, StopTraining) as stopped:
+    except (KeyboardInterrupt, observers.StopTraining) as stopped:
         typer.echo(_how_to_continue(folders), err=True)
-        asked = isinstance(stopped, Terminated | StopTraining)
-        raise typer.Exit(128 + (signal.SIGTERM if asked else signal.SIGINT)) from None
+        terminated = isinstance(stopped, observers.Terminated | observers.StopTraining)
+        raise typer.Exit(128 + (signal.SIGTERM if terminated else signal.SIGINT)) from None
 
 
 def _how_to_continue(folders: Sequence[Path]) -> str:
@@ -91,11 +87,8 @@ def compare_and_show(
     check_file_name(name)
     check_files(out, name)
     if not train and not out.is_dir():
-        raise ConfigError(
-            "--no-train shows the runs of a folder",
-            got=f"{out}, which is none",
-            hint="name it with --out",
-        )
+        rule, got = "--no-train shows the runs of a folder", f"{out}, which is none"
+        raise ConfigError(rule, got=got, hint="name it with --out")
     failed = {}
     if train:
         with _interruptible():
@@ -120,19 +113,12 @@ def console() -> Console:
 def show_table(
     out: Console, table: TextTable, *, names: int = 1, numbers: bool = True, dense: bool = False
 ) -> None:
-    """Print a table under its title.
+    """Print a table under its title, `dense` without space around it.
 
-    Args:
-        out: where to.
-        table: its contents.
-        names: number of columns, from the left, that must not be folded.
-        numbers: whether the other columns are aligned on the right.
-        dense: without space around it.
+    The first columns, as many as `names`, are not folded; `numbers` are aligned on the right.
     """
-    space = (0, 0) if dense else (0, 1)
-    shown = Table(
-        box=box.SIMPLE_HEAD, padding=space, show_edge=not dense, show_header=any(table.headings)
-    )
+    space, header = (0, 0) if dense else (0, 1), any(table.headings)
+    shown = Table(box=box.SIMPLE_HEAD, padding=space, show_edge=not dense, show_header=header)
     for position, heading in enumerate(table.headings):
         if position < names:
             shown.add_column(heading, no_wrap=True)

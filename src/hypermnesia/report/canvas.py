@@ -54,7 +54,7 @@ class Drawn:
     Attributes:
         name: of its file, and its anchor on a page: letters, digits and hyphens.
         title: a few words.
-        text: what it shows, with its main values, for readers who cannot see it; plain text.
+        text: what it shows, with its main values, for readers who cannot see it.
         figure: made without pyplot, which keeps figures in a global state.
     """
 
@@ -114,8 +114,8 @@ def line_style(index: int, points: int) -> dict[str, Any]:
     colour, marker = COLOURS[index % len(COLOURS)], _MARKERS[index % len(_MARKERS)]
     step = max(1, points // _MOST_MARKERS)
     marked = sorted({*range(index % step, points, step), points - 1})
-    style = {"color": colour, "marker": marker, "markersize": 4.5, "linewidth": 1.6}
-    return {**style, "markevery": marked}
+    shape = {"marker": marker, "markersize": 4.5, "markevery": marked}
+    return {"color": colour, "linewidth": 1.6, **shape}
 
 
 def task_axis(axis: Axis, label: str) -> None:

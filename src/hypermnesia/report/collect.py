@@ -149,8 +149,8 @@ def _trained_alike(results: dict[int, TrainResult]) -> tuple[dict[int, TrainResu
 
 def _check_no_link(path: Path) -> None:
     if path.is_symlink():
-        raise RunError(
+        rule, got = (
             "the folder of a seed must lie in its run folder",
-            got=f"{path}, a link to elsewhere",
-            hint="copy what it leads to in its place",
+            f"{path}, a link to elsewhere",
         )
+        raise RunError(rule, got=got, hint="copy what it leads to in its place")

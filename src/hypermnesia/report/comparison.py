@@ -84,11 +84,8 @@ def check_files(out: Path, name: str) -> None:
     """Raise `RunError` where `write_files` could not put a file."""
     for path in _files(out, name).values():
         if path.is_dir():
-            raise RunError(
-                "a file of the comparison must not be a folder",
-                got=path,
-                hint="move it away, or choose another folder with --out",
-            )
+            hint = "move it away, or choose another folder with --out"
+            raise RunError("a file of the comparison must not be a folder", got=path, hint=hint)
 
 
 def write_files(comparison: Comparison, out: Path, name: str) -> list[Path]:
@@ -115,13 +112,12 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _notes_on_other_settings(cells: Sequence[Cell]) -> list[str]:
     """Name the runs that are in the place of those of the comparison."""
-    others = [cell for cell in cells if cell.other is not None]
-    return list(
-        dict.fromkeys(
-            f"Other settings: {each.benchmark} {each.method}, which has {each.other}."
-            for each in others
-        )
+    notes = dict.fromkeys(
+        f"Other settings: {cell.benchmark} {cell.method}, which has {cell.other}."
+        for cell in cells
+        if cell.other is not None
     )
+    return list(notes)
 
 
 def cell_text(cell: Cell) -> str:
@@ -197,7 +193,7 @@ def published() -> Published:
 def table1_question(
     seeds: Sequence[int], recipe: str | None, machine: dict[str, object], *, quick: bool
 ) -> Question:
-    """Return the comparison that Table 1 shows.
+    """Return the comparison that Table 1 shows, or a `quick` one on small digits.
 
     Args:
         seeds: one training for each.
@@ -244,9 +240,8 @@ def _published_table(benchmark: str, cells: Sequence[Cell], reference: Published
         theirs, cell = reference.of(benchmark, method, scenario), found.get((scenario, method))
         ours = math.nan if cell is None else cell.over_seeds().mean
         text = "no such method here" if cell is None else cell_text(cell)
-        rows.append(
-            [method, scenario, _number(theirs, ".2f"), text, _number(ours - theirs, "+.2f")]
-        )
+        numbers = _number(theirs, ".2f"), text, _number(ours - theirs, "+.2f")
+        rows.append([method, scenario, *numbers])
     return TextTable(f"{benchmark}, recipe {recipe_name(cells)}", _HEADINGS, rows)
 
 

@@ -98,12 +98,7 @@ def _distinct(names: Iterable[str]) -> list[str]:
 
 
 def side_by_side(bars: Sequence[Bar], measure: Measure = "accuracy") -> Drawn:
-    """Draw the measure on all tasks at the end, with whiskers of one standard error.
-
-    Args:
-        bars: a group for each scenario, a label for each run; at least one with a mean.
-        measure: what the heights are.
-    """
+    """Draw the measure on all tasks at the end: a group a scenario, a label a run."""
     scale = SCALES[measure]
     values = (
         f"{bar.label} {bar.height.text(scale.digits)} in {bar.group} ({seed_count(bar.height.n)})"
@@ -125,13 +120,7 @@ def forgetting(
 ) -> Drawn | None:
     """Draw a line for each run: how much worse each task is at the end than at its best.
 
-    Args:
-        scenario: in which the matrices were measured.
-        matrices: by label of a run, (T, T) for each seed; empty for a run without this scenario.
-        measure: what the matrices hold.
-
-    Returns:
-        None where no run measured it.
+    `matrices` are by label of a run, (T, T) for each seed; None where no run measured it.
     """
     sign = SCALES[measure].sign
     points = {
@@ -178,9 +167,7 @@ def _forgetting_text(points: Mapping[str, NDArray[np.float64]], measure: Measure
 def cost(seconds: Mapping[str, Sequence[Sequence[float]]]) -> Drawn:
     """Draw a line for each run: milliseconds per training iteration, task by task.
 
-    Args:
-        seconds: by label of a run, for each seed, the seconds per iteration of each task, or a
-            single value where all tasks were trained at once.
+    `seconds` are by label of a run, for each seed and task, or one value for all tasks at once.
     """
     figure, axes = canvas.new_axes()
     values = []
@@ -241,14 +228,7 @@ def _cells(matrix: Matrix, tasks: Sequence[int], x: str, y: str, measure: Measur
 def accuracy_matrix(
     scenario: ScenarioName, matrix: Matrix, seeds: int, measure: Measure = "accuracy"
 ) -> Drawn:
-    """Draw R as a heat map; accuracies from 0 to 100 percent, so that figures compare.
-
-    Args:
-        scenario: in which it was measured.
-        matrix: (T, T), mean over seeds; NaN where not measured.
-        seeds: number of seeds.
-        measure: what the matrix holds.
-    """
+    """Draw (T, T) R, a mean over seeds, as a heat map; accuracies from 0 to 100 %, to compare."""
     scale, tasks = SCALES[measure], len(matrix)
     top = _top(matrix, scale)
     figure, axes = canvas.new_axes(height=3.6)
@@ -279,11 +259,7 @@ def _slug(scale: Scale) -> str:
 def accuracy_over_time(
     scenario: ScenarioName, matrix: Matrix, seeds: int, measure: Measure = "accuracy"
 ) -> Drawn | None:
-    """Draw a line over time for each task and one for their mean; see `accuracy_matrix`.
-
-    Returns:
-        None where the tasks were measured only once.
-    """
+    """Draw (T, T) R, a line for each task and one for their mean; None if measured only once."""
     if (~np.isnan(matrix)).any(axis=1).sum() < 2:
         return None
     scale, tasks = SCALES[measure], len(matrix)
@@ -323,13 +299,7 @@ def _over_time_text(
 
 
 def task_confusion(counts: Counts, scenarios: Sequence[str], samples: str = "test") -> Drawn:
-    """Draw the confusion matrix of true and inferred task.
-
-    Args:
-        counts: (T, T) number of samples of task j that were assigned to task k.
-        scenarios: the scenarios with these counts.
-        samples: test or validation.
-    """
+    """Draw (T, T) numbers of samples of task j that were assigned to task k, in `scenarios`."""
     percent = 100.0 * counts / counts.sum(axis=1, keepdims=True)
     where = " and ".join(scenarios) + (" scenarios" if len(scenarios) > 1 else " scenario")
     own = np.diagonal(percent)
@@ -352,12 +322,12 @@ def task_confusion(counts: Counts, scenarios: Sequence[str], samples: str = "tes
 def embedding_transfer(
     matrix: Matrix, tasks: Sequence[int], chance: float | None, samples: str = "test"
 ) -> Drawn:
-    """Draw the embedding transfer matrix.
+    """Draw the (n, n) measures of the i-th embedding on the j-th task; n >= 2.
 
     Args:
-        matrix: (n, n) of the i-th embedding on the j-th task; n >= 2.
+        matrix: percent or, in regression, mean squared errors.
         tasks: their numbers, from 0.
-        chance: percent of guessing; None in regression, where `matrix` holds squared errors.
+        chance: percent of guessing; None in regression.
         samples: test or validation.
     """
     measure: Measure = "mse" if chance is None else "accuracy"

@@ -79,10 +79,10 @@ def _letters(index: int) -> str:
 
 
 def embedding_plot(embeddings: Points, kind: str, parts: Sequence[int]) -> Drawn:
-    """Plot the embeddings of a hypernetwork on their first two principal components.
+    """Plot (n, E) embeddings, n >= 2, on their first two principal components.
 
     Args:
-        embeddings: (n, E), n >= 2.
+        embeddings: those of a hypernetwork.
         kind: what it generates: `networks` or `autoencoders`.
         parts: number of embeddings of each task, in order.
     """
@@ -143,11 +143,9 @@ def _draw_map(places: Points, names: Sequence[str]) -> Figure:
 
 
 def memory_samples(samples: Mapping[int, Samples]) -> Drawn:
-    """Show images that a generative memory sampled after each task.
+    """Show (n, channels, height, width) images that a generative memory sampled after each task.
 
-    Args:
-        samples: task, from 0, -> (n, channels, height, width) uint8 images sampled after it: by
-            task or, under None, of all tasks mixed; all of one shape.
+    They are by task, or under None of all tasks mixed, and all of one shape.
     """
     rows = sorted(samples)
     columns = list(samples[rows[-1]])
@@ -231,11 +229,9 @@ def _draw_samples(grid: Pixels, rows: Sequence[int], columns: Sequence[int | Non
 
 @dataclass(frozen=True)
 class Missing:
-    """A kind of figure that could not be drawn.
+    """A kind of figure that could not be drawn, for a reason of one line.
 
     Attributes:
-        kind: what it would show.
-        reason: one line.
         damaged: whether the run should have the data for it.
     """
 
@@ -327,11 +323,9 @@ def _memory_samples(finished: FinishedSeed) -> list[Drawn]:
         for row, file in there.items()
     }
     if len({(x.shape, None in each) for each in samples.values() for x in each.values()}) != 1:
-        raise RunError(
-            f"the files in {finished.folder.samples} must be of one training",
-            got="images of several kinds",
-            hint="train the seed anew with --overwrite",
-        )
+        rule = f"the files in {finished.folder.samples} must be of one training"
+        hint = "train the seed anew with --overwrite"
+        raise RunError(rule, got="images of several kinds", hint=hint)
     return [memory_samples(samples)]
 
 

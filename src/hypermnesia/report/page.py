@@ -20,17 +20,9 @@ from hypermnesia.experiments.config import ExperimentConfig, differences, evalua
 from hypermnesia.experiments.finished import finished_seed
 from hypermnesia.experiments.resolve import Request, resolve
 from hypermnesia.metrics import Matrix
-from hypermnesia.report import tables
+from hypermnesia.report import figures, tables
 from hypermnesia.report.canvas import Drawn, Picture, picture
 from hypermnesia.report.collect import CollectedRun, safe_text, seed_list
-from hypermnesia.report.figures import (
-    Bar,
-    accuracy_matrix,
-    accuracy_over_time,
-    cost,
-    forgetting,
-    side_by_side,
-)
 from hypermnesia.report.learned import figures_and_missing
 from hypermnesia.report.tables import TextTable
 from hypermnesia.storage import make_folder, os_errors_as_run_error, write_text
@@ -82,15 +74,17 @@ def comparison_figures(runs: Sequence[CollectedRun]) -> Iterator[Drawn]:
     # Every run has an entry in every scenario, and so the same colour in all figures.
     matrices = {scenario: _matrices(runs, scenario) for scenario in scenarios}
     bars = [
-        Bar(scenario, label, metrics.over_seeds([metrics.acc(each) for each in by_seed]))
+        figures.Bar(scenario, label, metrics.over_seeds([metrics.acc(each) for each in by_seed]))
         for scenario, by_label in matrices.items()
         for label, by_seed in by_label.items()
     ]
-    yield side_by_side(bars, measure)
+    yield figures.side_by_side(bars, measure)
     for scenario, by_label in matrices.items():
-        if (drawn := forgetting(scenario, by_label, measure)) is not None:
+        if (drawn := figures.forgetting(scenario, by_label, measure)) is not None:
             yield drawn
-    yield cost({r.label: [each.seconds_per_iteration for each in r.results.values()] for r in runs})
+    yield figures.cost(
+        {r.label: [each.seconds_per_iteration for each in r.results.values()] for r in runs}
+    )
 
 
 def _matrices(runs: Sequence[CollectedRun], scenario: ScenarioName) -> dict[str, list[Matrix]]:
@@ -108,8 +102,8 @@ def run_figures(run: CollectedRun) -> tuple[list[Drawn], list[str]]:
     summary, seeds = run.summary, len(run.results)
     drawn = []
     for scenario, matrix in summary.matrices.items():
-        drawn.append(accuracy_matrix(scenario, matrix, seeds, summary.measure))
-        over_time = accuracy_over_time(scenario, matrix, seeds, summary.measure)
+        drawn.append(figures.accuracy_matrix(scenario, matrix, seeds, summary.measure))
+        over_time = figures.accuracy_over_time(scenario, matrix, seeds, summary.measure)
         drawn += [] if over_time is None else [over_time]
     try:
         finished = finished_seed(run.folder.path, next(iter(run.results)))
@@ -128,11 +122,10 @@ class Section:
         anchor: its unique name on the page.
         title: its heading.
         pictures: its figures.
-        details: tables of numbers that unfold.
+        details: tables of numbers that unfold; `background` holds tables of texts.
         facts: (term, description).
         command: repeats the run; None for several runs.
         tables: always visible.
-        background: tables of texts that unfold.
     """
 
     anchor: str
@@ -195,11 +188,9 @@ def check_output(path: Path, *, overwrite: bool) -> None:
     if path.suffix != ".html":
         raise ConfigError("a report must be called .html", got=path, hint=f"write {path}.html")
     if path.is_dir() or (path.exists() and not overwrite):
-        raise RunError(
-            "a report does not replace files unless --overwrite is given",
-            got=f"{path}, which exists",
-            hint="choose another file with --out, or replace it with --overwrite",
-        )
+        rule = "a report does not replace files unless --overwrite is given"
+        hint = "choose another file with --out, or replace it with --overwrite"
+        raise RunError(rule, got=f"{path}, which exists", hint=hint)
 
 
 def write_page(path: Path, page: str) -> None:

@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 
-_FLUSH_SECONDS = 10  # until what was written can be seen
-_SIDE = 56  # pixels of an image at least
+_FLUSH_SECONDS, _SIDE = 10, 56  # until events can be seen; pixels of an image at least
 
 
 def check_tensorboard() -> None:
@@ -39,11 +38,9 @@ def check_tensorboard() -> None:
     try:
         import torch.utils.tensorboard  # noqa: F401
     except ImportError as error:
-        raise ConfigError(
-            "--tensorboard needs the package tensorboard",
-            got=str(error),
-            hint="pip install tensorboard, or leave --tensorboard out (--no-tensorboard)",
-        ) from error
+        hint = "pip install tensorboard, or leave --tensorboard out (--no-tensorboard)"
+        rule = "--tensorboard needs the package tensorboard"
+        raise ConfigError(rule, got=str(error), hint=hint) from error
 
 
 class TensorBoard(Observer):
