@@ -10,8 +10,8 @@ import pytest
 
 from hypermnesia.cli import main
 from hypermnesia.experiments.finished import finished_seed
-from hypermnesia.report import Drawn
-from hypermnesia.report.run_figures import figures_and_missing
+from hypermnesia.report.canvas import Drawn
+from hypermnesia.report.learned import figures_and_missing
 
 SHORT = ["--tasks", "3", "--set", "train.iterations=8", "--set", "train.batch_size=32"]
 METHODS = ["hnet-r", "hnet-tir", "hnet-lik", "hnet-ent", "dgr", "finetune"]
@@ -39,7 +39,7 @@ def cells(drawn: Drawn) -> np.ndarray:
     return np.asarray(drawn.figure.axes[0].images[0].get_array())
 
 
-_OF_CLASSIFIERS = {"task-confusion-domain-class", "embedding-transfer", "embeddings-classifiers"}
+_OF_CLASSIFIERS = {"task-confusion-domain-class", "embedding-transfer", "embeddings-networks"}
 _OF_DECODERS = {"embeddings-autoencoders", "memory-samples"}
 KINDS = {
     "hnet-r": _OF_DECODERS,

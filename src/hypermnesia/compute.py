@@ -1,11 +1,4 @@
-"""Where and how a computation runs: device, number format, determinism, time and memory.
-
-The number format of a network's products.
-
-`bf16` has the range of float32 and 8 bits of precision. Parameters, optimisers and regulariser
-stay in float32 (mixed precision, Micikevicius et al. 2018, arXiv 1710.03740; bf16 needs no loss
-scaling).
-"""
+"""Where and how a computation runs: device, number format, determinism, time and memory."""
 
 from __future__ import annotations
 
@@ -25,23 +18,28 @@ import torch
 from hypermnesia.errors import ConfigError
 
 Precision = Literal["float32", "bf16"]
-"""Number format of a network's products."""
+"""Number format of a network's products.
+
+bf16 has the range of float32 and 8 bits of precision, and needs no loss scaling. Parameters,
+optimisers and regulariser stay in float32 (mixed precision, Micikevicius et al. 2018, arXiv
+1710.03740).
+"""
 
 Screen = Literal["bf16"]
 """Formats of a first answer, which float32 settles where it is in doubt."""
 
+_STATUS, _CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
+_LARGEST = 2**31 - 1
+
 
 def autocast(precision: Precision, device: torch.device) -> torch.autocast:
-    """A context in which matrix products and convolutions run in `precision`."""
+    """Return a context in which matrix products and convolutions run in `precision`."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
 def device_of(given: torch.device | str | None) -> torch.device:
-    """The device that was asked for; a GPU if there is one, else the CPU, where none was.
-
-    Raises:
-        ConfigError: it is not here.
-    """
+    """Return the device `given`, or raise; for None a GPU if there is one, else the CPU."""
     if given is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -56,24 +54,18 @@ def device_of(given: torch.device | str | None) -> torch.device:
     return device
 
 
-_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
-
-
 @contextmanager
 def deterministic_kernels(wanted: bool) -> Iterator[None]:
-    """Within it torch uses deterministic kernels alone, if they are `wanted`.
+    """Let torch use deterministic kernels alone, if they are `wanted`; it raises without one.
 
-    cuBLAS needs a workspace of fixed size besides, which it asks the environment for when it is
+    cuBLAS needs a workspace of fixed size besides, which it takes from the environment when it is
     first used; one that the user has chosen stays.
-
-    Raises:
-        RuntimeError: (torch, in an operation) there is no such kernel of it.
     """
     if not wanted:
         yield
         return
     before = torch.are_deterministic_algorithms_enabled()
-    os.environ.setdefault(_WORKSPACE, ":4096:8")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     try:
         yield
@@ -81,20 +73,11 @@ def deterministic_kernels(wanted: bool) -> Iterator[None]:
         torch.use_deterministic_algorithms(before)
 
 
-_STATUS = Path("/proc/self/status")
-_CLEAR_REFS = Path("/proc/self/clear_refs")
-# From glibc's malloc.h.
-_M_TRIM_THRESHOLD = -1
-_M_MMAP_THRESHOLD = -3
-_LARGEST = 2**31 - 1
-
-
 def keep_freed_memory() -> None:
     """Let this process keep the memory of freed tensors for the next ones (glibc only).
 
     By default glibc returns large blocks to the system, and every iteration pays for the faults
-    of their pages again. Other C libraries are left alone. A command does this for its own
-    process; importing Hypermnesia does not.
+    of their pages. A command does this for its own process; importing Hypermnesia does not.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -103,7 +86,7 @@ def keep_freed_memory() -> None:
 
 
 def release_freed_memory() -> None:
-    """Give the system back what earlier work of this process left behind (glibc only)."""
+    """Return to the system what earlier work of this process left behind (glibc only)."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
@@ -111,11 +94,10 @@ def release_freed_memory() -> None:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Start measuring afresh, where the system allows it.
+    """Restart the measurement of peak memory, where the system allows it.
 
     On Linux, 5 written to /proc/self/clear_refs sets the peak to what is resident now (proc(5));
-    elsewhere, or where this is forbidden, the peak counts from the start of the process. Freed
-    memory that is kept would be resident, and counted to whoever comes next: it is released.
+    elsewhere it counts from the start of the process. Freed memory that is kept would count.
     """
     release_freed_memory()
     with suppress(OSError):
@@ -125,14 +107,9 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Largest resident memory since the reset, in MB of 10^6 bytes.
-
-    On a CUDA device the largest memory held by tensors there is added.
-    """
-    peak = _resident_bytes()
-    if device.type == "cuda":
-        peak += torch.cuda.max_memory_allocated(device)
-    return peak / 1e6
+    """Return the largest resident memory since the reset, CUDA tensors added; MB of 10^6 bytes."""
+    on_device = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+    return (_resident_bytes() + on_device) / 1e6
 
 
 def _resident_bytes() -> int:
@@ -145,25 +122,21 @@ def _resident_bytes() -> int:
 
 
 class Stopwatch:
-    """Wall seconds that add up over pauses and over resumed processes.
-
-    The clock is monotonic: setting the computer's time changes nothing.
+    """Counts seconds of a monotonic clock, over pauses and over resumed processes.
 
     Args:
-        device: what it times; stopping waits for work still queued there.
+        device: stopping waits for work still queued there.
         seconds: what was counted before, by a process that is gone.
     """
 
     def __init__(self, device: torch.device, seconds: float = 0.0) -> None:
-        self._device = device
-        self._counted = seconds
+        self._device, self._counted = device, seconds
         self._since: float | None = None
 
     @property
     def seconds(self) -> float:
         """Counted so far, running or not."""
-        running = 0.0 if self._since is None else time.monotonic() - self._since
-        return self._counted + running
+        return self._counted + (0.0 if self._since is None else time.monotonic() - self._since)
 
     def start(self) -> None:
         """Begin or go on counting; one that runs is left running."""

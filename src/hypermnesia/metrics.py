@@ -19,9 +19,6 @@ from numpy.typing import NDArray
 Matrix = NDArray[np.float64]
 """(T, T) percent; NaN where nothing was measured."""
 
-Vector = NDArray[np.float64]
-"""A value for each task, or for some of them."""
-
 Counts = NDArray[np.int64]
 """(T, T) numbers of samples."""
 
@@ -31,9 +28,8 @@ class Summary:
     """Mean and spread of a metric over seeds.
 
     Attributes:
-        mean: mean of the seeds that have the metric; NaN if none has.
+        mean: mean of the `n` seeds that have the metric; NaN if none has.
         sem: standard error of the mean, std(ddof=1) / sqrt(n); NaN for fewer than two seeds.
-        n: number of seeds that have the metric.
     """
 
     mean: float
@@ -57,9 +53,7 @@ def during(matrix: Matrix) -> float:
 
 
 def bwt(matrix: Matrix) -> float:
-    """BWT = mean_{j<T} (R[T, j] - R[j, j]), points; negative where tasks were forgotten.
-
-    NaN for a single task, or where a term was not measured.
+    """BWT = mean_{j<T} (R[T, j] - R[j, j]), points: negative if forgotten; NaN for one task.
 
     Example:
         >>> from hypermnesia.metrics import acc, bwt, during
@@ -74,14 +68,14 @@ def bwt(matrix: Matrix) -> float:
 def forgetting(matrix: Matrix) -> float:
     """Forgetting = mean_{j<T} (max_i R[i, j] - R[T, j]), points; 0 or more, 0 is best.
 
-    The maximum runs over the rows i in which task j was measured, the last one among them
-    (some papers leave the last row out, which allows values below 0). NaN for a single
-    task, or where R[T, j] or R[j, j] was not measured.
+    The maximum runs over the rows i in which task j was measured, the last one among them (some
+    papers leave it out, which allows values below 0). NaN for a single task, or where R[T, j] or
+    R[j, j] was not measured.
     """
     return _mean(forgetting_by_task(matrix))
 
 
-def forgetting_by_task(matrix: Matrix) -> Vector:
+def forgetting_by_task(matrix: Matrix) -> NDArray[np.float64]:
     """Return the terms of `forgetting`: (T - 1,) points, for each task but the last one."""
     matrix = _square(matrix)
     best = np.where(np.isnan(matrix), -np.inf, matrix).max(axis=0)
@@ -90,24 +84,18 @@ def forgetting_by_task(matrix: Matrix) -> Vector:
 
 
 def task_inference(matrix: Matrix) -> float:
-    """Percent of samples assigned to their own task, mean over tasks at the end.
-
-    Args:
-        matrix: (T, T) task-inference accuracy, laid out as R; NaN where the task was given.
-    """
+    """Return ACC of task inference: percent of samples assigned to their own task."""
     return acc(matrix)
 
 
 def over_seeds(values: Sequence[float]) -> Summary:
     """Return mean and standard error over seeds, leaving out seeds where the metric is NaN."""
-    known = np.asarray([value for value in values if not np.isnan(value)], dtype=np.float64)
-    n = len(known)
-    mean = float(known.mean()) if n else math.nan
-    sem = float(known.std(ddof=1) / np.sqrt(n)) if n > 1 else math.nan
-    return Summary(mean, sem, n)
+    known = np.asarray([value for value in values if not math.isnan(value)], dtype=np.float64)
+    sem = float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else math.nan
+    return Summary(_mean(known), sem, len(known))
 
 
-def _mean(values: Vector) -> float:
+def _mean(values: NDArray[np.float64]) -> float:
     return float(values.mean()) if values.size else math.nan
 
 

@@ -137,7 +137,7 @@ def test_the_tables_say_what_was_measured_and_changed(tmp_path, capsys):
     assert main([*command, *held_out]) == 0
     shown = capsys.readouterr().out
     assert "finetune: validation accuracy %, mean of 1 seed" in shown
-    assert "recipe best, changed, validation accuracy" in shown
+    assert "recipe best, changed, validation samples" in shown
     summary = json.loads((tmp_path / "runs/split-digits_finetune_task/summary.json").read_text())
     assert summary["evaluated_on"] == "validation"
 

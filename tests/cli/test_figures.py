@@ -43,7 +43,7 @@ def test_a_long_sequence_shows_ten_of_its_tasks(tmp_path, capsys):
     drawn = drawn_of(tmp_path / "perm-digits_hnet-tir_all")
     assert cells(drawn["task-confusion-domain-class"]).shape == (12, 12)
     assert cells(drawn["embedding-transfer"]).shape == (10, 10)
-    assert "12 task embeddings" in drawn["embeddings-classifiers"].text
+    assert "12 task embeddings" in drawn["embeddings-networks"].text
     assert "task 1, 2, 3, 5, 6, 7, 8, 10, 11, 12 (a row each)" in drawn["memory-samples"].text
 
 

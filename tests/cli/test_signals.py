@@ -11,7 +11,7 @@ import time
 import pytest
 
 from hypermnesia.cli import app, main
-from hypermnesia.cli.app import Outcome, signals_noted
+from hypermnesia.cli.app import Outcome, signals_recorded
 
 RUN = ["run", "split-digits", "--method", "finetune", "--threads", "1"]
 LONG = ["--set", "train.iterations=100000", "--set", "train.checkpoint_seconds=10000"]
@@ -95,7 +95,7 @@ def test_a_signal_that_is_ignored_stays_so():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         outcome = Outcome()
-        with signals_noted(outcome):
+        with signals_recorded(outcome):
             os.kill(os.getpid(), signal.SIGINT)
         assert outcome.signal_code is None
         assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN

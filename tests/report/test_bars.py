@@ -3,8 +3,8 @@ import math
 import pytest
 
 from hypermnesia.metrics import Summary
-from hypermnesia.report.bars import Bar, Panel, bar_figure
 from hypermnesia.report.canvas import png
+from hypermnesia.report.figures import Bar, Panel, bar_figure
 
 NONE = Summary(math.nan, math.nan, 0)
 
@@ -31,7 +31,7 @@ def test_bars_stand_in_their_group_and_marks_across_them(drawn):
         Bar("class", "a", NONE, mark=70.0),
         Bar("class", "b", Summary(60.0, 0.5, 2)),
     ]
-    figure = bar_figure([Panel("one", bars), Panel("two", bars[:2])], "%", "published")
+    figure = bar_figure([Panel("one", bars), Panel("two", bars[:2])], "published")
     assert png(figure)[1:4] == b"PNG"
     one, two = drawn[0].axes
     assert [one.get_title(), two.get_title()] == ["one", "two"]
@@ -48,4 +48,4 @@ def test_bars_stand_in_their_group_and_marks_across_them(drawn):
 
 
 def test_nothing_finished_is_an_empty_figure(drawn):
-    assert png(bar_figure([Panel("one", [Bar("task", "a", NONE)])], "%"))[1:4] == b"PNG"
+    assert png(bar_figure([Panel("one", [Bar("task", "a", NONE)])]))[1:4] == b"PNG"

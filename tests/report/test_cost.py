@@ -1,6 +1,6 @@
 import pytest
 
-from hypermnesia.report.bars import cost
+from hypermnesia.report.figures import cost
 
 
 def test_cost_is_by_task_in_milliseconds():

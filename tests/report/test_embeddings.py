@@ -46,8 +46,8 @@ def test_where_nothing_varies_all_lie_at_one_place():
 
 def test_the_map_and_its_text():
     points = np.array([[0.0, 0, 0], [3, 0, 0], [3, 1, 0], [0, 0, 9]])
-    drawn = embedding_plot(points, "classifiers", [1] * 4)
-    assert drawn.name == "embeddings-classifiers"
+    drawn = embedding_plot(points, "networks", [1] * 4)
+    assert drawn.name == "embeddings-networks"
     (axes,) = drawn.figure.axes
     places, shares = principal_components(points)
     np.testing.assert_allclose(axes.collections[0].get_offsets(), places)
@@ -74,6 +74,6 @@ def test_classes_are_named_by_their_task():
 
 
 def test_of_many_tasks_the_first_and_the_last_are_named():
-    drawn = embedding_plot(random_points(40, 4), "classifiers", [1] * 40)
+    drawn = embedding_plot(random_points(40, 4), "networks", [1] * 40)
     assert [text.get_text() for text in drawn.figure.axes[0].texts] == ["1", "40"]
     drawn.figure.draw_without_rendering()

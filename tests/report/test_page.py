@@ -171,7 +171,7 @@ def test_runs_of_different_benchmarks_are_compared_apart(tmp_path):
     assert headings[:3] == [
         "Results: split-digits",
         "Results: perm-digits",
-        "Results: split-digits, validation accuracy",
+        "Results: split-digits, validation samples",
     ]
 
 

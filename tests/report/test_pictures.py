@@ -4,11 +4,9 @@ import numpy as np
 from matplotlib.colors import to_hex
 
 from hypermnesia.metrics import Summary
-from hypermnesia.report import Drawn
-from hypermnesia.report.bars import Bar, Panel, bar_figure
-from hypermnesia.report.canvas import DARK_INK, INK, PAPER, new_axes, picture
+from hypermnesia.report.canvas import DARK_INK, INK, PAPER, Drawn, new_axes, picture
+from hypermnesia.report.figures import Bar, Panel, accuracy_matrix, bar_figure
 from hypermnesia.report.learned import embedding_plot
-from hypermnesia.report.matrices import accuracy_matrix
 
 
 def content(uri):
@@ -23,7 +21,7 @@ def svg(uri):
 
 
 def test_black_on_the_page_is_light_on_a_dark_page():
-    bars = bar_figure([Panel("", [Bar("task", "a", Summary(90.0, 5.0, 3))])], "%")
+    bars = bar_figure([Panel("", [Bar("task", "a", Summary(90.0, 5.0, 3))])])
     found = picture(Drawn("bars", "Bars", "-", bars), "x-bars")
     assert (found.anchor, found.title, found.text) == ("x-bars", "Bars", "-")
     light, dark = svg(found.light), svg(found.dark)
@@ -73,7 +71,7 @@ def test_the_same_figure_is_the_same_picture():
 
 
 def test_names_in_points_stay_as_they_stand_out_from_them():
-    drawn = embedding_plot(np.array([[0.0, 1.0], [2.0, 3.0], [5.0, 1.0]]), "classifiers", [1, 1, 1])
+    drawn = embedding_plot(np.array([[0.0, 1.0], [2.0, 3.0], [5.0, 1.0]]), "networks", [1, 1, 1])
     names = drawn.figure.axes[0].texts
     before = [name.get_color() for name in names]
     assert before == [PAPER, PAPER, INK]

@@ -188,9 +188,9 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
 
 
 def test_a_comparison_hands_it_to_its_processes():
-    from hypermnesia.cli.options import machine_options
+    from hypermnesia.cli.options import machine
     from hypermnesia.experiments.compare import Question, plan
 
-    options = {"machine": machine_options(None, None, tensorboard=True)}
+    options = {"machine": machine(None, None, tensorboard=True)}
     (cell,) = plan(Question(("split-digits",), ("task",), ("hnet",), (0,), options=options))
     assert cell.config.machine.tensorboard

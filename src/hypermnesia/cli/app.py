@@ -22,9 +22,8 @@ from hypermnesia.errors import HypermnesiaError, printable
 class Interrupted(KeyboardInterrupt):
     """A SIGINT or SIGTERM.
 
-    A class of its own, as CPython ends a program that was started with `-m` by SIGINT when a plain
-    KeyboardInterrupt passes through `exec` of a string (`run_eval_code_obj`), as dataclasses use,
-    even if it is handled.
+    CPython ends a program started with `-m` by SIGINT when a plain KeyboardInterrupt passes through
+    `exec` of a string (`run_eval_code_obj`), as dataclasses use, even if it is handled.
     """
 
 
@@ -42,11 +41,11 @@ class Outcome:
 
 
 @contextmanager
-def signals_noted(outcome: Outcome) -> Iterator[None]:
-    """Raise `Interrupted` on SIGINT and SIGTERM, and note which it was; ignored ones stay so.
+def signals_recorded(outcome: Outcome) -> Iterator[None]:
+    """Raise `Interrupted` on SIGINT and SIGTERM, and record which it was; ignored ones stay so.
 
     In the middle of an import, code that is not ours may swallow the exception or fail in another
-    way because of it. The noted signal then says what really happened.
+    way because of it. The record then says what really happened.
     """
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
@@ -103,10 +102,9 @@ _CommandLineError: Any = next(
 
 
 def _show_version(wanted: bool) -> None:
-    if not wanted:
-        return
-    typer.echo(f"hypermnesia {__version__}")
-    raise typer.Exit
+    if wanted:
+        typer.echo(f"hypermnesia {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
@@ -129,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("hypermnesia").setLevel(logging.INFO)
     outcome = Outcome()
     try:
-        with signals_noted(outcome), _errors_shown(outcome):
+        with signals_recorded(outcome), _errors_shown(outcome):
             code = app(arguments, prog_name="hypermnesia", standalone_mode=False)
             outcome.code = code if isinstance(code, int) else 0
     except (Exception, KeyboardInterrupt):  # a signal may come before typer listens, or after

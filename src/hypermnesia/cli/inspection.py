@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hypermnesia.cli.options import DataDir, MovedData, Recipe, Run, Runs
+from hypermnesia.cli import options
 from hypermnesia.errors import printable
 from hypermnesia.registry import unknown_name
 
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from hypermnesia.experiments.doctor import DataFound, Diagnosis, Rate
 
 
-def check_command(
-    runs: Runs,
-) -> None:
+def check_command(runs: options.Runs) -> None:
     """Verify run folders against their checksums: what is damaged, and what is intact.
 
     The exit code is 1 if anything is damaged.
@@ -31,9 +29,8 @@ def check_command(
     """
     from hypermnesia.experiments.verify import check_run, run_folders  # torch is slow to import
 
-    folders = [folder for path in runs for folder in run_folders(path)]
     damaged = False
-    for folder in folders:
+    for folder in (folder for path in runs for folder in run_folders(path)):
         findings = check_run(folder)
         counts = Counter(finding.verdict for finding in findings)
         damaged |= counts["damaged"] > 0
@@ -51,7 +48,7 @@ def explain_command(
     benchmark: Annotated[
         str, typer.Option(help="Whose settings to show; see `list benchmarks`.")
     ] = "split-mnist",
-    recipe: Recipe = None,
+    recipe: options.Recipe = None,
 ) -> None:
     """Show a method's equations, source, needs and settings.
 
@@ -130,7 +127,7 @@ _LISTS: dict[str, Callable[[], Columns]] = {
 
 
 def doctor_command(
-    data_dir: DataDir = None,
+    data_dir: options.DataDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """Show what this machine offers: versions, devices, rates, data and optional packages.
@@ -150,31 +147,22 @@ def doctor_command(
     if as_json:
         typer.echo(dumps(asdict(found), indent=2))
         return
-    out = console()
-    rates = "Matrix products, on one core of the CPU, beside whatever else runs"
-    headings = ("device", "format", "10⁹ operations/s", "against float32")
-    tables = [
-        TextTable("Machine", ("", ""), _machine(found)),
-        TextTable(rates, headings, [_rate(rate, found.rates) for rate in found.rates]),
-        TextTable(
-            f"Data: {found.data_folder or 'the cache'}",
-            ("data set", "files"),
-            [(data.name, _files(data, named=found.data_folder is not None)) for data in found.data],
-        ),
-        TextTable(
-            "Benchmarks",
-            ("benchmark", ""),
-            [(each.name, _unless(each.missing, "can run", "needs")) for each in found.benchmarks],
-        ),
-        TextTable(
-            "Optional packages: pip install 'hypermnesia[NAME]'",
-            ("name", "packages"),
-            [(each.name, _unless(each.missing, "installed", "missing:")) for each in found.extras],
-        ),
-    ]
-    for table in tables:
-        numbers = table.title == rates
-        show_table(out, table, names=2 if numbers else 1, numbers=numbers)
+    out, headings = console(), ("device", "format", "10⁹ operations/s", "against float32")
+    title = "Matrix products, on one core of the CPU, beside whatever else runs"
+    rates = TextTable(title, headings, [_rate(rate, found.rates) for rate in found.rates])
+    named = found.data_folder is not None
+    files = [(data.name, _files(data, named=named)) for data in found.data]
+    can_run = [(b.name, _unless(b.missing, "can run", "needs")) for b in found.benchmarks]
+    extras = [(e.name, _unless(e.missing, "installed", "missing:")) for e in found.extras]
+    packages = "Optional packages: pip install 'hypermnesia[NAME]'"
+    show_table(out, TextTable("Machine", ("", ""), _machine(found)), numbers=False)
+    show_table(out, rates, names=2)
+    for table in (
+        TextTable(f"Data: {found.data_folder or 'the cache'}", ("data set", "files"), files),
+        TextTable("Benchmarks", ("benchmark", ""), can_run),
+        TextTable(packages, ("name", "packages"), extras),
+    ):
+        show_table(out, table, numbers=False)
 
 
 def _unless(missing: Sequence[str], complete: str, lacks: str) -> str:
@@ -183,11 +171,9 @@ def _unless(missing: Sequence[str], complete: str, lacks: str) -> str:
 
 def _machine(found: Diagnosis) -> Sequence[Sequence[str]]:
     names = ("hypermnesia", "commit", "python", "torch", "numpy", "platform", "cpu")
-    facts = found.environment
-    rows = [(name, str(facts[name])) for name in names if facts[name]]
-    free = _gigabytes(found.memory.available)
+    facts, free = found.environment, _gigabytes(found.memory.available)
     return [
-        *rows,
+        *((name, str(facts[name])) for name in names if facts[name]),
         ("cores", f"{facts['cores']}, of which {found.usable_cores} can be used"),
         ("threads", f"{facts['threads']}, unless --threads says otherwise"),
         ("memory", f"{_gigabytes(found.memory.total)}, of which {free} are free"),
@@ -220,14 +206,10 @@ def _files(data: DataFound, *, named: bool) -> str:
 
 
 def figures_command(
-    run: Run,
-    seed: Annotated[
-        int | None, typer.Option(help="One of the run's seeds; the first finished one otherwise.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the figures; in the seed's folder otherwise.")
-    ] = None,
-    data_dir: MovedData = None,
+    run: options.Run,
+    seed: options.FinishedSeed = None,
+    out: options.FigureFolder = None,
+    data_dir: options.MovedData = None,
 ) -> None:
     """Draw what a finished run has learned, and describe each figure in words.
 
@@ -241,7 +223,7 @@ def figures_command(
     # torch is slow to import
     from hypermnesia.experiments.finished import finished_seed
     from hypermnesia.report.canvas import png
-    from hypermnesia.report.run_figures import figures_and_missing
+    from hypermnesia.report.learned import figures_and_missing
     from hypermnesia.storage import make_folder, os_errors_as_run_error, write_bytes
 
     finished = finished_seed(run, seed, data_dir)
@@ -260,11 +242,9 @@ def figures_command(
 
 
 def report_command(
-    runs: Runs,
+    runs: options.Runs,
     out: Annotated[Path, typer.Option(help="The page.")] = Path("report.html"),
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a page that is there.")
-    ] = False,
+    overwrite: options.Replace = False,
 ) -> None:
     """Write one self-contained HTML page about runs: figures, tables, settings and machines.
 
@@ -280,8 +260,8 @@ def report_command(
 
     check_output(out, overwrite=overwrite)
     collected = collect([folder for path in runs for folder in run_folders(path)])
-    options = ["--out", str(out), *(["--overwrite"] if overwrite else [])]
-    command = ["hypermnesia", "report", *map(str, runs), *options]
+    command = ["hypermnesia", "report", *map(str, runs), "--out", str(out)]
+    command += ["--overwrite"] if overwrite else []
     write_page(out, html_page(collected, shlex.join(command)))
     for run in collected:
         for line in run.missing:
@@ -290,16 +270,14 @@ def report_command(
 
 
 def export_command(
-    run: Run,
+    run: options.Run,
     task: Annotated[int, typer.Option(help="Number of the task, from 1.")],
     out: Annotated[Path, typer.Option(help="The file to write.")],
     to: Annotated[
         str, typer.Option(help="onnx, or torch: parameters and buffers as safetensors.")
     ] = "onnx",
-    seed: Annotated[
-        int | None, typer.Option(help="One of the run's seeds; the first otherwise.")
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    seed: options.FinishedSeed = None,
+    overwrite: options.Replace = False,
 ) -> None:
     """Write the network of one task of a finished run to a file, for other programs.
 
@@ -311,6 +289,5 @@ def export_command(
 
     done = export_task(run, task, to, out, seed=seed, overwrite=overwrite)
     inputs = " x ".join(map(str, done.inputs))
-    typer.echo(f"{done.path}: from (batch, {inputs}) inputs to (batch, {done.outputs}) scores")
-    for line in done.how_to_load:
-        typer.echo(line)
+    typer.echo(f"{done.path}: from (batch, {inputs}) inputs to (batch, {done.outputs}) outputs")
+    typer.echo("\n".join(done.how_to_load))

@@ -44,8 +44,43 @@ Tensorboard = Annotated[
         show_default=False,
     ),
 ]
+Scenario = Annotated[
+    str | None,
+    typer.Option(
+        help="task (the default), domain or class; or CL1, TIL, 1 and so on. A method that is "
+        "trained once for all of them shows this one, or all if none is given."
+    ),
+]
+ClassOrder = Annotated[
+    int | None, typer.Option(help="Seed of a random order of the classes.", metavar="SEED")
+]
+Redo = Annotated[
+    bool, typer.Option("--overwrite", help="Replace another run, or redo these seeds.")
+]
+Precision = Annotated[
+    str | None, typer.Option(help="float32 or bf16, for matrix products in training.")
+]
+Compile = Annotated[
+    bool, typer.Option("--compile", help="Train through torch.compile; pays for convolutions.")
+]
+FinishedSeed = Annotated[
+    int | None, typer.Option(help="One of the run's seeds; the first finished one otherwise.")
+]
+Validation = Annotated[
+    int, typer.Option(help="Training samples of each task to hold out and evaluate on.")
+]
+FigureFolder = Annotated[
+    Path | None, typer.Option(help="Folder for the figures; in the seed's folder otherwise.")
+]
+Replace = Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")]
+Grid = Annotated[
+    list[str],
+    typer.Option(
+        metavar="SECTION.FIELD=VALUE,VALUE,...",
+        help="Values to try; all combinations of several such options.",
+    ),
+]
 Train = Annotated[bool, typer.Option("--train/--no-train", help="Train, or show what is finished.")]
-
 
 _PART = re.compile(r"(\d{1,18})(?:-(\d{1,18}))?")
 _MOST = 100_000
@@ -58,11 +93,11 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         match = _PART.fullmatch(part.strip())
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if not 0 <= last - first < _MOST:
-            raise ConfigError(
+            rule, hint = (
                 "seeds must be numbers and rising ranges",
-                got=f"'{text}'",
-                hint="write for example 0-2 or 0,3,5-7",
+                "write for example 0-2 or 0,3,5-7",
             )
+            raise ConfigError(rule, got=f"'{text}'", hint=hint)
         seeds.update(range(first, last + 1))
     return tuple(sorted(seeds))
 
@@ -72,7 +107,7 @@ def split(texts: Sequence[str]) -> list[str]:
     return [part.strip() for text in texts for part in text.split(",")]
 
 
-def machine_options(
+def machine(
     data_dir: Path | None,
     device: str | None,
     threads: int | None = None,

@@ -17,21 +17,14 @@ from hypermnesia.compute import keep_freed_memory
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.compare import Cell, Trial, carry_out, filled
-from hypermnesia.experiments.config import ExperimentConfig
 from hypermnesia.experiments.launch import cores
 from hypermnesia.experiments.results import RunSummary
 from hypermnesia.experiments.run import Watch, check_file_name
 from hypermnesia.experiments.run_folder import RunFolder
+from hypermnesia.report import tables
+from hypermnesia.report.canvas import SCALES, seed_count
 from hypermnesia.report.comparison import Comparison, check_files, write_files
-from hypermnesia.report.tables import (
-    LEGEND,
-    NAMES,
-    SPREAD,
-    TextTable,
-    cell,
-    matrix_rows,
-    metrics_table,
-)
+from hypermnesia.report.tables import TextTable
 from hypermnesia.training.loop import Terminated, Termination, interrupt_on_sigterm
 from hypermnesia.training.observers import ObserverGroup, StopTraining, progress_display
 
@@ -40,14 +33,10 @@ _MOST_TASKS = 12  # in a matrix that is printed; a larger one is in its file
 
 @contextmanager
 def session(folders: Sequence[Path] = ()) -> Iterator[Watch]:
-    """Show the progress of trainings; when interrupted, print how to continue.
+    """Show the progress of trainings; yield what makes an observer for each of them.
 
-    Args:
-        folders: run folders that `hypermnesia resume` continues; without any, the command itself
-            is what continues.
-
-    Yields:
-        What makes an observer for each training.
+    When interrupted, print how to continue: by `hypermnesia resume` of the `folders` of the runs
+    or, without any, by the same command.
     """
     keep_freed_memory()
     termination = Termination()
@@ -66,8 +55,8 @@ def _interruptible(folders: Sequence[Path] = ()) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, StopTraining) as stopped:
         typer.echo(_how_to_continue(folders), err=True)
-        asked = isinstance(stopped, Terminated | StopTraining)
-        raise typer.Exit(128 + (signal.SIGTERM if asked else signal.SIGINT)) from None
+        terminated = isinstance(stopped, Terminated | StopTraining)
+        raise typer.Exit(128 + (signal.SIGTERM if terminated else signal.SIGINT)) from None
 
 
 def _how_to_continue(folders: Sequence[Path]) -> str:
@@ -89,24 +78,15 @@ def compare_and_show(
     *,
     train: bool,
 ) -> None:
-    """Train what the `cells` need, then show and write the comparison.
+    """Train what the `cells` need, `jobs` at a time, then show and write the comparison.
 
-    Args:
-        cells: the plan.
-        make: filled cells -> comparison.
-        out: folder of the run folders and of the comparison's files.
-        name: name of the comparison's files.
-        jobs: processes at a time; None for one on each core.
-        train: False to only show what is finished.
+    Runs are in `out`, as are the files called `name`; without `train`, show what is finished.
     """
     check_file_name(name)
     check_files(out, name)
     if not train and not out.is_dir():
-        raise ConfigError(
-            "--no-train shows the runs of a folder",
-            got=f"{out}, which is none",
-            hint="name it with --out",
-        )
+        rule, got = "--no-train shows the runs of a folder", f"{out}, which is none"
+        raise ConfigError(rule, got=got, hint="name it with --out")
     failed = {}
     if train:
         with _interruptible():
@@ -131,22 +111,12 @@ def console() -> Console:
 def show_table(
     out: Console, table: TextTable, *, names: int = 1, numbers: bool = True, dense: bool = False
 ) -> None:
-    """Print a table under its title.
+    """Print a table under its title, `dense` without space around it.
 
-    Args:
-        out: where to.
-        table: its contents.
-        names: number of columns, from the left, that must not be folded.
-        numbers: whether the other columns are aligned on the right.
-        dense: without space around it.
+    The first columns, as many as `names`, are not folded; `numbers` are aligned on the right.
     """
-    space = (0, 0) if dense else (0, 1)
-    shown = Table(
-        box=box.SIMPLE_HEAD,
-        padding=space,
-        show_edge=not dense,
-        show_header=any(table.headings),
-    )
+    space, header = (0, 0) if dense else (0, 1), any(table.headings)
+    shown = Table(box=box.SIMPLE_HEAD, padding=space, show_edge=not dense, show_header=header)
     for position, heading in enumerate(table.headings):
         if position < names:
             shown.add_column(heading, no_wrap=True)
@@ -160,22 +130,18 @@ def show_table(
 
 
 def show(summaries: Sequence[RunSummary], scenario: ScenarioName | None = None) -> None:
-    """Print the accuracy matrices of the runs, then one table that compares them.
-
-    Args:
-        summaries: the runs.
-        scenario: which one to show where a run has several; None for all.
-    """
+    """Print R of runs of one benchmark in a scenario or all, then one table that compares them."""
     out = console()
     rows = [(s, name) for s in summaries for name in s.scenarios if scenario in (None, name)]
     for summary, name in rows:
         _show_matrix(out, summary, name)
-    content = metrics_table(
-        _comparison_title(rows), [(summary.config.method, summary, name) for summary, name in rows]
-    )
-    show_table(out, content, names=sum(each in NAMES for each in content.headings), dense=True)
-    meanings = "; ".join(f"{name} = {meaning}" for name, meaning in LEGEND.items())
-    out.print(f"\n{meanings}. {SPREAD}", style="dim")
+    named = [(summary.config.method, summary, name) for summary, name in rows]
+    content = tables.metrics_table(_comparison_title(rows), named)
+    names = sum(each in tables.NAMES for each in content.headings)
+    show_table(out, content, names=names, dense=True)
+    legend = tables.legend(summary.measure for summary in summaries)
+    meanings = "; ".join(f"{heading} = {meaning}" for heading, meaning in legend.items())
+    out.print(f"\n{meanings}. {tables.SPREAD}", style="dim")
     for summary in summaries:
         out.print(f"{summary.config.method}: {summary.folder.path}", soft_wrap=True)
 
@@ -194,19 +160,21 @@ def show_trials(
     trials: Sequence[Trial], summaries: Sequence[RunSummary], scenario: ScenarioName
 ) -> None:
     """Print the points of a grid, the best first, and the best one's settings for a command."""
+    measure = summaries[0].measure
     found = [(trial, s.scenarios[scenario]) for trial, s in zip(trials, summaries, strict=True)]
-    found.sort(key=lambda pair: pair[1]["acc"]["mean"], reverse=True)
+    found.sort(key=lambda pair: SCALES[measure].sign * pair[1]["acc"]["mean"], reverse=True)
     fields = [setting.partition("=")[0] for setting in trials[0].settings]
+    columns = tables.COLUMNS[measure][:3]
     rows = [
         [
             *(setting.partition("=")[2] for setting in trial.settings),
-            *(cell(figures[name], 2) for name in ("acc", "during", "bwt")),
+            *(tables.cell(figures[name], digits) for _, name, digits in columns),
             str(figures["acc"]["n"]),
         ]
         for trial, figures in found
     ]
-    out = console()
-    headings = [*fields, "validation ACC %", "during %", "BWT", "n"]
+    first, *others = (heading for heading, *_ in columns)
+    out, headings = console(), [*fields, f"validation {first}", *others, "n"]
     show_table(out, TextTable("", headings, rows), names=0)
     best = " ".join(f"--set {shlex.quote(setting)}" for setting in found[0][0].settings)
     out.print(f"best: {best}", soft_wrap=True)
@@ -219,24 +187,22 @@ def _comparison_title(rows: Sequence[tuple[RunSummary, ScenarioName]]) -> str:
     if len(scenarios) == 1:
         parts.insert(1, f"{rows[0][1]} scenario")
     if first.data.evaluate_on != "test":
-        parts.append(_accuracy(first))
+        parts.append("validation samples")
     return ", ".join(parts)
-
-
-def _accuracy(config: ExperimentConfig) -> str:
-    return "accuracy" if config.data.evaluate_on == "test" else "validation accuracy"
 
 
 def _show_matrix(out: Console, summary: RunSummary, scenario: ScenarioName) -> None:
     config, matrix = summary.config, summary.matrices[scenario]
-    tasks, seeds = len(matrix), summary.scenarios[scenario]["acc"]["n"]
     which = f" in {scenario}" if len(summary.scenarios) > 1 else ""
-    many = "s" if seeds != 1 else ""
-    title = f"{config.method}{which}: {_accuracy(config)} %, mean of {seeds} seed{many}"
-    if tasks > _MOST_TASKS:
+    held_out = "" if config.data.evaluate_on == "test" else "validation "
+    seeds = seed_count(summary.scenarios[scenario]["acc"]["n"])
+    label = SCALES[summary.measure].label
+    title = f"{config.method}{which}: {held_out}{label}, mean of {seeds}"
+    if len(matrix) > _MOST_TASKS:
         file = summary.folder.matrix(scenario)
-        out.print(f"{title}: {tasks} tasks, in {file}", soft_wrap=True)
+        out.print(f"{title}: {len(matrix)} tasks, in {file}", soft_wrap=True)
         return
-    headings = ["after", *(f"task {j}" for j in range(1, tasks + 1))]
-    rows = [[f"task {number}", *values] for number, *values in matrix_rows(matrix)]
+    headings = ["after", *(f"task {j}" for j in range(1, len(matrix) + 1))]
+    formatted = tables.matrix_rows(matrix, summary.measure)
+    rows = [[f"task {number}", *values] for number, *values in formatted]
     show_table(out, TextTable(title, headings, rows))

@@ -7,62 +7,28 @@ from typing import Annotated
 
 import typer
 
-from hypermnesia.cli.options import (
-    Assignments,
-    Benchmark,
-    DataDir,
-    Device,
-    Jobs,
-    Methods,
-    MovedData,
-    Out,
-    Recipe,
-    Run,
-    Seeds,
-    Tasks,
-    Tensorboard,
-    Threads,
-    Train,
-    machine_options,
-    parse_seeds,
-    split,
-)
+from hypermnesia.cli import options
 from hypermnesia.registry import unknown_name
 
 
 def run_command(
-    benchmark: Benchmark,
-    method: Methods = ["hnet"],  # noqa: B006 (typer reads the default, nothing changes it)
-    scenario: Annotated[
-        str | None,
-        typer.Option(
-            help="task (the default), domain or class; or CL1, TIL, 1 and so on. A method that is "
-            "trained once for all of them shows this one, or all if none is given."
-        ),
-    ] = None,
-    seeds: Seeds = "0",
-    recipe: Recipe = None,
-    assignments: Assignments = None,
-    tasks: Tasks = None,
-    class_order: Annotated[
-        int | None, typer.Option(help="Seed of a random order of the classes.", metavar="SEED")
-    ] = None,
-    data_dir: DataDir = None,
-    out: Out = Path("runs"),
+    benchmark: options.Benchmark,
+    method: options.Methods = ["hnet"],  # noqa: B006 (typer reads the default, nothing changes it)
+    scenario: options.Scenario = None,
+    seeds: options.Seeds = "0",
+    recipe: options.Recipe = None,
+    assignments: options.Assignments = None,
+    tasks: options.Tasks = None,
+    class_order: options.ClassOrder = None,
+    data_dir: options.DataDir = None,
+    out: options.Out = Path("runs"),
     name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace another run, or redo these seeds.")
-    ] = False,
-    precision: Annotated[
-        str | None,
-        typer.Option(help="float32 or bf16, for matrix products in training."),
-    ] = None,
-    compiled: Annotated[
-        bool, typer.Option("--compile", help="Train through torch.compile; pays for convolutions.")
-    ] = False,
-    device: Device = None,
-    threads: Threads = None,
-    tensorboard: Tensorboard = None,
+    overwrite: options.Redo = False,
+    precision: options.Precision = None,
+    compiled: options.Compile = False,
+    device: options.Device = None,
+    threads: options.Threads = None,
+    tensorboard: options.Tensorboard = None,
 ) -> None:
     """Train methods on a benchmark and compare them; a run that exists is continued.
 
@@ -80,24 +46,24 @@ def run_command(
     from hypermnesia.experiments.resolve import Request, resolve
     from hypermnesia.experiments.run import Place, run_all
 
-    asked = None if scenario is None else scenario_name(scenario)
+    shown = None if scenario is None else scenario_name(scenario)
     request = Request(
         benchmark,
-        methods=split(method),
-        scenario=asked or "task",
-        seeds=parse_seeds(seeds),
+        methods=options.split(method),
+        scenario=shown or "task",
+        seeds=options.parse_seeds(seeds),
         recipe=recipe,
         assignments=[*(assignments or ()), *_compute(precision, compiled)],
         options={
             "data": {"tasks": tasks, "class_order": class_order},
-            "machine": machine_options(data_dir, device, threads, tensorboard),
+            "machine": options.machine(data_dir, device, threads, tensorboard),
         },
     )
     configs = resolve(request)
     place = Place(out, name, overwrite)
     with session([place.folder(config) for config in configs]) as watch:
         summaries = run_all(configs, place, watch)
-    show(summaries, asked)
+    show(summaries, shown)
 
 
 def _compute(precision: str | None, compiled: bool) -> list[str]:
@@ -107,14 +73,14 @@ def _compute(precision: str | None, compiled: bool) -> list[str]:
 
 
 def resume_command(
-    run: Run,
+    run: options.Run,
     seeds: Annotated[
         str | None, typer.Option(help="Only these of the run's seeds, for example 0-2.")
     ] = None,
-    data_dir: MovedData = None,
-    device: Device = None,
-    threads: Threads = None,
-    tensorboard: Tensorboard = None,
+    data_dir: options.MovedData = None,
+    device: options.Device = None,
+    threads: options.Threads = None,
+    tensorboard: options.Tensorboard = None,
 ) -> None:
     """Finish an interrupted run, with the numbers it would have had without interruption.
 
@@ -127,10 +93,9 @@ def resume_command(
     from hypermnesia.experiments.run import resume
 
     folder = None if data_dir is None else str(user_path(data_dir))
-    machine = {"device": device, "threads": threads, "tensorboard": tensorboard}
-    given = {"data_dir": folder, **machine}
+    given = {"device": device, "threads": threads, "tensorboard": tensorboard, "data_dir": folder}
     changes = {name: value for name, value in given.items() if value is not None}
-    chosen = None if seeds is None else parse_seeds(seeds)
+    chosen = None if seeds is None else options.parse_seeds(seeds)
     with session([run]) as watch:
         summary = resume(run, watch, changes, chosen)
     show([summary])
@@ -140,25 +105,25 @@ def compare_command(
     benchmarks: Annotated[
         str, typer.Argument(help="One, or several with commas; see `list benchmarks`.")
     ],
-    method: Methods = ["hnet", "finetune"],  # noqa: B006 (typer reads the default, nothing changes it)
+    method: options.Methods = ["hnet", "finetune"],  # noqa: B006 (typer reads the default, nothing changes it)
     scenario: Annotated[
         list[str],
         typer.Option(help="One, or several with commas; a method skips those it does not support."),
     ] = ["task", "domain", "class"],  # noqa: B006
-    seeds: Seeds = "0",
-    recipe: Recipe = None,
-    assignments: Assignments = None,
-    tasks: Tasks = None,
-    data_dir: DataDir = None,
-    out: Out = Path("runs"),
+    seeds: options.Seeds = "0",
+    recipe: options.Recipe = None,
+    assignments: options.Assignments = None,
+    tasks: options.Tasks = None,
+    data_dir: options.DataDir = None,
+    out: options.Out = Path("runs"),
     name: Annotated[
         str | None,
         typer.Option(help="Name of the files with the tables; comparison_BENCHMARKS otherwise."),
     ] = None,
-    jobs: Jobs = None,
-    device: Device = None,
-    tensorboard: Tensorboard = None,
-    train: Train = True,
+    jobs: options.Jobs = None,
+    device: options.Device = None,
+    tensorboard: options.Tensorboard = None,
+    train: options.Train = True,
 ) -> None:
     """Train methods on benchmarks in scenarios, several processes at a time, and compare them.
 
@@ -174,15 +139,15 @@ def compare_command(
     from hypermnesia.report.comparison import method_tables
 
     question = Question(
-        benchmarks=split([benchmarks]),
-        scenarios=split(scenario),
-        methods=split(method),
-        seeds=parse_seeds(seeds),
+        benchmarks=options.split([benchmarks]),
+        scenarios=options.split(scenario),
+        methods=options.split(method),
+        seeds=options.parse_seeds(seeds),
         recipe=recipe,
         assignments=assignments or (),
         options={
             "data": {"tasks": tasks},
-            "machine": machine_options(data_dir, device, tensorboard=tensorboard),
+            "machine": options.machine(data_dir, device, tensorboard=tensorboard),
         },
     )
     files = "_".join(["comparison", *question.benchmarks]) if name is None else name
@@ -203,11 +168,11 @@ def reproduce_command(
     recipe: Annotated[
         str | None, typer.Option(help="paper or best; each benchmark's default otherwise.")
     ] = None,
-    data_dir: DataDir = None,
-    out: Out = Path("runs"),
-    jobs: Jobs = None,
-    device: Device = None,
-    train: Train = True,
+    data_dir: options.DataDir = None,
+    out: options.Out = Path("runs"),
+    jobs: options.Jobs = None,
+    device: options.Device = None,
+    train: options.Train = True,
 ) -> None:
     """Print a table of the paper with published value, our value and the difference.
 
@@ -229,36 +194,27 @@ def reproduce_command(
         raise ConfigError(
             "--quick has a recipe of its own", got=f"--recipe {recipe}", hint="leave one out"
         )
-    asked = parse_seeds(seeds or ("0" if quick else "0-4"))
-    cells = plan(table1_question(asked, recipe, machine_options(data_dir, device), quick=quick))
+    chosen = options.parse_seeds(seeds or ("0" if quick else "0-4"))
+    cells = plan(table1_question(chosen, recipe, options.machine(data_dir, device), quick=quick))
     name = "table1-quick" if quick else "table1"
     compare_and_show(cells, table1, out, name, jobs, train=train)
 
 
 def tune_command(
-    benchmark: Benchmark,
-    grid: Annotated[
-        list[str],
-        typer.Option(
-            metavar="SECTION.FIELD=VALUE,VALUE,...",
-            help="Values to try; all combinations of several such options.",
-        ),
-    ],
-    validation: Annotated[
-        int,
-        typer.Option(help="Training samples of each task to hold out and evaluate on."),
-    ],
+    benchmark: options.Benchmark,
+    grid: options.Grid,
+    validation: options.Validation,
     method: Annotated[str, typer.Option(help="See `list methods`.")] = "hnet",
     scenario: Annotated[str, typer.Option(help="task, domain or class.")] = "task",
     seeds: Annotated[
         str, typer.Option(help="For example 100-102; not the seeds you will report.")
     ] = "100",
-    recipe: Recipe = None,
-    assignments: Assignments = None,
-    data_dir: DataDir = None,
-    out: Out = Path("runs/tune"),
-    device: Device = None,
-    threads: Threads = None,
+    recipe: options.Recipe = None,
+    assignments: options.Assignments = None,
+    data_dir: options.DataDir = None,
+    out: options.Out = Path("runs/tune"),
+    device: options.Device = None,
+    threads: options.Threads = None,
 ) -> None:
     """Try a grid of settings on validation samples; finished trials are kept.
 
@@ -272,18 +228,18 @@ def tune_command(
     from hypermnesia.experiments.resolve import Request
     from hypermnesia.experiments.run import run_all
 
-    asked = scenario_name(scenario)
+    evaluated = scenario_name(scenario)
     request = Request(
         benchmark,
         methods=[method],
-        scenario=asked,
-        seeds=parse_seeds(seeds),
+        scenario=evaluated,
+        seeds=options.parse_seeds(seeds),
         recipe=recipe,
         assignments=assignments or (),
-        options={"machine": machine_options(data_dir, device, threads)},
+        options={"machine": options.machine(data_dir, device, threads)},
     )
     chosen, place = trials(request, grid, validation), TrialPlace(out)
     configs = [trial.config for trial in chosen]
     with session() as watch:
         summaries = run_all(configs, place, watch)
-    show_trials(chosen, judged(chosen, summaries), asked)
+    show_trials(chosen, judged(chosen, summaries), evaluated)

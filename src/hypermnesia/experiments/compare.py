@@ -25,6 +25,7 @@ from hypermnesia.experiments.run import Place, rehearse, run_name
 from hypermnesia.experiments.run_folder import RunFolder, opened
 from hypermnesia.methods import METHODS
 from hypermnesia.metrics import Summary
+from hypermnesia.training.phases import Measure
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Cell:
         config: of the run that answers for it; None if the method cannot do the scenario.
         figures: by finished seed of `config`, the figures by name.
         other: where the run in its place has another configuration, the first difference.
+        measure: what the figure `acc` is the mean of.
     """
 
     benchmark: str
@@ -62,6 +64,7 @@ class Cell:
     config: ExperimentConfig | None
     figures: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     other: str | None = None
+    measure: Measure = "accuracy"
 
     @property
     def wanted(self) -> int:

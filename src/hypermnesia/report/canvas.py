@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hypermnesia.report import Drawn
+from hypermnesia.training.phases import Measure
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -19,19 +19,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.text import Text
 
-
-COLOURS = (
-    "#2a7de1",
-    "#d9630b",
-    "#1f9950",
-    "#c2479f",
-    "#8a6fd8",
-    "#93850f",
-    "#e04f4f",
-    "#1492a8",
-    "#a06a3e",
-    "#7d858f",
-)
+# fmt: off
+COLOURS = ("#2a7de1", "#d9630b", "#1f9950", "#c2479f", "#8a6fd8",
+           "#93850f", "#e04f4f", "#1492a8", "#a06a3e", "#7d858f")
+# fmt: on
 """For lines and bars: each has a contrast of 3.5 or more to white and to a dark page."""
 
 COLOUR_MAP = "viridis"
@@ -41,7 +32,8 @@ WIDTH, NARROW = 4.4, 3.7
 """Inches: of a plot, and of a matrix or images, whose smaller type a phone shows in full size."""
 
 INK, PAPER = "#000000", "#ffffff"
-"""Colours of text and background; a dark page swaps them."""
+DARK_INK, DARK_PAPER = "#e4e7eb", "#15181d"
+"""Colours of text and background on a light page and on a dark one."""
 
 SMALL, MEDIUM = 8, 9
 """Points."""
@@ -49,15 +41,63 @@ SMALL, MEDIUM = 8, 9
 _MARKERS = "osD^vPX*<>"
 _MOST_MARKERS = 12
 _INK_FROM = 0.45  # of the colour map, where black has more contrast than white
-_DPI = 200
+_DPI, _PAGE_DPI, _CSS_INCH = 200, 160, 96
+_LARGEST_SVG = 80_000  # bytes; a larger figure becomes a PNG
+_COLOURS = ("color", "facecolor", "edgecolor", "markerfacecolor", "markeredgecolor")
 _FIXED = "_fixed"  # label of text whose colour stands out from what is under it
 
 
-def new_axes(height: float = 3.2, width: float = WIDTH) -> tuple[Figure, Axes]:
-    """Create an empty figure of `width` x `height` inches and its axes.
+@dataclass(frozen=True)
+class Drawn:
+    """A figure and its description.
 
-    Without pyplot, which keeps figures in a global state.
+    Attributes:
+        name: of its file, and its anchor on a page: letters, digits and hyphens.
+        title: a few words.
+        text: what it shows, with its main values, for readers who cannot see it.
+        figure: made without pyplot, which keeps figures in a global state.
     """
+
+    name: str
+    title: str
+    text: str
+    figure: Figure
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How the values of a measure are named and written.
+
+    Attributes:
+        name: of the measure.
+        label: of an axis.
+        words: the measure in a sentence.
+        digits: after the decimal point.
+        sign: 1 if the greatest value is best, -1 if the least is.
+        top: the greatest value that there can be; None for no bound.
+    """
+
+    name: str
+    label: str
+    words: str
+    digits: int
+    sign: float
+    top: float | None
+
+    def text(self, value: float) -> str:
+        """Format a value."""
+        return f"{value:.{self.digits}f}"
+
+
+_ERROR = "mean squared error"
+SCALES: dict[Measure, Scale] = {
+    "accuracy": Scale("accuracy", "accuracy %", "accuracy in percent", 2, 1.0, 100.0),
+    "mse": Scale(_ERROR, _ERROR, _ERROR, 4, -1.0, None),
+}
+
+
+def new_axes(height: float = 3.2, width: float = WIDTH) -> tuple[Figure, Axes]:
+    """Create an empty figure of `width` x `height` inches and its axes, without pyplot."""
     from matplotlib.figure import Figure  # slow to import
 
     figure = Figure(figsize=(width, height), layout="constrained", facecolor=PAPER)
@@ -74,8 +114,8 @@ def line_style(index: int, points: int) -> dict[str, Any]:
     colour, marker = COLOURS[index % len(COLOURS)], _MARKERS[index % len(_MARKERS)]
     step = max(1, points // _MOST_MARKERS)
     marked = sorted({*range(index % step, points, step), points - 1})
-    style = {"color": colour, "marker": marker, "markersize": 4.5, "linewidth": 1.6}
-    return {**style, "markevery": marked}
+    shape = {"marker": marker, "markersize": 4.5, "markevery": marked}
+    return {"color": colour, "linewidth": 1.6, **shape}
 
 
 def task_axis(axis: Axis, label: str) -> None:
@@ -100,7 +140,7 @@ def legend_below(figure: Figure, axes: Axes) -> None:
 
 
 def write_on(text: Text, shade: float) -> None:
-    """Colour `text` so that it stands out from a shade, 0 to 1, of `COLOUR_MAP` on any page."""
+    """Centre `text` and make it stand out from a shade, 0 to 1, of `COLOUR_MAP` on any page."""
     text.set(color=text_colour(shade), fontsize=SMALL, ha="center", va="center", label=_FIXED)
 
 
@@ -126,15 +166,6 @@ def png(figure: Figure) -> bytes:
     return _saved(figure, dpi=_DPI, transparent=False)
 
 
-DARK_INK, DARK_PAPER = "#e4e7eb", "#15181d"
-"""Colours of text and background on a dark page."""
-
-_LARGEST_SVG = 80_000  # bytes; a larger figure becomes a PNG
-_PAGE_DPI = 160
-_CSS_INCH = 96
-_COLOURS = ("color", "facecolor", "edgecolor", "markerfacecolor", "markeredgecolor")
-
-
 @dataclass(frozen=True)
 class Picture:
     """A figure on a page.
@@ -143,10 +174,8 @@ class Picture:
         anchor: its unique name on the page.
         title: a few words.
         text: description of what it shows.
-        light: data URI of the image for a light page.
-        dark: data URI of the image for a dark page.
-        width: in CSS pixels.
-        height: in CSS pixels.
+        light: data URI of the image for a light page; `dark` for a dark page.
+        width: in CSS pixels, as `height`.
     """
 
     anchor: str

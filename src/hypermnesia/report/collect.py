@@ -10,7 +10,7 @@ import os
 import re
 import shlex
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,20 +20,22 @@ from hypermnesia.data.benchmarks import BENCHMARKS
 from hypermnesia.errors import ConfigError, RunError, printable
 from hypermnesia.experiments.config import ExperimentConfig
 from hypermnesia.experiments.results import RunSummary, read_result, summary_of
-from hypermnesia.experiments.run_folder import RunFolder, SeedFolder
+from hypermnesia.experiments.run_folder import RunFolder
 from hypermnesia.methods import METHODS
 from hypermnesia.storage import read_json
 from hypermnesia.training.evaluation import TrainResult
 
-_MOST = 300  # characters
-_MOST_SEEDS = 12
+_MOST, _LONGEST_PROBLEM = 300, 600  # characters
+_MOST_SEEDS, _MOST_PROBLEMS = 12, 10
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,40}")
+
+T = TypeVar("T")
 
 
 def safe_text(value: object, most: int = _MOST) -> str:
     """Return `value` as printable text of at most `most` characters."""
     text = str(value)
-    cut = text if len(text) <= most else text[: most - 1] + "…"
-    return printable(cut)
+    return printable(text if len(text) <= most else text[: most - 1] + "…")
 
 
 def seed_list(seeds: Sequence[int]) -> str:
@@ -41,12 +43,6 @@ def seed_list(seeds: Sequence[int]) -> str:
     listed = ", ".join(map(str, seeds[:_MOST_SEEDS]))
     more = f" and {len(seeds) - _MOST_SEEDS} more" if len(seeds) > _MOST_SEEDS else ""
     return f"seed{'s' if len(seeds) != 1 else ''} {listed}{more}"
-
-
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,40}")
-_MOST_PROBLEMS, _LONGEST_PROBLEM = 10, 600
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -86,44 +82,40 @@ def collect(paths: Sequence[Path]) -> list[CollectedRun]:
     if len(set(places)) != len(places):
         raise ConfigError("a run can be named once", got=", ".join(map(str, paths)))
     folders = [RunFolder(path) for path in paths]
-    configs = [_config(folder) for folder in folders]
+    configs = [folder.read_config() for folder in folders]
+    for config in configs:
+        METHODS[config.method]  # raises where this version does not know it
+        BENCHMARKS[config.benchmark]
     labels = _labels([config.method for config in configs], [path.name for path in places])
     return [_read(*each) for each in zip(labels, folders, configs, strict=True)]
-
-
-def _config(folder: RunFolder) -> ExperimentConfig:
-    config = folder.read_config()
-    METHODS[config.method]  # raises where this version does not know it
-    BENCHMARKS[config.benchmark]
-    return config
 
 
 def _labels(methods: Sequence[str], names: Sequence[str]) -> list[str]:
     """Label each run by its method or, where several have it, by folder name or position."""
     several = {method for method, count in Counter(methods).items() if count > 1}
     distinct = {name for name, count in Counter(names).items() if count == 1} - {*methods}
-
-    def label(position: int, method: str, name: str) -> str:
-        if method not in several:
-            return method
+    labels = []
+    for position, (method, name) in enumerate(zip(methods, names, strict=True), start=1):
         plain = name in distinct and _PLAIN.fullmatch(name)
-        return name if plain else f"{method} (run {position})"
-
-    pairs = zip(methods, names, strict=True)
-    return [label(i, method, name) for i, (method, name) in enumerate(pairs, start=1)]
+        alternative = name if plain else f"{method} (run {position})"
+        labels.append(alternative if method in several else method)
+    return labels
 
 
 def _read(label: str, folder: RunFolder, config: ExperimentConfig) -> CollectedRun:
     finished = [seed for seed in config.seeds if folder.seed(seed).finished]
     unfinished = sorted({*config.seeds} - {*finished})
-    found, problems = _read_each(
-        finished, lambda seed: read_result(_not_a_link(folder.seed(seed)), config, seed)
-    )
+
+    def result(seed: int) -> TrainResult:
+        _check_no_link(folder.seed(seed).path)
+        return read_result(folder.seed(seed), config, seed)
+
+    found, problems = _read_each(finished, result)
     results, odd = _trained_alike(found)
-    environments, more = _read_each(
-        list(results), lambda seed: read_json(folder.seed(seed).environment)
-    )
-    missing = _bounded([*problems, *odd, *more])
+    environments, more = _read_each(results, lambda seed: read_json(folder.seed(seed).environment))
+    missing = [*problems, *odd, *more]
+    if (others := len(missing) - _MOST_PROBLEMS) > 0:
+        missing[_MOST_PROBLEMS:] = [f"and {others} more of this kind"]
     if unfinished:
         command = f"hypermnesia resume {shlex.quote(str(folder.path))}"
         line = f"{seed_list(unfinished)}: not finished; go on with: {command}"
@@ -131,7 +123,7 @@ def _read(label: str, folder: RunFolder, config: ExperimentConfig) -> CollectedR
     return CollectedRun(label, folder, config, results, environments, missing)
 
 
-def _read_each(seeds: Sequence[int], read: Callable[[int], T]) -> tuple[dict[int, T], list[str]]:
+def _read_each(seeds: Iterable[int], read: Callable[[int], T]) -> tuple[dict[int, T], list[str]]:
     """Return what could be read, by seed, and why the rest could not."""
     found, problems = {}, []
     for seed in seeds:
@@ -155,16 +147,10 @@ def _trained_alike(results: dict[int, TrainResult]) -> tuple[dict[int, TrainResu
     return alike, odd
 
 
-def _not_a_link(folder: SeedFolder) -> SeedFolder:
-    if folder.path.is_symlink():
-        raise RunError(
+def _check_no_link(path: Path) -> None:
+    if path.is_symlink():
+        rule, got = (
             "the folder of a seed must lie in its run folder",
-            got=f"{folder.path}, a link to elsewhere",
-            hint="copy what it leads to in its place",
+            f"{path}, a link to elsewhere",
         )
-    return folder
-
-
-def _bounded(lines: list[str]) -> list[str]:
-    more = len(lines) - _MOST_PROBLEMS
-    return lines if more <= 0 else [*lines[:_MOST_PROBLEMS], f"and {more} more of this kind"]
+        raise RunError(rule, got=got, hint="copy what it leads to in its place")

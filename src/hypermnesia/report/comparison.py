@@ -5,32 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
 import yaml
 
+from hypermnesia import storage
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.errors import RunError
 from hypermnesia.experiments.compare import Cell, Question
 from hypermnesia.experiments.results import plain
 from hypermnesia.methods import METHODS
-from hypermnesia.report.bars import Bar, Panel, bar_figure
-from hypermnesia.report.canvas import png
+from hypermnesia.report.canvas import SCALES, png
+from hypermnesia.report.figures import Bar, Panel, bar_figure
 from hypermnesia.report.tables import TextTable, csv_text, latex, markdown
-from hypermnesia.storage import (
-    make_folder,
-    os_errors_as_run_error,
-    write_bytes,
-    write_json,
-    write_text,
-)
+from hypermnesia.training.phases import Measure
 
-_UNSUPPORTED = "-"
-_LEGEND = (
-    "Accuracy on all tasks after the last one, %: mean ± standard error (number of seeds); "
-    "'2 of 5' where seeds are not finished; '-': no method for this scenario."
-)
+METHOD_NAMES = ("ewc", "si", "dgr", "hnet-ent", "hnet-tir", "hnet-r", "hnet-lik", "joint")
+_PUBLISHED = Path(__file__).parent / "published" / "table1.yaml"
+_BENCHMARKS, _QUICK_BENCHMARKS = ("perm-mnist", "split-mnist"), ("perm-digits", "split-digits")
+_HEADINGS = ("method", "scenario", "published", "ours", "difference")
+_QUICK_NOTE = "Small digits and a short training, for a first look: nothing published to compare."
 
 
 @dataclass(frozen=True)
@@ -55,12 +51,16 @@ def method_tables(cells: Sequence[Cell]) -> Comparison:
     by_benchmark = _by_benchmark(cells)
     tables = [_table(name, own) for name, own in by_benchmark.items()]
     panels = [
-        Panel(name, [Bar(cell.scenario, cell.method, cell.over_seeds()) for cell in own])
+        Panel(name, [Bar(c.scenario, c.method, c.over_seeds()) for c in own], _measure(own))
         for name, own in by_benchmark.items()
     ]
-    notes = [_LEGEND, *_notes_on_other_settings(cells)]
-    figure = png(bar_figure(panels, "accuracy %"))
-    return Comparison(tables, notes, [record(cell) for cell in cells], figure)
+    words = dict.fromkeys(SCALES[_measure(own)].words for own in by_benchmark.values())
+    legend = (
+        f"{' or '.join(words).capitalize()} on all tasks after the last one: mean ± standard error "
+        "(number of seeds); '2 of 5' where seeds are not finished; '-': no method for it."
+    )
+    notes, records = [legend, *_notes_on_other_settings(cells)], [record(cell) for cell in cells]
+    return Comparison(tables, notes, records, png(bar_figure(panels)))
 
 
 def _by_benchmark(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
@@ -68,31 +68,36 @@ def _by_benchmark(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
     return {name: [cell for cell in cells if cell.benchmark == name] for name in names}
 
 
+def _measure(cells: Sequence[Cell]) -> Measure:
+    return next((cell.measure for cell in cells if cell.figures), "accuracy")
+
+
+def _table(benchmark: str, cells: Sequence[Cell]) -> TextTable:
+    methods = dict.fromkeys(cell.method for cell in cells)
+    scenarios = dict.fromkeys(cell.scenario for cell in cells)
+    texts = {(cell.method, cell.scenario): cell_text(cell) for cell in cells}
+    rows = [[method, *(texts[method, scenario] for scenario in scenarios)] for method in methods]
+    return TextTable(f"{benchmark}, recipe {recipe_name(cells)}", ["method", *scenarios], rows)
+
+
 def check_files(out: Path, name: str) -> None:
     """Raise `RunError` where `write_files` could not put a file."""
     for path in _files(out, name).values():
         if path.is_dir():
-            raise RunError(
-                "a file of the comparison must not be a folder",
-                got=path,
-                hint="move it away, or choose another folder with --out",
-            )
+            hint = "move it away, or choose another folder with --out"
+            raise RunError("a file of the comparison must not be a folder", got=path, hint=hint)
 
 
 def write_files(comparison: Comparison, out: Path, name: str) -> list[Path]:
-    """Write `<name>.md`, `.tex`, `.csv`, `.json` and `.png` into `out`; returns their paths.
-
-    Raises:
-        RunError: a file cannot be written.
-    """
-    with os_errors_as_run_error(out, "the folder of the comparison must be writable"):
-        make_folder(out)
-    paths, notes = _files(out, name), list(comparison.notes)
-    write_text(paths["md"], markdown(comparison.tables, notes))
-    write_text(paths["tex"], latex(comparison.tables, notes))
-    write_text(paths["csv"], csv_text([_flat(row) for row in comparison.rows]))
-    write_json(paths["json"], {"notes": notes, "cells": list(comparison.rows)})
-    write_bytes(paths["png"], comparison.figure)
+    """Write `<name>.md`, `.tex`, `.csv`, `.json` and `.png` into `out`; return their paths."""
+    with storage.os_errors_as_run_error(out, "the folder of the comparison must be writable"):
+        storage.make_folder(out)
+    paths, notes, rows = _files(out, name), list(comparison.notes), list(comparison.rows)
+    storage.write_text(paths["md"], markdown(comparison.tables, notes))
+    storage.write_text(paths["tex"], latex(comparison.tables, notes))
+    storage.write_text(paths["csv"], csv_text([_flat(row) for row in rows]))
+    storage.write_json(paths["json"], {"notes": notes, "cells": rows})
+    storage.write_bytes(paths["png"], comparison.figure)
     return list(paths.values())
 
 
@@ -100,44 +105,49 @@ def _files(out: Path, name: str) -> dict[str, Path]:
     return {end: out / f"{name}.{end}" for end in ("md", "tex", "csv", "json", "png")}
 
 
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    values = " ".join(f"{seed}:{value!r}" for seed, value in row["values"].items())
+    return {**row, "values": values}
+
+
 def _notes_on_other_settings(cells: Sequence[Cell]) -> list[str]:
-    """Name the runs that are in the place of the ones asked for."""
-    lines = [
+    """Name the runs that are in the place of those of the comparison."""
+    notes = dict.fromkeys(
         f"Other settings: {cell.benchmark} {cell.method}, which has {cell.other}."
         for cell in cells
         if cell.other is not None
-    ]
-    return list(dict.fromkeys(lines))
+    )
+    return list(notes)
 
 
-def cell_text(cell: Cell, digits: int = 2) -> str:
+def cell_text(cell: Cell) -> str:
     """Return `mean ± sem (n)`, with the number of missing seeds where some are not finished."""
     if cell.config is None:
-        return _UNSUPPORTED
-    found = cell.over_seeds()
+        return "-"
     if cell.other is not None:
         return "other settings"
+    found = cell.over_seeds()
     seeds = f"{found.n} of {cell.wanted}" if found.n < cell.wanted else f"{found.n}"
     if not found.n:
         return f"not finished ({seeds})"
-    return f"{found.text(digits)} ({seeds})"
+    return f"{found.text(SCALES[cell.measure].digits)} ({seeds})"
 
 
 def record(cell: Cell) -> dict[str, Any]:
     """Return a cell as plain values; None where nothing was measured."""
-    accuracy, inference = cell.over_seeds(), cell.over_seeds("task_inference")
+    mean, config = cell.over_seeds(), cell.config
     return {
         "benchmark": cell.benchmark,
         "scenario": cell.scenario,
         "method": cell.method,
-        "recipe": None if cell.config is None else recipe_name([cell]),
-        "mean": plain(accuracy.mean),
-        "sem": plain(accuracy.sem),
-        "n": accuracy.n,
+        "recipe": None if config is None else recipe_name([cell]),
+        "mean": plain(mean.mean),
+        "sem": plain(mean.sem),
+        "n": mean.n,
         "wanted": cell.wanted,
-        "task_inference": plain(inference.mean),
+        "task_inference": plain(cell.over_seeds("task_inference").mean),
         "other": cell.other,
-        "evaluated_on": None if cell.config is None else cell.config.data.evaluate_on,
+        "evaluated_on": None if config is None else config.data.evaluate_on,
         "values": {str(seed): figures["acc"] for seed, figures in cell.figures.items()},
     }
 
@@ -147,35 +157,7 @@ def recipe_name(cells: Sequence[Cell]) -> str:
     configs = [cell.config for cell in cells if cell.config is not None]
     changed = ", changed" if any(config.recipe.changed for config in configs) else ""
     held_out = any(config.data.evaluate_on != "test" for config in configs)
-    return configs[0].recipe.name + changed + (", validation accuracy" if held_out else "")
-
-
-def _table(benchmark: str, cells: Sequence[Cell]) -> TextTable:
-    scenarios = list(dict.fromkeys(cell.scenario for cell in cells))
-    texts = {(cell.method, cell.scenario): cell_text(cell) for cell in cells}
-    rows = [
-        [method, *(texts[method, scenario] for scenario in scenarios)]
-        for method in dict.fromkeys(cell.method for cell in cells)
-    ]
-    return TextTable(f"{benchmark}, recipe {recipe_name(cells)}", ["method", *scenarios], rows)
-
-
-def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    values = " ".join(f"{seed}:{value!r}" for seed, value in row["values"].items())
-    return {**row, "values": values}
-
-
-_PUBLISHED = Path(__file__).parent / "published" / "table1.yaml"
-METHOD_NAMES = ("ewc", "si", "dgr", "hnet-ent", "hnet-tir", "hnet-r", "hnet-lik", "joint")
-_BENCHMARKS = ("perm-mnist", "split-mnist")
-_QUICK_BENCHMARKS = ("perm-digits", "split-digits")
-_NOT_THERE = "no such method here"
-_HEADINGS = ("method", "scenario", "published", "ours", "difference")
-_TABLE1_LEGEND = (
-    "Accuracy on all tasks after the last one, %; ours: mean ± standard error (number of seeds), "
-    "'2 of 5' where seeds are not finished."
-)
-_QUICK_NOTE = "Small digits and a short training, for a first look: nothing published to compare."
+    return configs[0].recipe.name + changed + (", validation samples" if held_out else "")
 
 
 @dataclass(frozen=True)
@@ -211,7 +193,7 @@ def published() -> Published:
 def table1_question(
     seeds: Sequence[int], recipe: str | None, machine: dict[str, object], *, quick: bool
 ) -> Question:
-    """Return the comparison that Table 1 shows.
+    """Return the comparison that Table 1 shows, or a `quick` one on small digits.
 
     Args:
         seeds: one training for each.
@@ -231,18 +213,19 @@ def table1_question(
 
 def table1(cells: Sequence[Cell]) -> Comparison:
     """Tabulate each benchmark with all methods by scenario, ours against published."""
-    reference = published()
-    by_benchmark = {
-        name: sorted(own, key=_table1_order) for name, own in _by_benchmark(cells).items()
-    }
+    reference, by_benchmark = published(), _by_benchmark(sorted(cells, key=_table1_order))
     tables = [_published_table(name, own, reference) for name, own in by_benchmark.items()]
     panels = [
         Panel(name, [_bar(cell, reference) for cell in own]) for name, own in by_benchmark.items()
     ]
     quick = not set(by_benchmark) & set(_BENCHMARKS)
     sources = [_QUICK_NOTE] if quick else [f"Published: {each}." for each in reference.sources]
-    notes = [_TABLE1_LEGEND, *sources, *_notes_on_other_settings(cells)]
-    figure = png(bar_figure(panels, "accuracy %", None if quick else "published"))
+    legend = (
+        "Accuracy on all tasks after the last one, %; ours: mean ± standard error (number of "
+        "seeds), '2 of 5' where seeds are not finished."
+    )
+    notes = [legend, *sources, *_notes_on_other_settings(cells)]
+    figure = png(bar_figure(panels, None if quick else "published"))
     records = [_record(cell, reference) for own in by_benchmark.values() for cell in own]
     return Comparison(tables, notes, records, figure)
 
@@ -252,27 +235,14 @@ def _table1_order(cell: Cell) -> tuple[int, int]:
 
 
 def _published_table(benchmark: str, cells: Sequence[Cell], reference: Published) -> TextTable:
-    found = {(cell.method, cell.scenario): cell for cell in cells}
-    rows = [
-        _row(benchmark, method, scenario, found.get((method, scenario)), reference)
-        for scenario in get_args(ScenarioName)
-        for method in METHOD_NAMES
-    ]
+    found, rows = {(cell.scenario, cell.method): cell for cell in cells}, []
+    for scenario, method in product(get_args(ScenarioName), METHOD_NAMES):
+        theirs, cell = reference.of(benchmark, method, scenario), found.get((scenario, method))
+        ours = math.nan if cell is None else cell.over_seeds().mean
+        text = "no such method here" if cell is None else cell_text(cell)
+        numbers = _number(theirs, ".2f"), text, _number(ours - theirs, "+.2f")
+        rows.append([method, scenario, *numbers])
     return TextTable(f"{benchmark}, recipe {recipe_name(cells)}", _HEADINGS, rows)
-
-
-def _row(
-    benchmark: str, method: str, scenario: str, cell: Cell | None, reference: Published
-) -> list[str]:
-    theirs = reference.of(benchmark, method, scenario)
-    ours = math.nan if cell is None else cell.over_seeds().mean
-    return [
-        method,
-        scenario,
-        _number(theirs, ".2f"),
-        _NOT_THERE if cell is None else cell_text(cell),
-        _number(ours - theirs, "+.2f"),
-    ]
 
 
 def _record(cell: Cell, reference: Published) -> dict[str, Any]:

@@ -20,22 +20,11 @@ from hypermnesia.experiments.config import ExperimentConfig, differences, evalua
 from hypermnesia.experiments.finished import finished_seed
 from hypermnesia.experiments.resolve import Request, resolve
 from hypermnesia.metrics import Matrix
-from hypermnesia.report import Drawn
-from hypermnesia.report.bars import Bar, cost, forgetting, side_by_side
-from hypermnesia.report.canvas import Picture, picture
+from hypermnesia.report import figures, tables
+from hypermnesia.report.canvas import Drawn, Picture, picture
 from hypermnesia.report.collect import CollectedRun, safe_text, seed_list
-from hypermnesia.report.matrices import accuracy_matrix, accuracy_over_time
-from hypermnesia.report.run_figures import figures_and_missing
-from hypermnesia.report.tables import (
-    LEGEND,
-    SPREAD,
-    TextTable,
-    cost_table,
-    environment_table,
-    matrix_tables,
-    results_table,
-    settings_table,
-)
+from hypermnesia.report.learned import figures_and_missing
+from hypermnesia.report.tables import TextTable
 from hypermnesia.storage import make_folder, os_errors_as_run_error, write_text
 
 
@@ -44,9 +33,6 @@ def rerun_command(config: ExperimentConfig) -> str:
 
     Where this version's recipe differs from the stored run, or no longer exists, the difference is
     in `--set` options.
-
-    Raises:
-        ConfigError: if the method cannot do what the configuration says.
     """
     words = ["hypermnesia", "run", config.benchmark, "--method", config.method]
     if config.scenario != "all":
@@ -58,7 +44,8 @@ def rerun_command(config: ExperimentConfig) -> str:
     except ConfigError:
         unchanged = _unchanged(config, None)
     for path, (value, _) in differences(config, unchanged).items():
-        words += ["--set", f"{path}={_flow_yaml(value)}"]
+        text = yaml.safe_dump(value, default_flow_style=True, width=10**6)
+        words += ["--set", f"{path}=" + text.removesuffix("...\n").strip()]
     return shlex.join(words)
 
 
@@ -79,37 +66,45 @@ def _unchanged(config: ExperimentConfig, recipe: str | None) -> ExperimentConfig
     return found
 
 
-def _flow_yaml(value: object) -> str:
-    text = yaml.safe_dump(value, default_flow_style=True, width=10**6)
-    return text.removesuffix("...\n").strip()
-
-
 def comparison_figures(runs: Sequence[CollectedRun]) -> Iterator[Drawn]:
     """Draw the figures that compare `runs` of one benchmark, each with a finished seed."""
+    measure = runs[0].summary.measure
+    found = {name for run in runs for name in evaluated(run.config)}
+    scenarios = [name for name in get_args(ScenarioName) if name in found]
     # Every run has an entry in every scenario, and so the same colour in all figures.
-    matrices = {scenario: _matrices(runs, scenario) for scenario in _scenarios(runs)}
-    yield side_by_side(
-        [
-            Bar(scenario, label, metrics.over_seeds([metrics.acc(each) for each in by_seed]))
-            for scenario, by_label in matrices.items()
-            for label, by_seed in by_label.items()
-        ]
-    )
+    matrices = {scenario: _matrices(runs, scenario) for scenario in scenarios}
+    bars = [
+        figures.Bar(scenario, label, metrics.over_seeds([metrics.acc(each) for each in by_seed]))
+        for scenario, by_label in matrices.items()
+        for label, by_seed in by_label.items()
+    ]
+    yield figures.side_by_side(bars, measure)
     for scenario, by_label in matrices.items():
-        drawn = forgetting(scenario, by_label)
-        if drawn is not None:
+        if (drawn := figures.forgetting(scenario, by_label, measure)) is not None:
             yield drawn
-    yield cost({r.label: [each.seconds_per_iteration for each in r.results.values()] for r in runs})
+    yield figures.cost(
+        {r.label: [each.seconds_per_iteration for each in r.results.values()] for r in runs}
+    )
+
+
+def _matrices(runs: Sequence[CollectedRun], scenario: ScenarioName) -> dict[str, list[Matrix]]:
+    """Return the matrices of each run by label, one for each seed; none without `scenario`."""
+    found: dict[str, list[Matrix]] = {run.label: [] for run in runs}
+    for run in runs:
+        for result in run.results.values():
+            if scenario in result.accuracy:
+                found[run.label].append(result.accuracy[scenario])
+    return found
 
 
 def run_figures(run: CollectedRun) -> tuple[list[Drawn], list[str]]:
     """Draw the figures of one run with a finished seed; return also what could not be drawn."""
+    summary, seeds = run.summary, len(run.results)
     drawn = []
-    for scenario, matrix in run.summary.matrices.items():
-        drawn.append(accuracy_matrix(scenario, matrix, len(run.results)))
-        over_time = accuracy_over_time(scenario, matrix, len(run.results))
-        if over_time is not None:
-            drawn.append(over_time)
+    for scenario, matrix in summary.matrices.items():
+        drawn.append(figures.accuracy_matrix(scenario, matrix, seeds, summary.measure))
+        over_time = figures.accuracy_over_time(scenario, matrix, seeds, summary.measure)
+        drawn += [] if over_time is None else [over_time]
     try:
         finished = finished_seed(run.folder.path, next(iter(run.results)))
     except RunError as error:
@@ -117,21 +112,6 @@ def run_figures(run: CollectedRun) -> tuple[list[Drawn], list[str]]:
     of_seed, missing = figures_and_missing(finished)
     damaged = [f"{each.kind}: {each.reason}" for each in missing if each.damaged]
     return [*drawn, *of_seed], damaged
-
-
-def _scenarios(runs: Sequence[CollectedRun]) -> list[ScenarioName]:
-    found = {name for run in runs for name in evaluated(run.config)}
-    return [name for name in get_args(ScenarioName) if name in found]
-
-
-def _matrices(runs: Sequence[CollectedRun], scenario: ScenarioName) -> dict[str, list[Matrix]]:
-    """Return the matrices of each run by label, one for each seed; none without `scenario`."""
-    return {
-        run.label: [
-            each.accuracy[scenario] for each in run.results.values() if scenario in each.accuracy
-        ]
-        for run in runs
-    }
 
 
 @dataclass(frozen=True)
@@ -142,11 +122,10 @@ class Section:
         anchor: its unique name on the page.
         title: its heading.
         pictures: its figures.
-        details: tables of numbers that unfold.
+        details: tables of numbers that unfold; `background` holds tables of texts.
         facts: (term, description).
         command: repeats the run; None for several runs.
         tables: always visible.
-        background: tables of texts that unfold.
     """
 
     anchor: str
@@ -165,21 +144,17 @@ def comparison_sections(runs: Sequence[CollectedRun]) -> list[Section]:
     for run in runs:
         if run.results:
             groups.setdefault(topic(run), []).append(run)
-    return [
-        Section(
-            anchor := f"results-{i}",
-            title,
-            _pictures(comparison_figures(own), anchor),
-            [cost_table(own)],
-            tables=[results_table(own)],
-        )
-        for i, (title, own) in enumerate(groups.items(), start=1)
-    ]
+    sections = []
+    for number, (title, own) in enumerate(groups.items(), start=1):
+        pictures = _pictures(comparison_figures(own), f"results-{number}")
+        details, results = [tables.cost_table(own)], [tables.results_table(own)]
+        sections.append(Section(f"results-{number}", title, pictures, details, tables=results))
+    return sections
 
 
 def topic(run: CollectedRun) -> str:
     """Return what was evaluated; runs with the same topic are comparable."""
-    held_out = "" if run.config.data.evaluate_on == "test" else ", validation accuracy"
+    held_out = "" if run.config.data.evaluate_on == "test" else ", validation samples"
     return run.config.benchmark + held_out
 
 
@@ -197,10 +172,10 @@ def run_section(run: CollectedRun, anchor: str) -> Section:
         anchor,
         run.label,
         _pictures(drawn, anchor),
-        details=list(matrix_tables(run)) if run.results else [],
+        details=list(tables.matrix_tables(run)) if run.results else [],
         facts=[*facts, *(("Not drawn", safe_text(line)) for line in damaged)],
         command=safe_text(rerun_command(run.config), 4000),
-        background=[settings_table(run), environment_table(run)],
+        background=[tables.settings_table(run), tables.environment_table(run)],
     )
 
 
@@ -209,20 +184,13 @@ def _pictures(drawn: Iterable[Drawn], anchor: str) -> list[Picture]:
 
 
 def check_output(path: Path, *, overwrite: bool) -> None:
-    """Check that a report may be written to `path`.
-
-    Raises:
-        ConfigError: for a name without `.html`: with `overwrite`, a typo could destroy results.
-        RunError: if something is there already, and `overwrite` is not set.
-    """
+    """Raise unless a report may be written to `path`; a typo must not destroy results."""
     if path.suffix != ".html":
         raise ConfigError("a report must be called .html", got=path, hint=f"write {path}.html")
     if path.is_dir() or (path.exists() and not overwrite):
-        raise RunError(
-            "a report does not replace files unless --overwrite is given",
-            got=f"{path}, which exists",
-            hint="choose another file with --out, or replace it with --overwrite",
-        )
+        rule = "a report does not replace files unless --overwrite is given"
+        hint = "choose another file with --out, or replace it with --overwrite"
+        raise RunError(rule, got=f"{path}, which exists", hint=hint)
 
 
 def write_page(path: Path, page: str) -> None:
@@ -233,11 +201,8 @@ def write_page(path: Path, page: str) -> None:
 
 
 def html_page(runs: Sequence[CollectedRun], command: str) -> str:
-    """Render the page about `runs`, one or more, for which `command` asked.
-
-    Raises:
-        ConfigError: for a run whose method cannot do what its configuration says.
-    """
+    """Render the page about `runs`, one or more, that `command` makes."""
+    measures = [run.summary.measure for run in runs if run.results]
     environment = Environment(
         loader=PackageLoader(__package__),
         autoescape=True,
@@ -250,8 +215,8 @@ def html_page(runs: Sequence[CollectedRun], command: str) -> str:
         missing=[(run.label, line) for run in runs for line in run.missing],
         comparisons=comparison_sections(runs),
         runs=[run_section(run, f"run-{position}") for position, run in enumerate(runs, start=1)],
-        legend=LEGEND,
-        spread=SPREAD,
+        legend=tables.legend(measures or ["accuracy"]),
+        spread=tables.SPREAD,
         command=safe_text(command, 4000),
         version=__version__,
         now=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

@@ -15,9 +15,10 @@ from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.experiments.resolve import settings_read
 from hypermnesia.experiments.results import RunSummary
 from hypermnesia.metrics import Matrix
-from hypermnesia.report.canvas import seed_count
+from hypermnesia.report.canvas import SCALES, seed_count
 from hypermnesia.report.collect import CollectedRun, safe_text, seed_list
 from hypermnesia.training.logs import spread_out
+from hypermnesia.training.phases import Measure
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -27,8 +28,6 @@ _LATEX = {
     "±": r"$\pm$",
     "−": "$-$",
 }
-
-
 _MINUS = re.compile(r"(?<!\w)-(?=\d)")  # not that of a name or an exponent
 
 
@@ -91,55 +90,86 @@ def _markdown_row(cells: Iterable[str]) -> str:
 
 
 def _latex_row(cells: Iterable[str]) -> str:
-    return " & ".join(map(_latex_cell, cells)) + r" \\"
-
-
-def _latex_cell(cell: str) -> str:
-    signed = "--" if cell == "-" else _MINUS.sub("−", cell)
-    return "".join(_LATEX.get(c, c) for c in signed)
+    signed = ("--" if cell == "-" else _MINUS.sub("−", cell) for cell in cells)
+    return " & ".join("".join(_LATEX.get(c, c) for c in cell) for cell in signed) + r" \\"
 
 
 NAMES = ("method", "scenario")
 """Headings of the columns that name a row."""
 
-LEGEND = {
-    "R[i, j]": "accuracy on task j after learning task i, T tasks",
-    "ACC": "mean_j R[T, j]",
-    "during": "mean_j R[j, j]",
-    "BWT": "mean_(j<T) (R[T, j] - R[j, j])",
-    "forgetting": "mean_(j<T) (max_i R[i, j] - R[T, j])",
-    "task inf.": "samples answered with their own task, mean over tasks at the end",
-    "compr.": "compression, learned values / weights of one target network",
-    "MB": "peak memory",
-}
-"""Meaning of the columns."""
-
 SPREAD = "Mean±standard error over n seeds."
 """Meaning of the cells."""
 
-_COLUMNS = (
-    ("ACC %", "acc", 2),
-    ("during %", "during", 2),
-    ("BWT", "bwt", 2),
-    ("forgetting", "forgetting", 2),
+_MOST_TASKS = 20  # rows of a table; files have the rest
+_MOST_FACTS, _MOST_MACHINES = 30, 4
+
+Columns = Sequence[tuple[str, str, int]]
+"""Heading, name of the figure, digits."""
+
+_SHARED = (
     ("task inf. %", "task_inference", 2),
     ("compr.", "compression", 3),
     ("seconds", "seconds", 1),
     ("MB", "peak_memory_mb", 0),
 )
+COLUMNS: dict[Measure, Columns] = {
+    "accuracy": (
+        ("ACC %", "acc", 2),
+        ("during %", "during", 2),
+        ("BWT", "bwt", 2),
+        ("forgetting", "forgetting", 2),
+        *_SHARED,
+    ),
+    "mse": (
+        ("MSE", "acc", 4),
+        ("MSE during", "during", 4),
+        ("rise", "bwt", 4),
+        ("forgetting", "forgetting", 4),
+        *_SHARED,
+    ),
+}
+"""Columns of runs, by what they measure."""
+
+_CHANGE = "mean_(j<T) (R[T, j] - R[j, j])"
+_LEGENDS: dict[Measure, dict[str, str]] = {
+    "accuracy": {
+        "R[i, j]": "accuracy on task j after learning task i, T tasks",
+        "ACC": "mean_j R[T, j]",
+        "during": "mean_j R[j, j]",
+        "BWT": _CHANGE,
+        "forgetting": "mean_(j<T) (max_i R[i, j] - R[T, j])",
+    },
+    "mse": {
+        "R[i, j]": "mean squared error on task j after learning task i, T tasks",
+        "MSE": "mean_j R[T, j]",
+        "MSE during": "mean_j R[j, j]",
+        "rise": _CHANGE,
+        "forgetting": "mean_(j<T) (R[T, j] - min_i R[i, j])",
+    },
+}
+_LEGEND = {
+    "task inf.": "samples answered with their own task, mean over tasks at the end",
+    "compr.": "compression, learned values / weights of one target network",
+    "MB": "peak memory",
+}
+
+
+def legend(measures: Iterable[Measure]) -> dict[str, str]:
+    """Return the meaning of the columns of runs with these measures, by heading."""
+    meanings: dict[str, list[str]] = {}
+    for measure in dict.fromkeys(measures):
+        for heading, meaning in _LEGENDS[measure].items():
+            meanings.setdefault(heading, []).append(meaning)
+    return {**{heading: ", or ".join(each) for heading, each in meanings.items()}, **_LEGEND}
 
 
 def metrics_table(title: str, rows: Sequence[tuple[str, RunSummary, ScenarioName]]) -> TextTable:
-    """Tabulate runs in scenarios, without columns that would be empty.
-
-    Args:
-        title: shown above it.
-        rows: (label, run, scenario); one or more.
-    """
+    """Tabulate (label, run, scenario) of runs of one benchmark, without columns that are empty."""
     figures = [summary.figures | summary.scenarios[name] for _, summary, name in rows]
-    columns = [c for c in _columns_of(rows) if any(each[c[1]]["n"] for each in figures)]
+    columns = COLUMNS[rows[0][1].measure]
+    columns = [column for column in columns if any(each[column[1]]["n"] for each in figures)]
     several = len({name for *_, name in rows}) > 1
-    names = [NAMES[0], *([NAMES[1]] if several else [])]
+    names = NAMES if several else NAMES[:1]
     texts = [
         [
             *([label, name] if several else [label]),
@@ -151,37 +181,19 @@ def metrics_table(title: str, rows: Sequence[tuple[str, RunSummary, ScenarioName
     return TextTable(title, [*names, *(heading for heading, *_ in columns), "n"], texts)
 
 
-def _columns_of(
-    rows: Sequence[tuple[str, RunSummary, ScenarioName]],
-) -> Sequence[tuple[str, str, int]]:
-    """(heading, name of the figure, digits) of each column; of errors, nothing is percent."""
-    if all(summary.measure == "accuracy" for _, summary, _ in rows):
-        return _COLUMNS
-    errors = {"acc": "MSE", "during": "MSE during", "bwt": "rise", "forgetting": "forgetting"}
-    return [
-        (errors[key], key, 4) if key in errors else (heading, key, digits)
-        for heading, key, digits in _COLUMNS
-    ]
-
-
 def cell(figure: dict[str, Any], digits: int) -> str:
     """Return `mean±sem` of a figure, without a sem of zero; a dash where there is no figure."""
     if figure["mean"] is None:
         return "-"
-    text = f"{figure['mean']:.{digits}f}"
-    return f"{text}±{figure['sem']:.{digits}f}" if figure["sem"] else text
-
-
-_MOST_TASKS = 20  # rows of a table; files have the rest
-_MOST_FACTS, _MOST_MACHINES = 30, 4
-_NONE = "-"
+    spread = f"±{figure['sem']:.{digits}f}" if figure["sem"] else ""
+    return f"{figure['mean']:.{digits}f}{spread}"
 
 
 def results_table(runs: Sequence[CollectedRun]) -> TextTable:
     """Tabulate the figures of `runs`, each with a finished seed, in each scenario."""
     rows = [(run.label, run.summary, name) for run in runs for name in run.summary.scenarios]
-    title = "Accuracy, forgetting and cost: mean±standard error over n seeds"
-    return metrics_table(title, rows)
+    name = SCALES[runs[0].summary.measure].name.capitalize()
+    return metrics_table(f"{name}, forgetting and cost: mean±standard error over n seeds", rows)
 
 
 def cost_table(runs: Sequence[CollectedRun]) -> TextTable:
@@ -189,37 +201,41 @@ def cost_table(runs: Sequence[CollectedRun]) -> TextTable:
     costs = [_costs(run) for run in runs]
     tasks = max(map(len, costs))
     rows = [
-        [str(task + 1), *(own[task] if 1 < len(own) > task else _NONE for own in costs)]
+        [str(task + 1), *(own[task] if 1 < len(own) > task else "-" for own in costs)]
         for task in (spread_out(tasks, _MOST_TASKS) if tasks > 1 else ())
     ]
     if any(len(own) == 1 for own in costs):
-        rows.append(["all at once", *(own[0] if len(own) == 1 else _NONE for own in costs)])
+        rows.append(["all at once", *(own[0] if len(own) == 1 else "-" for own in costs)])
     title = "Milliseconds an iteration (seconds of training the task)"
     return TextTable(title, ["task", *(run.label for run in runs)], rows)
 
 
 def matrix_tables(run: CollectedRun) -> Iterator[TextTable]:
-    """Tabulate the accuracy matrices of a run, unless they are too large to read."""
+    """Tabulate R of a run in each scenario, unless it is too large to read."""
+    measure, seeds = run.summary.measure, seed_count(len(run.results))
+    what, unit = (
+        f"{SCALES[measure].name.capitalize()} matrix",
+        "%, " if measure == "accuracy" else "",
+    )
     for scenario, matrix in run.summary.matrices.items():
-        if len(matrix) > _MOST_TASKS:
-            continue
-        title = f"Accuracy matrix, {scenario} scenario, %, mean of {seed_count(len(run.results))}"
-        headings = ["after task", *(f"task {j}" for j in range(1, len(matrix) + 1))]
-        yield TextTable(title, headings, matrix_rows(matrix))
+        if len(matrix) <= _MOST_TASKS:
+            headings = ["after task", *(f"task {j}" for j in range(1, len(matrix) + 1))]
+            title = f"{what}, {scenario} scenario, {unit}mean of {seeds}"
+            yield TextTable(title, headings, matrix_rows(matrix, measure))
 
 
-def matrix_rows(matrix: Matrix) -> list[list[str]]:
-    """Format R, each row after its task number, counted from 1; empty where not measured."""
+def matrix_rows(matrix: Matrix, measure: Measure) -> list[list[str]]:
+    """Format (T, T) R, each row after its task number, from 1; empty where not measured."""
     return [
-        [str(i), *("" if math.isnan(value) else f"{value:.2f}" for value in row)]
+        [str(i), *("" if math.isnan(value) else SCALES[measure].text(value) for value in row)]
         for i, row in enumerate(matrix, start=1)
     ]
 
 
 def settings_table(run: CollectedRun) -> TextTable:
     """Tabulate the sections of the configuration that the method uses."""
-    lines = {name: line[1:-1] for name, line in settings_read(run.config).items()}  # no braces
-    rows = [[name, safe_text(line, 1000)] for name, line in lines.items()]
+    lines = settings_read(run.config).items()
+    rows = [[name, safe_text(line[1:-1], 1000)] for name, line in lines]  # without braces
     return TextTable("Configuration", ["section", "settings"], rows)
 
 

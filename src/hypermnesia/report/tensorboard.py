@@ -17,7 +17,8 @@ from hypermnesia.data.scenarios import ScenarioName, scenario_name
 from hypermnesia.data.types import Task
 from hypermnesia.errors import ConfigError
 from hypermnesia.metrics import Matrix
-from hypermnesia.report.matrices import accuracy_matrix
+from hypermnesia.report.canvas import SCALES
+from hypermnesia.report.figures import accuracy_matrix
 from hypermnesia.state_files import State
 from hypermnesia.storage import os_errors_as_run_error
 from hypermnesia.training.logs import read_samples, samples_file, spread_out
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 
-_FLUSH_SECONDS = 10  # until what was written can be seen
-_SIDE = 56  # pixels of an image at least
+_FLUSH_SECONDS, _SIDE = 10, 56  # until events can be seen; pixels of an image at least
 
 
 def check_tensorboard() -> None:
@@ -38,11 +38,9 @@ def check_tensorboard() -> None:
     try:
         import torch.utils.tensorboard  # noqa: F401
     except ImportError as error:
-        raise ConfigError(
-            "--tensorboard needs the package tensorboard",
-            got=str(error),
-            hint="pip install tensorboard, or leave --tensorboard out (--no-tensorboard)",
-        ) from error
+        hint = "pip install tensorboard, or leave --tensorboard out (--no-tensorboard)"
+        rule = "--tensorboard needs the package tensorboard"
+        raise ConfigError(rule, got=str(error), hint=hint) from error
 
 
 class TensorBoard(Observer):
@@ -82,22 +80,21 @@ class TensorBoard(Observer):
     def on_task_end(self, phase: Phase, rows: Rows) -> None:
         """Write what was measured, and samples of a generative memory."""
         step = phase.before + phase.iterations
-        for scenario, row in rows.items():
-            accuracies = [evaluation.accuracy for evaluation in row]
-            self._rows.setdefault(scenario, {})[phase.row] = accuracies
         with self._writable():
             for tag, value in _scalars(rows):
                 self._writer.add_scalar(tag, value, step)
-            for scenario in rows:
-                drawn = accuracy_matrix(scenario, self._matrix(scenario), seeds=1)
+            for scenario, row in rows.items():
+                matrix = self._matrix(scenario, phase.row, [each.accuracy for each in row])
+                drawn = accuracy_matrix(scenario, matrix, seeds=1, measure=row[0].measure)
                 pixels = _pixels(drawn.figure)
                 self._writer.add_image(drawn.title, pixels, step, dataformats="HWC")
             for tag, images in self._images(phase):
                 self._writer.add_images(tag, images, step)
 
-    def _matrix(self, scenario: ScenarioName) -> Matrix:
-        """Return R up to the last task learned; NaN where nothing is known."""
-        rows = self._rows[scenario]
+    def _matrix(self, scenario: ScenarioName, last: int, accuracies: list[float]) -> Matrix:
+        """Add the last row; return R up to it, NaN where nothing is known."""
+        rows = self._rows.setdefault(scenario, {})
+        rows[last] = accuracies
         matrix = np.full((max(rows) + 1,) * 2, np.nan)
         for row, accuracies in rows.items():
             matrix[row, : len(accuracies)] = accuracies
@@ -139,19 +136,18 @@ class TensorBoard(Observer):
     @contextmanager
     def _writable(self) -> Iterator[None]:
         hint = "make room or give access, then resume, or resume with --no-tensorboard"
-        with os_errors_as_run_error(
-            self.folder, "the files for TensorBoard must be writable", hint
-        ):
+        rule = "the files for TensorBoard must be writable"
+        with os_errors_as_run_error(self.folder, rule, hint):
             yield
 
 
 def _scalars(rows: Rows) -> Iterator[tuple[str, float]]:
-    """Yield (tag, percent) of each task, and of their mean."""
+    """Yield (tag, value) of each task, and of their mean."""
     for scenario, row in rows.items():
-        accuracies = [evaluation.accuracy for evaluation in row]
-        yield f"accuracy in {scenario}/mean of the tasks seen", fmean(accuracies)
+        name = f"{SCALES[row[0].measure].name} in {scenario}"
+        yield f"{name}/mean of the tasks seen", fmean(each.accuracy for each in row)
         for task, evaluation in enumerate(row, start=1):
-            yield f"accuracy in {scenario}/task {task}", evaluation.accuracy
+            yield f"{name}/task {task}", evaluation.accuracy
             if evaluation.inference is not None:
                 yield f"task inference in {scenario}/task {task}", evaluation.inference
 

@@ -12,7 +12,7 @@ from hypermnesia.cli import main
 from hypermnesia.data.benchmarks import BenchmarkSettings, make_tasks
 from hypermnesia.experiments.finished import finished_seed
 from hypermnesia.experiments.results import write_weights
-from hypermnesia.report.run_figures import figures_and_missing
+from hypermnesia.report.learned import figures_and_missing
 from unsealed import unseal
 
 
@@ -104,7 +104,7 @@ def test_of_an_autoencoder_a_class_there_is_an_embedding_a_class(tmp_path):
     command = ["run", "split-digits", "--method", "hnet-lik", "--out", str(tmp_path), *SHORT]
     assert main([*command, "--set", "likelihood.of=class"]) == 0
     drawn = drawn_of(tmp_path / "split-digits_hnet-lik_all")
-    assert "The 3 task embeddings" in drawn["embeddings-classifiers"].text
+    assert "The 3 task embeddings" in drawn["embeddings-networks"].text
     assert "The 6 class embeddings" in drawn["embeddings-autoencoders"].text
 
 
