@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch, Part, Task
 from hypermnesia.errors import ConfigError
-from hypermnesia.methods.base import Prediction, TaskSpec, accuracy
+from hypermnesia.methods.base import Prediction, TaskSpec, reported
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
 from hypermnesia.training import (
@@ -97,7 +97,7 @@ class Linear:
             self.weight.shape, generator=self.generators["noise"]
         )
         self.optimizer.step()
-        return {"loss": loss.detach(), "accuracy": accuracy(logits.detach(), labels)}
+        return reported(loss, logits, labels)
 
     def end_task(self, batches: Iterable[Batch]) -> None:
         self.ended += 1
