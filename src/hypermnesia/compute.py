@@ -1,11 +1,4 @@
-"""Where and how a computation runs: device, number format, determinism, time and memory.
-
-The number format of a network's products.
-
-`bf16` has the range of float32 and 8 bits of precision. Parameters, optimisers and regulariser
-stay in float32 (mixed precision, Micikevicius et al. 2018, arXiv 1710.03740; bf16 needs no loss
-scaling).
-"""
+"""Where and how a computation runs: device, number format, determinism, time and memory."""
 
 from __future__ import annotations
 
@@ -25,7 +18,11 @@ import torch
 from hypermnesia.errors import ConfigError
 
 Precision = Literal["float32", "bf16"]
-"""Number format of a network's products."""
+"""Number format of a network's products: float32, or its range with 8 bits of precision.
+
+Parameters, optimisers and regulariser stay in float32 (mixed precision, Micikevicius et al. 2018,
+arXiv 1710.03740; bf16 needs no loss scaling).
+"""
 
 Screen = Literal["bf16"]
 """Formats of a first answer, which float32 settles where it is in doubt."""
@@ -37,26 +34,17 @@ def autocast(precision: Precision, device: torch.device) -> torch.autocast:
 
 
 def device_of(given: torch.device | str | None) -> torch.device:
-    """The device that was asked for; a GPU if there is one, else the CPU, where none was.
-
-    Raises:
-        ConfigError: it is not here.
-    """
+    """The given device, or a GPU if there is one, else the CPU; raises `ConfigError` for none."""
     if given is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(given)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, TypeError) as error:
-        raise ConfigError(
-            "the device must be one that torch finds here",
-            got=f"'{given}' ({str(error).splitlines()[0]:.60})",
-            hint="leave device out, or give 'cpu'",
-        ) from None
+        rule, hint = "the device must be one that torch finds here", "leave it out, or give 'cpu'"
+        got = f"'{given}' ({str(error).splitlines()[0]:.60})"
+        raise ConfigError(rule, got=got, hint=hint) from None
     return device
-
-
-_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
 
 @contextmanager
@@ -64,16 +52,14 @@ def deterministic_kernels(wanted: bool) -> Iterator[None]:
     """Within it torch uses deterministic kernels alone, if they are `wanted`.
 
     cuBLAS needs a workspace of fixed size besides, which it asks the environment for when it is
-    first used; one that the user has chosen stays.
-
-    Raises:
-        RuntimeError: (torch, in an operation) there is no such kernel of it.
+    first used; one that the user has chosen stays. Operations without such a kernel raise
+    `RuntimeError`.
     """
     if not wanted:
         yield
         return
     before = torch.are_deterministic_algorithms_enabled()
-    os.environ.setdefault(_WORKSPACE, ":4096:8")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     try:
         yield
@@ -83,23 +69,18 @@ def deterministic_kernels(wanted: bool) -> Iterator[None]:
 
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
-# From glibc's malloc.h.
-_M_TRIM_THRESHOLD = -1
-_M_MMAP_THRESHOLD = -3
-_LARGEST = 2**31 - 1
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 
 
 def keep_freed_memory() -> None:
     """Let this process keep the memory of freed tensors for the next ones (glibc only).
 
-    By default glibc returns large blocks to the system, and every iteration pays for the faults
-    of their pages again. Other C libraries are left alone. A command does this for its own
-    process; importing Hypermnesia does not.
+    By default glibc returns large blocks, and every iteration pays for their page faults again.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, 1 << 30)
-        mallopt(_M_TRIM_THRESHOLD, _LARGEST)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def release_freed_memory() -> None:
@@ -114,8 +95,7 @@ def reset_peak_memory(device: torch.device) -> None:
     """Start measuring afresh, where the system allows it.
 
     On Linux, 5 written to /proc/self/clear_refs sets the peak to what is resident now (proc(5));
-    elsewhere, or where this is forbidden, the peak counts from the start of the process. Freed
-    memory that is kept would be resident, and counted to whoever comes next: it is released.
+    elsewhere the peak counts from the start of the process. Freed memory is not counted.
     """
     release_freed_memory()
     with suppress(OSError):
@@ -125,23 +105,15 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Largest resident memory since the reset, in MB of 10^6 bytes.
-
-    On a CUDA device the largest memory held by tensors there is added.
-    """
-    peak = _resident_bytes()
-    if device.type == "cuda":
-        peak += torch.cuda.max_memory_allocated(device)
-    return peak / 1e6
-
-
-def _resident_bytes() -> int:
+    """Largest resident memory since the reset, and of tensors on CUDA, in MB of 10^6 bytes."""
     try:
         lines = _STATUS.read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+        peak = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
     except (OSError, StopIteration):
         unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    on_device = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+    return (peak + on_device) / 1e6
 
 
 class Stopwatch:
@@ -155,15 +127,13 @@ class Stopwatch:
     """
 
     def __init__(self, device: torch.device, seconds: float = 0.0) -> None:
-        self._device = device
-        self._counted = seconds
+        self._device, self._counted = device, seconds
         self._since: float | None = None
 
     @property
     def seconds(self) -> float:
         """Counted so far, running or not."""
-        running = 0.0 if self._since is None else time.monotonic() - self._since
-        return self._counted + running
+        return self._counted + (0.0 if self._since is None else time.monotonic() - self._since)
 
     def start(self) -> None:
         """Begin or go on counting; one that runs is left running."""

@@ -67,13 +67,11 @@ class _Counts:
 
     def evaluation(self) -> Evaluation:
         counts, measure = tuple(self.inferred.tolist()), measure_of(self.part)
-        value = 100.0 * int(self.right) / len(self.part)
-        if measure == "mse":
-            value = float(self.error) / self.part.y.numel()
+        right, errors = 100.0 * int(self.right) / len(self.part), float(self.error)
+        value = right if measure == "accuracy" else errors / self.part.y.numel()
         if not any(counts):
             return Evaluation(value, None, measure=measure)
-        share = 100.0 * counts[self.part.task] / len(self.part)
-        return Evaluation(value, share, counts, measure)
+        return Evaluation(value, 100.0 * counts[self.part.task] / len(self.part), counts, measure)
 
 
 def measure_of(part: Part) -> Measure:
@@ -173,15 +171,14 @@ class Progress(Observer):
 
     def state_dict(self) -> State:
         """Everything above, for a checkpoint."""
+        matrices = {
+            kind: {name: torch.from_numpy(matrix.copy()) for name, matrix in each.items()}
+            for kind, each in self._matrices.items()
+        }
         return {
-            "phase": self.phase,
-            "iteration": self.iteration,
-            "done": self.done,
+            **{name: getattr(self, name) for name in ("phase", "iteration", "done")},
             "training_seconds": self.training.seconds,
-            **{
-                kind: {name: torch.from_numpy(matrix.copy()) for name, matrix in matrices.items()}
-                for kind, matrices in self._matrices.items()
-            },
+            **matrices,
             "total_seconds": self._total.seconds,
             "seconds_per_iteration": list(self._seconds_per_iteration),
             "peak_memory_mb": self._peak(),

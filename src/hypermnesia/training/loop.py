@@ -155,7 +155,7 @@ class _Run:
         if found is None:
             self.saver.save(stream=None)
             return
-        reasons = () if error is None else (str(error.fault),)
+        reasons = [] if error is None else [str(error.fault)]
         skipped = (*reasons, *found.skipped, *self.observer.lost())
         self.observer.on_resume(self.saver.progress.done, skipped)
 

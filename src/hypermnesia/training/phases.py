@@ -43,11 +43,10 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         if (self.iterations is None) == (self.epochs is None):
-            raise ConfigError(
-                "a task's length must be given once, as iterations or as epochs",
-                got=f"iterations={self.iterations}, epochs={self.epochs}",
-                hint="set one of them and leave the other out, or to null",
-            )
+            rule = "a task's length must be given once, as iterations or as epochs"
+            got = f"iterations={self.iterations}, epochs={self.epochs}"
+            hint = "set one of them and leave the other out, or to null"
+            raise ConfigError(rule, got=got, hint=hint)
         for name in ("iterations", "epochs", "batch_size"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -155,10 +154,9 @@ def _check(tasks: Sequence[Task], settings: TrainSettings) -> None:
         raise ConfigError("there must be a task to learn", got="none")
     for position, task in enumerate(tasks):
         if task.index != position:
-            raise ConfigError(
-                "tasks must be counted from 0 in the order in which they are learned",
-                got=f"'{task.name}' at position {position} with index {task.index}",
-            )
+            rule = "tasks must be counted from 0 in the order in which they are learned"
+            got = f"'{task.name}' at position {position} with index {task.index}"
+            raise ConfigError(rule, got=got)
         for kind, part in (("train", task.train), ("evaluate", evaluation_part(task, settings))):
             if len(part) == 0:
                 raise ConfigError(f"a task must have samples to {kind} on", got=f"'{task.name}'")
