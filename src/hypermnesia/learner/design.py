@@ -20,7 +20,7 @@ from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.registry import unknown_name
 from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
-from hypermnesia.vae import BoundSettings, CentredVae, Vae, VaeSettings
+from hypermnesia.vae import BoundSettings, CentredVae, Likelihood, Vae, VaeSettings
 
 if TYPE_CHECKING:
     from hypermnesia.evidence.autoencoders import AutoencoderSettings
@@ -70,24 +70,19 @@ class LearnerSettings:
             if type(value := getattr(self, name)) is not int:
                 rule, hint = f"{name} must be a whole number", "give an int"
                 raise ConfigError(rule, got=repr(value), hint=hint)
-        numbers = {
-            name: getattr(self, name) for name in ("beta", "lr", "validation", "compression")
-        }
-        for name, value in numbers.items():
+        for name in ("beta", "lr", "validation", "compression"):
+            value = getattr(self, name)
             if value is not None and not isinstance(value, int | float):
                 raise ConfigError(f"{name} must be a number", got=repr(value))
-        share = "validation is the share of a task's samples that is held out, from 0 to below 1"
+        for name in ("batch_size", "iterations", "patience"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be 1 or more", got=getattr(self, name))
+        held, size = self.validation, self.compression
+        share = "validation is the share of a task's samples"
         for rule, value, valid in (
-            ("batch_size must be 1 or more", self.batch_size, self.batch_size >= 1),
-            ("iterations must be 1 or more", self.iterations, self.iterations >= 1),
-            ("patience must be 1 or more", self.patience, self.patience >= 1),
-            (share, self.validation, 0 <= self.validation < 1),
+            (f"{share} that is held out, from 0 to below 1", held, 0 <= held < 1),
             ("lr must be above 0", self.lr, 0 < self.lr < math.inf),
-            (
-                "compression must be above 0",
-                size := self.compression,
-                0 < (1 if size is None else size) < math.inf,
-            ),
+            ("compression must be above 0", size, size is None or 0 < size < math.inf),
             ("beta must be 0 or more", self.beta, 0 <= self.beta < math.inf),
         ):
             if not valid:
@@ -246,11 +241,9 @@ def autoencoder_design(batches: Iterable[Tensor], compression: float | None) -> 
         rule = f"likelihoods are for inputs of at most {_LARGEST} entries"
         raise DataError(rule, got=entries, hint="use infer_task='entropy'")
     width = min(max(entries, 32), 256)
-    likelihood, latent = (
-        "bernoulli" if seen.intensities else "gaussian",
-        min(max(entries // 4, 2), 16),
-    )
-    vae = VaeSettings((width,), (width,), latent, likelihood)
+    likelihood: Likelihood = "bernoulli" if seen.intensities else "gaussian"
+    latent = min(max(entries // 4, 2), 16)
+    vae = VaeSettings((width,), (width,), latent, likelihood=likelihood)
     hypernet = autoencoder_sizes(count_weights(seen.shape, vae), compression)
     if seen.intensities:
         return AutoencoderDesign(seen.shape, vae, hypernet)
@@ -324,10 +317,9 @@ def method_of(
             with generators.as_global("vae"):
                 sections["template"] = CentredVae(sample_shape, autoencoder.vae)
             sections["view"] = autoencoder.view
-    loss, common = LOSSES[design.problem], {"generators": generators, "device": device}
-    method = build_method(
-        entry, model, scenario, sections, **common, sample_shape=sample_shape, criterion=loss
-    )
+    made_with: dict[str, Any] = {"generators": generators, "device": device}
+    made_with |= {"sample_shape": sample_shape, "criterion": LOSSES[design.problem]}
+    method = build_method(entry, model, scenario, sections, **made_with)
     if method.trains_on == "all":
         rule, hint = "a learner learns one task after another", "choose another method"
         got = f"method={entry.name!r}, which needs the data of all tasks at once"

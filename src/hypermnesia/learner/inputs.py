@@ -237,11 +237,8 @@ def divided(
 ) -> tuple[SourceSamples, SourceSamples | None]:
     """Samples to learn from and a share of them held out, or None if that is not even one."""
     rows = torch.arange(len(everything))
-    learned, held = (
-        each
-        if each is None
-        else replace(everything, y=everything.y[each], rows=everything.rows[each])
-        for each in hold_out(rows, int(share * len(everything)), generator)
-    )
-    assert learned is not None  # noqa: S101 - some are always left
-    return learned, held
+    learned, held = hold_out(rows, int(share * len(everything)), generator)
+    kept = replace(everything, y=everything.y[learned], rows=everything.rows[learned])
+    if held is None:
+        return kept, None
+    return kept, replace(everything, y=everything.y[held], rows=everything.rows[held])

@@ -207,7 +207,7 @@ class Saver(Observer):
     ) -> None:
         self._store, self._every = store, every
         self.progress, self.health = progress, health
-        self._parts = {
+        self._parts: dict[str, Method | Generators | Observer] = {
             "method": method, "generators": generators, "observer": observer, "progress": progress
         }  # fmt: skip
         self._last = time.monotonic()

@@ -84,8 +84,8 @@ class MetricsLog(Observer):
             line = {"kind": "evaluation", "task": phase.row, "scenario": scenario}
             inference = [each.inference for each in row]
             known = None if None in inference else inference
-            accuracy = {row[0].measure: [each.accuracy for each in row]}
-            self._write({**line, **accuracy, "inference": known})
+            accuracy = [each.accuracy for each in row]
+            self._write({**line, row[0].measure: accuracy, "inference": known})
 
     def state_dict(self) -> State:
         """The size in bytes of what is on the disk by now (fsync)."""
