@@ -20,8 +20,7 @@ from hypermnesia.errors import ConfigError
 Precision = Literal["float32", "bf16"]
 """Number format of a network's products: float32, or its range with 8 bits of precision.
 
-Parameters, optimisers and regulariser stay in float32 (mixed precision, Micikevicius et al. 2018,
-arXiv 1710.03740; bf16 needs no loss scaling).
+All else stays in float32 (mixed precision, Micikevicius et al. 2018, arXiv 1710.03740).
 """
 
 Screen = Literal["bf16"]
@@ -51,9 +50,8 @@ def device_of(given: torch.device | str | None) -> torch.device:
 def deterministic_kernels(wanted: bool) -> Iterator[None]:
     """Within it torch uses deterministic kernels alone, if they are `wanted`.
 
-    cuBLAS needs a workspace of fixed size besides, which it asks the environment for when it is
-    first used; one that the user has chosen stays. Operations without such a kernel raise
-    `RuntimeError`.
+    cuBLAS needs a workspace of fixed size besides; one that the user has chosen stays. Operations
+    without such a kernel raise `RuntimeError`.
     """
     if not wanted:
         yield

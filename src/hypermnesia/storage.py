@@ -103,11 +103,9 @@ def read_bounded(path: Path, limit: int) -> bytes:
 
 def holds(path: Path, text: str) -> bool:
     """Whether `path` is a regular file of exactly this UTF-8 `text`."""
-    content = text.encode()
-    try:
-        return read_bounded(path, len(content)) == content
-    except (OSError, ValueError):
-        return False
+    with suppress(OSError, ValueError):
+        return read_bounded(path, len(text.encode())) == text.encode()
+    return False
 
 
 def check_regular(path: Path) -> int:

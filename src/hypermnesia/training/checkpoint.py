@@ -104,12 +104,9 @@ class MemoryStore:
 
 
 class CheckpointStore:
-    """The checkpoints in a folder, one folder each.
+    """The newest `keep` checkpoints in a folder, one folder each; raises `ValueError` for none.
 
-    Args:
-        folder: where they are; created at the first save.
-        owner: identifies configuration and seed; a checkpoint of another owner is not loaded.
-        keep: how many of the newest to keep; raises `ValueError` for none.
+    `owner` identifies configuration and seed: a checkpoint of another owner is not loaded.
     """
 
     def __init__(self, folder: Path, owner: str, keep: int = 2) -> None:
@@ -118,10 +115,9 @@ class CheckpointStore:
         self.folder, self.owner, self.keep = folder, owner, keep
 
     def save(self, step: int, state: State) -> None:
-        """Store `state` durably, then remove those beyond `keep`.
+        """Store `state` durably, then remove those beyond `keep`, and any of later steps.
 
-        Checkpoints of later steps are removed too: who saves an earlier step has gone back,
-        because they were no good. After a `RunError` (a full disk) earlier ones are intact.
+        Who saves an earlier step has gone back. A `RunError` (a full disk) leaves earlier ones.
         """
         files = encode(step, state, self.owner)
         with os_errors_as_run_error(self.folder, "checkpoints must be written", _HINT):

@@ -113,11 +113,8 @@ _MATRICES = {"accuracy": np.nan, "inference": np.nan, "confusion": 0}  # where n
 class Progress(Observer):
     """Position, measurements and clocks of a run.
 
-    Attributes:
-        phase: the phase at work; the number of phases once all are done.
-        iteration: updates done in it; 0 if it has not begun.
-        done: updates done in all phases.
-        training: seconds of training in this phase, evaluation and checkpoints apart.
+    `phase` is the one at work, of which `iteration` updates are done, and `done` in all phases;
+    `training` times this phase, evaluation and checkpoints apart.
     """
 
     def __init__(self, tasks: int, scenarios: Sequence[ScenarioName], device: torch.device) -> None:
@@ -128,10 +125,9 @@ class Progress(Observer):
             kind: {name: np.full((tasks, tasks), empty) for name in scenarios}
             for kind, empty in _MATRICES.items()
         }
-        self._total = Stopwatch(device)
+        self._total, self._peak_mb = Stopwatch(device), 0.0
         self._total.start()
         self._seconds_per_iteration: list[float] = []
-        self._peak_mb = 0.0
 
     def on_update(self, phase: Phase, iteration: int, metrics: object) -> None:  # noqa: ARG002
         """Count the update."""

@@ -51,8 +51,7 @@ class Observer:
     def on_resume(self, done_iterations: int, skipped: Sequence[str]) -> None:
         """It goes on from a checkpoint, without what `skipped` names: NAME: why it was no good.
 
-        These are newer checkpoints, what observers `lost`, and an update that went wrong: the
-        loop then goes back, in the same process, to end where the run was still good.
+        These are newer checkpoints, what observers `lost`, and an update that went wrong.
         """
 
     def on_update(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> None:
@@ -169,8 +168,7 @@ class NotFiniteError(RunError):
 class Health(Observer):
     """Collects what the updates of a phase report, and raises `NotFiniteError`.
 
-    Reading a number waits for the device, so the reports are looked at in blocks. They are all
-    still there: the first bad update is found exactly.
+    Reading waits for the device, so reports are read in blocks; the first bad one is found exactly.
     """
 
     def __init__(self) -> None:
@@ -198,22 +196,18 @@ class Health(Observer):
 
     def check(self) -> None:
         """Raise `NotFiniteError` if an update since the last check reported no finite number."""
-        values = _read([metrics for _, _, metrics in self._reports])
-        for (phase, iteration, _), found in zip(self._reports, values, strict=True):
+        reports = [metrics for _, _, metrics in self._reports]
+        values = {
+            name: iter(torch.stack([each[name] for each in reports if name in each]).tolist())
+            for name in dict.fromkeys(name for metrics in reports for name in metrics)
+        }  # fetched together: it waits for the device once a name
+        for phase, iteration, metrics in self._reports:
+            found = {name: next(values[name]) for name in metrics}
             if not all(map(math.isfinite, found.values())):
                 good = phase.before + iteration - 1
                 raise NotFiniteError(Fault(phase.name, iteration, good, found, self._before))
             self._before = found
         self._reports = []
-
-
-def _read(reports: Sequence[Mapping[str, Tensor]]) -> Iterator[dict[str, float]]:
-    """The numbers of all updates, fetched together; waits for the device once a name."""
-    names = dict.fromkeys(name for metrics in reports for name in metrics)
-    columns = {name: [each[name] for each in reports if name in each] for name in names}
-    values = {name: iter(torch.stack(column).tolist()) for name, column in columns.items()}
-    for metrics in reports:
-        yield {name: next(values[name]) for name in metrics}
 
 
 @dataclass
@@ -226,8 +220,7 @@ class _Best:
 class EarlyStopping(Observer):
     """Ends a phase after `patience` updates without a better held-out loss of any part.
 
-    Then each part of the method is put to its best state. `loss` is the mean held-out loss when it
-    was last evaluated; NaN before.
+    Then each part is put to its best state. `loss` is the last mean held-out loss; NaN before.
     """
 
     def __init__(self, method: Method, held_out: Samples, patience: int, batch_size: int) -> None:
@@ -241,7 +234,12 @@ class EarlyStopping(Observer):
         """Evaluate now and then; raise `StopTask` if no part has become better for long enough."""
         if iteration % self._every:
             return
-        for name, loss in self._losses().items():
+        losses = dict.fromkeys(self._best, 0.0)  # means over the held-out samples
+        for batch in each_once([self._held_out], self._batch_size):
+            for name, value in self._method.losses(batch).items():
+                losses[name] += float(value) * len(batch) / len(self._held_out)
+        self.loss = losses["loss"]
+        for name, loss in losses.items():
             if loss < self._best[name].loss:
                 state = copy.deepcopy(self._method.parts[name].state_dict())
                 self._best[name] = _Best(loss, iteration, state)
@@ -253,15 +251,6 @@ class EarlyStopping(Observer):
         for name, best in self._best.items():
             if best.state is not None:
                 self._method.parts[name].load_state_dict(best.state)
-
-    def _losses(self) -> dict[str, float]:
-        """Means over the held-out samples."""
-        totals = dict.fromkeys(self._best, 0.0)
-        for batch in each_once([self._held_out], self._batch_size):
-            for name, loss in self._method.losses(batch).items():
-                totals[name] += float(loss) * len(batch) / len(self._held_out)
-        self.loss = totals["loss"]
-        return totals
 
 
 class LineProgress(Observer):
