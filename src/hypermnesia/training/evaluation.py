@@ -84,12 +84,10 @@ class TrainResult:
     """What a run measured. Seconds are wall time and leave out the time between processes.
 
     Attributes:
-        accuracy: by scenario R, (T, T) percent, or mean squared errors (`measure`); NaN where not
-            evaluated.
+        accuracy: by scenario R, (T, T) percent, or mean squared errors; NaN where not evaluated.
         inference: (T, T) percent of samples whose task was inferred rightly, NaN where not
             evaluated; for the scenarios in which the method had to infer it.
-        confusion: for the same scenarios (T, T): [j, k] is how many samples of task j were
-            answered with task k at the end.
+        confusion: for these (T, T): [j, k] samples of task j were answered with task k at the end.
         seconds: everything, evaluation and checkpoints too. Work that a crash undid is not in.
         seconds_per_iteration: of training, for each phase, without evaluation and checkpoints.
         peak_memory_mb: largest resident memory of any of the processes, see `compute`.
@@ -167,14 +165,13 @@ class Progress(Observer):
 
     def state_dict(self) -> State:
         """Everything above, for a checkpoint."""
-        matrices = {
-            kind: {name: torch.from_numpy(matrix.copy()) for name, matrix in each.items()}
-            for kind, each in self._matrices.items()
-        }
         return {
             **{name: getattr(self, name) for name in ("phase", "iteration", "done")},
             "training_seconds": self.training.seconds,
-            **matrices,
+            **{
+                kind: {name: torch.from_numpy(matrix.copy()) for name, matrix in each.items()}
+                for kind, each in self._matrices.items()
+            },
             "total_seconds": self._total.seconds,
             "seconds_per_iteration": list(self._seconds_per_iteration),
             "peak_memory_mb": self._peak(),

@@ -44,9 +44,6 @@ class MetricsLog(Observer):
     "inference": [...]}`, where `task` is the last task begun, from 0, `iteration` counts from 1
     within it, `accuracy` is a share of the batch in the first and percent on each task seen in the
     second. What is not finite is null. `on_metrics` is called with what was read off the device.
-
-    A run starts the file anew; a resumed one cuts it back to what its checkpoint knows, or begins
-    it anew if that is no longer there.
     """
 
     def __init__(self, path: Path, every: int = 50, on_metrics: OnMetrics | None = None) -> None:
@@ -55,7 +52,7 @@ class MetricsLog(Observer):
         self._lost: list[str] = []
 
     def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:  # noqa: ARG002
-        """Cut off whatever was logged after the checkpoint that the run goes on from."""
+        """Cut the file back to what a resumed run's checkpoint knows; begin anew without."""
         with self._open() as file:
             found = file.tell()
             if found < self._size:

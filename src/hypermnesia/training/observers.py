@@ -55,10 +55,7 @@ class Observer:
         """
 
     def on_update(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> None:
-        """An update is done, the `iteration`-th of its phase, from 1.
-
-        `metrics` are detached scalars; reading one (`float(...)`) waits for the device.
-        """
+        """The `iteration`-th update of a phase is done; `metrics` are scalars on the device."""
 
     def on_stop(self, phase: Phase) -> None:
         """An observer ends the training within a phase: the last chance to save it."""
@@ -147,8 +144,8 @@ class Fault:
         if first.endswith("gradient"):
             return "gradients that explode though the loss is finite", smaller
         if first.endswith("penalty"):
-            thrown = "a step so large that earlier tasks are thrown out of place"
-            return thrown, f"{smaller}, or with {weaker}"
+            cause = "a step so large that earlier tasks are thrown out of place"
+            return cause, f"{smaller}, or with {weaker}"
         return "a step that is too large", smaller
 
 
@@ -254,10 +251,7 @@ class EarlyStopping(Observer):
 
 
 class LineProgress(Observer):
-    """Prints a line on stderr every ten seconds and after each task.
-
-    Only then are the metrics read off the device. `stopping` has the held-out loss, if any.
-    """
+    """Prints metrics and a held-out loss on stderr every ten seconds, and after each task."""
 
     every = 10.0
 

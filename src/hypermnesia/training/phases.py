@@ -110,10 +110,7 @@ Rows = Mapping[ScenarioName, Sequence[Evaluation]]
 def make_phases(
     tasks: Sequence[Task], settings: TrainSettings, trains_on: Literal["task", "all"]
 ) -> list[Phase]:
-    """One phase a task, or one over all with the sum of their iterations; else `ConfigError`.
-
-    It raises for tasks that are not counted from 0, or lack samples.
-    """
+    """One phase a task, or one over all; raises for tasks not counted from 0 or without samples."""
     if not tasks:
         raise ConfigError("there must be a task to learn", got="none")
     for position, task in enumerate(tasks):
