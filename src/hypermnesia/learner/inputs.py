@@ -19,7 +19,7 @@ _ROUND = (torch.int8, torch.int16, torch.int32, torch.uint16, torch.uint32)
 
 
 def as_input(x: Tensor) -> Tensor:
-    """The (n, ...) inputs of a network: bytes in [0, 1], int64 ids or floats; else `DataError`."""
+    """The (n, ...) inputs of a network: bytes in [0, 1], int64 ids or floats; or raises."""
     if x.is_complex():
         raise DataError("inputs must be real", got=str(x.dtype), hint="split them into two parts")
     if x.dtype == torch.uint8:
