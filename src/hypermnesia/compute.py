@@ -18,48 +18,40 @@ import torch
 from hypermnesia.errors import ConfigError
 
 Precision = Literal["float32", "bf16"]
-"""Number format of a network's products.
+"""Number format of a network's products: float32, or its range with 8 bits of precision.
 
-bf16 has the range of float32 and 8 bits of precision, and needs no loss scaling. Parameters,
-optimisers and regulariser stay in float32 (mixed precision, Micikevicius et al. 2018, arXiv
-1710.03740).
+All else stays in float32 (mixed precision, Micikevicius et al. 2018, arXiv 1710.03740).
 """
 
 Screen = Literal["bf16"]
 """Formats of a first answer, which float32 settles where it is in doubt."""
 
-_STATUS, _CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
-_LARGEST = 2**31 - 1
-
 
 def autocast(precision: Precision, device: torch.device) -> torch.autocast:
-    """Return a context in which matrix products and convolutions run in `precision`."""
+    """A context in which matrix products and convolutions run in `precision`."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
 def device_of(given: torch.device | str | None) -> torch.device:
-    """Return the device `given`, or raise; for None a GPU if there is one, else the CPU."""
+    """The given device, or a GPU if there is one, else the CPU; raises `ConfigError` for none."""
     if given is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(given)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, TypeError) as error:
-        raise ConfigError(
-            "the device must be one that torch finds here",
-            got=f"'{given}' ({str(error).splitlines()[0]:.60})",
-            hint="leave device out, or give 'cpu'",
-        ) from None
+        rule, hint = "the device must be one that torch finds here", "leave it out, or give 'cpu'"
+        got = f"'{given}' ({str(error).splitlines()[0]:.60})"
+        raise ConfigError(rule, got=got, hint=hint) from None
     return device
 
 
 @contextmanager
 def deterministic_kernels(wanted: bool) -> Iterator[None]:
-    """Let torch use deterministic kernels alone, if they are `wanted`; it raises without one.
+    """Within it torch uses deterministic kernels alone, if they are `wanted`.
 
-    cuBLAS needs a workspace of fixed size besides, which it takes from the environment when it is
-    first used; one that the user has chosen stays.
+    cuBLAS needs a workspace of fixed size besides; one that the user has chosen stays. Operations
+    without such a kernel raise `RuntimeError`.
     """
     if not wanted:
         yield
@@ -73,20 +65,24 @@ def deterministic_kernels(wanted: bool) -> Iterator[None]:
         torch.use_deterministic_algorithms(before)
 
 
+_STATUS = Path("/proc/self/status")
+_CLEAR_REFS = Path("/proc/self/clear_refs")
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
+
+
 def keep_freed_memory() -> None:
     """Let this process keep the memory of freed tensors for the next ones (glibc only).
 
-    By default glibc returns large blocks to the system, and every iteration pays for the faults
-    of their pages. A command does this for its own process; importing Hypermnesia does not.
+    By default glibc returns large blocks, and every iteration pays for their page faults again.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, 1 << 30)
-        mallopt(_M_TRIM_THRESHOLD, _LARGEST)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def release_freed_memory() -> None:
-    """Return to the system what earlier work of this process left behind (glibc only)."""
+    """Give the system back what earlier work of this process left behind (glibc only)."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
@@ -94,10 +90,10 @@ def release_freed_memory() -> None:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Restart the measurement of peak memory, where the system allows it.
+    """Start measuring afresh, where the system allows it.
 
     On Linux, 5 written to /proc/self/clear_refs sets the peak to what is resident now (proc(5));
-    elsewhere it counts from the start of the process. Freed memory that is kept would count.
+    elsewhere the peak counts from the start of the process. Freed memory is not counted.
     """
     release_freed_memory()
     with suppress(OSError):
@@ -107,25 +103,24 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Return the largest resident memory since the reset, CUDA tensors added; MB of 10^6 bytes."""
-    on_device = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
-    return (_resident_bytes() + on_device) / 1e6
-
-
-def _resident_bytes() -> int:
+    """Largest resident memory since the reset, and of tensors on CUDA, in MB of 10^6 bytes."""
     try:
         lines = _STATUS.read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+        peak = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
     except (OSError, StopIteration):
         unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    on_device = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+    return (peak + on_device) / 1e6
 
 
 class Stopwatch:
-    """Counts seconds of a monotonic clock, over pauses and over resumed processes.
+    """Wall seconds that add up over pauses and over resumed processes.
+
+    The clock is monotonic: setting the computer's time changes nothing.
 
     Args:
-        device: stopping waits for work still queued there.
+        device: what it times; stopping waits for work still queued there.
         seconds: what was counted before, by a process that is gone.
     """
 

@@ -57,10 +57,9 @@ def pack(state: State) -> tuple[Json, dict[str, Tensor]]:
 
 def unpack(tree: Json, tensors: Mapping[str, Tensor]) -> State:
     """The state of which `pack` made `tree` and `tensors`; raises `ValueError` for any other."""
-    state = _unpack(tree, tensors)
-    if not isinstance(state, dict):
-        raise ValueError("the state must be a dict")
-    return state
+    if isinstance(state := _unpack(tree, tensors), dict):
+        return state
+    raise ValueError("the state must be a dict")
 
 
 def _pack(value: object, path: str, tensors: dict[str, Tensor]) -> Json:
@@ -71,9 +70,8 @@ def _pack(value: object, path: str, tensors: dict[str, Tensor]) -> Json:
         tensors[name] = value.detach().to("cpu").clone(memory_format=torch.contiguous_format)
         return {"tensor": name}
     if isinstance(value, Mapping):
-        for key in value:
-            if not _is_key(key):
-                raise TypeError(f"a state's keys are str or int; got {type(key)} at '{path}'")
+        if strange := [type(key) for key in value if not _is_key(key)]:
+            raise TypeError(f"a state's keys are str or int; got {strange[0]} at '{path}'")
         items = value.items()
         return {"dict": [[key, _pack(item, f"{path}/{key}", tensors)] for key, item in items]}
     if isinstance(value, list | tuple):
@@ -117,19 +115,14 @@ def encode_state(fields: Fields, state: State) -> dict[str, bytes]:
     tree, tensors = pack(state)
     content = safetensors.torch.save(tensors)
     about = {"sha256": sha256(content), "bytes": len(content)}
-    return {
-        TENSORS: content,
-        MANIFEST: canonical(sealed({**fields, "tensors": about, "state": tree})),
-    }
+    manifest = sealed({**fields, "tensors": about, "state": tree})
+    return {TENSORS: content, MANIFEST: canonical(manifest)}
 
 
 def decode_state(folder: Path, accept: Callable[[Fields], None]) -> tuple[Fields, State]:
     """The fields and the state that `folder` holds; raises `ValueError` if they are damaged.
 
-    Args:
-        folder: where the files are.
-        accept: is shown the fields before the tensors are read; raises if they are not those of a
-            state that is wanted.
+    `accept` is shown the fields before the tensors are read, and raises if they are not wanted.
     """
     try:
         body = json.loads(read_bounded(folder / MANIFEST, _MANIFEST_LIMIT))

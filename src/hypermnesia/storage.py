@@ -15,7 +15,7 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -49,9 +49,8 @@ def make_folder(folder: Path) -> None:
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """Create `folder` with `files`, in one step as seen from outside and across a power cut.
 
-    The files are written into a hidden folder beside it, brought to the disk (fsync), and the
-    folder is renamed. One that bears the name already is removed just before: it is for the
-    caller to know that it was worth nothing. An `OSError` leaves no `folder` there.
+    They are written beside it, brought to the disk (fsync) and renamed; a folder that bears the
+    name already is removed just before. An `OSError` leaves no `folder` there.
     """
     clean(folder.parent)
     aside = folder.parent / f"{_ASIDE}{folder.name}"
@@ -104,11 +103,9 @@ def read_bounded(path: Path, limit: int) -> bytes:
 
 def holds(path: Path, text: str) -> bool:
     """Whether `path` is a regular file of exactly this UTF-8 `text`."""
-    content = text.encode()
-    try:
-        return read_bounded(path, len(content)) == content
-    except (OSError, ValueError):
-        return False
+    with suppress(OSError, ValueError):
+        return read_bounded(path, len(text.encode())) == text.encode()
+    return False
 
 
 def check_regular(path: Path) -> int:
@@ -137,11 +134,10 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError):  # a number of 5,000 digits is a ValueError as such
         value = None
-    if not isinstance(value, dict):
-        raise RunError(
-            f"{path} must hold a JSON object", got="a damaged file", hint="move it away and resume"
-        )
-    return value
+    if isinstance(value, dict):
+        return value
+    rule, hint = f"{path} must hold a JSON object", "move it away and resume"
+    raise RunError(rule, got="a damaged file", hint=hint)
 
 
 def _no_number(name: str) -> None:
@@ -192,22 +188,21 @@ def sync_folder(folder: Path) -> None:
 def locked(
     folder: Path, name: str = ".lock", what: str = "a run folder", wait: float = 0.0
 ) -> Iterator[None]:
-    """Hold the lock called `name` in `folder`, creating the folder if need be.
+    """Hold the lock called `name` in `folder`, which is created if need be.
 
-    Args:
-        folder: where the lock's file is.
-        name: name of the file.
-        what: that which one process has at a time, for the message.
-        wait: seconds to wait for a process that holds it, before it raises `RunError`.
+    It waits so many seconds for a process that holds it, then raises `RunError` about `what`.
     """
     with os_errors_as_run_error(folder, "the run folder must be writable"):
         make_folder(folder)
         file = open_to_append(folder / name)
     with file:
-        if not _taken(file, time.monotonic() + wait):
-            rule = f"{what} serves one process at a time"
-            hint = "wait for it, or choose another folder with --name or --out"
-            raise RunError(rule, got=f"{folder} in use by another one", hint=hint)
+        deadline = time.monotonic() + wait
+        while not _taken(file):
+            if time.monotonic() >= deadline:
+                rule = f"{what} serves one process at a time"
+                hint = "wait for it, or choose another folder with --name or --out"
+                raise RunError(rule, got=f"{folder} in use by another one", hint=hint)
+            time.sleep(_POLL_SECONDS)
         yield
 
 
@@ -222,16 +217,12 @@ def folder_held(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _taken(file: BinaryIO, deadline: float) -> bool:
-    """Whether the lock could be taken in time."""
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(_POLL_SECONDS)
+def _taken(file: BinaryIO) -> bool:
+    """Whether the lock could be taken."""
+    with suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
 
 
 def sha256(content: bytes) -> str:

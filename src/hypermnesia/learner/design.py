@@ -20,7 +20,7 @@ from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.registry import unknown_name
 from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
-from hypermnesia.vae import BoundSettings, CentredVae, Vae, VaeSettings
+from hypermnesia.vae import BoundSettings, CentredVae, Likelihood, Vae, VaeSettings
 
 if TYPE_CHECKING:
     from hypermnesia.evidence.autoencoders import AutoencoderSettings
@@ -62,58 +62,46 @@ class LearnerSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for kind, given, known in (
-            ("way to infer tasks", self.infer_task, get_args(TaskInference)),
-            ("problem", self.problem, tuple(LOSSES)),
-        ):
-            if given is not None and given not in known:
-                raise unknown_name(kind, given, known)
-        self._check_types()
-        for name in ("batch_size", "iterations", "patience"):
-            if not getattr(self, name) >= 1:
-                raise ConfigError(f"{name} must be 1 or more", got=getattr(self, name))
-        if not 0 <= self.validation < 1:
-            rule = "validation is the share of a task's samples that is held out, from 0 to below 1"
-            raise ConfigError(rule, got=self.validation)
-        for name in ("lr", "compression"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise ConfigError(f"{name} must be above 0", got=value)
-        if not 0 <= self.beta < math.inf:
-            raise ConfigError("beta must be 0 or more", got=self.beta)
-
-    def _check_types(self) -> None:
+        if self.infer_task not in (None, *get_args(TaskInference)):
+            raise unknown_name("way to infer tasks", self.infer_task, get_args(TaskInference))
+        if self.problem not in (None, *LOSSES):
+            raise unknown_name("problem", self.problem, tuple(LOSSES))
         for name in ("batch_size", "iterations", "patience", "seed"):
-            if type(getattr(self, name)) is not int:
-                got = repr(getattr(self, name))
-                raise ConfigError(f"{name} must be a whole number", got=got, hint="give an int")
+            if type(value := getattr(self, name)) is not int:
+                rule, hint = f"{name} must be a whole number", "give an int"
+                raise ConfigError(rule, got=repr(value), hint=hint)
         for name in ("beta", "lr", "validation", "compression"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, int | float):
                 raise ConfigError(f"{name} must be a number", got=repr(value))
+        for name in ("batch_size", "iterations", "patience"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be 1 or more", got=getattr(self, name))
+        held, size = self.validation, self.compression
+        share = "validation is the share of a task's samples"
+        for rule, value, valid in (
+            (f"{share} that is held out, from 0 to below 1", held, 0 <= held < 1),
+            ("lr must be above 0", self.lr, 0 < self.lr < math.inf),
+            ("compression must be above 0", size, size is None or 0 < size < math.inf),
+            ("beta must be 0 or more", self.beta, 0 <= self.beta < math.inf),
+        ):
+            if not valid:
+                raise ConfigError(rule, got=value)
 
 
 def patterns(given: Sequence[str] | None) -> tuple[str, ...] | None:
     """Patterns of names, as they are kept; raises `ConfigError` for a single string."""
     if isinstance(given, str):  # whose letters would each be taken for a pattern
-        raise ConfigError(
-            "generated must be a list of patterns", got=repr(given), hint=f"give [{given!r}]"
-        )
+        rule, hint = "generated must be a list of patterns", f"give [{given!r}]"
+        raise ConfigError(rule, got=repr(given), hint=hint)
     return None if given is None else tuple(given)
 
 
 class Moments:
-    """Shape, range, means and deviations of (batch, *sample) inputs.
+    """Shape of a sample, least and most entry, (entries,) means and deviations of inputs.
 
-    Attributes:
-        shape: of a sample.
-        least: the smallest entry of all.
-        most: the largest.
-        mean: (entries of a sample,) means.
-        deviation: (entries of a sample,) standard deviations; where there is none, the mean of
-            the others, or 1.
-
-    Raises `DataError` for inputs that are no floats, or not all of one shape.
+    Where there is no deviation it is the mean of the others, or 1. Raises `DataError` for
+    (batch, *sample) inputs that are no floats, or not all of one shape.
     """
 
     def __init__(self, batches: Iterable[Tensor]) -> None:
@@ -145,10 +133,7 @@ class Moments:
 
 
 def autoencoder_sizes(weights: int, compression: float | None = None) -> HypernetSettings:
-    """As of `hypernet_sizes`, in the form in which it learns autoencoders.
-
-    One hidden layer, and new embeddings at the mean: chosen on Split MNIST (docs/results.md).
-    """
+    """`hypernet_sizes` with one hidden layer, chosen on Split MNIST (docs/results.md)."""
     sizes = hypernet_sizes(weights, compression)
     return replace(sizes, hidden=sizes.hidden[:1], activation="relu", embedding_start="mean")
 
@@ -161,8 +146,13 @@ def hypernet_sizes(weights: int, compression: float | None = None) -> HypernetSe
     """
     budget = max(weights, SMALLEST) if compression is None else int(compression * weights)
     for width in _WIDTHS:
-        chunk = _chunk(weights, budget, width)
-        if chunk and (_shared(width) <= _OVERHEAD * budget or width == _WIDTHS[-1]):
+        shared = (2 * width + 1) * width + (width + 1) * width + width
+        left = budget - shared - width  # one chunk more than N / D
+        root = left**2 - 4 * width * (width + 1) * weights
+        # The largest D with D (k + 1) + k ceil(N / D) within what the hidden layers leave.
+        fits = left > 0 and root >= 0
+        chunk = int((left + math.sqrt(root)) / (2 * (width + 1))) if fits else 0
+        if chunk and (shared <= _OVERHEAD * budget or width == _WIDTHS[-1]):
             return HypernetSettings(
                 hidden=(width, width),
                 task_embedding=width,
@@ -177,29 +167,12 @@ def hypernet_sizes(weights: int, compression: float | None = None) -> HypernetSe
     raise ConfigError(rule, got=f"compression={compression} of {weights} weights", hint=hint)
 
 
-def _shared(width: int) -> int:
-    """Values of the hidden layers and a task's embedding."""
-    return (2 * width + 1) * width + (width + 1) * width + width
-
-
-def _chunk(weights: int, budget: int, width: int) -> int:
-    """The largest D with D (k + 1) + k ceil(N / D) within what the hidden layers leave; or 0."""
-    left = budget - _shared(width) - width  # one chunk more than N / D
-    root = left**2 - 4 * width * (width + 1) * weights
-    return int((left + math.sqrt(root)) / (2 * (width + 1))) if left > 0 and root >= 0 else 0
-
-
 @dataclass(frozen=True)
 class AutoencoderDesign:
     """The autoencoders that tell tasks apart, and what they see of inputs.
 
-    Attributes:
-        sample_shape: of every input.
-        vae: their sizes, and whether inputs are taken for intensities in [0, 1].
-        hypernet: sizes of the hypernetwork that makes them.
-        shift: (entries of a sample,) subtracted from a sample; empty for intensities.
-        scale: (entries of a sample,) what a sample is divided by then, the same for all tasks: it
-            is the unit of what need not be explained.
+    `shift` and `scale`, (entries of a sample,), are subtracted and divided by for all tasks alike,
+    but for intensities in [0, 1]: the scale is the unit of what need not be explained.
     """
 
     sample_shape: tuple[int, ...]
@@ -232,11 +205,9 @@ class AutoencoderDesign:
         """
         seen = Moments(batches)
         if seen.shape != self.sample_shape:
-            raise DataError(
-                "likelihoods compare inputs of one shape",
-                got=f"{seen.shape}, where they had {self.sample_shape}",
-                hint="bring them to one shape, or use infer_task='entropy'",
-            )
+            rule, got = "likelihoods compare inputs of one shape", f"{seen.shape}"
+            got, hint = f"{got}, where they had {self.sample_shape}", "bring them to one shape"
+            raise DataError(rule, got=got, hint=f"{hint}, or use infer_task='entropy'")
         if not self.intensities:
             shift, scale = map(torch.tensor, (self.shift, self.scale))
             return {"shift": (seen.mean - shift) / scale, "scale": seen.deviation / scale}
@@ -249,13 +220,7 @@ class AutoencoderDesign:
 
 @dataclass(frozen=True)
 class Design:
-    """All that is settled by the first fit.
-
-    Attributes:
-        problem: what outputs stand for.
-        hypernet: sizes of the hypernetwork that makes the model's weights; None without one.
-        autoencoder: of methods that have one for each task.
-    """
+    """All that is settled by the first fit; sizes are None where the method has no such part."""
 
     problem: Problem
     hypernet: HypernetSettings | None
@@ -276,12 +241,9 @@ def autoencoder_design(batches: Iterable[Tensor], compression: float | None) -> 
         rule = f"likelihoods are for inputs of at most {_LARGEST} entries"
         raise DataError(rule, got=entries, hint="use infer_task='entropy'")
     width = min(max(entries, 32), 256)
-    vae = VaeSettings(
-        encoder=(width,),
-        decoder=(width,),
-        latent=min(max(entries // 4, 2), 16),
-        likelihood="bernoulli" if seen.intensities else "gaussian",
-    )
+    likelihood: Likelihood = "bernoulli" if seen.intensities else "gaussian"
+    latent = min(max(entries // 4, 2), 16)
+    vae = VaeSettings((width,), (width,), latent, likelihood=likelihood)
     hypernet = autoencoder_sizes(count_weights(seen.shape, vae), compression)
     if seen.intensities:
         return AutoencoderDesign(seen.shape, vae, hypernet)
@@ -291,9 +253,8 @@ def autoencoder_design(batches: Iterable[Tensor], compression: float | None) -> 
 
 def method_entry(settings: LearnerSettings) -> MethodEntry:
     """The registered method that the settings ask for; `hnet` with the evidence chosen."""
-    return METHODS[
-        _BY_EVIDENCE[settings.infer_task] if settings.method == "hnet" else settings.method
-    ]
+    name = settings.method
+    return METHODS[_BY_EVIDENCE[settings.infer_task] if name == "hnet" else name]
 
 
 def scenario_of(settings: LearnerSettings, problem: Problem) -> ScenarioName:
@@ -301,9 +262,8 @@ def scenario_of(settings: LearnerSettings, problem: Problem) -> ScenarioName:
     entry = method_entry(settings)
     if entry.trained == "once":  # with heads for each task, whatever it answers in
         return "task"
-    wanted: ScenarioName = "domain" if problem == "regression" else "class"
-    if settings.infer_task is None:
-        wanted = "task"
+    inferred: ScenarioName = "domain" if problem == "regression" else "class"
+    wanted: ScenarioName = "task" if settings.infer_task is None else inferred
     if wanted not in entry.scenarios:
         rule = f"{entry.name} must be told the task of every sample"
         hint = "set infer_task=None, and name the task to predict"
@@ -357,22 +317,13 @@ def method_of(
             with generators.as_global("vae"):
                 sections["template"] = CentredVae(sample_shape, autoencoder.vae)
             sections["view"] = autoencoder.view
-    method = build_method(
-        entry,
-        model,
-        scenario,
-        sections,
-        generators=generators,
-        device=device,
-        sample_shape=sample_shape,
-        criterion=LOSSES[design.problem],
-    )
+    made_with: dict[str, Any] = {"generators": generators, "device": device}
+    made_with |= {"sample_shape": sample_shape, "criterion": LOSSES[design.problem]}
+    method = build_method(entry, model, scenario, sections, **made_with)
     if method.trains_on == "all":
-        raise ConfigError(
-            "a learner learns one task after another",
-            got=f"method={entry.name!r}, which needs the data of all tasks at once",
-            hint="choose another method",
-        )
+        rule, hint = "a learner learns one task after another", "choose another method"
+        got = f"method={entry.name!r}, which needs the data of all tasks at once"
+        raise ConfigError(rule, got=got, hint=hint)
     return method
 
 

@@ -13,14 +13,8 @@ from torch import Tensor, nn
 
 from hypermnesia.data.stream import BatchStream, each_once
 from hypermnesia.errors import ConfigError, DataError, HypermnesiaError, RunError, TargetError
-from hypermnesia.learner.design import (
-    Design,
-    LearnerSettings,
-    autoencoder_design,
-    method_entry,
-    method_of,
-    model_sizes,
-)
+from hypermnesia.learner import design as designs
+from hypermnesia.learner.design import Design, LearnerSettings
 from hypermnesia.learner.inputs import Source, SourceSamples, divided, slices
 from hypermnesia.learner.targets import Problem, Targets, problem_of, targets_of
 from hypermnesia.methods import TaskSpec
@@ -38,14 +32,7 @@ _REFUSALS = (RuntimeError, ValueError, TypeError, IndexError)  # torch's, of inp
 
 @dataclass(frozen=True)
 class TaskRecord:
-    """What is known of a task besides its weights.
-
-    Attributes:
-        name: what the user calls it.
-        targets: what its outputs stand for.
-        samples: number learned from, over all fits.
-        updates: number taken, over all fits.
-    """
+    """What is known of a task besides its weights; counts are over all fits."""
 
     name: str | int
     targets: Targets
@@ -55,21 +42,13 @@ class TaskRecord:
 
 @dataclass(frozen=True)
 class Fit:
-    """A task that is being learned.
-
-    Attributes:
-        task: its index.
-        phase: the updates to take.
-        samples: to learn from.
-        stream: their mini-batches.
-        stopping: ends the updates early; None without held-out samples.
-    """
+    """A task that is being learned: samples, their mini-batches, and the updates to take."""
 
     task: int
     phase: Phase
     samples: SourceSamples
     stream: BatchStream
-    stopping: EarlyStopping | None
+    stopping: EarlyStopping | None  # None without held-out samples
 
 
 class Knowledge:
@@ -80,7 +59,7 @@ class Knowledge:
     ) -> None:
         self.model, self.settings, self.design, self.device = model, settings, design, device
         self.generators = Generators(settings.seed)
-        self.method = method_of(model, settings, design, self.generators, device)
+        self.method = designs.method_of(model, settings, design, self.generators, device)
         self.records: list[TaskRecord] = []
 
     def index(self, name: str | int) -> int | None:
@@ -90,9 +69,12 @@ class Knowledge:
 
     def begin(self, name: str | int, data: Data, held_out: Data | None) -> Fit:
         """Begin a new task, or go on with a known one; by default a share of `data` is held out."""
-        (source, given), settings = data, self.settings
+        (source, given), settings, design = data, self.settings, self.design
+        # An autoencoder starts at the centre of its task's inputs.
         self._check_problem(given)
-        buffers, task = self._buffers(source), self.index(name)
+        centre = design.autoencoder.centre(slices(source)) if design.autoencoder else {}
+        buffers = {name: value.to(self.device) for name, value in centre.items()}
+        task = self.index(name)
         if task is None:
             task = self._add(name, given, buffers)
             outputs = self.records[task].targets.outputs
@@ -123,24 +105,17 @@ class Knowledge:
         network, scenario = self.method.export(task), self.method.scenario
         if scenario.name != "class":
             return network
-        start = scenario.offset(task)
-        own = slice(start, start + scenario.heads[task])
+        first = scenario.offset(task)
+        own = slice(first, first + scenario.heads[task])
         return with_columns(network, own, self.settings.head).eval()
 
     def _check_problem(self, given: Any) -> None:
         """Raise `DataError` for values among classes, unless the user says that they are such."""
-        if self.settings.problem is None and self.design.problem == "classification":
-            if problem_of(given) == "classification":
-                return
+        classes = self.settings.problem is None and self.design.problem == "classification"
+        if classes and problem_of(given) != "classification":
             rule = "a learner whose first task had classes learns classes"
             hint = "make another learner for values, or convert labels to integers or strings"
             raise DataError(rule, got="floats", hint=hint)
-
-    def _buffers(self, source: Source) -> dict[str, Tensor]:
-        """Those that the task's autoencoder starts with: the centre of its inputs."""
-        design = self.design.autoencoder
-        buffers = {} if design is None else design.centre(slices(source))
-        return {name: value.to(self.device) for name, value in buffers.items()}
 
     def _add(self, name: str | int, given: Any, buffers: dict[str, Tensor]) -> int:
         """Make room for a new task; returns its index."""
@@ -180,16 +155,16 @@ def first_knowledge(
     """Knowledge of no task, designed for the first one's samples; raises if they do not fit."""
     source, given = data
     problem = settings.problem or problem_of(given)
-    entry = method_entry(settings)
+    entry = designs.method_entry(settings)
     if problem == "regression" and entry.name == "hnet-ent":
         rule = "entropy is of classes, and regression has none"
         hint = "use infer_task='likelihood', or None and name the task to predict"
         raise ConfigError(rule, got="infer_task='entropy'", hint=hint)
     outputs = targets_of(problem, given).outputs
-    sizes = model_sizes(model, settings, outputs) if "hypernet" in entry.sections else None
+    sizes = designs.model_sizes(model, settings, outputs) if "hypernet" in entry.sections else None
     autoencoder = None
     if "vae" in entry.sections:
-        autoencoder = autoencoder_design(slices(source), settings.compression)
+        autoencoder = designs.autoencoder_design(slices(source), settings.compression)
     return Knowledge(model, settings, Design(problem, sizes, autoencoder), device)
 
 
@@ -205,11 +180,9 @@ def training_errors(fit: Fit, batch_size: int) -> Iterator[None]:
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):  # of torch's batch normalisation
             raise
-        raise DataError(
-            "batch normalisation needs more than one sample",
-            got=f"batches of {min(batch_size, len(fit.samples))}",
-            hint="give more samples, or a larger batch_size",
-        ) from None
+        rule, hint = "batch normalisation needs more than one sample", "give more samples"
+        got = f"batches of {min(batch_size, len(fit.samples))}"
+        raise DataError(rule, got=got, hint=f"{hint}, or a larger batch_size") from None
 
 
 def check_task_name(name: object, known: Sequence[str | int]) -> None:
@@ -225,9 +198,8 @@ def check_module(model: object) -> None:
     """Raise `TargetError` unless it is a module."""
     if not isinstance(model, nn.Module):
         got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
-        raise TargetError(
-            "the model must be a torch.nn.Module", got=got, hint="make one, or wrap it in one"
-        )
+        rule, hint = "the model must be a torch.nn.Module", "make one, or wrap it in one"
+        raise TargetError(rule, got=got, hint=hint)
 
 
 @contextmanager
@@ -256,9 +228,8 @@ def check_model(model: nn.Module, source: Source) -> None:
         logits = probe(x)
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x):
         got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise TargetError(
-            "the model must give (batch, outputs) logits", got=got, hint="wrap it so that it does"
-        )
+        rule, hint = "the model must give (batch, outputs) logits", "wrap it so that it does"
+        raise TargetError(rule, got=got, hint=hint)
 
 
 @torch.no_grad()

@@ -13,16 +13,9 @@ from torch import nn
 
 from hypermnesia.compute import device_of
 from hypermnesia.errors import DataError
+from hypermnesia.learner import knowledge
 from hypermnesia.learner.design import LearnerSettings, TaskInference, method_entry, patterns
 from hypermnesia.learner.inputs import source_of
-from hypermnesia.learner.knowledge import (
-    Data,
-    check_model,
-    check_module,
-    check_task_name,
-    first_knowledge,
-    training_errors,
-)
 from hypermnesia.learner.persistence import Stored, save
 from hypermnesia.learner.predictor import Predictor
 from hypermnesia.learner.targets import Problem
@@ -89,23 +82,12 @@ class ContinualLearner(Predictor):
         device: torch.device | str | None = None,
         progress: bool = False,
     ) -> None:
-        check_module(model)
+        knowledge.check_module(model)
         self.model, self.progress = copy.deepcopy(model), progress
         self.settings = LearnerSettings(
-            infer_task=infer_task,
-            method=method,
-            problem=problem,
-            head=head,
-            generated=patterns(generated),
-            compression=compression,
-            beta=beta,
-            lr=lr,
-            batch_size=batch_size,
-            iterations=iterations,
-            patience=patience,
-            validation=validation,
-            seed=seed,
-        )
+            infer_task, method, problem, head, patterns(generated), compression, beta, lr,
+            batch_size, iterations, patience, validation, seed,
+        )  # fmt: skip
         method_entry(self.settings)
         self.device = device_of(device)
 
@@ -132,17 +114,17 @@ class ContinualLearner(Predictor):
             HypermnesiaError: data that cannot be learned, or not by this model; a loss that is no
                 number.
         """
-        check_task_name(task, self.tasks)
+        knowledge.check_task_name(task, self.tasks)
         samples = self._checked(data, y, "a task")
         held_out = None if validation is None else self._checked(validation, None, "validation")
         if self._knowledge is None:
-            learning = first_knowledge(self.model, self.settings, samples, self.device)
+            learning = knowledge.first_knowledge(self.model, self.settings, samples, self.device)
         else:
             learning = self._knowledge.copy()
         fit = learning.begin(task, samples, held_out)
         observers = ObserverGroup(Health(), *([fit.stopping] if fit.stopping else []))
         with ExitStack() as stack:
-            stack.enter_context(training_errors(fit, self.settings.batch_size))
+            stack.enter_context(knowledge.training_errors(fit, self.settings.batch_size))
             if self.progress:
                 make = stack.enter_context(progress_bars())
                 observers = ObserverGroup(observers, make(f"task {task}", fit.stopping))
@@ -152,12 +134,12 @@ class ContinualLearner(Predictor):
         self._knowledge = learning
         return self
 
-    def _checked(self, data: Any, y: Any, purpose: str) -> Data:
+    def _checked(self, data: Any, y: Any, purpose: str) -> knowledge.Data:
         """Samples that the model takes, one or more, and their targets."""
         source = source_of(data, y)
         if not len(source):
             raise DataError(f"{purpose} needs samples", got="none", hint="give some")
-        check_model(self.model, source)
+        knowledge.check_model(self.model, source)
         return source, source.targets()
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:

@@ -15,19 +15,13 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from hypermnesia import storage
 from hypermnesia.errors import RunError
-from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.learner.design import Design, LearnerSettings
 from hypermnesia.learner.knowledge import Knowledge, TaskRecord
 from hypermnesia.learner.targets import from_json, restored
 from hypermnesia.state_files import MANIFEST, MISFITS, Fields, State, decode_state, encode_state
-from hypermnesia.storage import (
-    folder_held,
-    make_folder,
-    os_errors_as_run_error,
-    sync_folder,
-    write_folder,
-)
+from hypermnesia.storage import folder_held, os_errors_as_run_error, write_folder
 
 FORMAT = 1
 """Version of the format."""
@@ -40,44 +34,34 @@ T = TypeVar("T")
 def _check_size(design: Design, state: State) -> None:
     """Raise `ValueError` for a design of networks that are too large for what `state` holds."""
     stored = sum(tensor.numel() for tensor in tree_leaves(state) if isinstance(tensor, Tensor))
-    autoencoder = design.autoencoder
-    settings = [design.hypernet, autoencoder.hypernet if autoencoder else None]
-    claimed = sum(_least_values(each) for each in settings if each is not None)
+    autoencoder, claimed = design.autoencoder, 0
+    for each in (design.hypernet, autoencoder.hypernet if autoencoder else None):
+        if each is not None:
+            widths = [each.task_embedding, *each.hidden, each.chunk or 1]
+            claimed += each.chunk_embedding + sum(a * b for a, b in pairwise(widths))
     weights = autoencoder.weights if autoencoder else 0
     if claimed > stored or weights > _MOST_COMPRESSION * stored:
         raise ValueError("networks that are larger than its file")
 
 
-def _least_values(settings: HypernetSettings) -> int:
-    widths = [settings.task_embedding, *settings.hidden, settings.chunk or 1]
-    return settings.chunk_embedding + sum(n_in * n_out for n_in, n_out in pairwise(widths))
-
-
 def save(knowledge: Knowledge, path: Path, *, overwrite: bool) -> None:
     """Write a learner's knowledge to the folder at `path`, completely or not at all."""
-    fields = {
-        "kind": _KIND,
-        "format": FORMAT,
-        "model": _description(knowledge.model),
-        "settings": _to_json(LearnerSettings, knowledge.settings),
-        "design": _to_json(Design, knowledge.design),
-        "tasks": [_stored_record(record) for record in knowledge.records],
-    }
+    settings = TypeAdapter(LearnerSettings).dump_python(knowledge.settings, mode="json")
+    design = TypeAdapter(Design).dump_python(knowledge.design, mode="json")
+    tasks = [{**vars(record), "targets": record.targets.stored()} for record in knowledge.records]
+    fields = {"kind": _KIND, "format": FORMAT, "model": _description(knowledge.model)}
+    fields |= {"settings": settings, "design": design, "tasks": tasks}
     # New tasks start with the buffers of the template, which a model made anew may lack.
     buffers = dict(knowledge.model.named_buffers())
     files = encode_state(fields, {**knowledge.state_dict(), "buffers": buffers})
     path = Path(os.path.realpath(path))  # links are followed, not replaced
     hint = "check access and free space, or choose another folder"
     with os_errors_as_run_error(path, "the learner must be written", hint):
-        make_folder(path.parent)
+        storage.make_folder(path.parent)
         with folder_held(path.parent):
             _settle(path)
             _check_free(path, files, overwrite=overwrite)
             _write(path, files)
-
-
-def _to_json(kind: type[T], value: T) -> Any:
-    return TypeAdapter(kind).dump_python(value, mode="json")
 
 
 def _write(path: Path, files: dict[str, bytes]) -> None:
@@ -88,7 +72,7 @@ def _write(path: Path, files: dict[str, bytes]) -> None:
         shutil.rmtree(old, ignore_errors=True)
         path.rename(old)
     new.rename(path)
-    sync_folder(path.parent)
+    storage.sync_folder(path.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -168,16 +152,9 @@ def _check_free(path: Path, files: Collection[str], *, overwrite: bool) -> None:
         raise RunError("a learner is saved to a new folder", got=f"{path}, which exists", hint=hint)
     if not path.is_dir() or not (path / MANIFEST).is_file():
         raise RunError("only a learner is overwritten", got=f"{path}, which is none")
-    strange = next((file for file in path.iterdir() if file.name not in files), None)
-    if strange is not None:
-        raise RunError(
-            "only a learner is overwritten", got=f"another file too: {strange}", hint="move it"
-        )
-
-
-def _stored_record(record: TaskRecord) -> Fields:
-    counts = {"samples": record.samples, "updates": record.updates}
-    return {"name": record.name, "targets": record.targets.stored(), **counts}
+    for strange in (file for file in path.iterdir() if file.name not in files):
+        got = f"another file too: {strange}"
+        raise RunError("only a learner is overwritten", got=got, hint="move it")
 
 
 def _record(stored: Fields) -> TaskRecord:
@@ -189,17 +166,12 @@ def _record(stored: Fields) -> TaskRecord:
 
 def _description(model: nn.Module) -> list[Any]:
     """What must be the same of a model: torch's layers, shapes of tensors, what is frozen."""
-    layers = [
-        [name, type(part).__name__]
-        for name, part in model.named_modules()
-        if type(part).__module__.startswith("torch.nn.")
-    ]
-    parameters = [
-        [name, list(p.shape), "learned" if p.requires_grad else "frozen"]
-        for name, p in model.named_parameters()
-    ]
+    modules = [(name, type(part)) for name, part in model.named_modules()]
+    layers = [[name, k.__name__] for name, k in modules if k.__module__.startswith("torch.nn.")]
+    learned, parameters = {True: "learned", False: "frozen"}, model.named_parameters()
+    shapes = [[name, list(p.shape), learned[p.requires_grad]] for name, p in parameters]
     buffers = [[name, list(buffer.shape), "buffer"] for name, buffer in model.named_buffers()]
-    return layers + parameters + buffers
+    return layers + shapes + buffers
 
 
 def _check_same(stored: Any, given: list[Any], path: Path) -> None:
@@ -207,11 +179,9 @@ def _check_same(stored: Any, given: list[Any], path: Path) -> None:
         return
     missing = next((each for each in stored if each not in given), None)
     strange = next((each for each in given if each not in stored), None)
-    raise RunError(
-        f"{path} holds a learner of another model",
-        got=f"{_described(strange)}, where it had {_described(missing)}",
-        hint="make the model as it was when the learner was saved",
-    )
+    got = f"{_described(strange)}, where it had {_described(missing)}"
+    hint = "make the model as it was when the learner was saved"
+    raise RunError(f"{path} holds a learner of another model", got=got, hint=hint)
 
 
 def _described(part: Any) -> str:

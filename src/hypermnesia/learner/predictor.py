@@ -19,19 +19,12 @@ from hypermnesia.registry import unknown_name
 
 
 class Answers(NamedTuple):
-    """Outputs for n inputs.
+    """Outputs for n inputs."""
 
-    Attributes:
-        outputs: (n, k) of a sample's own task, -inf beyond; or of all tasks side by side.
-        tasks: (n,) int64 index of the sample's task, given or inferred.
-        confidence: (n,) share of that task in the evidence of all, 1 where it was given.
-        joined: whether `outputs` are those of all tasks, of one network.
-    """
-
-    outputs: Tensor
-    tasks: Tensor
-    confidence: Tensor
-    joined: bool = False
+    outputs: Tensor  # (n, k) of a sample's own task, -inf beyond; or of all tasks side by side
+    tasks: Tensor  # (n,) int64 index of the sample's task, given or inferred
+    confidence: Tensor  # (n,) share of that task in the evidence of all, 1 where it was given
+    joined: bool = False  # whether `outputs` are those of all tasks, of one network
 
 
 @torch.no_grad()
@@ -139,27 +132,19 @@ def score(knowledge: Knowledge, answers: NDArray[Any], given: Any) -> float:
 
 def summary(knowledge: Knowledge) -> str:
     """A line for each task, and one for all."""
-    rows: list[tuple[str, ...]] = [("task", "outputs", "samples", "updates")]
-    rows += [
-        (str(r.name), str(r.targets.outputs), str(r.samples), str(r.updates))
-        for r in knowledge.records
+    records = [(r.name, r.targets.outputs, r.samples, r.updates) for r in knowledge.records]
+    rows = [
+        [str(each) for each in row] for row in [("task", "outputs", "samples", "updates"), *records]
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
-    ]
+    first, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
+    lines = ["  ".join([row[0].ljust(first), *map(str.rjust, row[1:], widths)]) for row in rows]
     share, tasks = knowledge.method.compression(), len(knowledge.records)
     kept = f"{share:.2f} of the learned values of one task's networks"
     return "\n".join([*lines, f"{knowledge.design.problem}; {tasks} tasks kept in {kept}"])
 
 
 class InferredTasks(NamedTuple):
-    """The tasks that inputs speak for.
-
-    Attributes:
-        tasks: (n,) names.
-        confidence: (n,) share of that task in the evidence of all, from 0 to 1.
-    """
+    """The tasks that inputs speak for: (n,) names, and their shares in the evidence of all."""
 
     tasks: NDArray[Any]
     confidence: NDArray[np.float32]
@@ -189,9 +174,7 @@ class Predictor:
         """(n, labels) probabilities, in the order of `classes(task)`.
 
         Without a task, those of the inferred task's network, and 0 for labels of other tasks.
-
-        Raises:
-            ConfigError: an unknown task, or none where it is needed; regression.
+        Raises `ConfigError` for an unknown task, none where it is needed, or regression.
         """
         index = None if task is None else self._index(task)
         return probabilities(self._learned, self._answers(x, task), index)
@@ -200,22 +183,16 @@ class Predictor:
         """The task of each of n inputs, and how much of the evidence speaks for it.
 
         The evidence is the likelihood of an input under a task or, less to be trusted,
-        exp(-entropy) of the task's answer.
-
-        Raises:
-            ConfigError: the learner infers no tasks.
+        exp(-entropy) of its answer. Raises `ConfigError` if the learner infers no tasks.
         """
         found = self._answers(x, None)
         names = Labels(self.tasks).array
         return InferredTasks(names[found.tasks.numpy()], found.confidence.numpy())
 
     def score(self, data: Any, y: Any = None, *, task: str | int | None = None) -> float:
-        """Share of right labels, or R² of values, as scikit-learn scores them.
+        """Share of right labels, or R² of values, as scikit-learn scores them; data as for `fit`.
 
-        Args:
-            data: as for `fit`.
-            y: as for `fit`.
-            task: the samples' task; inferred for each if it is not given.
+        The task of each sample is inferred if it is not given.
         """
         return score(self._learned, self.predict(data, task), source_of(data, y).targets())
 

@@ -148,15 +148,13 @@ class Classes:
 
 
 class Values:
-    """Real values, learned as deviations from a task's mean in units of its spread.
+    """Real values, learned as deviations in units of their spread: so losses are comparable.
 
-    So that losses, and the strength of the regulariser against them, are comparable between tasks.
     Where `single`, the user gives and gets (n,) values, not (n, 1).
     """
 
     def __init__(self, mean: Sequence[float], spread: Sequence[float], *, single: bool) -> None:
-        self.mean, self.spread = torch.tensor(mean), torch.tensor(spread)
-        self.single = single
+        self.mean, self.spread, self.single = torch.tensor(mean), torch.tensor(spread), single
 
     @classmethod
     def of(cls, given: Any) -> Values:
@@ -217,15 +215,12 @@ def _numbers(given: Any) -> Tensor:
     try:
         values = torch.as_tensor(np.asarray(given, dtype=np.float64)).float()
     except (TypeError, ValueError) as error:
-        raise DataError(
-            "regression needs numbers", got=str(error), hint="or problem='classification'"
-        ) from None
+        rule, hint = "regression needs numbers", "or problem='classification'"
+        raise DataError(rule, got=str(error), hint=hint) from None
     if values.ndim not in (1, 2) or not torch.isfinite(values).all():
-        raise DataError(
-            "regression needs finite targets of shape (n,) or (n, k)",
-            got=f"shape {tuple(values.shape)}" if values.ndim not in (1, 2) else "NaN or infinity",
-            hint="reshape them, and drop samples without a target",
-        )
+        rule = "regression needs finite targets of shape (n,) or (n, k)"
+        got = f"shape {tuple(values.shape)}" if values.ndim not in (1, 2) else "NaN or infinity"
+        raise DataError(rule, got=got, hint="reshape them, and drop samples without a target")
     return values
 
 

@@ -14,20 +14,12 @@ from typing import Protocol
 
 from torch import Tensor
 
+from hypermnesia import state_files
 from hypermnesia.data.stream import BatchStream
 from hypermnesia.errors import DataError, RunError
 from hypermnesia.methods.base import Method
 from hypermnesia.seeding import Generators
-from hypermnesia.state_files import (
-    MANIFEST,
-    Fields,
-    Json,
-    State,
-    decode_state,
-    encode_state,
-    pack,
-    unpack,
-)
+from hypermnesia.state_files import Fields, State
 from hypermnesia.storage import make_folder, os_errors_as_run_error, write_folder
 from hypermnesia.training.evaluation import Progress
 from hypermnesia.training.observers import Health, Observer
@@ -47,15 +39,13 @@ class OtherFormatError(Exception):
 
 def encode(step: int, state: State, owner: str) -> dict[str, bytes]:
     """The files of a checkpoint, by name."""
-    return encode_state({"format": FORMAT, "owner": owner, "step": step}, state)
+    return state_files.encode_state({"format": FORMAT, "owner": owner, "step": step}, state)
 
 
 def decode(folder: Path, owner: str | None) -> tuple[int, State]:
     """The step and the state that `folder` holds, of `owner` or, for None, of anyone.
 
-    Raises:
-        OtherFormatError: it is whole, but of a format version that this one does not read.
-        ValueError: a file is missing, damaged or of another owner.
+    Raises `OtherFormatError`, or `ValueError` if a file is missing, damaged or of another owner.
     """
 
     def accept(fields: Fields) -> None:
@@ -65,13 +55,13 @@ def decode(folder: Path, owner: str | None) -> tuple[int, State]:
             age = "an earlier" if version < FORMAT else "a later"
             raise OtherFormatError(f"format {version}, of {age} version, where {FORMAT} is read")
         if version != FORMAT:
-            raise ValueError(f"{MANIFEST} is damaged")
+            raise ValueError(f"{state_files.MANIFEST} is damaged")
         if owner not in (None, fields["owner"]):
             raise ValueError("it belongs to another run or configuration")
         if not isinstance(fields["step"], int):
             raise ValueError("its step is no number")
 
-    fields, state = decode_state(folder, accept)
+    fields, state = state_files.decode_state(folder, accept)
     return fields["step"], state
 
 
@@ -98,11 +88,11 @@ class MemoryStore:
     """The newest checkpoint alone, in the memory of the host: gone with the process."""
 
     def __init__(self) -> None:
-        self._newest: tuple[int, tuple[Json, dict[str, Tensor]]] | None = None
+        self._newest: tuple[int, tuple[state_files.Json, dict[str, Tensor]]] | None = None
 
     def save(self, step: int, state: State) -> None:
         """Keep a copy of `state`."""
-        self._newest = step, pack(state)
+        self._newest = step, state_files.pack(state)
 
     def load_newest(self) -> Checkpoint | None:
         """A copy of what was saved."""
@@ -110,18 +100,13 @@ class MemoryStore:
             return None
         step, (tree, tensors) = self._newest
         copies = {name: tensor.clone() for name, tensor in tensors.items()}
-        return Checkpoint(step, unpack(tree, copies), ())
+        return Checkpoint(step, state_files.unpack(tree, copies), ())
 
 
 class CheckpointStore:
-    """The checkpoints in a folder, one folder each.
+    """The newest `keep` checkpoints in a folder, one folder each; raises `ValueError` for none.
 
-    Args:
-        folder: where they are; created at the first save.
-        owner: identifies configuration and seed; a checkpoint of another owner is not loaded.
-        keep: how many of the newest to keep, 1 or more; with 2 a damaged one does not matter.
-
-    Raises `ValueError` if `keep` is less.
+    `owner` identifies configuration and seed: a checkpoint of another owner is not loaded.
     """
 
     def __init__(self, folder: Path, owner: str, keep: int = 2) -> None:
@@ -130,10 +115,9 @@ class CheckpointStore:
         self.folder, self.owner, self.keep = folder, owner, keep
 
     def save(self, step: int, state: State) -> None:
-        """Store `state` durably, then remove those beyond `keep`.
+        """Store `state` durably, then remove those beyond `keep`, and any of later steps.
 
-        Checkpoints of later steps are removed too: who saves an earlier step has gone back,
-        because they were no good. After a `RunError` (a full disk) earlier ones are intact.
+        Who saves an earlier step has gone back. A `RunError` (a full disk) leaves earlier ones.
         """
         files = encode(step, state, self.owner)
         with os_errors_as_run_error(self.folder, "checkpoints must be written", _HINT):
@@ -147,9 +131,8 @@ class CheckpointStore:
     def load_newest(self) -> Checkpoint | None:
         """The newest checkpoint that is whole and this owner's; None if there are none at all.
 
-        Raises:
-            RunError: there are checkpoints, but no good one; one is of another version of
-                Hypermnesia, whose work this one would undo; or the folder cannot be read.
+        Raises `RunError` if none is good, if one is of another version of Hypermnesia, whose work
+        this one would undo, or if the folder cannot be read.
         """
         skipped: list[str] = []
         with os_errors_as_run_error(self.folder, "checkpoints must be read", _HINT):
@@ -175,9 +158,8 @@ class CheckpointStore:
 
 def steps_in(folder: Path) -> list[int]:
     """Steps of the checkpoints that are in `folder`, newest first; none if it is not there."""
-    if not folder.exists():
-        return []
-    folders = [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
+    folders = folder.iterdir() if folder.exists() else ()
+    folders = (path for path in folders if path.is_dir() and not path.is_symlink())
     names = (_NAME.fullmatch(path.name) for path in folders)
     return sorted((int(name[1]) for name in names if name), reverse=True)
 
@@ -220,8 +202,10 @@ class Saver(Observer):
         health: Health,
     ) -> None:
         self._store, self._every = store, every
-        self._method, self._generators = method, generators
-        self._observer, self.progress, self.health = observer, progress, health
+        self.progress, self.health = progress, health
+        self._parts: dict[str, Method | Generators | Observer] = {
+            "method": method, "generators": generators, "observer": observer, "progress": progress
+        }  # fmt: skip
         self._last = time.monotonic()
         self._stream: BatchStream | None = None
         self._position: State | None = None
@@ -231,10 +215,8 @@ class Saver(Observer):
         found = self._store.load_newest()
         if found is not None:
             with misfit_as_run_error():
-                self._method.load_state_dict(found.state["method"])
-                self._generators.load_state_dict(found.state["generators"])
-                self._observer.load_state_dict(found.state["observer"])
-                self.progress.load_state_dict(found.state["progress"])
+                for name, part in self._parts.items():
+                    part.load_state_dict(found.state[name])
                 self._position = found.state["stream"]
         return found
 
@@ -265,12 +247,6 @@ class Saver(Observer):
 
     def save(self, stream: State | None) -> None:
         """Save everything; `stream` is the position in a phase's data, None between phases."""
-        state = {
-            "method": self._method.state_dict(),
-            "generators": self._generators.state_dict(),
-            "observer": self._observer.state_dict(),
-            "progress": self.progress.state_dict(),
-            "stream": stream,
-        }
-        self._store.save(self.progress.done, state)
+        state = {name: part.state_dict() for name, part in self._parts.items()}
+        self._store.save(self.progress.done, {**state, "stream": stream})
         self._last = time.monotonic()

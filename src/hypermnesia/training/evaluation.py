@@ -67,13 +67,11 @@ class _Counts:
 
     def evaluation(self) -> Evaluation:
         counts, measure = tuple(self.inferred.tolist()), measure_of(self.part)
-        value = 100.0 * int(self.right) / len(self.part)
-        if measure == "mse":
-            value = float(self.error) / self.part.y.numel()
+        right, errors = 100.0 * int(self.right) / len(self.part), float(self.error)
+        value = right if measure == "accuracy" else errors / self.part.y.numel()
         if not any(counts):
             return Evaluation(value, None, measure=measure)
-        share = 100.0 * counts[self.part.task] / len(self.part)
-        return Evaluation(value, share, counts, measure)
+        return Evaluation(value, 100.0 * counts[self.part.task] / len(self.part), counts, measure)
 
 
 def measure_of(part: Part) -> Measure:
@@ -86,12 +84,10 @@ class TrainResult:
     """What a run measured. Seconds are wall time and leave out the time between processes.
 
     Attributes:
-        accuracy: by scenario R, (T, T) percent, or mean squared errors (`measure`); NaN where not
-            evaluated.
+        accuracy: by scenario R, (T, T) percent, or mean squared errors; NaN where not evaluated.
         inference: (T, T) percent of samples whose task was inferred rightly, NaN where not
             evaluated; for the scenarios in which the method had to infer it.
-        confusion: for the same scenarios (T, T): [j, k] is how many samples of task j were
-            answered with task k at the end.
+        confusion: for these (T, T): [j, k] samples of task j were answered with task k at the end.
         seconds: everything, evaluation and checkpoints too. Work that a crash undid is not in.
         seconds_per_iteration: of training, for each phase, without evaluation and checkpoints.
         peak_memory_mb: largest resident memory of any of the processes, see `compute`.
@@ -115,11 +111,8 @@ _MATRICES = {"accuracy": np.nan, "inference": np.nan, "confusion": 0}  # where n
 class Progress(Observer):
     """Position, measurements and clocks of a run.
 
-    Attributes:
-        phase: the phase at work; the number of phases once all are done.
-        iteration: updates done in it; 0 if it has not begun.
-        done: updates done in all phases.
-        training: seconds of training in this phase, evaluation and checkpoints apart.
+    `phase` is the one at work, of which `iteration` updates are done, and `done` in all phases;
+    `training` times this phase, evaluation and checkpoints apart.
     """
 
     def __init__(self, tasks: int, scenarios: Sequence[ScenarioName], device: torch.device) -> None:
@@ -130,10 +123,9 @@ class Progress(Observer):
             kind: {name: np.full((tasks, tasks), empty) for name in scenarios}
             for kind, empty in _MATRICES.items()
         }
-        self._total = Stopwatch(device)
+        self._total, self._peak_mb = Stopwatch(device), 0.0
         self._total.start()
         self._seconds_per_iteration: list[float] = []
-        self._peak_mb = 0.0
 
     def on_update(self, phase: Phase, iteration: int, metrics: object) -> None:  # noqa: ARG002
         """Count the update."""
@@ -174,13 +166,11 @@ class Progress(Observer):
     def state_dict(self) -> State:
         """Everything above, for a checkpoint."""
         return {
-            "phase": self.phase,
-            "iteration": self.iteration,
-            "done": self.done,
+            **{name: getattr(self, name) for name in ("phase", "iteration", "done")},
             "training_seconds": self.training.seconds,
             **{
-                kind: {name: torch.from_numpy(matrix.copy()) for name, matrix in matrices.items()}
-                for kind, matrices in self._matrices.items()
+                kind: {name: torch.from_numpy(matrix.copy()) for name, matrix in each.items()}
+                for kind, each in self._matrices.items()
             },
             "total_seconds": self._total.seconds,
             "seconds_per_iteration": list(self._seconds_per_iteration),

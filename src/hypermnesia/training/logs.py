@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from hypermnesia import storage
 from hypermnesia.data.benchmarks import Permutation
 from hypermnesia.data.types import Task
 from hypermnesia.errors import RunError
@@ -22,13 +23,6 @@ from hypermnesia.evidence.autoencoders import Samples, sampler_of
 from hypermnesia.methods import Method
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
-from hypermnesia.storage import (
-    make_folder,
-    open_to_append,
-    os_errors_as_run_error,
-    read_bounded,
-    write_bytes,
-)
 from hypermnesia.training.observers import Observer
 from hypermnesia.training.phases import Phase, Rows
 
@@ -50,9 +44,6 @@ class MetricsLog(Observer):
     "inference": [...]}`, where `task` is the last task begun, from 0, `iteration` counts from 1
     within it, `accuracy` is a share of the batch in the first and percent on each task seen in the
     second. What is not finite is null. `on_metrics` is called with what was read off the device.
-
-    A run starts the file anew; a resumed one cuts it back to what its checkpoint knows, or begins
-    it anew if that is no longer there.
     """
 
     def __init__(self, path: Path, every: int = 50, on_metrics: OnMetrics | None = None) -> None:
@@ -61,7 +52,7 @@ class MetricsLog(Observer):
         self._lost: list[str] = []
 
     def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:  # noqa: ARG002
-        """Cut off whatever was logged after the checkpoint that the run goes on from."""
+        """Cut the file back to what a resumed run's checkpoint knows; begin anew without."""
         with self._open() as file:
             found = file.tell()
             if found < self._size:
@@ -87,10 +78,10 @@ class MetricsLog(Observer):
     def on_task_end(self, phase: Phase, rows: Rows) -> None:
         """Log a row of each scenario's accuracy matrix."""
         for scenario, row in rows.items():
-            accuracy = [evaluation.accuracy for evaluation in row]
-            inference = [evaluation.inference for evaluation in row]
             line = {"kind": "evaluation", "task": phase.row, "scenario": scenario}
+            inference = [each.inference for each in row]
             known = None if None in inference else inference
+            accuracy = [each.accuracy for each in row]
             self._write({**line, row[0].measure: accuracy, "inference": known})
 
     def state_dict(self) -> State:
@@ -112,8 +103,8 @@ class MetricsLog(Observer):
     @contextmanager
     def _open(self) -> Iterator[BinaryIO]:
         hint = "make room or give access, then resume"
-        refusal = os_errors_as_run_error(self.path, "the log must be writable", hint)
-        with refusal, open_to_append(self.path) as file:
+        refusal = storage.os_errors_as_run_error(self.path, "the log must be writable", hint)
+        with refusal, storage.open_to_append(self.path) as file:
             yield file
 
 
@@ -127,11 +118,9 @@ def spread_out(tasks: int, most: int = _MOST_TASKS) -> tuple[int, ...]:
 class SampleLog(Observer):
     """Writes images of every task that a generative memory knows, after each task.
 
-    Of a long sequence only the tasks of `spread_out` are kept, and only after these. The random
-    draws are the same after every task, so that images differ only by what became of the memory,
-    and are none of the training's: a run is the same with and without this log, and a resumed one
-    writes the same files again. The permutation of a task is undone. A method without a generative
-    memory, or of samples that are no images, writes nothing.
+    Only the tasks of `spread_out` are kept, and only after these. The random draws are the same
+    after every task, and none of the training's: a run is the same with and without this log. The
+    permutation of a task is undone. A method without a generative memory of images writes nothing.
     """
 
     def __init__(self, folder: Path, method: Method, seed: int) -> None:
@@ -150,17 +139,18 @@ class SampleLog(Observer):
         known = [task for task in chosen if task <= phase.row]
         samples = sampler.samples(known, _EACH, Generators(self.seed))
         if all(_are_images(x) for x in samples.values()):
-            self._write(samples_file(self.folder, phase.row), samples)
+            rule = "the folder of samples must be writable"
+            with storage.os_errors_as_run_error(self.folder, rule):
+                storage.make_folder(self.folder)
+            named = {_key(task): self._pixels(task, x) for task, x in samples.items()}
+            path = samples_file(self.folder, phase.row)
+            storage.write_bytes(path, safetensors.torch.save(named))
 
-    def _write(self, path: Path, samples: Samples) -> None:
-        with os_errors_as_run_error(self.folder, "the folder of samples must be writable"):
-            make_folder(self.folder)
-        named = {_key(task): _pixels(self._unpermuted(task, x)) for task, x in samples.items()}
-        write_bytes(path, safetensors.torch.save(named))
-
-    def _unpermuted(self, task: int | None, x: Tensor) -> Tensor:
+    def _pixels(self, task: int | None, x: Tensor) -> Tensor:
+        """(n, channels, height, width) bytes, their permutation undone."""
         transform = None if task is None else self._tasks[task].train.transform
-        return transform.inverse(x) if isinstance(transform, Permutation) else x
+        x = transform.inverse(x) if isinstance(transform, Permutation) else x
+        return x.clamp(0.0, 1.0).mul(255.0).round().to("cpu", torch.uint8).contiguous()
 
 
 def samples_file(folder: Path, row: int) -> Path:
@@ -174,17 +164,17 @@ def read_samples(path: Path, tasks: Sequence[int]) -> Samples:
     Raises `RunError` if the file is missing or damaged.
     """
     try:
-        with os_errors_as_run_error(path, "the samples must be readable", _HINT):
-            stored = safetensors.torch.load(read_bounded(path, _LIMIT))
+        with storage.os_errors_as_run_error(path, "the samples must be readable", _HINT):
+            stored = safetensors.torch.load(storage.read_bounded(path, _LIMIT))
         keys: list[int | None] = [None] if _MIXED in stored else list(tasks)
         samples: Samples = {task: stored[_key(task)] for task in keys}
+        for x in samples.values():
+            if x.dtype != torch.uint8 or not _are_images(x) or len(x) != _EACH:
+                raise ValueError(f"no {_EACH} images but {tuple(x.shape)} of {x.dtype}")
+        if len({x.shape for x in samples.values()}) != 1:
+            raise ValueError("images of several sizes")
     except (ValueError, KeyError, SafetensorError) as error:
-        raise _damaged(path, str(error)) from None
-    for x in samples.values():
-        if x.dtype != torch.uint8 or not _are_images(x) or len(x) != _EACH:
-            raise _damaged(path, f"no {_EACH} images but {tuple(x.shape)} of {x.dtype}")
-    if len({x.shape for x in samples.values()}) != 1:
-        raise _damaged(path, "images of several sizes")
+        raise RunError(f"{path} must hold samples", got=str(error), hint=_HINT) from None
     return samples
 
 
@@ -194,11 +184,3 @@ def _key(task: int | None) -> str:
 
 def _are_images(x: Tensor) -> bool:
     return x.dim() == 4 and x.shape[1] in (1, 3) and x.numel() > 0
-
-
-def _pixels(x: Tensor) -> Tensor:
-    return x.clamp(0.0, 1.0).mul(255.0).round().to("cpu", torch.uint8).contiguous()
-
-
-def _damaged(path: Path, got: str) -> RunError:
-    return RunError(f"{path} must hold samples", got=got, hint=_HINT)

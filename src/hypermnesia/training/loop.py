@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -39,10 +39,9 @@ class Stream(Protocol):
 
 
 def learn(method: Method, stream: Stream, phase: Phase, observer: Observer, done: int = 0) -> int:
-    """Take the updates of a phase whose tasks have begun, after the `done` ones; returns them all.
+    """Take the updates of a phase that has begun, after the `done` ones; returns their number.
 
-    The observer sees every update; it may end the phase (`StopTask`) or, which this raises, the
-    training (`StopTraining`).
+    The observer may end the phase (`StopTask`) or, which this raises, all (`StopTraining`).
     """
     try:
         while done < phase.iterations:
@@ -77,14 +76,8 @@ def train(
     repeats the updates from there to the one before, and ends: method and checkpoints are then as
     that last good update left them.
 
-    Args:
-        method: newly built, on `device`.
-        tasks: counted from 0, in order.
-        settings: how long, on what, how often to save.
-        generators: those that the method was built with.
-        observer: sees everything; may end the training (`StopTraining`).
-        device: where to bring the samples.
-        checkpoints: where to save, and to look for a run to go on with; None for a copy in memory.
+    `method` is newly built with the `generators`, on the `device` to which samples are brought. The
+    observer may end the training (`StopTraining`). Without `checkpoints` a copy stays in memory.
 
     Raises:
         ConfigError: settings that do not fit the tasks.
@@ -126,14 +119,12 @@ class _Until(Observer):
         self.error: NotFiniteError | None = None
         self._progress = progress
 
-    def check(self) -> None:
+    def check(self, *_: Any, **__: Any) -> None:
         """Raise `StopTraining` after the last good update."""
         if self.error is not None and self._progress.done == self.error.fault.good:
             raise StopTraining
 
-    def on_update(self, phase: Phase, iteration: int, metrics: object) -> None:  # noqa: ARG002
-        """Check."""
-        self.check()
+    on_update = check
 
 
 @dataclass
@@ -155,7 +146,7 @@ class _Run:
         if found is None:
             self.saver.save(stream=None)
             return
-        reasons = () if error is None else (str(error.fault),)
+        reasons = [] if error is None else [str(error.fault)]
         skipped = (*reasons, *found.skipped, *self.observer.lost())
         self.observer.on_resume(self.saver.progress.done, skipped)
 
@@ -190,9 +181,8 @@ class Terminated(KeyboardInterrupt):
 def interrupt_on_sigterm(request: Callable[[], bool] | None = None) -> Iterator[None]:
     """Treat SIGTERM as an interrupt; in another than the main thread, do nothing.
 
-    Args:
-        request: asks for an end; returns whether it will come by itself, a little later. If not,
-            the handler that was there before is called, or `Terminated` is raised.
+    `request` asks for an end, and returns whether it will come by itself, a little later. If not,
+    the handler that was there before is called, or `Terminated` is raised.
     """
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -213,10 +203,7 @@ def interrupt_on_sigterm(request: Callable[[], bool] | None = None) -> Iterator[
 
 
 class Termination(Observer):
-    """Has a training saved before it ends; an update or evaluation at work is finished first.
-
-    Before the first update and after the last there is nothing to save.
-    """
+    """Has a training saved before it ends; an update or evaluation at work is finished first."""
 
     def __init__(self) -> None:
         self._requested = False

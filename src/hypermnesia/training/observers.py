@@ -7,10 +7,10 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from hypermnesia.data.types import Samples, Task
 from hypermnesia.errors import RunError
 from hypermnesia.methods.base import Method
 from hypermnesia.state_files import State
-from hypermnesia.training.phases import Evaluation, Phase, Rows
+from hypermnesia.training.phases import Phase, Rows
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -51,15 +51,11 @@ class Observer:
     def on_resume(self, done_iterations: int, skipped: Sequence[str]) -> None:
         """It goes on from a checkpoint, without what `skipped` names: NAME: why it was no good.
 
-        These are newer checkpoints, what observers `lost`, and an update that went wrong: the
-        loop then goes back, in the same process, to end where the run was still good.
+        These are newer checkpoints, what observers `lost`, and an update that went wrong.
         """
 
     def on_update(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> None:
-        """An update is done, the `iteration`-th of its phase, from 1.
-
-        `metrics` are detached scalars; reading one (`float(...)`) waits for the device.
-        """
+        """The `iteration`-th update of a phase is done; `metrics` are scalars on the device."""
 
     def on_stop(self, phase: Phase) -> None:
         """An observer ends the training within a phase: the last chance to save it."""
@@ -78,45 +74,32 @@ class Observer:
         """Go back to where `state_dict` was called; whatever came later will come again."""
 
 
+def _call_each(name: str) -> Any:
+    """A method of a group that calls the method of this name of each of its observers."""
+
+    def call(group: ObserverGroup, *arguments: Any) -> None:
+        for observer in group.observers:
+            getattr(observer, name)(*arguments)
+
+    return call
+
+
 class ObserverGroup(Observer):
     """Several observers as one, called in order."""
 
     def __init__(self, *observers: Observer) -> None:
         self.observers = observers
 
-    def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:
-        """Call each."""
-        for observer in self.observers:
-            observer.on_start(tasks, total_iterations)
+    on_start = _call_each("on_start")
+    on_resume = _call_each("on_resume")
+    on_update = _call_each("on_update")
+    on_stop = _call_each("on_stop")
+    on_updates_end = _call_each("on_updates_end")
+    on_task_end = _call_each("on_task_end")
 
     def lost(self) -> Sequence[str]:
         """What each lost."""
         return [line for observer in self.observers for line in observer.lost()]
-
-    def on_resume(self, done_iterations: int, skipped: Sequence[str]) -> None:
-        """Call each."""
-        for observer in self.observers:
-            observer.on_resume(done_iterations, skipped)
-
-    def on_update(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> None:
-        """Call each."""
-        for observer in self.observers:
-            observer.on_update(phase, iteration, metrics)
-
-    def on_stop(self, phase: Phase) -> None:
-        """Call each."""
-        for observer in self.observers:
-            observer.on_stop(phase)
-
-    def on_updates_end(self, phase: Phase) -> None:
-        """Call each."""
-        for observer in self.observers:
-            observer.on_updates_end(phase)
-
-    def on_task_end(self, phase: Phase, rows: Rows) -> None:
-        """Call each."""
-        for observer in self.observers:
-            observer.on_task_end(phase, rows)
 
     def state_dict(self) -> State:
         """Each one's memory, by class name: one of a kind, the same after a resume."""
@@ -135,37 +118,23 @@ _BLOCK = 50  # as often as the metrics are logged, which waits for the device an
 
 @dataclass(frozen=True)
 class Fault:
-    """The first update of which a loss or a gradient is no finite number.
+    """The first update of which a loss or a gradient is no finite number."""
 
-    Attributes:
-        name: of what was being learned.
-        iteration: the update, from 1 within its phase.
-        good: updates of the run before it.
-        found: everything that it reported.
-        before: what the update before it reported, where it is known.
-    """
-
-    name: str
-    iteration: int
-    good: int
-    found: Mapping[str, float]
-    before: Mapping[str, float] = field(default_factory=dict)
+    name: str  # of what was being learned
+    iteration: int  # the update, from 1 within its phase
+    good: int  # updates of the run before it
+    found: Mapping[str, float]  # everything that it reported
+    before: Mapping[str, float] = field(default_factory=dict)  # what the one before it did
 
     def __str__(self) -> str:
-        bad = ", ".join(map(self._formatted, self._bad))
-        return f"iteration {self.iteration} of {self.name}: {bad}"
-
-    @property
-    def _bad(self) -> list[str]:
-        return [name for name, value in self.found.items() if not math.isfinite(value)]
-
-    def _formatted(self, name: str) -> str:
-        before = f" ({self.before[name]:.3g} before)" if name in self.before else ""
-        return f"{name} {self.found[name]:g}{before}"
+        bad = {name: value for name, value in self.found.items() if not math.isfinite(value)}
+        before = {name: f" ({value:.3g} before)" for name, value in self.before.items()}
+        listed = ", ".join(f"{name} {bad[name]:g}{before.get(name, '')}" for name in bad)
+        return f"iteration {self.iteration} of {self.name}: {listed}"
 
     def cause(self) -> tuple[str, str]:
         """The likely cause, and what to do about it."""
-        first = self._bad[0]
+        first = next(name for name, value in self.found.items() if not math.isfinite(value))
         optimizer = "vae.optimizer" if first.startswith("vae_") else "optimizer"
         smaller = f"start another run with a smaller {optimizer}.lr, or with {optimizer}.clip=1"
         weaker = "a smaller regularizer.beta or penalty.strength"
@@ -185,19 +154,18 @@ class NotFiniteError(RunError):
 
     def __init__(self, fault: Fault) -> None:
         cause, hint = fault.cause()
-        super().__init__(
-            "losses and gradients must stay finite",
-            got=f"{fault}; likely cause: {cause}",
-            hint=f"{hint}; all up to the update before is kept",
+        got, hint = (
+            f"{fault}; likely cause: {cause}",
+            f"{hint}; all up to the update before is kept",
         )
+        super().__init__("losses and gradients must stay finite", got=got, hint=hint)
         self.fault = fault
 
 
 class Health(Observer):
     """Collects what the updates of a phase report, and raises `NotFiniteError`.
 
-    Reading a number waits for the device, so the reports are looked at in blocks. They are all
-    still there: the first bad update is found exactly.
+    Reading waits for the device, so reports are read in blocks; the first bad one is found exactly.
     """
 
     def __init__(self) -> None:
@@ -225,24 +193,18 @@ class Health(Observer):
 
     def check(self) -> None:
         """Raise `NotFiniteError` if an update since the last check reported no finite number."""
-        values = _read([metrics for _, _, metrics in self._reports])
-        for (phase, iteration, _), found in zip(self._reports, values, strict=True):
+        reports = [metrics for _, _, metrics in self._reports]
+        values = {
+            name: iter(torch.stack([each[name] for each in reports if name in each]).tolist())
+            for name in dict.fromkeys(name for metrics in reports for name in metrics)
+        }  # fetched together: it waits for the device once a name
+        for phase, iteration, metrics in self._reports:
+            found = {name: next(values[name]) for name in metrics}
             if not all(map(math.isfinite, found.values())):
                 good = phase.before + iteration - 1
                 raise NotFiniteError(Fault(phase.name, iteration, good, found, self._before))
             self._before = found
         self._reports = []
-
-
-def _read(reports: Sequence[Mapping[str, Tensor]]) -> Iterator[dict[str, float]]:
-    """The numbers of all updates, fetched together; waits for the device once a name."""
-    columns: dict[str, list[Tensor]] = {}
-    for metrics in reports:
-        for name, value in metrics.items():
-            columns.setdefault(name, []).append(value)
-    values = {name: iter(torch.stack(column).tolist()) for name, column in columns.items()}
-    for metrics in reports:
-        yield {name: next(values[name]) for name in metrics}
 
 
 @dataclass
@@ -255,8 +217,7 @@ class _Best:
 class EarlyStopping(Observer):
     """Ends a phase after `patience` updates without a better held-out loss of any part.
 
-    Then each part of the method is put to its best state. `loss` is the mean held-out loss when it
-    was last evaluated; NaN before.
+    Then each part is put to its best state. `loss` is the last mean held-out loss; NaN before.
     """
 
     def __init__(self, method: Method, held_out: Samples, patience: int, batch_size: int) -> None:
@@ -270,7 +231,12 @@ class EarlyStopping(Observer):
         """Evaluate now and then; raise `StopTask` if no part has become better for long enough."""
         if iteration % self._every:
             return
-        for name, loss in self._losses().items():
+        losses = dict.fromkeys(self._best, 0.0)  # means over the held-out samples
+        for batch in each_once([self._held_out], self._batch_size):
+            for name, value in self._method.losses(batch).items():
+                losses[name] += float(value) * len(batch) / len(self._held_out)
+        self.loss = losses["loss"]
+        for name, loss in losses.items():
             if loss < self._best[name].loss:
                 state = copy.deepcopy(self._method.parts[name].state_dict())
                 self._best[name] = _Best(loss, iteration, state)
@@ -283,26 +249,11 @@ class EarlyStopping(Observer):
             if best.state is not None:
                 self._method.parts[name].load_state_dict(best.state)
 
-    def _losses(self) -> dict[str, float]:
-        """Means over the held-out samples."""
-        totals = dict.fromkeys(self._best, 0.0)
-        for batch in each_once([self._held_out], self._batch_size):
-            for name, loss in self._method.losses(batch).items():
-                totals[name] += float(loss) * len(batch) / len(self._held_out)
-        self.loss = totals["loss"]
-        return totals
-
-
-_BAR_SECONDS, _LINE_SECONDS = 0.3, 10.0
-
 
 class LineProgress(Observer):
-    """Prints a line on stderr every ten seconds and after each task.
+    """Prints metrics and a held-out loss on stderr every ten seconds, and after each task."""
 
-    Only then are the metrics read off the device. `stopping` has the held-out loss, if any.
-    """
-
-    every = _LINE_SECONDS
+    every = 10.0
 
     def __init__(self, title: str, stopping: EarlyStopping | None = None) -> None:
         self.title, self._stopping = title, stopping
@@ -334,11 +285,9 @@ class LineProgress(Observer):
         self.print(f"{self.title}: {_learned(phase, rows)}")
 
     def _status(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> str:
-        parts = []
-        if self.tasks:
-            parts.append(f"task {phase.row + 1}/{self.tasks}")
-            if iteration < phase.iterations:
-                parts.append(f"({100 * iteration // phase.iterations}%)")
+        parts = [f"task {phase.row + 1}/{self.tasks}"] if self.tasks else []
+        if self.tasks and iteration < phase.iterations:
+            parts.append(f"({100 * iteration // phase.iterations}%)")
         parts.append(f"loss {float(metrics['loss']):.4f}")
         if "accuracy" in metrics:
             parts.append(f"acc {100 * float(metrics['accuracy']):.1f}%")
@@ -349,8 +298,8 @@ class LineProgress(Observer):
     def show(self, status: str) -> None:
         """Print how far the training is, and for how long it will go on at the mean pace."""
         pace = (time.monotonic() - self._start) / max(self.done - self.resumed, 1)
-        left = f"{pace * (self.total - self.done):.0f} s left"
-        self.print(f"{self.title}: {self.done}/{self.total} {status} {left}")
+        left = pace * (self.total - self.done)
+        self.print(f"{self.title}: {self.done}/{self.total} {status} {left:.0f} s left")
 
     def print(self, line: str) -> None:
         """Print a line that stays."""
@@ -360,7 +309,7 @@ class LineProgress(Observer):
 class BarProgress(LineProgress):
     """Shows a training as one of several `bars`."""
 
-    every = _BAR_SECONDS
+    every = 0.3
 
     def __init__(self, bars: Progress, title: str, stopping: EarlyStopping | None = None) -> None:
         super().__init__(title, stopping)
@@ -388,13 +337,13 @@ class BarProgress(LineProgress):
 
 
 def _learned(phase: Phase, rows: Rows) -> str:
-    means = ", ".join(f"{name} {_mean(row)}" for name, row in rows.items())
-    return f"task {phase.row + 1} learned, on all seen: {means}"
-
-
-def _mean(row: Sequence[Evaluation]) -> str:
-    mean = fmean(each.accuracy for each in row)
-    return f"{mean:.2f}%" if row[0].measure == "accuracy" else f"mean squared error {mean:.4g}"
+    """The mean of each scenario over the tasks seen."""
+    shown = {"accuracy": "{:.2f}%", "mse": "mean squared error {:.4g}"}
+    means = [
+        f"{name} {shown[row[0].measure].format(fmean(each.accuracy for each in row))}"
+        for name, row in rows.items()
+    ]
+    return f"task {phase.row + 1} learned, on all seen: {', '.join(means)}"
 
 
 MakeProgress = Callable[..., Observer]
@@ -407,12 +356,9 @@ def progress_bars() -> Iterator[MakeProgress]:
     from rich.console import Console  # slow to import
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=15),
-        TextColumn("{task.percentage:3.0f}%  {task.fields[status]}", markup=False),
-        TimeRemainingColumn(),
-    )
+    title = TextColumn("{task.description}", markup=False)
+    status = TextColumn("{task.percentage:3.0f}%  {task.fields[status]}", markup=False)
+    columns = title, BarColumn(bar_width=15), status, TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True)) as bars:
         yield lambda title, stopping=None: BarProgress(bars, title, stopping)
 
@@ -420,8 +366,5 @@ def progress_bars() -> Iterator[MakeProgress]:
 @contextmanager
 def progress_display() -> Iterator[MakeProgress]:
     """Progress as it suits stderr: bars on a terminal, lines elsewhere."""
-    if not sys.stderr.isatty():
-        yield LineProgress
-        return
-    with progress_bars() as make:
+    with progress_bars() if sys.stderr.isatty() else nullcontext(LineProgress) as make:
         yield make

@@ -43,11 +43,10 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         if (self.iterations is None) == (self.epochs is None):
-            raise ConfigError(
-                "a task's length must be given once, as iterations or as epochs",
-                got=f"iterations={self.iterations}, epochs={self.epochs}",
-                hint="set one of them and leave the other out, or to null",
-            )
+            rule = "a task's length must be given once, as iterations or as epochs"
+            got = f"iterations={self.iterations}, epochs={self.epochs}"
+            hint = "set one of them and leave the other out, or to null"
+            raise ConfigError(rule, got=got, hint=hint)
         for name in ("iterations", "epochs", "batch_size"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -68,23 +67,14 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of training between two evaluations: one task, or all of them at once.
+    """A stretch of training between two evaluations: one task, or all of them at once."""
 
-    Attributes:
-        index: position among the phases, from 0.
-        tasks: the tasks that begin here and are trained on.
-        iterations: number of updates.
-        seen: every task begun so far; they are evaluated at the end.
-        before: number of updates in earlier phases.
-        title: its name in progress bars; by default that of its tasks.
-    """
-
-    index: int
-    tasks: tuple[Task, ...]
-    iterations: int
-    seen: tuple[Task, ...]
-    before: int = 0
-    title: str | None = None
+    index: int  # position among the phases, from 0
+    tasks: tuple[Task, ...]  # that begin here and are trained on
+    iterations: int  # number of updates
+    seen: tuple[Task, ...]  # every task begun so far; they are evaluated at the end
+    before: int = 0  # number of updates in earlier phases
+    title: str | None = None  # its name in progress bars; by default that of its tasks
 
     @property
     def name(self) -> str:
@@ -105,20 +95,12 @@ Measure = Literal["accuracy", "mse"]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of one task.
+    """Figures of one task; `inference` is None where tasks were given or are not known."""
 
-    Attributes:
-        accuracy: percent of samples answered rightly; in regression the mean squared error.
-        inference: percent of samples answered with their own task; None where it was given or
-            the method knows no tasks.
-        inferred: number of samples answered with each task begun so far; empty for None.
-        measure: what `accuracy` holds.
-    """
-
-    accuracy: float
-    inference: float | None
-    inferred: tuple[int, ...] = ()
-    measure: Measure = "accuracy"
+    accuracy: float  # percent of samples answered rightly; in regression the mean squared error
+    inference: float | None  # percent of samples answered with their own task
+    inferred: tuple[int, ...] = ()  # number of samples answered with each task begun so far
+    measure: Measure = "accuracy"  # what `accuracy` holds
 
 
 Rows = Mapping[ScenarioName, Sequence[Evaluation]]
@@ -128,8 +110,17 @@ Rows = Mapping[ScenarioName, Sequence[Evaluation]]
 def make_phases(
     tasks: Sequence[Task], settings: TrainSettings, trains_on: Literal["task", "all"]
 ) -> list[Phase]:
-    """One phase a task, or a single one over all tasks with the sum of their iterations."""
-    _check(tasks, settings)
+    """One phase a task, or one over all; raises for tasks not counted from 0 or without samples."""
+    if not tasks:
+        raise ConfigError("there must be a task to learn", got="none")
+    for position, task in enumerate(tasks):
+        if task.index != position:
+            rule = "tasks must be counted from 0 in the order in which they are learned"
+            got = f"'{task.name}' at position {position} with index {task.index}"
+            raise ConfigError(rule, got=got)
+        for kind, part in (("train", task.train), ("evaluate", evaluation_part(task, settings))):
+            if len(part) == 0:
+                raise ConfigError(f"a task must have samples to {kind} on", got=f"'{task.name}'")
     seen = tuple(tasks)
     updates = [settings.updates(len(task.train)) for task in tasks]
     if trains_on == "all":
@@ -148,17 +139,3 @@ def evaluation_part(task: Task, settings: TrainSettings) -> Part:
         hint = "hold out a validation part, or evaluate on test"
         raise ConfigError(rule, got=f"none for task '{task.name}'", hint=hint)
     return part
-
-
-def _check(tasks: Sequence[Task], settings: TrainSettings) -> None:
-    if not tasks:
-        raise ConfigError("there must be a task to learn", got="none")
-    for position, task in enumerate(tasks):
-        if task.index != position:
-            raise ConfigError(
-                "tasks must be counted from 0 in the order in which they are learned",
-                got=f"'{task.name}' at position {position} with index {task.index}",
-            )
-        for kind, part in (("train", task.train), ("evaluate", evaluation_part(task, settings))):
-            if len(part) == 0:
-                raise ConfigError(f"a task must have samples to {kind} on", got=f"'{task.name}'")
