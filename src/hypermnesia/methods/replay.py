@@ -22,17 +22,10 @@ from torch import Tensor, nn
 from hypermnesia.compute import Precision, autocast
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.data.types import Batch
-from hypermnesia.evidence.autoencoders import (
-    AutoencoderSettings,
-    GenerativeMemory,
-    Replayed,
-    ReplaySettings,
-    Sampler,
-    Samples,
-)
+from hypermnesia.evidence import autoencoders
+from hypermnesia.evidence.autoencoders import AutoencoderSettings, GenerativeMemory, Replayed
 from hypermnesia.methods.base import TaskSpec
 from hypermnesia.methods.lwf import DistillationSettings, SelfTaught, distill
-from hypermnesia.methods.plain import cannot_continue
 from hypermnesia.optimizers import Descent
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
@@ -77,7 +70,7 @@ class RetrainedVae:
             return None
         return Replayed(self._decode(self.former, n, self.generators["noise"]), None)
 
-    def samples(self, tasks: Sequence[int], n: int, generators: Generators) -> Samples:  # noqa: ARG002
+    def samples(self, tasks: Sequence[int], n: int, generators: Generators) -> autoencoders.Samples:  # noqa: ARG002
         """`n` samples of all tasks so far, mixed."""
         return {None: self._decode(self.vae.decoder, n, generators["samples/mixed"])}
 
@@ -93,7 +86,7 @@ class RetrainedVae:
         return means.view(-1, *self.vae.sample_shape)
 
     def update(
-        self, x: Tensor, replayed: Replayed | None, replay: ReplaySettings
+        self, x: Tensor, replayed: Replayed | None, replay: autoencoders.ReplaySettings
     ) -> dict[str, Tensor]:
         """One iteration on (batch, *sample) inputs of the current task and on replayed ones."""
         settings, x = self.vae.settings, one_tensor(x, "an autoencoder")
@@ -137,13 +130,10 @@ class RetrainedVae:
 class ReplayClassifier(SelfTaught):
     """A plain classifier trained on current samples, and on replayed ones with former answers.
 
-    The former answers are those of its copy at the start of the task: to a sample of a task that
-    is known, over the candidates of that task; otherwise, in the task scenario, by each of the
-    earlier heads.
-
-    `memory` is the class of what samples of earlier tasks come from. Without `distillation` the
-    former answer is the truth; `unseen` is the former logit of new classes (-inf gives them no
-    probability).
+    Its copy at the start of the task gives the former answers: over the candidates of the sample's
+    task, if known; otherwise, in the task scenario, by each earlier head. `memory` is the class of
+    what samples of earlier tasks come from. Without `distillation` the former answer is the truth;
+    `unseen` is the former logit of new classes (-inf gives them no probability).
     """
 
     def __init__(
@@ -154,7 +144,7 @@ class ReplayClassifier(SelfTaught):
         memory: type[GenerativeMemory | RetrainedVae],
         vae: AutoencoderSettings,
         sample_shape: Sequence[int],
-        replay: ReplaySettings,
+        replay: autoencoders.ReplaySettings,
         generators: Generators,
         device: torch.device,
         precision: Precision = "float32",
@@ -164,13 +154,8 @@ class ReplayClassifier(SelfTaught):
     ) -> None:
         own: dict[str, Any] = {"generators": generators, "device": device, "precision": precision}
         super().__init__(network, scenario, **own, **plain)
-        self.memory = memory(vae, sample_shape=sample_shape, **own)
+        self.memory = self.sampler = memory(vae, sample_shape=sample_shape, **own)
         self.replay, self.distillation, self.unseen = replay, distillation, unseen
-
-    @property
-    def sampler(self) -> Sampler:
-        """The memory."""
-        return self.memory
 
     @property
     def _former_columns(self) -> int:
@@ -182,10 +167,6 @@ class ReplayClassifier(SelfTaught):
         self.memory.begin_task(spec.iterations)
         if len(self.scenario.heads) > 1:
             self.former = copy.deepcopy(self.network).eval()
-
-    def continue_task(self, task: int, iterations: int) -> None:  # noqa: ARG002
-        """Raise `ConfigError`: the memory replays what came before the newest task only."""
-        raise cannot_continue("replay", task)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """A step of the classifier and one of the memory."""
@@ -213,8 +194,8 @@ class ReplayClassifier(SelfTaught):
             logits, targets = self._masked(logits, tasks), self._masked(targets, tasks)
         if self.distillation is None:
             return F.cross_entropy(logits, targets.argmax(dim=1))
-        soft = distill(logits, targets, self.distillation.temperature)
-        return self.distillation.strength * soft
+        distillation = self.distillation
+        return distillation.strength * distill(logits, targets, distillation.temperature)
 
     def end_task(self, batches: Iterable[Batch]) -> None:
         """Drop what only the task's training needed."""
