@@ -231,7 +231,7 @@ def entropy_slopes(
     def slope(direction: Tensor) -> Tensor:
         return cast(Tensor, jvp(uncertainty, (mixture,), (direction,))[1])
 
-    return cast(Tensor, vmap(slope)(weights))
+    return vmap(slope)(weights)
 
 
 PROBES = 16  # samples of a call that are also answered exactly; 160 logits of ten outputs

@@ -94,7 +94,7 @@ class HypernetMethod:
             train_shared=train_shared,
         )
         self.all_tasks = AllTasks(self.memory)
-        self.evidence = evidence(self.all_tasks) if evidence else _TaskIsGiven()
+        self.evidence = evidence(self.all_tasks) if evidence else _TaskIsGiven()  # type: ignore[abstract]
         self.answers: tuple[ScenarioName, ...] = (
             ("task", "domain", "class") if evidence else ("task",)
         )
