@@ -206,8 +206,8 @@ class Replayed(NamedTuple):
 class GenerativeMemory(VaeMemory):
     """Samples of every task, from decoders that one hypernetwork makes and protects.
 
-    The encoder, which only training needs, is plain, shared by all tasks and unprotected. Of
-    `generators` the stream `vae` and those called `memory/...` are used.
+    The encoder, which only training needs, is plain, shared by all tasks and unprotected. The
+    streams `vae` and `memory/...` are used.
     """
 
     def __init__(

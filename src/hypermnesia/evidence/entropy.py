@@ -259,12 +259,10 @@ def in_doubt(
 ) -> Bool[Tensor, "tasks batch"]:
     """Which networks' answers must be exact for the surest, and its class, to be the right one.
 
-    Logits are taken to be off by up to five times `error`. To first order, an entropy is then off
-    by Σ |∂H/∂s_i| = Σ p_i |ln p_i + H| times as much. Doubtful are the networks that may have the
-    lowest one; a single such network only if its two likeliest classes may change places.
-
-    `error` is that of `rough_error`; `units` divide the logits before their entropy is taken, and
-    `other_units` if these two classes change places, where that matters.
+    Logits are taken to be off by up to five times the `rough_error`. To first order, an
+    entropy is then off by Σ |∂H/∂s_i| = Σ p_i |ln p_i + H| times as much. Doubtful are the networks
+    that may have the lowest one; a single such network only if its two likeliest classes may change
+    places. `units` divide the logits for the entropy, `other_units` if these two change places.
     """
     off = _MARGIN * error * _widest(logits)
     best, which = logits.max(dim=2)

@@ -170,15 +170,14 @@ def _entry_of(name: str, found: Any) -> MethodEntry:
     if not evidence and not all(hasattr(found, each) for each in protocol):
         raise TypeError(f"{name} must be a MethodEntry, or a class of the protocol Method")
     answers = _EVERY if evidence else getattr(found, "answers", ())
+    about: Any = {each: getattr(found, each, "") for each in ("source", "equation", "needs")}
     return MethodEntry(
         name,
         summary=(inspect.getdoc(found) or name).splitlines()[0].rstrip("."),
-        source=getattr(found, "source", ""),
         scenarios=getattr(found, "scenarios", answers) or _EVERY,
         builder=HypernetWith(found) if evidence else cast(Build, found),
         trained=getattr(found, "trained", "once" if len(answers) > 1 else "each"),
-        equation=getattr(found, "equation", ""),
-        needs=getattr(found, "needs", ""),
+        **about,
     )
 
 

@@ -85,24 +85,15 @@ class HypernetMethod:
         self.generators, self.criterion = generators, criterion
         own: dict[str, Any] = {"device": device, "precision": precision, "compile": compile}
         self.memory = WeightMemory(network, hypernet, generated=generated, head=head, **own)
-        self.trainer = HypernetTrainer(
-            self.memory,
-            regularizer=regularizer,
-            optimizer=optimizer,
-            embedding_optimizer=embedding_optimizer,
-            generators=generators,
-            train_shared=train_shared,
-        )
+        own = {"regularizer": regularizer, "train_shared": train_shared, "generators": generators}
+        own |= {"optimizer": optimizer, "embedding_optimizer": embedding_optimizer}
+        self.trainer = HypernetTrainer(self.memory, **own)
         self.all_tasks = AllTasks(self.memory)
         self.evidence = evidence(self.all_tasks) if evidence else _TaskIsGiven()  # type: ignore[abstract]
+        self.sampler: Sampler | None = getattr(self.evidence, "sampler", None)
         self.answers: tuple[ScenarioName, ...] = (
             ("task", "domain", "class") if evidence else ("task",)
         )
-
-    @property
-    def sampler(self) -> Sampler | None:
-        """The generative memory of the evidence, if it has one."""
-        return getattr(self.evidence, "sampler", None)
 
     def begin_task(self, spec: TaskSpec) -> None:
         """Give the task an embedding and a head, and protect the earlier tasks."""
@@ -113,10 +104,9 @@ class HypernetMethod:
         self.trainer.begin_task(spec.iterations)
 
     def continue_task(self, task: int, iterations: int) -> None:
-        """Go on learning a task that has ended; optimisers start afresh.
+        """Go on learning a task that has ended; all others are protected as they are now.
 
-        Its embedding and θ change; the weights of all other tasks, later ones too, are protected as
-        they are now. What the task learned from its earlier data is not protected.
+        What the task itself learned from its earlier data is not protected.
         """
         self.all_tasks.forget()
         self.evidence.continue_task(task, TaskSpec(self.scenario.heads[task], iterations))

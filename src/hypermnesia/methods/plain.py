@@ -33,9 +33,8 @@ class Finetune:
     """One plain network trained on each task in turn: the lower bound.
 
     It starts as a copy of `network`. Its last layer, `head` or by default the last linear one, has
-    the scenario's columns: a head for each task (`task`), one head for all (`domain`), or all
-    classes seen so far (`class`). The optimiser starts afresh with every task; the streams `head`
-    and `dropout` are used. `criterion` takes the columns of the answers, or values.
+    the scenario's columns: a head for each task (`task`), one for all (`domain`), or all classes so
+    far (`class`). The streams `head` and `dropout` are used.
     """
 
     trains_on: Literal["task", "all"] = "task"

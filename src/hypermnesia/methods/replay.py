@@ -36,8 +36,7 @@ from hypermnesia.vae import build_vae, draw_noise, elbo, pixel_means
 class RetrainedVae:
     """One autoencoder for all tasks, trained on current and on replayed samples.
 
-    Of `vae` it reads the sizes and the optimiser, which starts afresh with every task; of
-    `generators` the stream `vae` and those called `memory/...` are used.
+    Of `vae` it reads the sizes and the optimiser; the streams `vae` and `memory/...` are used.
     """
 
     def __init__(
@@ -78,8 +77,8 @@ class RetrainedVae:
     def _decode(self, decoder: nn.Module, n: int, generator: torch.Generator) -> Tensor:
         """(n, *sample) samples: expected pixels."""
         settings = self.vae.settings
-        latents = torch.randn(n, settings.latent, generator=generator)
-        latents = latents.to(self.device, non_blocking=True)
+        drawn = torch.randn(n, settings.latent, generator=generator)
+        latents = drawn.to(self.device, non_blocking=True)
         with autocast(self.precision, self.device):
             decoded = decoder(latents)
         means = pixel_means(decoded.to(latents.dtype), settings.likelihood)
@@ -183,9 +182,9 @@ class ReplayClassifier(SelfTaught):
 
     def _past_loss(self, logits: Tensor, replayed: Replayed) -> Tensor:
         """How far the answers to replayed samples are from the former ones."""
-        targets, tasks = self._answers_before(replayed.x), replayed.tasks
-        known, columns = self._earlier.columns, logits.shape[1]
-        targets = F.pad(targets[:, :known], (0, columns - known), value=self.unseen)
+        known, tasks = self._earlier.columns, replayed.tasks
+        targets = self._answers_before(replayed.x)[:, :known]
+        targets = F.pad(targets, (0, logits.shape[1] - known), value=self.unseen)
         if tasks is None and self.scenario.name == "task":
             heads = len(self.scenario.heads) - 1
             tasks = torch.arange(heads, device=logits.device).repeat_interleave(len(logits))
