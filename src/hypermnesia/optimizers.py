@@ -33,10 +33,7 @@ class OptimizerSettings:
     Attributes:
         name: a name in `OPTIMIZERS`.
         lr: learning rate.
-        betas: as of the torch class; None for its own, like `eps`, `momentum` and `weight_decay`.
-        eps: see `betas`.
-        momentum: see `betas`.
-        weight_decay: see `betas`.
+        betas, eps, momentum, weight_decay: as of the torch class; None for its own.
         schedule: share of the task's iterations done -> factor of `lr` from there to the next.
         clip: largest norm of the task's own gradient; None for no bound. What protects earlier
             tasks is added afterwards and is not clipped: a steep task must not buy a step at their
@@ -54,9 +51,9 @@ class OptimizerSettings:
 
     def __post_init__(self) -> None:
         taken = signature(OPTIMIZERS[self.name]).parameters
+        known = [name for name in _OPTIONS if name in taken]
         for option in self._options():
-            if option not in taken:
-                known = [name for name in _OPTIONS if name in taken]
+            if option not in known:
                 raise unknown_name(f"option of {self.name}", option, known)
 
     def _options(self) -> dict[str, Any]:
@@ -65,9 +62,9 @@ class OptimizerSettings:
 
     def build(self, parameters: Iterable[Tensor]) -> Optimizer:
         """A fresh optimiser over `parameters`; the fused implementation where there is one."""
-        kind = OPTIMIZERS[self.name]
-        fused = {"fused": True} if "fused" in signature(kind).parameters else {}
-        arguments: dict[str, Any] = {"lr": self.lr, **fused, **self._options()}
+        kind, arguments = OPTIMIZERS[self.name], self._options() | {"lr": self.lr}
+        if "fused" in signature(kind).parameters:
+            arguments["fused"] = True
         return kind(parameters, **arguments)
 
     def schedule_step(self, optimizer: Optimizer, iteration: int, iterations: int) -> None:
@@ -90,11 +87,9 @@ class OptimizerSettings:
 
     def clip_gradients(self, optimizer: Optimizer) -> None:
         """Replace the gradients that the optimiser would step by with `clipped` ones."""
-        if self.clip is None:
-            return
-        stepped = [p for p in parameters_of(optimizer) if p.grad is not None]
-        gradients = self.clipped([p.grad for p in stepped if p.grad is not None])
-        for parameter, gradient in zip(stepped, gradients, strict=True):
+        stepped = [(p, p.grad) for p in parameters_of(optimizer) if p.grad is not None]
+        gradients = self.clipped([gradient for _, gradient in stepped])
+        for (parameter, _), gradient in zip(stepped, gradients, strict=True):
             parameter.grad = gradient
 
 
@@ -146,8 +141,7 @@ class Descent:
         """Drop the optimiser and the gradients."""
         if self.optimizer is not None:
             self.optimizer.zero_grad()
-        self.optimizer = None
-        self.iteration = self.iterations = 0
+        self.optimizer, self.iteration, self.iterations = None, 0, 0
 
     def state_dict(self) -> State:
         """The optimiser, and how far the task is."""

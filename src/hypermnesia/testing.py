@@ -10,6 +10,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from typing import Any
 
 import torch
@@ -68,16 +69,10 @@ def check_evidence(build: BuildEvidence) -> None:
 
     A hypernetwork method with it passes `check_method`; its evidence is a number for each task and
     sample, and the same whatever else is in the batch; it leaves the networks as they would be
-    without it.
-
-    Args:
-        build: makes a new evidence for samples of 6 inputs that draws from the given generators.
-
-    Raises:
-        AssertionError: a promise is broken; the message says which.
+    without it. `build` is as of `check_method`, which also says what is raised.
     """
     check_method(partial(_method_with, build))
-    method, plain = _method_with(build, Generators(1)), _method_with(None, Generators(1))
+    method, plain = (_method_with(each, Generators(1)) for each in (build, None))
     for each in (method, plain):
         _Tiny(partial(_method_with, build)).run(each)
     same = same_state(method.memory.state_dict(), plain.memory.state_dict())
@@ -96,17 +91,14 @@ def _method_with(build: BuildEvidence | None, generators: Generators) -> Hyperne
         torch.manual_seed(0)
         network = nn.Sequential(nn.Linear(INPUTS, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 2))
     adam = OptimizerSettings(lr=0.01)
-    return HypernetMethod(
-        network,
-        "task",
-        hypernet=HypernetSettings((8,), 4, 4, chunk=40),
-        regularizer=RegularizerSettings(),
-        optimizer=adam,
-        embedding_optimizer=adam,
-        generators=generators,
-        device=torch.device("cpu"),
-        evidence=None if build is None else (lambda networks: build(networks, generators)),
-    )
+    own: dict[str, Any] = {"generators": generators, "device": torch.device("cpu")}
+    own |= {
+        "hypernet": HypernetSettings((8,), 4, 4, chunk=40),
+        "regularizer": RegularizerSettings(),
+    }
+    own |= {"optimizer": adam, "embedding_optimizer": adam}
+    evidence = None if build is None else (lambda networks: build(networks, generators))
+    return HypernetMethod(network, "task", evidence=evidence, **own)
 
 
 def _require(holds: bool, promise: str) -> None:
@@ -145,8 +137,8 @@ class _Tiny:
         if iteration == ITERATIONS - 1:
             method.end_task(_batch(task, each, self.regression) for each in range(ITERATIONS))
 
-    def trained(self, seed: int = 1) -> Method:
-        return self.run(self.build(Generators(seed)))
+    def trained(self, seed: int = 1, stop: int = 2 * ITERATIONS) -> Method:
+        return self.run(self.build(Generators(seed)), stop=stop)
 
 
 def _same_seed_same_run(tiny: _Tiny) -> None:
@@ -194,12 +186,12 @@ def _a_task_is_continued(tiny: _Tiny) -> None:
     except ConfigError:
         _require(same_state(method.state_dict(), before), "what cannot be continued stays as it is")
         return
-    for iteration in range(ITERATIONS):
-        if iteration == 3:
-            loaded.load_state_dict(copy.deepcopy(method.state_dict()))
-            two.load_state_dict(one.state_dict())
-        for each in (method, loaded) if iteration >= 3 else (method,):
-            tiny.update(each, 0, iteration)
+    for iteration in range(3):
+        tiny.update(method, 0, iteration)
+    loaded.load_state_dict(copy.deepcopy(method.state_dict()))
+    two.load_state_dict(one.state_dict())
+    for iteration, each in product(range(3, ITERATIONS), (method, loaded)):
+        tiny.update(each, 0, iteration)
     _require(not same_state(method.state_dict(), before), "a continued task learns")
     same = same_state(loaded.state_dict(), method.state_dict())
     _require(same, "a continued task that was saved goes on as the other")
@@ -207,8 +199,7 @@ def _a_task_is_continued(tiny: _Tiny) -> None:
 
 
 def _a_bad_update_shows(tiny: _Tiny) -> None:
-    method = tiny.run(tiny.build(Generators(1)), stop=ITERATIONS + 3)
-    batch = _batch(1, 3, tiny.regression)
+    method, batch = tiny.trained(stop=ITERATIONS + 3), _batch(1, 3, tiny.regression)
     metrics = method.update(replace(batch, x=torch.full_like(batch.x, torch.nan)))
     shown = not all(bool(value.isfinite()) for value in metrics.values())
     _require(shown, "an update that went wrong reports a number that is not finite")
@@ -216,9 +207,8 @@ def _a_bad_update_shows(tiny: _Tiny) -> None:
 
 def _answers(method: Method) -> dict[str, Tensor]:
     """Logits of the first task's samples, in every scenario that the method answers in."""
-    x = _batch(0, 0).x
-    given: dict[str, int | None] = {name: 0 if name == "task" else None for name in method.answers}
-    return {name: method.predict(x, given[name], name).logits for name in method.answers}
+    predict = partial(method.predict, _batch(0, 0).x)
+    return {n: predict(0 if n == "task" else None, n).logits for n in method.answers}
 
 
 def _answers_over_the_candidates(tiny: _Tiny) -> None:
@@ -285,13 +275,8 @@ def check_condition(build: Callable[[], Condition]) -> None:
     of the requested tasks and do not change under repetition; a new task leaves earlier rows as
     they are; gradients reach every parameter; what is saved and loaded, into a new condition or
     one with other tasks, gives the same rows and goes on the same way; and torch's global
-    generator is left alone.
-
-    Args:
-        build: makes a condition without tasks.
-
-    Raises:
-        AssertionError: a promise is broken; the message says which.
+    generator is left alone. Raises `AssertionError` with the promise that is broken by a condition
+    that `build` makes, without tasks.
     """
     before = torch.get_rng_state()
     condition, same, other = (_with_tasks(build(), seed) for seed in (1, 1, 2))

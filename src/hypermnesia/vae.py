@@ -25,6 +25,7 @@ from hypermnesia.seeding import Generators
 from hypermnesia.settings import Integer, Name, Number, Width, named_in
 
 Likelihood = Literal["bernoulli", "gaussian"]  # of a pixel, given the latents
+Noise = Float[Tensor, "samples batch latent"]
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,7 @@ class VaeSettings:
     """Sizes of a variational autoencoder.
 
     Attributes:
-        encoder: widths of the encoder's hidden layers.
-        decoder: widths of the decoder's hidden layers.
+        encoder, decoder: widths of the hidden layers.
         latent: number of latents.
         activation: a name in `ACTIVATIONS`.
         likelihood: of a pixel given the latents: `bernoulli`, whose logits the decoder gives
@@ -72,13 +72,7 @@ class BoundSettings:
 
 
 class VaeOutput(NamedTuple):
-    """What a `Vae` makes of a batch; dimensions in front (tasks) are welcome everywhere.
-
-    Attributes:
-        decoded: (samples, batch, pixels) what the decoder gives for each draw of the latents.
-        mean: (batch, latent) of the approximate posterior.
-        log_variance: (batch, latent) of the approximate posterior.
-    """
+    """What the decoder gives for each draw of the latents; the approximate posterior."""
 
     decoded: Float[Tensor, "*tasks samples batch pixels"]
     mean: Float[Tensor, "*tasks batch latent"]
@@ -100,11 +94,10 @@ class Vae(nn.Module):
         """Number of entries of a sample, and of outputs of the decoder."""
         return math.prod(self.sample_shape)
 
-    def forward(self, x: Tensor, noise: Float[Tensor, "samples batch latent"]) -> VaeOutput:
-        """Decode `samples` draws of the latents for each of the (batch, *sample) inputs.
+    def forward(self, x: Tensor, noise: Noise) -> VaeOutput:
+        """Decode `samples` draws of the latents, from N(0, 1) `noise`, of (batch, *sample) inputs.
 
-        The posterior's mean and spread turn `noise` of N(0, 1) into latents. Results have the
-        number format of `noise`, whatever that of the products is.
+        Results have the number format of `noise`, whatever that of the products is.
         """
         mean, log_variance = self.encoder(x.flatten(1)).to(noise.dtype).chunk(2, dim=-1)
         latents = mean + (log_variance / 2).exp() * noise
@@ -114,9 +107,8 @@ class Vae(nn.Module):
 
 def _layers(widths: Sequence[int], activation: str) -> nn.Sequential:
     """Linear layers with activations between them."""
-    kind = ACTIVATIONS[activation]
-    layers = [(nn.Linear(n_in, n_out), kind()) for n_in, n_out in pairwise(widths)]
-    return nn.Sequential(*[layer for pair in layers for layer in pair][:-1])
+    pairs = [(nn.Linear(*sizes), ACTIVATIONS[activation]()) for sizes in pairwise(widths)]
+    return nn.Sequential(*[layer for pair in pairs for layer in pair][:-1])
 
 
 def build_vae(settings: VaeSettings, sample_shape: Sequence[int], generators: Generators) -> Vae:
@@ -171,10 +163,7 @@ def elbo(
 
 
 def importance_weighted_bound(
-    x: Tensor,
-    noise: Float[Tensor, "samples batch latent"],
-    output: VaeOutput,
-    likelihood: Likelihood,
+    x: Tensor, noise: Noise, output: VaeOutput, likelihood: Likelihood
 ) -> Float[Tensor, "*tasks batch"]:
     """The log of 1/K Σ_k p(x, z_k) / q(z_k | x): tighter with every draw, log p(x) in the end.
 
@@ -189,11 +178,7 @@ def importance_weighted_bound(
 
 
 def bound(
-    x: Tensor,
-    noise: Float[Tensor, "samples batch latent"],
-    output: VaeOutput,
-    likelihood: Likelihood,
-    settings: BoundSettings,
+    x: Tensor, noise: Noise, output: VaeOutput, likelihood: Likelihood, settings: BoundSettings
 ) -> Float[Tensor, "*tasks batch"]:
     """The bound of (batch, *sample) inputs that `settings` name."""
     if settings.kind == "importance":
@@ -213,9 +198,8 @@ def vae_loss(x: Tensor, output: VaeOutput, likelihood: Likelihood) -> Float[Tens
 class CentredVae(Vae):
     """A `Vae` that starts where the inputs of its task lie, with their spread.
 
-    Its encoder sees inputs in terms of `shift` and `scale`, and what its decoder gives is meant in
-    these terms. They are buffers, so that each task has its own. Likelihoods are those of the
-    inputs either way, and can be compared between tasks.
+    Encoder and decoder work in terms of `shift` and `scale`, buffers, of which each task has its
+    own. Likelihoods are those of the inputs either way, and can be compared between tasks.
     """
 
     shift: Tensor

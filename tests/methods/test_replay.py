@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hypermnesia.evidence.autoencoders import Replayed
+from hypermnesia.evidence.autoencoders import Replayed, ReplaySettings
 from hypermnesia.methods import Method, TaskSpec
 from hypermnesia.methods.lwf import DistillationSettings
-from hypermnesia.methods.replay import ReplayClassifier, ReplaySettings, dgr_distill
+from hypermnesia.methods.replay import ReplayClassifier, dgr_distill
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.seeding import Generators
 from problems import CPU, SMALL_VAE, blobs, build, learn

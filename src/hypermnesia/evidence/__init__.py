@@ -47,14 +47,9 @@ class Evidence(Protocol):
         return None
 
     def log_evidence(self, x: Tensor, logits: Tensor) -> Tensor:
-        """How much speaks for each task; the largest wins.
+        """(tasks, batch) how much speaks for each task, in nats if a likelihood; the largest wins.
 
-        Args:
-            x: (batch, *sample) inputs.
-            logits: (tasks, batch, widest head) of every task's network or of `logits`.
-
-        Returns:
-            (tasks, batch), in nats where it is a likelihood or an entropy.
+        For (batch, *sample) inputs and (tasks, batch, widest head) logits of all networks.
         """
         ...
 

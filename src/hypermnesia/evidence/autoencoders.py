@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from torch.func import functional_call, vmap
 
@@ -53,8 +52,6 @@ class AutoencoderSettings(VaeSettings):
     """The autoencoders of all tasks: their sizes, and how they are learned.
 
     Attributes:
-        hypernet: sizes of the hypernetwork that makes them.
-        regularizer: how those of earlier tasks are protected.
         optimizer: for θ and what is shared; of a plain autoencoder, for everything.
         embedding_optimizer: for the current task's embedding.
     """
@@ -85,9 +82,9 @@ class ReplaySettings:
 class VaeMemory:
     """Autoencoders for each task, held in one hypernetwork; what it does not make is shared.
 
-    A task has one, or one for each of its parts, which are learned together. `generated` names the
-    parameters to generate, the decoder's among them; of `generators` the streams `hypernet`,
-    `embedding`, `noise` and `subset` are used.
+    A task has one, or one for each of its parts, which are learned together. The decoder's
+    parameters are among the `generated`; the streams `hypernet`, `embedding`, `noise` and `subset`
+    are used.
     """
 
     def __init__(
@@ -105,13 +102,10 @@ class VaeMemory:
         self.memory = WeightMemory(template, settings.hypernet, head=None, **own)
         self.vae = cast(Vae, self.memory.target.module)
         self.parts: list[int] = []
+        names = ("regularizer", "optimizer", "embedding_optimizer")
+        learning: dict[str, Any] = {name: getattr(settings, name) for name in names}
         self.trainer = HypernetTrainer(
-            self.memory,
-            regularizer=settings.regularizer,
-            optimizer=settings.optimizer,
-            embedding_optimizer=settings.embedding_optimizer,
-            generators=generators,
-            train_shared=True,
+            self.memory, generators=generators, train_shared=True, **learning
         )
 
     def begin_task(self, iterations: int, parts: int = 1) -> None:
@@ -146,11 +140,10 @@ class VaeMemory:
         loss = x.new_zeros(())
         for index, autoencoder in enumerate(self.trainer.tasks):
             own = slice(None) if part is None else (part == index).nonzero().squeeze(1)
-            some = x[own]
-            if len(some):
+            if len(some := x[own]):
                 output = self.memory.run(autoencoder, (some, noise[:, own]), training=training)
-                share = len(some) / len(x)
-                loss = loss + share * vae_loss(some, output, self.vae.settings.likelihood)
+                of_part = vae_loss(some, output, self.vae.settings.likelihood)
+                loss = loss + len(some) / len(x) * of_part
         return loss
 
     def end_task(self) -> None:
@@ -171,16 +164,14 @@ class VaeMemory:
         return by_part.transpose(0, 1).flatten(0, 1)[:n]  # the parts in turn
 
     @torch.no_grad()
-    def _decode(
-        self, weights: Float[Tensor, "tasks N"], n: int, generator: torch.Generator
-    ) -> Tensor:
-        """(tasks · n, *sample) samples, `n` from each row of weights, in one batched call."""
+    def _decode(self, weights: Tensor, n: int, generator: torch.Generator) -> Tensor:
+        """(tasks · n, *sample) samples, `n` of each row of (tasks, N) weights, in one call."""
         layout, settings = self.memory.layouts[0], self.vae.settings
         latents = torch.randn(len(weights), n, settings.latent, generator=generator)
 
         def one(row: Tensor, own: Tensor) -> Tensor:
-            named = {n: p for n, p in layout.split(row).items() if n.startswith("decoder.")}
-            named = {n.removeprefix("decoder."): p for n, p in named.items()}
+            named, prefix = layout.split(row), "decoder."
+            named = {n.removeprefix(prefix): p for n, p in named.items() if n.startswith(prefix)}
             return cast(Tensor, functional_call(self.vae.decoder, named, (own,)))
 
         with autocast(self.memory.precision, self.device):
@@ -195,8 +186,8 @@ class VaeMemory:
 
     def state_dict(self) -> State:
         """The memory and, within a task, the state of its training."""
-        own = {"memory": self.memory.state_dict(), "trainer": self.trainer.state_dict()}
-        return {"parts": self.parts, **own}
+        memory, trainer = self.memory.state_dict(), self.trainer.state_dict()
+        return {"parts": self.parts, "memory": memory, "trainer": trainer}
 
     def load_state_dict(self, state: State) -> None:
         """Put a newly built memory where `state_dict` found the other."""
@@ -206,22 +197,17 @@ class VaeMemory:
 
 
 class Replayed(NamedTuple):
-    """Generated samples of earlier tasks.
+    """Generated samples of earlier tasks."""
 
-    Attributes:
-        x: (n, *sample) samples, constant.
-        tasks: (n,) int64 task of each; None where it is not known.
-    """
-
-    x: Tensor
-    tasks: Tensor | None
+    x: Tensor  # (n, *sample), constant
+    tasks: Tensor | None  # (n,) int64; None where they are not known
 
 
 class GenerativeMemory(VaeMemory):
     """Samples of every task, from decoders that one hypernetwork makes and protects.
 
-    The encoder, which only training needs, is plain, shared by all tasks and unprotected. Of
-    `generators` the stream `vae` and those called `memory/...` are used.
+    The encoder, which only training needs, is plain, shared by all tasks and unprotected. The
+    streams `vae` and `memory/...` are used.
     """
 
     def __init__(
@@ -233,14 +219,9 @@ class GenerativeMemory(VaeMemory):
         device: torch.device,
         precision: Precision,
     ) -> None:
-        super().__init__(
-            build_vae(vae, sample_shape, generators),
-            vae,
-            generated=("decoder.*",),
-            generators=generators.under("memory"),
-            device=device,
-            precision=precision,
-        )
+        own: dict[str, Any] = {"device": device, "precision": precision}
+        own |= {"generated": ("decoder.*",), "generators": generators.under("memory")}
+        super().__init__(build_vae(vae, sample_shape, generators), vae, **own)
         self._former: Parameters | None = None
         self._decoders: Tensor | None = None
 
@@ -254,8 +235,7 @@ class GenerativeMemory(VaeMemory):
     @torch.no_grad()
     def _recall(self, theta: Parameters) -> None:
         """Decoders of the tasks that the current one found, as they were then."""
-        earlier = self.memory.tasks - bool(self.trainer.optimizers)
-        conditions = self.memory.condition(range(earlier))
+        conditions = self.memory.condition(range(self.memory.tasks - bool(self.trainer.optimizers)))
         self._former = theta
         self._decoders = functional_call(self.memory.hypernet, theta, (conditions,))
 

@@ -18,13 +18,8 @@ from torch import Tensor, nn
 from hypermnesia.compute import autocast
 from hypermnesia.data.types import Batch, TaskSpec
 from hypermnesia.errors import ConfigError
-from hypermnesia.evidence import Evidence
-from hypermnesia.evidence.autoencoders import (
-    AutoencoderSettings,
-    GenerativeMemory,
-    Replayed,
-    ReplaySettings,
-)
+from hypermnesia.evidence import Evidence, autoencoders
+from hypermnesia.evidence.autoencoders import AutoencoderSettings, ReplaySettings
 from hypermnesia.hypernet.ensemble import AllTasks
 from hypermnesia.nets import with_outputs
 from hypermnesia.optimizers import Descent, OptimizerSettings
@@ -57,9 +52,8 @@ class TaskClassifier(Evidence):
     ) -> None:
         self.device, self.precision = networks.memory.device, networks.memory.precision
         own: dict[str, Any] = {"device": self.device, "precision": self.precision}
-        self.sampler = GenerativeMemory(
-            vae, sample_shape=sample_shape, generators=generators, **own
-        )
+        own |= {"sample_shape": sample_shape, "generators": generators}
+        self.sampler = autoencoders.GenerativeMemory(vae, **own)
         self.template, self.head, self.replay = network, head, replay
         self.network = copy.deepcopy(network).to(self.device)
         self.descent, self.tasks = Descent(optimizer), 0
@@ -70,26 +64,21 @@ class TaskClassifier(Evidence):
         """Make room for a decoder and an output more."""
         self.sampler.begin_task(spec.iterations)
         self.tasks += 1
-        generator = self.generators["head"]
-        self.network = with_outputs(self.network, self.tasks, generator, self.head)
+        self.network = with_outputs(self.network, self.tasks, self.generators["head"], self.head)
         self.descent.begin(self.network.parameters(), spec.iterations)
 
     def continue_task(self, task: int, spec: TaskSpec) -> None:  # noqa: ARG002
         """Raise `ConfigError`: replayed samples only serve to recognise the newest task."""
-        raise ConfigError(
-            "hnet-tir cannot go on with a task that has ended",
-            got=task,
-            hint="use hnet-lik or hnet-ent, which can",
-        )
+        rule = "hnet-tir cannot go on with a task that has ended"
+        raise ConfigError(rule, got=task, hint="use hnet-lik or hnet-ent, which can")
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """A step of the memory and, from task 2 on, of the classifier."""
         replayed = self.sampler.replay(len(batch))
         metrics = self.sampler.update(batch.original)
-        return metrics if replayed is None else metrics | self._learn(batch.original, replayed)
-
-    def _learn(self, x: Tensor, replayed: Replayed) -> dict[str, Tensor]:
-        """A step on (batch, *sample) inputs of the current task against replayed ones."""
+        if replayed is None:
+            return metrics
+        x = batch.original
         labels = torch.full((len(x),), self.tasks - 1, device=x.device)
         labels = torch.cat([labels, cast(Tensor, replayed.tasks)])
         self.network.train()
@@ -118,15 +107,15 @@ class TaskClassifier(Evidence):
 
     def state_dict(self) -> State:
         """The memory, the classifier and, within a task, the state of their training."""
-        own = {"tasks": self.tasks, "network": dict(self.network.state_dict())}
-        return {"memory": self.sampler.state_dict(), **own, **self.descent.state_dict()}
+        memory, network = self.sampler.state_dict(), dict(self.network.state_dict())
+        own = {"memory": memory, "tasks": self.tasks, "network": network}
+        return own | self.descent.state_dict()
 
     def load_state_dict(self, state: State) -> None:
         """Put a new evidence where `state_dict` found the other."""
         self.sampler.load_state_dict(state["memory"])
         self.tasks, self.network = state["tasks"], copy.deepcopy(self.template)
         if self.tasks:
-            anything = torch.Generator()  # drawn values are overwritten below
-            self.network = with_outputs(self.network, self.tasks, anything, self.head)
+            self.network = with_outputs(self.network, self.tasks, torch.Generator(), self.head)
         self.network.to(self.device).load_state_dict(state["network"])
         self.descent.load_state_dict(self.network.parameters(), state)

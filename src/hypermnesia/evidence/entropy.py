@@ -6,10 +6,9 @@ of all weights, Wortsman et al. 2020, "Supermasks in superposition" (arXiv 2006.
 there on masks, here on generated weights.
 
 With a screen all networks answer in a cheaper number format first, and those that may be the most
-certain once more. How far first answers are off depends on the format and on the networks: it is
-measured in every call, on a few of its samples. An answer changes only where the errors of two
-networks, or of two logits, are several times as large, and against each other. `python -m
-benchmarks.inference --screen bf16` prints the errors and compares all answers with float32's.
+certain once more. How far first answers are off is measured in every call, on a few of its samples.
+An answer changes only where the errors of two networks, or of two logits, are several times as
+large, and against each other. `python -m benchmarks.inference --screen bf16` prints the errors.
 """
 
 from __future__ import annotations
@@ -39,23 +38,19 @@ from hypermnesia.tree import Tree, logits_of
 
 @dataclass(frozen=True)
 class EntropySettings:
-    """How the surest network is found.
-
-    Raises `ConfigError` for a temperature that is not above zero, and for a calibration or a screen
-    of mixed networks, which have no samples of their own.
+    """How the surest network is found; raises `ConfigError` for settings that do not fit.
 
     Attributes:
-        criterion: `entropy`, that of each task's network; or `entropy-gradient`, how fast the
-            entropy of the mixture of all of them falls as a task's share in it grows.
+        criterion: `entropy`, that of each task's network; or `entropy-gradient`, how fast that of
+            their mixture falls as a task's share in it grows: without calibration and screen.
         temperature: divides the logits; above 1 it distinguishes networks that are all but certain.
             With two outputs it changes no choice but between networks so certain that both have an
             entropy of 0 in float32.
         calibrated: measure each network's logits in terms of the `spread` that they have on
-            training samples of the class that it would answer. For `entropy`.
+            training samples of the class that it would answer.
         screen: number format in which all networks answer first; the few that may be the most
             certain answer once more in float32. Faster; `in_doubt` says why task and class are
-            those of float32, other logits stay the first ones. None: float32 at once. For
-            `entropy`.
+            those of float32, other logits stay the first ones. None: float32 at once.
     """
 
     criterion: Literal["entropy", "entropy-gradient"] = "entropy"
@@ -224,17 +219,10 @@ def entropy_slopes(
 ) -> Float[Tensor, "tasks batch"]:
     """dH/dα_t of every sample, for the network whose weights are Σ α_t W_t.
 
-    The derivative along W_t is a forward-mode product. A row of products gives it for all samples
-    and tasks at once, where a gradient would have to be taken for each sample.
-
-    Args:
-        network: (N,) weights -> (batch, outputs) logits of the samples in question.
-        mixture: Σ α_t W_t at the α where the derivative is wanted.
-        weights: W_t of each of the tasks in question.
-        temperature: divides the logits.
-
-    Returns:
-        The lowest belongs to the task whose greater share would make the network surest.
+    `network` maps (N,) weights to (batch, outputs) logits. The derivative along W_t is a
+    forward-mode product: a row of them gives it for all samples and tasks at once, where a gradient
+    would have to be taken for each sample. The lowest belongs to the task whose greater share would
+    make the network surest.
     """
 
     def uncertainty(mixed: Tensor) -> Tensor:
@@ -243,8 +231,7 @@ def entropy_slopes(
     def slope(direction: Tensor) -> Tensor:
         return cast(Tensor, jvp(uncertainty, (mixture,), (direction,))[1])
 
-    slopes: Tensor = vmap(slope)(weights)
-    return slopes
+    return vmap(slope)(weights)
 
 
 PROBES = 16  # samples of a call that are also answered exactly; 160 logits of ten outputs
@@ -272,12 +259,10 @@ def in_doubt(
 ) -> Bool[Tensor, "tasks batch"]:
     """Which networks' answers must be exact for the surest, and its class, to be the right one.
 
-    Logits are taken to be off by up to five times `error`. To first order, an entropy is then off
-    by Σ |∂H/∂s_i| = Σ p_i |ln p_i + H| times as much. Doubtful are the networks that may have the
-    lowest one; a single such network only if its two likeliest classes may change places.
-
-    `error` is that of `rough_error`; `units` divide the logits before their entropy is taken, and
-    `other_units` if these two classes change places, where that matters.
+    Logits are taken to be off by up to five times the `rough_error`. To first order, an
+    entropy is then off by Σ |∂H/∂s_i| = Σ p_i |ln p_i + H| times as much. Doubtful are the networks
+    that may have the lowest one; a single such network only if its two likeliest classes may change
+    places. `units` divide the logits for the entropy, `other_units` if these two change places.
     """
     off = _MARGIN * error * _widest(logits)
     best, which = logits.max(dim=2)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -27,8 +27,7 @@ from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
 from hypermnesia.vae import BoundSettings, Vae, bound, build_vae, draw_noise
 
-View = Callable[[Tensor], Tensor]
-"""(batch, *sample) inputs -> the same as the autoencoders are shown them."""
+View = Callable[[Tensor], Tensor]  # (batch, *sample) inputs -> what the autoencoders are shown
 
 
 @dataclass(frozen=True)
@@ -48,24 +47,20 @@ class LikelihoodSettings:
 
     def __post_init__(self) -> None:
         if self.answer == "likelihood" and self.of != "class":
-            raise ConfigError(
-                "likelihood.answer=likelihood needs an autoencoder for each class",
-                got=f"likelihood.of={self.of}",
-                hint="set likelihood.of=class, or likelihood.answer=classifier",
-            )
+            rule = "likelihood.answer=likelihood needs an autoencoder for each class"
+            hint = "set likelihood.of=class, or likelihood.answer=classifier"
+            raise ConfigError(rule, got=f"likelihood.of={self.of}", hint=hint)
 
 
-_ONE_A_TASK = LikelihoodSettings()
-_ELBO = BoundSettings()
+_ONE_A_TASK, _ELBO = LikelihoodSettings(), BoundSettings()
 
 
 class TaskLikelihoods(Evidence):
     """Bounds on the likelihood of samples under every task.
 
-    Device and precision are those of `networks`, the classifiers of all tasks; bounds are always in
-    float32. Of `generators` the stream `vae` and those called `likelihood/...` are used.
-    A `template` takes the place of the autoencoder that `vae` describes; `view` is what all of them
-    see of (batch, *sample) inputs.
+    Device and precision are those of `networks`, the classifiers; bounds are always in float32. The
+    streams `vae` and `likelihood/...` are used. A `template` takes the place of the autoencoder
+    that `vae` describes; `view` is what all of them see of (batch, *sample) inputs.
     """
 
     def __init__(
@@ -81,14 +76,10 @@ class TaskLikelihoods(Evidence):
         view: View | None = None,
     ) -> None:
         self.settings, self.bound, self.view = likelihood, bound, view or (lambda x: x)
-        self.sampler = VaeMemory(
-            template or build_vae(vae, sample_shape, generators),
-            vae,
-            generated=("*",),
-            generators=generators.under("likelihood"),
-            device=networks.memory.device,
-            precision=networks.memory.precision,
-        )
+        of, own = networks.memory, generators.under("likelihood")
+        where: dict[str, Any] = {"device": of.device, "precision": of.precision}
+        template = template or build_vae(vae, sample_shape, generators)
+        self.sampler = VaeMemory(template, vae, generated=("*",), generators=own, **where)
         self.memory, self.autoencoders = self.sampler.memory, AllTasks(self.sampler.memory)
         # Never drawn anew, as bounds are compared.
         draws = torch.Generator().manual_seed(0)
@@ -166,9 +157,8 @@ class TaskLikelihoods(Evidence):
     @torch.no_grad()
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The loss on held-out samples of the task in training; the same draws for each."""
-        seen = self.view(batch.original)
-        noise, part = self._noise_for(seen), self._part(batch)
-        return {"vae_loss": self.sampler.loss(seen, noise, part, training=False)}
+        seen, part = self.view(batch.original), self._part(batch)
+        return {"vae_loss": self.sampler.loss(seen, self._noise_for(seen), part, training=False)}
 
     @property
     def kept(self) -> int:

@@ -20,14 +20,7 @@ from hypermnesia.tree import Tree, logits_of
 
 @dataclass(frozen=True)
 class TaskGroup:
-    """Tasks whose networks have the same shapes.
-
-    Attributes:
-        tasks: their numbers.
-        layout: the layout that they share.
-        weights: (tasks, N), a row for each.
-        buffers: those of each.
-    """
+    """Tasks whose networks have the same shapes: a row of weights, and buffers, for each."""
 
     tasks: list[int]
     layout: Layout
@@ -38,8 +31,8 @@ class TaskGroup:
 class TaskGroups:
     """All tasks of a memory, which may go on learning, in groups.
 
-    Weights are made once and kept until θ, a condition or the tasks change. Where they would take
-    more than `budget` bytes, they are made a few tasks at a time and not kept.
+    Weights are kept until θ, a condition or the tasks change. Where they would take more than
+    `budget` bytes, they are made a few tasks at a time and not kept.
     """
 
     def __init__(self, memory: WeightMemory, budget: int) -> None:

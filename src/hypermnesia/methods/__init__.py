@@ -29,11 +29,7 @@ _EVERY: tuple[ScenarioName, ...] = ("task", "domain", "class")
 
 @dataclass(frozen=True)
 class HypernetWith:
-    """`hnet` with an evidence, which infers the task where it is not given.
-
-    Attributes:
-        evidence: its class, or its name in `EVIDENCE`.
-    """
+    """`hnet` with an evidence (a class, or a name in `EVIDENCE`), which infers the task."""
 
     evidence: type[Evidence] | str
 
@@ -49,9 +45,8 @@ class HypernetWith:
         def those_of(build: Callable[..., Any]) -> dict[str, Any]:
             return {name: settings[name] for name in parameters_of(build) if name in settings}
 
-        own = those_of(self.evidence_class)
-        if "network" in inspect.signature(self.evidence_class).parameters:
-            own["network"] = network
+        takes_network = "network" in inspect.signature(self.evidence_class).parameters
+        own = those_of(self.evidence_class) | ({"network": network} if takes_network else {})
         evidence = partial(self.evidence_class, **own)
         return HypernetMethod(network, scenario, evidence=evidence, **those_of(HypernetMethod))
 
@@ -71,15 +66,15 @@ def parameters_of(build: Callable[..., Any]) -> dict[str, Any]:
         return {name: kind for name, kind in inner.items() if name not in build.keywords}
     found: dict[str, Any] = {}
     for function in _constructors(build):
-        hints, parameters = get_type_hints(function), inspect.signature(function).parameters
-        named = [p.name for p in parameters.values() if p.kind in (_EITHER, _KEYWORD)]
+        hints, parameters = (
+            get_type_hints(function),
+            inspect.signature(function).parameters.values(),
+        )
+        named = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
         found = {name: hints.get(name) for name in named} | found
-        if not any(p.kind == inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        if not any(p.kind == p.VAR_KEYWORD for p in parameters):
             break
     return {n: kind for n, kind in found.items() if n not in ("self", "network", "scenario")}
-
-
-_EITHER, _KEYWORD = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
 
 
 def _constructors(build: Callable[..., Any]) -> Iterator[FunctionType]:
@@ -101,14 +96,13 @@ def sections_of(build: Callable[..., Any]) -> dict[str, type]:
         >>> [section.__name__ for section in sections_of(Ewc).values()]
         ['OptimizerSettings', 'PenaltySettings']
     """
-    kinds = {name: _not_none(kind) for name, kind in parameters_of(build).items()}
-    return {name: cast(type, kind) for name, kind in kinds.items() if is_dataclass(kind)}
-
-
-def _not_none(annotation: Any) -> Any:
-    """X for `X | None`."""
-    kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
-    return kinds[0] if len(kinds) == 1 and NoneType in get_args(annotation) else annotation
+    found: dict[str, type] = {}
+    for name, annotation in parameters_of(build).items():
+        first, *others = get_args(annotation) or (annotation,)
+        kind = first if others == [NoneType] else annotation  # X for `X | None`
+        if is_dataclass(kind):
+            found[name] = cast(type, kind)
+    return found
 
 
 @dataclass(frozen=True)
@@ -116,8 +110,6 @@ class MethodEntry:
     """A method as lists and commands know it.
 
     Attributes:
-        name: what a user types.
-        summary: one line.
         source: where it is published.
         builder: (network, scenario, **settings) -> method, see `build_method`; or `module:name` of
             it in this package, imported when it is needed.
@@ -178,15 +170,14 @@ def _entry_of(name: str, found: Any) -> MethodEntry:
     if not evidence and not all(hasattr(found, each) for each in protocol):
         raise TypeError(f"{name} must be a MethodEntry, or a class of the protocol Method")
     answers = _EVERY if evidence else getattr(found, "answers", ())
+    about: Any = {each: getattr(found, each, "") for each in ("source", "equation", "needs")}
     return MethodEntry(
         name,
         summary=(inspect.getdoc(found) or name).splitlines()[0].rstrip("."),
-        source=getattr(found, "source", ""),
         scenarios=getattr(found, "scenarios", answers) or _EVERY,
         builder=HypernetWith(found) if evidence else cast(Build, found),
         trained=getattr(found, "trained", "once" if len(answers) > 1 else "each"),
-        equation=getattr(found, "equation", ""),
-        needs=getattr(found, "needs", ""),
+        **about,
     )
 
 
@@ -205,19 +196,11 @@ def build_method(
     sample_shape: tuple[int, ...],
     **others: object,
 ) -> Method:
-    """Build a method, by its name or its entry.
+    """Build a method, by its name or its entry, for a template network, which is left unchanged.
 
-    Args:
-        method: its name, or its entry.
-        network: template of the target network, left unchanged.
-        scenario: that it is trained for.
-        settings: its sections, by name, and `generated`, `head`, `train_shared`, `precision` and
-            `compile`. Those that the method does not take are left out, sections that it takes
-            and that are not here have their defaults.
-        generators: its random streams.
-        device: where it lives.
-        sample_shape: of an input.
-        others: further arguments, `criterion` among them, where the method takes them.
+    `settings` are its sections, by name, and `generated`, `head`, `train_shared`, `precision` and
+    `compile`; `others` are further arguments, `criterion` among them. What the method does not take
+    is left out; sections that it takes and that are not here have their defaults.
     """
     entry = METHODS[method] if isinstance(method, str) else method
     context = {"generators": generators, "device": device, "sample_shape": sample_shape}

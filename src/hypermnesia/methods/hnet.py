@@ -33,6 +33,13 @@ from hypermnesia.state_files import State
 from hypermnesia.tree import Tree, logits_of
 
 
+class _TaskIsGiven(Evidence):
+    """The evidence of `hnet`, which has none."""
+
+    def log_evidence(self, x: Tensor, logits: Tensor) -> Tensor:  # noqa: ARG002
+        raise task_needed("hnet")
+
+
 class HypernetMethod:
     """Task-conditioned hypernetwork with an output regulariser.
 
@@ -41,12 +48,8 @@ class HypernetMethod:
     Args:
         network: template of the target networks, left unchanged.
         scenario: `task`, the scenario of its training whatever it answers in.
-        hypernet: sizes of the hypernetwork.
-        regularizer: how earlier tasks are protected.
         optimizer: for θ and shared parameters.
         embedding_optimizer: for the current task's embedding.
-        generators: random streams.
-        device: where everything lives.
         generated: name patterns of the parameters that the hypernetwork makes; all tasks share
             the rest.
         head: name of the output layer; the last linear layer by default.
@@ -82,43 +85,31 @@ class HypernetMethod:
         self.generators, self.criterion = generators, criterion
         own: dict[str, Any] = {"device": device, "precision": precision, "compile": compile}
         self.memory = WeightMemory(network, hypernet, generated=generated, head=head, **own)
-        self.trainer = HypernetTrainer(
-            self.memory,
-            regularizer=regularizer,
-            optimizer=optimizer,
-            embedding_optimizer=embedding_optimizer,
-            generators=generators,
-            train_shared=train_shared,
-        )
+        own = {"regularizer": regularizer, "train_shared": train_shared, "generators": generators}
+        own |= {"optimizer": optimizer, "embedding_optimizer": embedding_optimizer}
+        self.trainer = HypernetTrainer(self.memory, **own)
         self.all_tasks = AllTasks(self.memory)
-        self.evidence = evidence(self.all_tasks) if evidence else None
+        self.evidence = evidence(self.all_tasks) if evidence else _TaskIsGiven()  # type: ignore[abstract]
+        self.sampler: Sampler | None = getattr(self.evidence, "sampler", None)
         self.answers: tuple[ScenarioName, ...] = (
-            ("task", "domain", "class") if self.evidence else ("task",)
+            ("task", "domain", "class") if evidence else ("task",)
         )
-
-    @property
-    def sampler(self) -> Sampler | None:
-        """The generative memory of the evidence, if it has one."""
-        return getattr(self.evidence, "sampler", None)
 
     def begin_task(self, spec: TaskSpec) -> None:
         """Give the task an embedding and a head, and protect the earlier tasks."""
         self.all_tasks.forget()
-        if self.evidence is not None:
-            self.evidence.begin_task(spec)
+        self.evidence.begin_task(spec)
         self.scenario = self.scenario.add(spec.outputs)
         self.memory.add_task(spec.outputs, self.generators)
         self.trainer.begin_task(spec.iterations)
 
     def continue_task(self, task: int, iterations: int) -> None:
-        """Go on learning a task that has ended; optimisers start afresh.
+        """Go on learning a task that has ended; all others are protected as they are now.
 
-        Its embedding and θ change; the weights of all other tasks, later ones too, are protected as
-        they are now. What the task learned from its earlier data is not protected.
+        What the task itself learned from its earlier data is not protected.
         """
         self.all_tasks.forget()
-        if self.evidence is not None:
-            self.evidence.continue_task(task, TaskSpec(self.scenario.heads[task], iterations))
+        self.evidence.continue_task(task, TaskSpec(self.scenario.heads[task], iterations))
         self.trainer.begin_task(iterations, [task])
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
@@ -131,7 +122,7 @@ class HypernetMethod:
 
         metrics = self.trainer.step(loss)
         metrics |= reported(metrics["loss"], seen[0], batch.y)
-        return {**metrics, **(self.evidence.update(batch) if self.evidence else {})}
+        return {**metrics, **self.evidence.update(batch)}
 
     def _logits(self, x: Tree) -> Tensor:
         """(batch, outputs) logits of the network of the task in training."""
@@ -147,57 +138,44 @@ class HypernetMethod:
     @property
     def parts(self) -> dict[str, Any]:
         """The memory of weights, and what the evidence learns."""
-        return {"loss": self.memory, **(self.evidence.parts if self.evidence else {})}
+        return {"loss": self.memory, **self.evidence.parts}
 
     @torch.no_grad()
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The losses of the task in training on held-out samples."""
         logits = logits_of(self.memory.run(self.trainer.task, batch.x, training=False))
-        own = {"loss": self.criterion(logits, batch.y)}
-        return own | (self.evidence.losses(batch) if self.evidence else {})
+        return {"loss": self.criterion(logits, batch.y)} | self.evidence.losses(batch)
 
     def end_task(self, batches: Iterable[Batch]) -> None:
         """Keep the hypernetwork and the embeddings, and what the evidence keeps."""
         self.trainer.end_task()
-        if self.evidence is not None:
-            self.evidence.end_task(batches)
-
-    def logits_of_all(self, x: Tree) -> Tensor:
-        """(tasks, batch, widest head) to answer with, -inf beyond a task's outputs."""
-        given = self.evidence.logits(x) if self.evidence else None
-        return self.all_tasks(x) if given is None else given
+        self.evidence.end_task(batches)
 
     def infer(self, x: Tree, logits: Tensor) -> Tensor:
         """(batch,) int64 task of each sample, from all tasks' `logits`."""
-        return self._known_evidence().log_evidence(x, logits).argmax(dim=0)
-
-    def _known_evidence(self) -> Evidence:
-        if self.evidence is None:
-            raise task_needed("hnet")
-        return self.evidence
+        return self.evidence.log_evidence(x, logits).argmax(dim=0)
 
     @torch.no_grad()
     def logits_and_evidence(self, x: Tree) -> tuple[Tensor, Tensor]:
         """(tasks, batch, widest head) logits of all tasks, and (tasks, batch) log evidence."""
-        evidence = self._known_evidence()
-        logits = self.logits_of_all(x)
-        return logits, evidence.log_evidence(x, logits)
+        given = self.evidence.logits(x)
+        logits = self.all_tasks(x) if given is None else given
+        return logits, self.evidence.log_evidence(x, logits)
 
     @torch.no_grad()
     def inferred(self, x: Tree) -> tuple[Tensor, Tensor]:
         """(batch, widest head) logits of the inferred task's network, and (batch,) tasks."""
-        logits = self.logits_of_all(x)
-        tasks = self.infer(x, logits)
+        logits, evidence = self.logits_and_evidence(x)
+        tasks = evidence.argmax(dim=0)
         return logits[tasks, torch.arange(len(tasks), device=tasks.device)], tasks
 
     @torch.no_grad()
     def predict(
         self, x: Tree, task: int | None = None, scenario: ScenarioName | None = None
     ) -> Prediction:
-        """Logits of the network of the given task or, outside the task scenario, the inferred one.
+        """Logits of the given task's network or, outside the task scenario, the inferred one's.
 
-        Raises:
-            ConfigError: another scenario, or the task was not given in the task scenario.
+        Raises `ConfigError` for another scenario, and if the task scenario lacks the task.
         """
         chosen = answered(self, scenario)
         if chosen.name == "task":
@@ -219,7 +197,7 @@ class HypernetMethod:
     @property
     def kept(self) -> int:
         """|θ|, embeddings, shared parameters and what the evidence keeps."""
-        return self.memory.kept + (self.evidence.kept if self.evidence else 0)
+        return self.memory.kept + self.evidence.kept
 
     def compression(self) -> float:
         """`kept` / |W| of the largest target network."""
@@ -229,12 +207,12 @@ class HypernetMethod:
         """The memory of all tasks, the evidence and, within a task, the state of its training."""
         state: State = {"heads": list(self.scenario.heads), "memory": self.memory.state_dict()}
         state["trainer"] = self.trainer.state_dict()
-        return state | ({"evidence": self.evidence.state_dict()} if self.evidence else {})
+        evidence = self.evidence.state_dict()
+        return state | ({"evidence": evidence} if evidence else {})
 
     def load_state_dict(self, state: State) -> None:
         """Put a newly built method where `state_dict` found the other."""
         self.scenario = Scenario(self.scenario.name, tuple(state["heads"]))
         self.memory.load_state_dict(state["memory"])
         self.trainer.load_state_dict(state["trainer"])
-        if self.evidence is not None:
-            self.evidence.load_state_dict(state["evidence"])
+        self.evidence.load_state_dict(state.get("evidence", {}))

@@ -22,7 +22,7 @@ from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError
 from hypermnesia.methods.base import TaskSpec, network_logits
-from hypermnesia.methods.plain import Finetune, cannot_continue
+from hypermnesia.methods.plain import Finetune
 from hypermnesia.nets import with_outputs
 from hypermnesia.settings import NonNegative, Positive
 from hypermnesia.state_files import State
@@ -52,10 +52,8 @@ def distill(
     """T² · mean over the batch of -Σ_c softmax(target / T)_c log softmax(logits / T)_c.
 
     T² keeps the size of the gradients independent of T (arXiv 1503.02531, section 2.1). A logit
-    of -inf stands for a class that does not exist: a target without it gives it no probability.
-    No gradient flows into the targets.
-
-    `target_logits`, of the network that teaches, are -inf wherever the learning `logits` are.
+    of -inf stands for a class that does not exist: the target, which must have it wherever `logits`
+    do, gives it no probability. No gradient flows into the targets.
     """
     targets = (target_logits.detach() / temperature).softmax(dim=-1)
     logs = (logits / temperature).log_softmax(dim=-1)
@@ -67,6 +65,7 @@ class SelfTaught(Finetune):
     """A plain network that is taught by its former self, as it was before the task in training."""
 
     regression = False
+    continues = False  # the former network is that before the newest task
 
     def __init__(self, network: nn.Module, scenario: ScenarioName, **plain: Any) -> None:
         super().__init__(network, scenario, **plain)
@@ -127,10 +126,6 @@ class Lwf(SelfTaught):
     ) -> None:
         super().__init__(network, scenario, **plain)
         self.distillation = distillation
-
-    def continue_task(self, task: int, iterations: int) -> None:  # noqa: ARG002
-        """Raise `ConfigError`: a former network has answers for the task's own new labels."""
-        raise cannot_continue("lwf", task)
 
     def begin_task(self, spec: TaskSpec) -> None:
         """Keep the network as it is, to go on with a copy that has room for the task."""

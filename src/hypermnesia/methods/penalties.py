@@ -18,15 +18,9 @@ from torch import Tensor, nn
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError
-from hypermnesia.methods.base import TaskSpec
 from hypermnesia.methods.plain import Finetune
-from hypermnesia.regularization.quadratic import (
-    PathIntegral,
-    QuadraticPenalty,
-    Values,
-    diagonal_fisher,
-    drawn_inputs,
-)
+from hypermnesia.regularization import quadratic
+from hypermnesia.regularization.quadratic import PathIntegral, QuadraticPenalty, Values
 from hypermnesia.settings import Number, Positive, Samples, Strength
 from hypermnesia.state_files import State
 
@@ -58,16 +52,13 @@ class PenaltySettings:
 class _Penalized(Finetune):
     """A `Finetune` with a quadratic penalty, of the strength that `penalty` says."""
 
+    factor = 1.0  # of the strength
+
     def __init__(
         self, network: nn.Module, scenario: ScenarioName, *, penalty: PenaltySettings, **plain: Any
     ) -> None:
         super().__init__(network, scenario, **plain)
         self.protection, self.penalty = penalty, QuadraticPenalty()
-
-    @property
-    def weight(self) -> float:
-        """What the penalty is multiplied by."""
-        return self.protection.strength
 
     def parameters(self) -> Values:
         """The network's parameters by name, detached."""
@@ -77,7 +68,7 @@ class _Penalized(Finetune):
         """A step by the gradients of the task's loss and of the penalty."""
         if not len(self.penalty):
             return super()._step()
-        penalty = self.penalty.pull(self.network, self.weight)
+        penalty = self.penalty.pull(self.network, self.factor * self.protection.strength)
         return super()._step() | {"penalty": penalty}
 
     @property
@@ -103,10 +94,7 @@ class Ewc(_Penalized):
     kept as one, which is exact. The stream `fisher` is used.
     """
 
-    @property
-    def weight(self) -> float:
-        """λ/2."""
-        return self.protection.strength / 2
+    factor = 0.5
 
     def end_task(self, batches: Iterable[Batch]) -> None:
         """Estimate the task's Fisher information, and hold its parameters."""
@@ -114,10 +102,11 @@ class Ewc(_Penalized):
         remaining = iter(batches)
         first = list(islice(remaining, 1))
         inputs = (batch.x for batch in chain(first, remaining))
-        drawn = drawn_inputs(inputs, self.protection.samples, self.generators["fisher"])
+        samples, generator = self.protection.samples, self.generators["fisher"]
+        drawn = quadratic.drawn_inputs(inputs, samples, generator)
         regression = bool(first) and first[0].y.is_floating_point()
-        columns = self.scenario.candidates(self.task)
-        self._hold(diagonal_fisher(self.network.eval(), drawn, columns, regression=regression))
+        network, columns = self.network.eval(), self.scenario.candidates(self.task)
+        self._hold(quadratic.diagonal_fisher(network, drawn, columns, regression=regression))
 
     def _hold(self, fisher: Values) -> None:
         self.penalty.add(fisher, self.parameters())
@@ -145,14 +134,9 @@ class Si(_Penalized):
 
     path: PathIntegral | None = None
 
-    def begin_task(self, spec: TaskSpec) -> None:
-        """Widen the last layer if need be; a path begins."""
-        super().begin_task(spec)
-        self.path = PathIntegral(self.parameters())
-
-    def continue_task(self, task: int, iterations: int) -> None:
-        """Go on with a task that has ended; a path begins."""
-        super().continue_task(task, iterations)
+    def _start(self, task: int, iterations: int) -> None:
+        """Train a task; a path begins."""
+        super()._start(task, iterations)
         self.path = PathIntegral(self.parameters())
 
     def _step(self) -> dict[str, Tensor]:

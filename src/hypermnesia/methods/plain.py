@@ -20,15 +20,8 @@ from hypermnesia.compute import Precision, autocast
 from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError
-from hypermnesia.methods.base import (
-    Loss,
-    Prediction,
-    TaskSpec,
-    answered,
-    network_logits,
-    reported,
-    task_needed,
-)
+from hypermnesia.methods import base
+from hypermnesia.methods.base import Loss, Prediction, TaskSpec, network_logits, reported
 from hypermnesia.nets import with_columns, with_outputs
 from hypermnesia.optimizers import Descent, OptimizerSettings
 from hypermnesia.seeding import Generators
@@ -40,13 +33,13 @@ class Finetune:
     """One plain network trained on each task in turn: the lower bound.
 
     It starts as a copy of `network`. Its last layer, `head` or by default the last linear one, has
-    the scenario's columns: a head for each task (`task`), one head for all (`domain`), or all
-    classes seen so far (`class`). The optimiser starts afresh with every task; the streams `head`
-    and `dropout` are used. `criterion` takes the columns of the answers, or values.
+    the scenario's columns: a head for each task (`task`), one for all (`domain`), or all classes so
+    far (`class`). The streams `head` and `dropout` are used.
     """
 
     trains_on: Literal["task", "all"] = "task"
     regression: ClassVar[bool] = True  # whether targets may be values
+    continues: ClassVar[bool] = True  # whether it can go on with a task that has ended
 
     def __init__(
         self,
@@ -69,14 +62,21 @@ class Finetune:
 
     def begin_task(self, spec: TaskSpec) -> None:
         """Widen the last layer if the scenario needs more columns; a fresh optimiser."""
-        self.scenario, self.task = self.scenario.add(spec.outputs), len(self.scenario.heads)
-        self.network = with_outputs(
-            self.network, self.scenario.columns, self.generators["head"], self.head
-        )
-        self.descent.begin(self.network.parameters(), spec.iterations)
+        self.scenario = self.scenario.add(spec.outputs)
+        columns, generator = self.scenario.columns, self.generators["head"]
+        self.network = with_outputs(self.network, columns, generator, self.head)
+        self._start(len(self.scenario.heads) - 1, spec.iterations)
 
     def continue_task(self, task: int, iterations: int) -> None:
-        """Go on with a task that has ended, among its candidates; a fresh optimiser."""
+        """Go on with a task that has ended; raises `ConfigError` for a method that cannot."""
+        if not self.continues:
+            rule = f"{type(self).__name__} cannot go on with a task that has ended"
+            hint = "use hnet, hnet-ent, hnet-lik, separate, ewc or si, which can"
+            raise ConfigError(rule, got=task, hint=hint)
+        self._start(task, iterations)
+
+    def _start(self, task: int, iterations: int) -> None:
+        """Train a task with a fresh optimiser."""
         self.task = task
         self.descent.begin(self.network.parameters(), iterations)
 
@@ -145,9 +145,9 @@ class Finetune:
 
         Raises `ConfigError` if the task scenario lacks the task, or for another scenario.
         """
-        answered(self, scenario)
+        base.answered(self, scenario)
         if task is None and self.scenario.name == "task":
-            raise task_needed("a network with a head for each task")
+            raise base.task_needed("a network with a head for each task")
         columns = slice(None) if task is None else self.scenario.candidates(task)
         return Prediction(network_logits(self.network.eval(), x)[:, columns], None)
 
@@ -171,10 +171,7 @@ class Finetune:
         """Number of parameters of the network."""
         return sum(p.numel() for p in self.network.parameters())
 
-    @property
-    def kept(self) -> int:
-        """Those of the network."""
-        return self.weights
+    kept = weights
 
     def compression(self) -> float:
         """All that is kept / the network."""
@@ -197,34 +194,21 @@ class Finetune:
         """A network as wide as the tasks so far want it, for the values in `saved`."""
         if not self.scenario.heads:
             return copy.deepcopy(self.template).to(self.device)
-        columns, anything = self.scenario.columns, torch.Generator()
+        columns = self.scenario.columns
         if not any(value.shape[:1] == (columns,) for value in saved.values()):
             raise ValueError(f"{columns} outputs, of which its tensors know nothing")
-        return with_outputs(self.template, columns, anything, self.head).to(self.device)
+        return with_outputs(self.template, columns, torch.Generator(), self.head).to(self.device)
 
 
 class Joint(Finetune):
     """The same network trained on the data of all tasks at once: the upper bound."""
 
     trains_on: Literal["task", "all"] = "all"
-
-    def continue_task(self, task: int, iterations: int) -> None:  # noqa: ARG002
-        """Raise `ConfigError`: there is no task but all of them."""
-        raise cannot_continue("joint", task)
-
-
-def cannot_continue(method: str, task: int) -> ConfigError:
-    """The error of a `method` that cannot go on with a task."""
-    hint = "use hnet, hnet-ent, hnet-lik, separate, ewc or si, which can"
-    return ConfigError(f"{method} cannot go on with a task that has ended", got=task, hint=hint)
+    continues = False  # there is no task but all of them
 
 
 class Separate:
-    """A plain network for each task, which the task's name chooses; grows with the tasks.
-
-    Every network starts from the template. It answers in the task scenario; the arguments are those
-    of `Finetune`, for each network.
-    """
+    """A `Finetune` for each task, from the same template, which the task's name chooses."""
 
     trains_on: Literal["task", "all"] = "task"
     answers: tuple[ScenarioName, ...] = ("task",)
@@ -284,9 +268,9 @@ class Separate:
         self, x: Tree, task: int | None = None, scenario: ScenarioName | None = None
     ) -> Prediction:
         """Logits of the given task's network; raises `ConfigError` without the task."""
-        answered(self, scenario)
+        base.answered(self, scenario)
         if task is None:
-            raise task_needed("separate")
+            raise base.task_needed("separate")
         logits = self.learners[task].predict(x, 0).logits
         return Prediction(logits, torch.full((len(logits),), task, device=logits.device))
 

@@ -22,17 +22,10 @@ from torch import Tensor, nn
 from hypermnesia.compute import Precision, autocast
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.data.types import Batch
-from hypermnesia.evidence.autoencoders import (
-    AutoencoderSettings,
-    GenerativeMemory,
-    Replayed,
-    ReplaySettings,
-    Sampler,
-    Samples,
-)
+from hypermnesia.evidence import autoencoders
+from hypermnesia.evidence.autoencoders import AutoencoderSettings, GenerativeMemory, Replayed
 from hypermnesia.methods.base import TaskSpec
 from hypermnesia.methods.lwf import DistillationSettings, SelfTaught, distill
-from hypermnesia.methods.plain import cannot_continue
 from hypermnesia.optimizers import Descent
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
@@ -43,8 +36,7 @@ from hypermnesia.vae import build_vae, draw_noise, elbo, pixel_means
 class RetrainedVae:
     """One autoencoder for all tasks, trained on current and on replayed samples.
 
-    Of `vae` it reads the sizes and the optimiser, which starts afresh with every task; of
-    `generators` the stream `vae` and those called `memory/...` are used.
+    Of `vae` it reads the sizes and the optimiser; the streams `vae` and `memory/...` are used.
     """
 
     def __init__(
@@ -77,7 +69,7 @@ class RetrainedVae:
             return None
         return Replayed(self._decode(self.former, n, self.generators["noise"]), None)
 
-    def samples(self, tasks: Sequence[int], n: int, generators: Generators) -> Samples:  # noqa: ARG002
+    def samples(self, tasks: Sequence[int], n: int, generators: Generators) -> autoencoders.Samples:  # noqa: ARG002
         """`n` samples of all tasks so far, mixed."""
         return {None: self._decode(self.vae.decoder, n, generators["samples/mixed"])}
 
@@ -85,15 +77,15 @@ class RetrainedVae:
     def _decode(self, decoder: nn.Module, n: int, generator: torch.Generator) -> Tensor:
         """(n, *sample) samples: expected pixels."""
         settings = self.vae.settings
-        latents = torch.randn(n, settings.latent, generator=generator)
-        latents = latents.to(self.device, non_blocking=True)
+        drawn = torch.randn(n, settings.latent, generator=generator)
+        latents = drawn.to(self.device, non_blocking=True)
         with autocast(self.precision, self.device):
             decoded = decoder(latents)
         means = pixel_means(decoded.to(latents.dtype), settings.likelihood)
         return means.view(-1, *self.vae.sample_shape)
 
     def update(
-        self, x: Tensor, replayed: Replayed | None, replay: ReplaySettings
+        self, x: Tensor, replayed: Replayed | None, replay: autoencoders.ReplaySettings
     ) -> dict[str, Tensor]:
         """One iteration on (batch, *sample) inputs of the current task and on replayed ones."""
         settings, x = self.vae.settings, one_tensor(x, "an autoencoder")
@@ -137,13 +129,10 @@ class RetrainedVae:
 class ReplayClassifier(SelfTaught):
     """A plain classifier trained on current samples, and on replayed ones with former answers.
 
-    The former answers are those of its copy at the start of the task: to a sample of a task that
-    is known, over the candidates of that task; otherwise, in the task scenario, by each of the
-    earlier heads.
-
-    `memory` is the class of what samples of earlier tasks come from. Without `distillation` the
-    former answer is the truth; `unseen` is the former logit of new classes (-inf gives them no
-    probability).
+    Its copy at the start of the task gives the former answers: over the candidates of the sample's
+    task, if known; otherwise, in the task scenario, by each earlier head. `memory` is the class of
+    what samples of earlier tasks come from. Without `distillation` the former answer is the truth;
+    `unseen` is the former logit of new classes (-inf gives them no probability).
     """
 
     def __init__(
@@ -154,7 +143,7 @@ class ReplayClassifier(SelfTaught):
         memory: type[GenerativeMemory | RetrainedVae],
         vae: AutoencoderSettings,
         sample_shape: Sequence[int],
-        replay: ReplaySettings,
+        replay: autoencoders.ReplaySettings,
         generators: Generators,
         device: torch.device,
         precision: Precision = "float32",
@@ -164,13 +153,8 @@ class ReplayClassifier(SelfTaught):
     ) -> None:
         own: dict[str, Any] = {"generators": generators, "device": device, "precision": precision}
         super().__init__(network, scenario, **own, **plain)
-        self.memory = memory(vae, sample_shape=sample_shape, **own)
+        self.memory = self.sampler = memory(vae, sample_shape=sample_shape, **own)
         self.replay, self.distillation, self.unseen = replay, distillation, unseen
-
-    @property
-    def sampler(self) -> Sampler:
-        """The memory."""
-        return self.memory
 
     @property
     def _former_columns(self) -> int:
@@ -182,10 +166,6 @@ class ReplayClassifier(SelfTaught):
         self.memory.begin_task(spec.iterations)
         if len(self.scenario.heads) > 1:
             self.former = copy.deepcopy(self.network).eval()
-
-    def continue_task(self, task: int, iterations: int) -> None:  # noqa: ARG002
-        """Raise `ConfigError`: the memory replays what came before the newest task only."""
-        raise cannot_continue("replay", task)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """A step of the classifier and one of the memory."""
@@ -202,9 +182,9 @@ class ReplayClassifier(SelfTaught):
 
     def _past_loss(self, logits: Tensor, replayed: Replayed) -> Tensor:
         """How far the answers to replayed samples are from the former ones."""
-        targets, tasks = self._answers_before(replayed.x), replayed.tasks
-        known, columns = self._earlier.columns, logits.shape[1]
-        targets = F.pad(targets[:, :known], (0, columns - known), value=self.unseen)
+        known, tasks = self._earlier.columns, replayed.tasks
+        targets = self._answers_before(replayed.x)[:, :known]
+        targets = F.pad(targets, (0, logits.shape[1] - known), value=self.unseen)
         if tasks is None and self.scenario.name == "task":
             heads = len(self.scenario.heads) - 1
             tasks = torch.arange(heads, device=logits.device).repeat_interleave(len(logits))
@@ -213,8 +193,8 @@ class ReplayClassifier(SelfTaught):
             logits, targets = self._masked(logits, tasks), self._masked(targets, tasks)
         if self.distillation is None:
             return F.cross_entropy(logits, targets.argmax(dim=1))
-        soft = distill(logits, targets, self.distillation.temperature)
-        return self.distillation.strength * soft
+        distillation = self.distillation
+        return distillation.strength * distill(logits, targets, distillation.temperature)
 
     def end_task(self, batches: Iterable[Batch]) -> None:
         """Drop what only the task's training needed."""

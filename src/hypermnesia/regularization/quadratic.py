@@ -53,24 +53,17 @@ def diagonal_fisher(
 
     Gradients are squared sample by sample, and the expectation over the answers y is exact: every
     class, weighted by the probability that the network gives it. (Given labels would make it the
-    "empirical" Fisher, which vanishes with the training loss.) The sum over samples is taken by
-    `summed_by_layer` where it can be, and by `summed_by_sample` otherwise; both are exact.
+    "empirical" Fisher, which vanishes with the training loss.) The network must be in evaluation
+    mode, so that samples do not depend on each other. Raises `ConfigError` if there is no sample.
 
-    Args:
-        network: in evaluation mode, so that samples do not depend on each other.
-        inputs: (batch, *sample) each, together one sample or more.
-        columns: the outputs among which x is answered; p is the softmax over them.
-        regression: p is a Gaussian of unit variance around each output instead, so that the
-            expectation is Σ_k (∂f_k / ∂θ_i)².
-
-    Raises:
-        ConfigError: there is no sample.
+    p is the softmax over the `columns` among which x is answered; in `regression` a Gaussian of
+    unit variance around each output, so that the expectation is Σ_k (∂f_k / ∂θ_i)².
     """
     total = {name: torch.zeros_like(p) for name, p in network.named_parameters()}
     samples = 0
     for x in inputs:
         samples += tree.batch_size(x)
-        if regression or not is_plain(network, x):
+        if regression or not is_plain(network, x):  # either way the sum is exact
             summed = summed_by_sample(network, x, columns, regression=regression)
         else:
             summed = summed_by_layer(network, x, columns)
@@ -129,16 +122,15 @@ def summed_by_layer(network: nn.Module, x: Tensor, columns: slice) -> Values:
     A layer's weight gradient for sample n is g_n a_nᵀ, with its input a_n and the gradient g_n of
     its output, so the sum over samples of its squares is Σ_n g_n² (a_n²)ᵀ: one product.
     """
-    layers, inputs, outputs, h = [], [], [], x
+    layers, outputs, h = [], [], x
     for name, module in network.named_children():
         before, h = h, module(h)
         if isinstance(module, nn.Linear):
-            layers.append((name, module))
-            inputs.append(before.detach())
+            layers.append((name, module, before.detach()))
             outputs.append(h)
     squares = _expected_squares(h[:, columns].log_softmax(dim=1), outputs)
     total = {}
-    for (name, layer), a, g in zip(layers, inputs, squares, strict=True):
+    for (name, layer, a), g in zip(layers, squares, strict=True):
         total[f"{name}.weight"] = g.T @ a.square()
         if layer.bias is not None:
             total[f"{name}.bias"] = g.sum(dim=0)
@@ -204,9 +196,9 @@ def sum_of_terms(
 class QuadraticPenalty:
     """Σ_i A_i (θ_i - m_i)² + constant.
 
-    A sum of such penalties is another one, so that earlier tasks with a term each need no more
-    memory and time than one: Σ_t A_t (θ - θ*_t)² = A (θ - m)² + constant with the `importance`
-    A = Σ_t A_t and the `mean` m of the θ*_t weighted by A_t. `sum_of_terms` is the definition.
+    A sum of such penalties is another one, which needs no more memory and time than one term:
+    Σ_t A_t (θ - θ*_t)² = A (θ - m)² + constant with the `importance` A = Σ_t A_t and the `mean` m
+    of the θ*_t weighted by A_t. `sum_of_terms` is the definition.
     """
 
     def __init__(self) -> None:
@@ -258,13 +250,11 @@ class QuadraticPenalty:
 
     def state_dict(self) -> dict[str, Any]:
         """Return importance, mean and constant."""
-        return {"importance": self.importance, "mean": self.mean, "constant": self.constant}
+        return dict(vars(self))
 
     def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
         """Take over the penalty of `state`."""
-        moved = tree.to(dict(state), device)
-        self.importance, self.mean = moved["importance"], moved["mean"]
-        self.constant = moved["constant"]
+        vars(self).update(tree.to(dict(state), device))
 
 
 def _rows(tensor: Tensor, like: Tensor) -> Tensor:
