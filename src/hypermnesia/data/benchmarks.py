@@ -51,15 +51,6 @@ class BenchmarkSettings:
     data_dir: Annotated[Path | None, Field(exclude=True), SetAs("machine.data_dir")] = None
 
 
-def refuse_unused(name: str, settings: BenchmarkSettings, used: frozenset[str]) -> None:
-    """Raise `ConfigError` for a setting that was changed though benchmark `name` ignores it."""
-    for field in fields(settings):
-        value = getattr(settings, field.name)
-        if field.name not in used and value != field.default:
-            hint = f"leave it out; {name} takes {', '.join(sorted(used))}"
-            raise ConfigError(f"{name} has no use for '{field.name}'", got=value, hint=hint)
-
-
 def check_range(what: str, value: int, low: int, high: int | None = None) -> int:
     """Return `value`; raise `ConfigError` unless low <= value <= high (None: unbounded)."""
     if value < low or (high is not None and value > high):
@@ -217,25 +208,28 @@ class Benchmark:
 
     def count(self, settings: BenchmarkSettings) -> int:
         """Return the number of tasks; raise `ConfigError` for a setting that cannot work here."""
-        refuse_unused(self.name, settings, self.used)
+        for field in fields(settings):
+            value = getattr(settings, field.name)
+            if field.name not in self.used and value != field.default:
+                hint = f"leave it out; {self.name} takes {', '.join(sorted(self.used))}"
+                raise ConfigError(
+                    f"{self.name} has no use for '{field.name}'", got=value, hint=hint
+                )
         check_range("'validation'", settings.validation, 0)
         check_range("'padding'", settings.padding, 0, max(self.shape, default=0))
         wanted = self.default_tasks if settings.tasks is None else settings.tasks
         return check_range(f"'tasks' of {self.name}", wanted, 1, self.max_tasks)
 
 
-BENCHMARKS: Registry[Benchmark] = Registry(
-    "benchmark", "benchmarks", must_be("a Benchmark", lambda found: isinstance(found, Benchmark))
-)
+_KIND = must_be("a Benchmark", lambda found: isinstance(found, Benchmark))
+BENCHMARKS: Registry[Benchmark] = Registry("benchmark", "benchmarks", _KIND)
 """Every benchmark, by name."""
 
 
 def make_tasks(name: str, settings: BenchmarkSettings, seed: int) -> tuple[Task, ...]:
     """Build the tasks of a benchmark; the seed is the run's, for permutations and validation.
 
-    Raises:
-        ConfigError: for an unknown benchmark or an unsupported setting.
-        DataError: if the data are missing or damaged.
+    Raises `ConfigError` for an unknown name or a setting without use, `DataError` for bad data.
     """
     benchmark = BENCHMARKS[name]
     return benchmark.build(settings, benchmark.count(settings), seed)
@@ -280,8 +274,7 @@ def curve_tasks(settings: BenchmarkSettings, tasks: int, seed: int) -> tuple[Tas
     generators = Generators(seed)
 
     def task(index: int) -> Task:
-        name, low, high, function = _CURVES[index]
-        generator = generators[f"curves/{index}"]
+        (name, low, high, function), generator = _CURVES[index], generators[f"curves/{index}"]
         x = low + (high - low) * torch.rand(_CURVE_SAMPLES, 1, generator=generator)
         y = function(x) + _CURVE_NOISE * torch.randn(x.shape, generator=generator)
         held = generators[f"validation/{index}"]
@@ -292,8 +285,6 @@ def curve_tasks(settings: BenchmarkSettings, tasks: int, seed: int) -> tuple[Tas
     return tuple(task(index) for index in range(tasks))
 
 
-_ABOUT_CURVES = "three functions of one variable (regression: mean squared errors)"
-_curves = Benchmark(
-    "curves", (1,), (1, 1, 1), curve_tasks, _ABOUT_CURVES, _OSWALD, used=_WITHOUT_FILES
-)
+_ABOUT = ("three functions of one variable (regression: mean squared errors)", _OSWALD)
+_curves = Benchmark("curves", (1,), (1, 1, 1), curve_tasks, *_ABOUT, used=_WITHOUT_FILES)
 BENCHMARKS.add("curves", _curves)

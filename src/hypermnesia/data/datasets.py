@@ -44,15 +44,9 @@ def _damaged(kind: str, paths: Sequence[Path], found: str, hint: str) -> DataErr
 
 
 def read_idx(path: Path, md5: str, hint: str = _HINT) -> Tensor:
-    """Read an IDX file of unsigned bytes, gzip-compressed or not, as a uint8 tensor.
+    """Read an IDX file, compressed or not, as a uint8 tensor of the shape that its header has.
 
-    Args:
-        path: the file; its header has the shape of the tensor.
-        md5: expected MD5 of the uncompressed file.
-        hint: what the user can do about a wrong file.
-
-    Raises:
-        DataError: if the file cannot be read, is truncated, too long or altered.
+    `md5` is of the uncompressed file; raises `DataError` if it is truncated, too long or altered.
     """
     try:
         with _open(path) as file:
@@ -116,12 +110,9 @@ FILES = (
 
 @dataclass(frozen=True)
 class MnistLike:
-    """A data set of four IDX files.
+    """A data set of four IDX files, in one of the `folders` or compressed below the `mirrors`.
 
-    Attributes:
-        folders: sub-folders in which its files may be.
-        mirrors: addresses, each ending in "/", of the compressed files.
-        md5: MD5 of the uncompressed bytes of each of `FILES`.
+    `md5` is of the uncompressed bytes of each of `FILES`.
     """
 
     name: str
@@ -149,24 +140,16 @@ class MnistLike:
             fetch(urls, folder / f"{name}.gz", verify)
 
 
-SHAPE = (3, 32, 32)
-"""(channels, height, width) of an image."""
-
-NOTE = "verified.sha256"
-"""Name of the file with the digests of a verified archive."""
-
+SHAPE = (3, 32, 32)  # (channels, height, width) of an image
+NOTE = "verified.sha256"  # name of the file with the digests of a verified archive
 _CIFAR = "CIFAR files"
-_HINTS = "fetch the official ones again"
 
 
 @dataclass(frozen=True)
 class Split:
-    """The training or the test files of CIFAR.
+    """The training or the test files of CIFAR, with so many records each.
 
-    Attributes:
-        files: their names.
-        records: number of records in each.
-        digest: SHA-256 of the sorted SHA-256 of all records; None where it is not known.
+    `digest` is the SHA-256 of the sorted SHA-256 of all records; None where it is not known.
     """
 
     files: tuple[str, ...]
@@ -178,9 +161,9 @@ class Split:
 class Cifar:
     """A data set of CIFAR records.
 
-    Where no digest is known, unpacking an archive with the right MD5 writes the digests of its
-    records beside the files, and every load checks them. Without these, files in a user's folder
-    are unverified: only lengths, labels and class balance are checked.
+    Where no digest is known, unpacking an archive with the right MD5 writes those of its records
+    beside the files, and every load checks them. Without these, files in a user's folder are
+    unverified: only lengths, labels and class balance are checked.
 
     Attributes:
         folder: sub-folder in which its files may be, and the archive's only folder.
@@ -242,7 +225,7 @@ def read_note(path: Path) -> tuple[str, str] | None:
 
 
 def read_split(
-    paths: Sequence[Path], split: Split, label_classes: tuple[int, ...], hint: str = _HINTS
+    paths: Sequence[Path], split: Split, label_classes: tuple[int, ...], hint: str = _HINT
 ) -> tuple[Tensor, Tensor, str]:
     """Read images (n, 3, 32, 32) uint8, classes (n,) int64 and the digest of one split.
 
@@ -251,18 +234,17 @@ def read_split(
     """
     width = len(label_classes) + math.prod(SHAPE)
     records = torch.cat([_read_records(path, split.records, width, hint) for path in paths])
-    labels = records[:, : len(label_classes)]
+    labels, classes = records[:, : len(label_classes)], label_classes[-1]
     if bool((labels >= torch.tensor(label_classes)).any()):
-        found = f"a label that is none of {label_classes[-1]} classes"
-        raise _damaged(_CIFAR, paths, found, hint)
-    counts = torch.bincount(labels[:, -1].long(), minlength=label_classes[-1])
+        raise _damaged(_CIFAR, paths, f"a label that is none of {classes} classes", hint)
+    counts = torch.bincount(labels[:, -1].long(), minlength=classes)
     if counts.min() != counts.max():
         found = f"{counts.min()} to {counts.max()} images a class, not equally many"
         raise _damaged(_CIFAR, paths, found, hint)
     digests = [hashlib.sha256(record).digest() for record in records.numpy()]
     order = sorted(range(len(digests)), key=digests.__getitem__)
     found = hashlib.sha256(b"".join(digests[row] for row in order)).hexdigest()
-    if split.digest is not None and found != split.digest:
+    if split.digest not in (None, found):
         found = f"contents with the digest {found}, not {split.digest}"
         raise _damaged(_CIFAR, paths, found, hint)
     images = records[:, len(label_classes) :].index_select(0, torch.tensor(order))
@@ -286,10 +268,7 @@ class Source:
     """A data set, described without loading it.
 
     Attributes:
-        description: one line for a list of data sets.
-        reference: where it was published.
         shape: (channels, height, width) of an image.
-        classes: number of classes.
         load: loads it from a folder; None for HYPERMNESIA_DATA, else the cache.
         files: its files; None where it comes with a library.
     """
@@ -307,14 +286,10 @@ SOURCES: Registry[Source] = Registry("data set")
 
 
 def load(name: str, data_dir: Path | None = None) -> ImageData:
-    """Load and verify a data set of `SOURCES`.
+    """Load and verify a data set of `SOURCES`; may raise `DataError`.
 
     Its files are in `data_dir` or a sub-folder named after the data set. None stands for the folder
     in HYPERMNESIA_DATA, else for the user's cache, into which missing files are downloaded.
-
-    Raises:
-        ConfigError: if there is no such data set.
-        DataError: if a file is missing, damaged or cannot be downloaded.
     """
     return SOURCES[name].load(data_dir)
 

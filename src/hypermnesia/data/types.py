@@ -147,11 +147,8 @@ class Task:
 
     Attributes:
         index: position in the sequence, from 0.
-        name: what a table calls it.
         outputs: number of classes, the width of the task's own head.
-        train: samples to learn from.
-        validation: samples held out of the training data; None where none were asked for.
-        test: samples for the report only.
+        validation: samples held out of the training data; None where none are.
     """
 
     index: int

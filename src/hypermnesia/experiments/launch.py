@@ -21,7 +21,8 @@ from hypermnesia.training.loop import interrupt_on_sigterm
 
 Say = Callable[[str], None]
 _GRACE_SECONDS = 10.0
-_PIPES: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+_PIPES: Any = dict.fromkeys(("stdin", "stdout"), subprocess.DEVNULL)
+_PIPES |= {"stderr": subprocess.PIPE, "text": True, "errors": "replace"}
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,7 @@ class _Children:
         with self._lock:
             if self._stopped:
                 return "not started"
-            process = subprocess.Popen(  # noqa: S603 - Python itself, and no shell
-                job.command(), **_PIPES, text=True, errors="replace"
-            )
+            process = subprocess.Popen(job.command(), **_PIPES)  # noqa: S603 - Python, no shell
             self._running.add(process)
         last = ""
         with process:

@@ -17,23 +17,11 @@ from hypermnesia.compute import deterministic_kernels, device_of
 from hypermnesia.data.benchmarks import BenchmarkSettings, make_tasks
 from hypermnesia.data.types import Task
 from hypermnesia.errors import ConfigError, HypermnesiaError
-from hypermnesia.experiments.config import (
-    FIELDS,
-    ExperimentConfig,
-    MachineSettings,
-    net_of,
-    owner,
-    trained,
-    validated,
-)
+from hypermnesia.experiments import config as schema
+from hypermnesia.experiments import results
+from hypermnesia.experiments.config import FIELDS, ExperimentConfig, MachineSettings
 from hypermnesia.experiments.doctor import environment, note_environment
-from hypermnesia.experiments.results import (
-    RunSummary,
-    summarize,
-    write_matrices,
-    write_result,
-    write_weights,
-)
+from hypermnesia.experiments.results import RunSummary
 from hypermnesia.experiments.run_folder import RunFolder, SeedFolder, opened
 from hypermnesia.methods import METHODS, Method, TaskSpec, build_method
 from hypermnesia.nets import build_net
@@ -65,12 +53,7 @@ Watch = Callable[[ExperimentConfig, int], Observer]
 
 @dataclass(frozen=True)
 class Place:
-    """Where run folders go.
-
-    Attributes:
-        name: name of the run folder; None for `<benchmark>_<method>_<scenario>`.
-        overwrite: replace another run in its place, or begin the same run's seeds anew.
-    """
+    """Where run folders go; to `overwrite` begins a run's seeds anew, or replaces another run."""
 
     out: Path = Path("runs")
     name: str | None = None
@@ -101,17 +84,10 @@ def run_all(configs: Sequence[ExperimentConfig], place: Place, watch: Watch) -> 
     for path, config in places:
         if place.overwrite or RunFolder(path).unfinished(config.seeds):
             rehearse(config)
-    summaries = []
     with ExitStack() as stack:
-        runs = [
-            (stack.enter_context(opened(path, config, overwrite=place.overwrite)), config)
-            for path, config in places
-        ]
-        for folder, config in runs:
-            for seed in _begun(folder, config):
-                run_seed(config, seed, folder.path, watch(config, seed))
-            summaries.append(_summarized(folder, config))
-    return summaries
+        ready = (opened(path, config, overwrite=place.overwrite) for path, config in places)
+        folders = [stack.enter_context(each) for each in ready]
+        return [_finished(*run, watch) for run in zip(folders, configs, strict=True)]
 
 
 def resume(
@@ -132,30 +108,24 @@ def resume(
         config = config.model_copy(update={"seeds": tuple(seeds)})
     if changes:
         machine = {**asdict(config.machine), **changes}
-        config = validated({**config.model_dump(), "machine": machine})
+        config = schema.validated({**config.model_dump(), "machine": machine})
     if changes or RunFolder(path).unfinished(config.seeds):
         rehearse(config)
     with opened(path, config, overwrite=False) as folder:
-        for seed in _begun(folder, config):
-            run_seed(config, seed, folder.path, watch(config, seed))
-        return _summarized(folder, config)
+        return _finished(folder, config, watch)
 
 
-def _begun(folder: RunFolder, config: ExperimentConfig) -> list[int]:
-    """The seeds that are to be trained, after noting what this process computes on."""
+def _finished(folder: RunFolder, config: ExperimentConfig, watch: Watch) -> RunSummary:
+    """Note what this process computes on, train what is unfinished, and sum up all seeds."""
     if config.machine.threads is not None:
         torch.set_num_threads(config.machine.threads)
-    unfinished = folder.unfinished(config.seeds)
-    if unfinished:
+    if unfinished := folder.unfinished(config.seeds):
         with folder.locked():
             write_json(folder.environment, environment(machine_device(config.machine)))
-    return unfinished
-
-
-def _summarized(folder: RunFolder, config: ExperimentConfig) -> RunSummary:
-    """Write what follows from the results of the finished seeds."""
+    for seed in unfinished:
+        run_seed(config, seed, folder.path, watch(config, seed))
     with folder.locked():
-        return summarize(folder, config, sorted({*config.seeds, *folder.finished_seeds()}))
+        return results.summarize(folder, config, sorted({*config.seeds, *folder.finished_seeds()}))
 
 
 def run_seed(
@@ -182,11 +152,11 @@ def run_seed(
             generators=generators,
             observer=stack.enter_context(watching),
             device=device,
-            checkpoints=CheckpointStore(place.checkpoints, owner(config, seed)),
+            checkpoints=CheckpointStore(place.checkpoints, schema.owner(config, seed)),
         )
-    write_weights(place.weights, method.state_dict())
-    write_matrices(place, result.accuracy)
-    write_result(place, config, seed, result)
+    results.write_weights(place.weights, method.state_dict())
+    results.write_matrices(place, result.accuracy)
+    results.write_result(place, config, seed, result)
     return result
 
 
@@ -250,7 +220,9 @@ def method_of(
     x = task.train.batch(torch.zeros(1, dtype=torch.int64)).x
     shape = tree_map(lambda tensor: tuple(tensor.shape[1:]), x)
     try:
-        network = build_net(config.target.net, shape, task.outputs, generators, net_of(config))
+        network = build_net(
+            config.target.net, shape, task.outputs, generators, schema.net_of(config)
+        )
     except RuntimeError as error:
         if isinstance(error, HypermnesiaError):
             raise
@@ -263,7 +235,7 @@ def method_of(
     return build_method(
         config.method,
         network,
-        trained(config),
+        schema.trained(config),
         settings,
         generators=generators,
         device=device,
@@ -273,11 +245,7 @@ def method_of(
 
 
 def rehearse(config: ExperimentConfig) -> None:
-    """Read the data, build everything and try it on a small batch of a task of each width.
-
-    Raises:
-        HypermnesiaError: data that are missing or damaged, settings that do not fit together.
-    """
+    """Build everything and try it on a small batch of each width; raises `HypermnesiaError`."""
     for name in loggers_of(config.machine):
         getattr(LOGGERS[name], "check", lambda: None)()
     seed, device = config.seeds[0], machine_device(config.machine)

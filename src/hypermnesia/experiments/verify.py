@@ -10,16 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hypermnesia.errors import ConfigError, HypermnesiaError, RunError
+from hypermnesia.experiments import results
 from hypermnesia.experiments.config import ExperimentConfig, evaluated, owner
-from hypermnesia.experiments.results import (
-    RESTORE,
-    matrix_csv,
-    read_fields,
-    read_result,
-    read_weights,
-    results_of,
-    summary_of,
-)
 from hypermnesia.experiments.run_folder import CONFIG, RunFolder, SeedFolder
 from hypermnesia.storage import check_regular, compare, holds, os_errors_as_run_error, read_json
 from hypermnesia.training.checkpoint import OtherFormatError, load_step, steps_in
@@ -34,10 +26,7 @@ _OTHER = "resume with the version of Hypermnesia that wrote it"
 class Finding:
     """A part of a run, and what is to be said of it.
 
-    Attributes:
-        path: inside the run folder.
-        verdict: `unverified` is what can be read but has nothing to be compared with.
-        remark: why, and what to do about it; may be empty.
+    What is `unverified` can be read, but has nothing to be compared with. A remark may be empty.
     """
 
     path: Path
@@ -56,10 +45,7 @@ def run_folders(path: Path) -> list[Path]:
 
 
 def check_run(path: Path) -> list[Finding]:
-    """Compare everything in a run folder, where processes may train, with its checksums.
-
-    Raises `RunError` where the folder cannot be read.
-    """
+    """Compare everything in a run folder with its checksums; raises `RunError` if unreadable."""
     found: list[Finding] = []
     with os_errors_as_run_error(path, "the run folder must be readable"):
         try:
@@ -127,23 +113,23 @@ def _checkpoints(folder: SeedFolder, whose: str | None) -> Iterator[Finding]:
 
 def _outcome(folder: SeedFolder, config: ExperimentConfig | None, seed: int) -> Iterator[Finding]:
     """The result of a finished training, and the files that it noted."""
-    whole = partial(read_fields, folder)
-    read = whole if config is None else partial(read_result, folder, config, seed)
+    whole = partial(results.read_fields, folder)
+    read = whole if config is None else partial(results.read_result, folder, config, seed)
     yield (result := _looked_at(folder.result, read))
-    noted = read_fields(folder)["files"] if result.verdict == "good" else {}
+    noted = results.read_fields(folder)["files"] if result.verdict == "good" else {}
     for file in folder.outcomes(() if config is None else evaluated(config)):
         yield _file(file, noted.get(file.name), folder)
 
 
 def _file(file: Path, noted: Mapping[str, Any] | None, folder: SeedFolder) -> Finding:
-    hint = _RESUME if file.suffix == ".csv" else RESTORE.format("result.json beside it")
+    hint = _RESUME if file.suffix == ".csv" else results.RESTORE.format("result.json beside it")
     hint = "no figure depends on it" if file == folder.metrics else hint
     try:
         check_regular(file)
         if noted is not None:
             compare(file, noted)
         if file == folder.weights:
-            read_weights(file, noted)
+            results.read_weights(file, noted)
     except (RunError, OSError, ValueError, KeyError, TypeError) as error:
         what = error.got if isinstance(error, RunError) else error
         what = "it is missing" if isinstance(error, FileNotFoundError) else what
@@ -168,7 +154,7 @@ def _summary(folder: RunFolder, config: ExperimentConfig) -> Iterator[Finding]:
         yield _derived(folder.summary, same=False)
         return
     try:
-        expected = summary_of(folder, config, results_of(folder, config, seeds))
+        expected = results.summary_of(folder, config, results.results_of(folder, config, seeds))
     except RunError:
         yield Finding(folder.summary, "unverified", "the result of a seed that it is of is no good")
         return
@@ -176,7 +162,7 @@ def _summary(folder: RunFolder, config: ExperimentConfig) -> Iterator[Finding]:
     old = f"without {missing} finished seeds; {_RESUME}" if missing else ""
     yield _derived(folder.summary, stored == json.loads(json.dumps(expected.stored())), old)
     for name, matrix in expected.matrices.items():
-        yield _derived(folder.matrix(name), holds(folder.matrix(name), matrix_csv(matrix)))
+        yield _derived(folder.matrix(name), holds(folder.matrix(name), results.matrix_csv(matrix)))
 
 
 def _derived(file: Path, same: bool, remark: str = "") -> Finding:
