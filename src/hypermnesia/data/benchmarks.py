@@ -37,10 +37,9 @@ class BenchmarkSettings:
     Attributes:
         tasks: number of tasks to use, from the start of the sequence; None for the default.
         padding: zero pixels added on each side of an image (permuted benchmarks).
-        class_order: seed of a shuffled class order, independent of the run's seed; None for the
-            natural order (split benchmarks).
-        validation: samples held out of each task's training data, drawn at random with the run's
-            seed. All tasks of a permuted benchmark hold out the same images.
+        class_order: seed of a shuffled class order, not the run's; None for the natural order.
+        validation: samples held out of each task's training data, drawn with the run's seed; the
+            same images in all tasks of a permuted benchmark.
         data_dir: folder of the data files; None for HYPERMNESIA_DATA, else the cache.
     """
 
@@ -168,12 +167,9 @@ class Benchmark:
     One of the user's own needs a name, `shape`, `classes` and `build`; inputs can be any tensors.
 
     Attributes:
-        name: its name in lists and tables.
         shape: of a sample without padding, (channels, height, width) of an image.
         classes: number of classes of each task, if `default_tasks` are made.
         build: makes the tasks from checked settings, the number of tasks and the run's seed.
-        description: one line for a list of benchmarks.
-        reference: where it was published.
         sources: names of the data sets in `SOURCES` that it uses; empty for data of your own.
         endless: whether more tasks than `default_tasks` are possible.
         used: names of the settings that it supports; `padding` is for images only.

@@ -20,6 +20,7 @@ import math
 import struct
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -168,8 +169,6 @@ class Cifar:
     Attributes:
         folder: sub-folder in which its files may be, and the archive's only folder.
         label_classes: number of classes of each label byte; the last byte is the class.
-        mirrors: addresses of the .tar.gz archive.
-        md5: MD5 of the archive.
     """
 
     name: str
@@ -214,10 +213,9 @@ def read_note(path: Path) -> tuple[str, str] | None:
     """Read the digests of training and test records, None without a file; may raise `DataError`."""
     if not path.is_file():
         return None
-    try:
+    lines: list[str] = []
+    with suppress(OSError, ValueError):
         lines = read_bounded(path, 1000).decode("ascii").split()
-    except (OSError, ValueError):
-        lines = []
     if len(lines) != 2:
         hint = "delete it together with the files beside it: the next run will fetch them"
         raise DataError("a note of digests must hold two", got=f"{path}: {len(lines)}", hint=hint)
@@ -282,7 +280,6 @@ class Source:
 
 
 SOURCES: Registry[Source] = Registry("data set")
-"""Every data set, by name."""
 
 
 def load(name: str, data_dir: Path | None = None) -> ImageData:

@@ -122,10 +122,8 @@ class Part:
     def batch(self, indices: Tensor) -> Batch:
         """Make a batch of the samples at `indices` ((batch,) int64 into this part)."""
         rows = indices if self.rows is None else self.rows[indices]
-        x = tree.map(partial(_drawn, rows=rows, scale=self.scale), self.x)
-        if self.transform is not None:
-            x = self.transform(x)
-        y = self.y[indices]
+        x, y = tree.map(partial(_drawn, rows=rows, scale=self.scale), self.x), self.y[indices]
+        x = x if self.transform is None else self.transform(x)
         return Batch(x, y, torch.full((len(y),), self.task, device=y.device))
 
 

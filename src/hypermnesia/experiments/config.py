@@ -141,11 +141,9 @@ class ExperimentConfig(BaseModel):
         return self.data.tasks or BENCHMARKS[self.benchmark].default_tasks
 
 
-COMMON: dict[str, Any] = {
-    name: ExperimentConfig.model_fields[name].annotation
-    for name in ("data", "train", "compute", "machine")
-}
-"""Sections that every run has, but `target`, which depends on the network."""
+_SHARED = ("data", "train", "compute", "machine")  # and `target`, which depends on the network
+COMMON: dict[str, Any] = {name: ExperimentConfig.model_fields[name].annotation for name in _SHARED}
+"""Sections that every run has."""
 
 
 @lru_cache(maxsize=128)

@@ -250,11 +250,9 @@ def _missing(extra: str) -> Iterator[str]:
             continue
         if requirement.name == _OWN:
             yield from chain.from_iterable(map(_missing, sorted(requirement.extras)))
-        elif not _met(requirement):
-            yield f"{requirement.name}{requirement.specifier}"
-
-
-def _met(requirement: Requirement) -> bool:
-    with suppress(metadata.PackageNotFoundError):
-        return requirement.specifier.contains(metadata.version(requirement.name), prereleases=True)
-    return False
+            continue
+        with suppress(metadata.PackageNotFoundError):
+            found = metadata.version(requirement.name)
+            if requirement.specifier.contains(found, prereleases=True):
+                continue
+        yield f"{requirement.name}{requirement.specifier}"

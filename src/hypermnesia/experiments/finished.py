@@ -38,8 +38,7 @@ def transfer_matrix(method: HypernetMethod, parts: Sequence[Part]) -> Matrix:
     """
     # Whose task they are said to be decides who answers.
     named = [[replace(part, task=own.task) for part in parts] for own in parts]
-    rows = [[evaluate(method, part, "task").accuracy for part in row] for row in named]
-    return np.array(rows, dtype=np.float64)
+    return np.array([[evaluate(method, part, "task").accuracy for part in row] for row in named])
 
 
 @dataclass(frozen=True)
@@ -82,9 +81,8 @@ class FinishedSeed:
 
     def parts(self) -> Sequence[Part]:
         """The samples of every task that its accuracies are about."""
-        settings = train_settings(self.config)
         tasks = make_tasks(self.config.benchmark, benchmark_settings(self.config), self.seed)
-        return [evaluation_part(task, settings) for task in tasks]
+        return [evaluation_part(task, train_settings(self.config)) for task in tasks]
 
 
 def finished_seed(
@@ -116,10 +114,7 @@ _KINDS = ("onnx", "torch")
 
 @dataclass(frozen=True)
 class Exported:
-    """A file of a network, shape of a sample, number of logits and, if not ONNX, Python to load it.
-
-    Each entry of `how_to_load` is a line of it.
-    """
+    """A file of a network, the shape of its inputs, and lines of Python to load it if not ONNX."""
 
     path: Path
     inputs: tuple[int, ...]
@@ -143,11 +138,9 @@ def export_task(
     of = finished_seed(run, seed)
     if not 1 <= task <= of.tasks:
         raise ConfigError(f"--task counts from 1 to {of.tasks} here", got=task)
-    network = of.method.export(task - 1)
-    example = torch.cat(2 * [_blank(of.config)])
+    network, example = of.method.export(task - 1), torch.cat(2 * [_blank(of.config)])
     with torch.no_grad():
-        outputs = network(example).shape[1]
-    shape = tuple(example.shape[1:])
+        outputs, shape = network(example).shape[1], tuple(example.shape[1:])
     if kind == "onnx":
         write_bytes(out, to_onnx(network, example))
         return Exported(out, shape, outputs, ())

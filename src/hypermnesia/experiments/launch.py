@@ -1,8 +1,4 @@
-"""Trainings in processes of their own, several at a time.
-
-A network of these sizes gains little from a second thread, so a machine is used best by one
-process with one thread on each core. A process that fails does not stop the others.
-"""
+"""Trainings in processes with one thread each, from which networks of these sizes gain most."""
 
 from __future__ import annotations
 

@@ -61,11 +61,10 @@ def load_recipe(benchmark: str, name: str | None = None) -> Recipe:
     BENCHMARKS[benchmark]
     names = recipe_names(benchmark)
     name = names[0] if name is None else name
-    file = FOLDER / ("" if name == "defaults" else benchmark) / f"{name}.yaml"
-    if name.endswith(".yaml"):
-        file = Path(name)
-    elif name not in names:
+    if not name.endswith(".yaml") and name not in names:
         raise unknown_name(f"recipe of {benchmark}", name, names)
+    own = FOLDER / ("" if name == "defaults" else benchmark) / f"{name}.yaml"
+    file = Path(name) if name.endswith(".yaml") else own
     fields = {"source": f"the file {file.name}", **_read(file)}
     return Recipe(name, fields.pop("source"), methods=fields.pop("methods", {}), sections=fields)
 
@@ -142,8 +141,7 @@ def _check_known(path: str, paths: Sequence[str]) -> None:
         hint = f"write {RENAMED[section]}.{rest}"
         raise ConfigError(f"{section} has a new name", got=path, hint=hint)
     by_leaf = {p.rpartition(".")[2]: p for p in reversed(paths)}
-    near = difflib.get_close_matches(path, by_leaf, n=1, cutoff=0.8)
-    if "." not in path and near:
+    if "." not in path and (near := difflib.get_close_matches(path, by_leaf, n=1, cutoff=0.8)):
         hint = f"did you mean '{by_leaf[near[0]]}'?"
         raise ConfigError("the setting must be one that exists", got=f"'{path}'", hint=hint)
     raise unknown_name("setting", path, paths)

@@ -29,11 +29,9 @@ from hypermnesia.training.phases import Measure
 
 FORMAT = 2  # 1 had no checksums
 _NUMBERS = ("seconds", "peak_memory_mb", "compression")
-_MOST_SAMPLES = 10**12
-_LARGEST = 1e15
+_MOST_SAMPLES, _LARGEST = 10**12, 1e15
 _RETRAIN = "move it away and resume"
-RESTORE = "restore it; or move {} away and resume, which trains the seed again, from its last "
-RESTORE += "checkpoint if it has one"
+RESTORE = "restore it; or move {} away and resume, which trains from the last checkpoint if any"
 
 T = TypeVar("T")
 
@@ -231,8 +229,7 @@ def summarize(folder: RunFolder, config: ExperimentConfig, seeds: Sequence[int])
 def write_matrices(folder: RunFolder | SeedFolder, matrices: Mapping[ScenarioName, Matrix]) -> None:
     """Write the tables for readers, where they are not there already."""
     for scenario, matrix in matrices.items():
-        file, text = folder.matrix(scenario), matrix_csv(matrix)
-        if not storage.holds(file, text):
+        if not storage.holds(file := folder.matrix(scenario), text := matrix_csv(matrix)):
             storage.write_text(file, text)
 
 

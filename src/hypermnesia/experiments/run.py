@@ -46,9 +46,7 @@ has them, its `check()` is called before a run begins and raises `ConfigError`, 
 """
 
 LOGGERS.add("tensorboard", "hypermnesia.report.tensorboard:TensorBoard")
-
-Watch = Callable[[ExperimentConfig, int], Observer]
-"""(configuration, seed) -> who shows the progress of that training."""
+Watch = Callable[[ExperimentConfig, int], Observer]  # -> who shows progress; the second is a seed
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,6 @@ def run_all(configs: Sequence[ExperimentConfig], place: Place, watch: Watch) -> 
     """Run every configuration with each of its seeds; what is finished already is kept.
 
     What a user can mend is raised before the first training begins, where it can be known by then.
-    Raises `ConfigError` for one name for several runs.
     """
     if place.name is not None:
         check_file_name(place.name)
@@ -131,10 +128,7 @@ def _finished(folder: RunFolder, config: ExperimentConfig, watch: Watch) -> RunS
 def run_seed(
     config: ExperimentConfig, seed: int, folder: Path, observer: Observer | None = None
 ) -> TrainResult:
-    """Train one seed, from its last checkpoint if it has one, and write its results.
-
-    No other process may be at it (`opened` sees to that); `observer` watches besides the run's own.
-    """
+    """Train one `opened` seed, from its last checkpoint if it has one, and write its results."""
     place = RunFolder(folder).seed(seed)
     with os_errors_as_run_error(place.path, "the folder of a seed must be writable"):
         make_folder(place.path)
@@ -166,10 +160,8 @@ def _observers(
 ) -> Iterator[Observer]:
     """The logs, the loggers of the machine section, and the `progress`."""
     with ExitStack() as stack:
-        boards = [
-            LOGGERS[name](folder.path / name.replace(":", "."), folder.samples)
-            for name in loggers_of(config.machine)
-        ]
+        files = {name: folder.path / name.replace(":", ".") for name in loggers_of(config.machine)}
+        boards = [LOGGERS[name](path, folder.samples) for name, path in files.items()]
         for board in boards:
             stack.callback(getattr(board, "close", lambda: None))
         followers = [board.add_metrics for board in boards if hasattr(board, "add_metrics")]

@@ -37,11 +37,10 @@ class Finding:
 def run_folders(path: Path) -> list[Path]:
     """The run folder at `path`, or those inside it; raises `ConfigError` if there is none."""
     marks = [*path.rglob(CONFIG), *path.rglob("seed-*")] if path.is_dir() else []
-    found = sorted({mark.parent for mark in marks})
-    if not found:
+    if not marks:
         rule = "run folders are wanted, or the folder that holds them"
         raise ConfigError(rule, got=f"{path} without any", hint="name for example runs")
-    return found
+    return sorted({mark.parent for mark in marks})
 
 
 def check_run(path: Path) -> list[Finding]:
@@ -130,10 +129,10 @@ def _file(file: Path, noted: Mapping[str, Any] | None, folder: SeedFolder) -> Fi
             compare(file, noted)
         if file == folder.weights:
             results.read_weights(file, noted)
+    except FileNotFoundError:
+        return Finding(file, "damaged", f"it is missing; {hint}")
     except (RunError, OSError, ValueError, KeyError, TypeError) as error:
-        what = error.got if isinstance(error, RunError) else error
-        what = "it is missing" if isinstance(error, FileNotFoundError) else what
-        return Finding(file, "damaged", f"{what}; {hint}")
+        return Finding(file, "damaged", f"{getattr(error, 'got', error)}; {hint}")
     if noted is None:
         return Finding(file, "unverified", "no good result.json has noted its checksum")
     return Finding(file, "good")
