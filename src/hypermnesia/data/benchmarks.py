@@ -1,12 +1,10 @@
 """Benchmarks: named sequences of tasks.
 
-Split benchmarks divide the classes of a data set among the tasks (F. Zenke, B. Poole, S. Ganguli,
-"Continual learning through synaptic intelligence", ICML 2017, arXiv:1703.04200).
-
-Permuted benchmarks use all images in every task, with the pixels in a different fixed order
-(I. Goodfellow et al., "An empirical investigation of catastrophic forgetting in gradient-based
-neural networks", 2013, arXiv:1312.6211). The permutation covers the padded image, and the first
-task is not permuted, as in von Oswald et al. 2020, arXiv:1906.00695.
+Split benchmarks divide the classes of a data set among the tasks (Zenke, Poole, Ganguli,
+"Continual learning through synaptic intelligence", ICML 2017, arXiv:1703.04200). Permuted ones use
+all images in every task, with the pixels in another fixed order (Goodfellow et al., "An empirical
+investigation of catastrophic forgetting in gradient-based neural networks", 2013, arXiv:1312.6211);
+the padded image is permuted, and not for the first task (von Oswald et al. 2020, arXiv:1906.00695).
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ class Scenario:
     def place(self, logits: Tensor, tasks: Tensor) -> Tensor:
         """Place logits over a task's own classes among all columns.
 
-        `logits` are (batch, k), k at least the widest head; entries beyond a task's own are ignored.
+        `logits` are (batch, k), k at least the widest head; those beyond a task's own are ignored.
         `tasks` (batch,) int64 are given or inferred. Returns (batch, columns), -inf at the others.
         """
         key = "place", tasks.device

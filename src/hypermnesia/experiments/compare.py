@@ -150,10 +150,7 @@ class TrialPlace(Place):
 
 
 def points(axes: Sequence[str]) -> list[tuple[str, ...]]:
-    """Every combination of `section.field=value,value,...` axes; commas in brackets are a value's.
-
-    Raises `ConfigError` for no axis, a field twice, or an axis without values.
-    """
+    """Every combination of `field=value,value,...` axes (not split in brackets); raises if bad."""
     if not axes:
         raise ConfigError("a grid has one axis or more", got="none", hint="add --grid")
     settings: dict[str, list[str]] = {}

@@ -55,7 +55,6 @@ class TargetUse:
     """Which target network, and how a method uses it.
 
     Attributes:
-        net: its name, or `package.module:factory`.
         generated: name patterns of the parameters that a hypernetwork makes.
         head: name of the output layer; None for the last linear layer.
         train_shared: go on training parameters that are not generated after the first task.
@@ -73,7 +72,6 @@ class ComputeSettings:
 
     Attributes:
         precision: number format of the target network's products.
-        compile: train the target network through `torch.compile`.
         deterministic: use kernels that give the same bits every time, also on a GPU.
     """
 
@@ -90,7 +88,6 @@ class MachineSettings:
         device: what computes; `auto` takes a GPU where there is one.
         threads: of the processor; None for torch's own number.
         data_dir: folder of data files; None for HYPERMNESIA_DATA, else the cache.
-        tensorboard: write event files for TensorBoard.
         loggers: further observers of training, by name.
         launcher: what trains the seeds of a comparison, by name.
     """

@@ -158,10 +158,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class DataFound:
-    """Which files of a data set are not there, undamaged or not, and whether the cache has all.
-
-    `folder` is where a run looks for them; None for a data set inside a package.
-    """
+    """What of a data set is not in the `folder` of runs (None: a package's), or all in the cache."""
 
     name: str
     folder: str | None

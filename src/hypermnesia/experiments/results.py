@@ -98,14 +98,9 @@ def read_result(folder: SeedFolder, config: ExperimentConfig, seed: int) -> Trai
         iterations = tuple(map(_number, fields["seconds_per_iteration"]))
         if len(iterations) not in (1, tasks):
             raise ValueError(f"{len(iterations)} phases of training for {tasks} tasks")
-        return TrainResult(
-            accuracy=accuracy,
-            inference=inference,
-            confusion=confusion,
-            seconds_per_iteration=iterations,
-            measure=measure,
-            **{name: _number(fields[name]) for name in _NUMBERS},
-        )
+        numbers: Any = {name: _number(fields[name]) for name in _NUMBERS}
+        numbers |= {"seconds_per_iteration": iterations, "measure": measure}
+        return TrainResult(accuracy=accuracy, inference=inference, confusion=confusion, **numbers)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         got = f"no field {error}" if isinstance(error, KeyError) else str(error)
         rule = f"{folder.result} must hold the figures of seed {seed} of this run"

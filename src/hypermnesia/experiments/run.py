@@ -93,10 +93,7 @@ def resume(
     changes: Mapping[str, object] | None = None,
     seeds: Sequence[int] | None = None,
 ) -> RunSummary:
-    """Finish the run in the folder at `path`, with `changes` to its machine section.
-
-    Only `seeds` of the run are trained, where they are given; raises `ConfigError` for others.
-    """
+    """Finish a run, or some `seeds` of it, with `changes` of machine section; raises for others."""
     config = RunFolder(path).read_config()
     if others := sorted({*(seeds or ())} - {*config.seeds}):
         known = ", ".join(map(str, config.seeds))
@@ -160,8 +157,9 @@ def _observers(
 ) -> Iterator[Observer]:
     """The logs, the loggers of the machine section, and the `progress`."""
     with ExitStack() as stack:
-        files = {name: folder.path / name.replace(":", ".") for name in loggers_of(config.machine)}
-        boards = [LOGGERS[name](path, folder.samples) for name, path in files.items()]
+        names = loggers_of(config.machine)
+        files = [folder.path / name.replace(":", ".") for name in names]
+        boards = [LOGGERS[n](file, folder.samples) for n, file in zip(names, files, strict=True)]
         for board in boards:
             stack.callback(getattr(board, "close", lambda: None))
         followers = [board.add_metrics for board in boards if hasattr(board, "add_metrics")]

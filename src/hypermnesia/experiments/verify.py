@@ -24,10 +24,7 @@ _OTHER = "resume with the version of Hypermnesia that wrote it"
 
 @dataclass(frozen=True)
 class Finding:
-    """A part of a run, and what is to be said of it.
-
-    What is `unverified` can be read, but has nothing to be compared with. A remark may be empty.
-    """
+    """A part of a run; `unverified` is what can be read but has nothing to be compared with."""
 
     path: Path
     verdict: Verdict
