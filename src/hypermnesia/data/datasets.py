@@ -338,17 +338,15 @@ _CIFAR_MIRRORS = (
     "https://www.cs.toronto.edu/~kriz/",
     "https://mindspore-website.obs.cn-north-4.myhuaweicloud.com/notebook/datasets/",
 )
-_CIFAR10 = (
-    "55a61f79a40ece2ceda9fb5f9f7078f6ea2fc4952489cef56682bcf92cfcc260",
-    "325704b01eb92e1e2a6215ae6a916bb7db7de054af0c496be1c7be2e0fcfbf5f",
-)
+_TRAIN10 = "55a61f79a40ece2ceda9fb5f9f7078f6ea2fc4952489cef56682bcf92cfcc260"
+_TEST10 = "325704b01eb92e1e2a6215ae6a916bb7db7de054af0c496be1c7be2e0fcfbf5f"
 _add(
     Cifar(
         "cifar10",
         folder="cifar-10-batches-bin",
         label_classes=(10,),
-        train=Split(tuple(f"data_batch_{i}.bin" for i in range(1, 6)), 10_000, _CIFAR10[0]),
-        test=Split(("test_batch.bin",), 10_000, _CIFAR10[1]),
+        train=Split(tuple(f"data_batch_{i}.bin" for i in range(1, 6)), 10_000, _TRAIN10),
+        test=Split(("test_batch.bin",), 10_000, _TEST10),
         mirrors=tuple(f"{mirror}cifar-10-binary.tar.gz" for mirror in _CIFAR_MIRRORS),
         md5="c32a1d4ab5d03f1284b67883e8d87530",
     ),

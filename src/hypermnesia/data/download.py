@@ -17,8 +17,7 @@ from hypermnesia.errors import DataError
 
 ENVIRONMENT = "HYPERMNESIA_DATA"  # variable with a folder of data files
 _OFFLINE_HINT = f"put the files into a folder and name it with --data-dir or {ENVIRONMENT}"
-Fetch = Callable[[Path, tuple[str, ...]], None]
-"""(folder, names of the missing files) -> None; downloads them into the folder."""
+Fetch = Callable[[Path, tuple[str, ...]], None]  # downloads missing files by name into the folder
 
 
 def given_folder(data_dir: Path | None) -> Path | None:
@@ -112,8 +111,8 @@ def fetch(urls: Collection[str], path: Path, verify: Callable[[Path], object]) -
                 os.replace(partial, path)
                 return
     rule = f"one of the mirrors of {path.name} must give the right file"
-    hint = f"check the network, or {_OFFLINE_HINT}"
-    raise DataError(rule, got=", ".join(failures), hint=hint)
+    got, hint = ", ".join(failures), f"check the network, or {_OFFLINE_HINT}"
+    raise DataError(rule, got=got, hint=hint)
 
 
 def verify_md5(path: Path, md5: str) -> None:

@@ -131,9 +131,8 @@ class BatchStream:
         """Make a batch of the samples at `drawn`, counted through all parts in order."""
         batches, first = [], 0
         for part in self._parts:
-            own = drawn[(drawn >= first) & (drawn < first + len(part))]
-            if len(own):
-                batches.append(part.batch(own - first))
+            own = drawn[(drawn >= first) & (drawn < first + len(part))] - first
+            batches += [part.batch(own)] if len(own) else []
             first += len(part)
         if len(batches) == 1:
             return batches[0]

@@ -158,7 +158,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class DataFound:
-    """What of a data set is not in the `folder` of runs (None: a package's), or all in the cache."""
+    """What of a data set is not in the `folder` of runs; None for one inside a package."""
 
     name: str
     folder: str | None

@@ -127,8 +127,7 @@ def parsed(assignments: Sequence[str], known: Sequence[str] | None = None) -> di
 def _split(assignment: str) -> tuple[str, str]:
     path, equals, text = assignment.partition("=")
     if not equals:
-        hint = "write for example --set hypernet.chunk=10000"
-        got = f"'{assignment}'"
+        got, hint = f"'{assignment}'", "write for example --set hypernet.chunk=10000"
         raise ConfigError("a setting must read section.field=value", got=got, hint=hint)
     return path.strip(), text
 
@@ -195,13 +194,11 @@ def resolve_one(request: Request, method: str, assigned: Raw) -> ExperimentConfi
     """The configuration for one method, with the `assigned` sections of its assignments."""
     scenario = schema.run_scenario(method, scenario_name(request.scenario))
     recipe = load_recipe(request.benchmark, request.recipe)
-    options = {
-        section: {name: value for name, value in fields.items() if value is not None}
-        for section, fields in request.options.items()
-    }
+    given = {name: each.items() for name, each in request.options.items()}
+    options = {name: {n: v for n, v in each if v is not None} for name, each in given.items()}
     names: Raw = {"benchmark": request.benchmark, "method": method, "scenario": scenario}
-    names["recipe"] = {"name": recipe.name, "source": recipe.source}
-    names["seeds"] = tuple(request.seeds)
+    used = {"name": recipe.name, "source": recipe.source}
+    names |= {"recipe": used, "seeds": tuple(request.seeds)}
     fields = recipe.sections_for(method, scenario)
     unchanged = _checked(fields, names)
     config = _checked(merged(merged(fields, options), assigned), names)

@@ -168,12 +168,7 @@ class Target:
         return tree.output_of(functional_call(self.module, everything, *tree.arguments(x)))
 
     def each(
-        self,
-        weights: Float[Tensor, "tasks N"],
-        x: Tree,
-        *,
-        layout: Layout,
-        buffers: Sequence[Buffers],
+        self, weights: Float[Tensor, "tasks N"], x: Tree, layout: Layout, buffers: Sequence[Buffers]
     ) -> Any:
         """Run every task's network on the same inputs, in one batched call.
 
