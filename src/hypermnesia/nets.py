@@ -103,10 +103,9 @@ def with_columns(module: nn.Module, columns: slice, head: str | None = None) -> 
 
 def _with_layer(module: nn.Module, name: str, layer: nn.Module) -> nn.Module:
     """Put `layer` at `name`, which is empty for the module itself."""
-    if not name:
-        return layer
-    module.set_submodule(name, layer)
-    return module
+    if name:
+        module.set_submodule(name, layer)
+    return module if name else layer
 
 
 def _head_of(module: nn.Module, name: str | None) -> Head:
@@ -125,7 +124,6 @@ class NetSettings:
     Attributes:
         hidden: widths of an MLP's hidden layers, or of the layers after the convolutions.
         dropout: share of these hidden units that training leaves out at random.
-        activation: between these layers.
     """
 
     hidden: tuple[Width, ...] = (400, 400)
@@ -252,23 +250,18 @@ def to_onnx(network: nn.Module, example: Tensor) -> bytes:
     """Write a network, ready to evaluate on the CPU, as ONNX for batches of any size.
 
     Its input is called `inputs`, (batch, *sample), its output `outputs`, (batch, outputs);
-    `example` is two inputs or more.
-
-    Raises:
-        ConfigError: the extra `onnx` is not installed.
-        TargetError: torch cannot express this network in ONNX.
+    `example` is two inputs or more. Raises `ConfigError` without the extra `onnx`, `TargetError`
+    where torch cannot express this network.
     """
     missing = [name for name in _NEEDS if find_spec(name) is None]
     if missing:
         got, hint = f"no {' and no '.join(missing)}", "install it: pip install 'hypermnesia[onnx]'"
         raise ConfigError("writing ONNX needs the extra 'onnx'", got=got, hint=hint)
-    export = partial(torch.onnx.export, input_names=[INPUTS], output_names=[OUTPUTS])
-    any_size = ({0: torch.export.Dim("batch")},)
+    export = partial(torch.onnx.export, input_names=[INPUTS], output_names=[OUTPUTS], verbose=False)
+    export = partial(export, dynamo=True, dynamic_shapes=({0: torch.export.Dim("batch")},))
     try:
         with _quiet():
-            program = export(
-                network, (example,), dynamo=True, dynamic_shapes=any_size, verbose=False
-            )
+            program = export(network, (example,))
     except torch.onnx.errors.OnnxExporterError as error:
         rule = "the network must be one that torch can write as ONNX"
         got = f"{type(network).__name__}: {error.__cause__ or error!s:.120}"

@@ -49,10 +49,7 @@ class Registry(Generic[T]):
         self._imported: dict[str, T] = {}
 
     def add(self, name: str, entry: T | str) -> None:
-        """Register `entry`, or `package.module:attribute` to import when it is wanted.
-
-        Raises `ValueError` if the name is taken.
-        """
+        """Register an entry, or `module:attribute` to import later; raises for a name taken."""
         if name in self._entries:
             raise ValueError(f"{self.kind} '{name}' is already registered")
         self._entries[name] = entry
@@ -84,11 +81,10 @@ class Registry(Generic[T]):
         except HypermnesiaError:
             raise
         except Exception as error:  # whatever a module of someone else's raises
-            raise ConfigError(
-                f"the {self.kind} {name} must be one that can be imported",
-                got=f"{type(error).__name__}: {error}".splitlines()[0],
-                hint="name it as package.module:attribute; its folder must be on PYTHONPATH",
-            ) from error
+            rule = f"the {self.kind} {name} must be one that can be imported"
+            got = f"{type(error).__name__}: {error}".splitlines()[0]
+            hint = "name it as package.module:attribute; its folder must be on PYTHONPATH"
+            raise ConfigError(rule, got=got, hint=hint) from error
 
     @cached_property
     def _plugins(self) -> dict[str, EntryPoint]:

@@ -103,14 +103,8 @@ def load_plain(text: str, *, anchors: bool = False) -> Any:
     """The value that a YAML `text` describes: dicts, lists, texts, numbers, dates and None.
 
     A tag could name something to be made of a value. An alias costs a few bytes and may stand for
-    all that is above it, so that ten lines of them are more than a memory holds.
-
-    Args:
-        text: YAML.
-        anchors: allow anchors and aliases, for files of the user's own.
-
-    Raises:
-        ValueError: it is no YAML, or more than a value: a tag, an anchor, deep or long.
+    all that is above it, so that ten lines of them are more than a memory holds: `anchors` are for
+    files of the user's own. Raises `ValueError` for these, what is deep or long, or is no YAML.
     """
     try:
         _check_plain(text, anchors)

@@ -1,12 +1,10 @@
 """Benchmarks: named sequences of tasks.
 
-Split benchmarks divide the classes of a data set among the tasks (F. Zenke, B. Poole, S. Ganguli,
-"Continual learning through synaptic intelligence", ICML 2017, arXiv:1703.04200).
-
-Permuted benchmarks use all images in every task, with the pixels in a different fixed order
-(I. Goodfellow et al., "An empirical investigation of catastrophic forgetting in gradient-based
-neural networks", 2013, arXiv:1312.6211). The permutation covers the padded image, and the first
-task is not permuted, as in von Oswald et al. 2020, arXiv:1906.00695.
+Split benchmarks divide the classes of a data set among the tasks (Zenke, Poole, Ganguli,
+"Continual learning through synaptic intelligence", ICML 2017, arXiv:1703.04200). Permuted ones use
+all images in every task, with the pixels in another fixed order (Goodfellow et al., "An empirical
+investigation of catastrophic forgetting in gradient-based neural networks", 2013, arXiv:1312.6211);
+the padded image is permuted, and not for the first task (von Oswald et al. 2020, arXiv:1906.00695).
 """
 
 from __future__ import annotations
@@ -37,10 +35,9 @@ class BenchmarkSettings:
     Attributes:
         tasks: number of tasks to use, from the start of the sequence; None for the default.
         padding: zero pixels added on each side of an image (permuted benchmarks).
-        class_order: seed of a shuffled class order, independent of the run's seed; None for the
-            natural order (split benchmarks).
-        validation: samples held out of each task's training data, drawn at random with the run's
-            seed. All tasks of a permuted benchmark hold out the same images.
+        class_order: seed of a shuffled class order, not the run's; None for the natural order.
+        validation: samples held out of each task's training data, drawn with the run's seed; the
+            same images in all tasks of a permuted benchmark.
         data_dir: folder of the data files; None for HYPERMNESIA_DATA, else the cache.
     """
 
@@ -49,15 +46,6 @@ class BenchmarkSettings:
     class_order: Seed | None = None
     validation: Annotated[Integer, Field(ge=0, le=10**9)] = 0
     data_dir: Annotated[Path | None, Field(exclude=True), SetAs("machine.data_dir")] = None
-
-
-def refuse_unused(name: str, settings: BenchmarkSettings, used: frozenset[str]) -> None:
-    """Raise `ConfigError` for a setting that was changed though benchmark `name` ignores it."""
-    for field in fields(settings):
-        value = getattr(settings, field.name)
-        if field.name not in used and value != field.default:
-            hint = f"leave it out; {name} takes {', '.join(sorted(used))}"
-            raise ConfigError(f"{name} has no use for '{field.name}'", got=value, hint=hint)
 
 
 def check_range(what: str, value: int, low: int, high: int | None = None) -> int:
@@ -177,12 +165,9 @@ class Benchmark:
     One of the user's own needs a name, `shape`, `classes` and `build`; inputs can be any tensors.
 
     Attributes:
-        name: its name in lists and tables.
         shape: of a sample without padding, (channels, height, width) of an image.
         classes: number of classes of each task, if `default_tasks` are made.
         build: makes the tasks from checked settings, the number of tasks and the run's seed.
-        description: one line for a list of benchmarks.
-        reference: where it was published.
         sources: names of the data sets in `SOURCES` that it uses; empty for data of your own.
         endless: whether more tasks than `default_tasks` are possible.
         used: names of the settings that it supports; `padding` is for images only.
@@ -217,25 +202,28 @@ class Benchmark:
 
     def count(self, settings: BenchmarkSettings) -> int:
         """Return the number of tasks; raise `ConfigError` for a setting that cannot work here."""
-        refuse_unused(self.name, settings, self.used)
+        for field in fields(settings):
+            value = getattr(settings, field.name)
+            if field.name not in self.used and value != field.default:
+                hint = f"leave it out; {self.name} takes {', '.join(sorted(self.used))}"
+                raise ConfigError(
+                    f"{self.name} has no use for '{field.name}'", got=value, hint=hint
+                )
         check_range("'validation'", settings.validation, 0)
         check_range("'padding'", settings.padding, 0, max(self.shape, default=0))
         wanted = self.default_tasks if settings.tasks is None else settings.tasks
         return check_range(f"'tasks' of {self.name}", wanted, 1, self.max_tasks)
 
 
-BENCHMARKS: Registry[Benchmark] = Registry(
-    "benchmark", "benchmarks", must_be("a Benchmark", lambda found: isinstance(found, Benchmark))
-)
+_KIND = must_be("a Benchmark", lambda found: isinstance(found, Benchmark))
+BENCHMARKS: Registry[Benchmark] = Registry("benchmark", "benchmarks", _KIND)
 """Every benchmark, by name."""
 
 
 def make_tasks(name: str, settings: BenchmarkSettings, seed: int) -> tuple[Task, ...]:
     """Build the tasks of a benchmark; the seed is the run's, for permutations and validation.
 
-    Raises:
-        ConfigError: for an unknown benchmark or an unsupported setting.
-        DataError: if the data are missing or damaged.
+    Raises `ConfigError` for an unknown name or a setting without use, `DataError` for bad data.
     """
     benchmark = BENCHMARKS[name]
     return benchmark.build(settings, benchmark.count(settings), seed)
@@ -280,8 +268,7 @@ def curve_tasks(settings: BenchmarkSettings, tasks: int, seed: int) -> tuple[Tas
     generators = Generators(seed)
 
     def task(index: int) -> Task:
-        name, low, high, function = _CURVES[index]
-        generator = generators[f"curves/{index}"]
+        (name, low, high, function), generator = _CURVES[index], generators[f"curves/{index}"]
         x = low + (high - low) * torch.rand(_CURVE_SAMPLES, 1, generator=generator)
         y = function(x) + _CURVE_NOISE * torch.randn(x.shape, generator=generator)
         held = generators[f"validation/{index}"]
@@ -292,8 +279,6 @@ def curve_tasks(settings: BenchmarkSettings, tasks: int, seed: int) -> tuple[Tas
     return tuple(task(index) for index in range(tasks))
 
 
-_ABOUT_CURVES = "three functions of one variable (regression: mean squared errors)"
-_curves = Benchmark(
-    "curves", (1,), (1, 1, 1), curve_tasks, _ABOUT_CURVES, _OSWALD, used=_WITHOUT_FILES
-)
+_ABOUT = ("three functions of one variable (regression: mean squared errors)", _OSWALD)
+_curves = Benchmark("curves", (1,), (1, 1, 1), curve_tasks, *_ABOUT, used=_WITHOUT_FILES)
 BENCHMARKS.add("curves", _curves)

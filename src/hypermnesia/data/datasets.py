@@ -20,6 +20,7 @@ import math
 import struct
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -44,15 +45,9 @@ def _damaged(kind: str, paths: Sequence[Path], found: str, hint: str) -> DataErr
 
 
 def read_idx(path: Path, md5: str, hint: str = _HINT) -> Tensor:
-    """Read an IDX file of unsigned bytes, gzip-compressed or not, as a uint8 tensor.
+    """Read an IDX file, compressed or not, as a uint8 tensor of the shape that its header has.
 
-    Args:
-        path: the file; its header has the shape of the tensor.
-        md5: expected MD5 of the uncompressed file.
-        hint: what the user can do about a wrong file.
-
-    Raises:
-        DataError: if the file cannot be read, is truncated, too long or altered.
+    `md5` is of the uncompressed file; raises `DataError` if it is truncated, too long or altered.
     """
     try:
         with _open(path) as file:
@@ -116,12 +111,9 @@ FILES = (
 
 @dataclass(frozen=True)
 class MnistLike:
-    """A data set of four IDX files.
+    """A data set of four IDX files, in one of the `folders` or compressed below the `mirrors`.
 
-    Attributes:
-        folders: sub-folders in which its files may be.
-        mirrors: addresses, each ending in "/", of the compressed files.
-        md5: MD5 of the uncompressed bytes of each of `FILES`.
+    `md5` is of the uncompressed bytes of each of `FILES`.
     """
 
     name: str
@@ -149,24 +141,16 @@ class MnistLike:
             fetch(urls, folder / f"{name}.gz", verify)
 
 
-SHAPE = (3, 32, 32)
-"""(channels, height, width) of an image."""
-
-NOTE = "verified.sha256"
-"""Name of the file with the digests of a verified archive."""
-
+SHAPE = (3, 32, 32)  # (channels, height, width) of an image
+NOTE = "verified.sha256"  # name of the file with the digests of a verified archive
 _CIFAR = "CIFAR files"
-_HINTS = "fetch the official ones again"
 
 
 @dataclass(frozen=True)
 class Split:
-    """The training or the test files of CIFAR.
+    """The training or the test files of CIFAR, with so many records each.
 
-    Attributes:
-        files: their names.
-        records: number of records in each.
-        digest: SHA-256 of the sorted SHA-256 of all records; None where it is not known.
+    `digest` is the SHA-256 of the sorted SHA-256 of all records; None where it is not known.
     """
 
     files: tuple[str, ...]
@@ -178,15 +162,13 @@ class Split:
 class Cifar:
     """A data set of CIFAR records.
 
-    Where no digest is known, unpacking an archive with the right MD5 writes the digests of its
-    records beside the files, and every load checks them. Without these, files in a user's folder
-    are unverified: only lengths, labels and class balance are checked.
+    Where no digest is known, unpacking an archive with the right MD5 writes those of its records
+    beside the files, and every load checks them. Without these, files in a user's folder are
+    unverified: only lengths, labels and class balance are checked.
 
     Attributes:
         folder: sub-folder in which its files may be, and the archive's only folder.
         label_classes: number of classes of each label byte; the last byte is the class.
-        mirrors: addresses of the .tar.gz archive.
-        md5: MD5 of the archive.
     """
 
     name: str
@@ -231,10 +213,9 @@ def read_note(path: Path) -> tuple[str, str] | None:
     """Read the digests of training and test records, None without a file; may raise `DataError`."""
     if not path.is_file():
         return None
-    try:
+    lines: list[str] = []
+    with suppress(OSError, ValueError):
         lines = read_bounded(path, 1000).decode("ascii").split()
-    except (OSError, ValueError):
-        lines = []
     if len(lines) != 2:
         hint = "delete it together with the files beside it: the next run will fetch them"
         raise DataError("a note of digests must hold two", got=f"{path}: {len(lines)}", hint=hint)
@@ -242,7 +223,7 @@ def read_note(path: Path) -> tuple[str, str] | None:
 
 
 def read_split(
-    paths: Sequence[Path], split: Split, label_classes: tuple[int, ...], hint: str = _HINTS
+    paths: Sequence[Path], split: Split, label_classes: tuple[int, ...], hint: str = _HINT
 ) -> tuple[Tensor, Tensor, str]:
     """Read images (n, 3, 32, 32) uint8, classes (n,) int64 and the digest of one split.
 
@@ -251,18 +232,17 @@ def read_split(
     """
     width = len(label_classes) + math.prod(SHAPE)
     records = torch.cat([_read_records(path, split.records, width, hint) for path in paths])
-    labels = records[:, : len(label_classes)]
+    labels, classes = records[:, : len(label_classes)], label_classes[-1]
     if bool((labels >= torch.tensor(label_classes)).any()):
-        found = f"a label that is none of {label_classes[-1]} classes"
-        raise _damaged(_CIFAR, paths, found, hint)
-    counts = torch.bincount(labels[:, -1].long(), minlength=label_classes[-1])
+        raise _damaged(_CIFAR, paths, f"a label that is none of {classes} classes", hint)
+    counts = torch.bincount(labels[:, -1].long(), minlength=classes)
     if counts.min() != counts.max():
         found = f"{counts.min()} to {counts.max()} images a class, not equally many"
         raise _damaged(_CIFAR, paths, found, hint)
     digests = [hashlib.sha256(record).digest() for record in records.numpy()]
     order = sorted(range(len(digests)), key=digests.__getitem__)
     found = hashlib.sha256(b"".join(digests[row] for row in order)).hexdigest()
-    if split.digest is not None and found != split.digest:
+    if split.digest not in (None, found):
         found = f"contents with the digest {found}, not {split.digest}"
         raise _damaged(_CIFAR, paths, found, hint)
     images = records[:, len(label_classes) :].index_select(0, torch.tensor(order))
@@ -286,10 +266,7 @@ class Source:
     """A data set, described without loading it.
 
     Attributes:
-        description: one line for a list of data sets.
-        reference: where it was published.
         shape: (channels, height, width) of an image.
-        classes: number of classes.
         load: loads it from a folder; None for HYPERMNESIA_DATA, else the cache.
         files: its files; None where it comes with a library.
     """
@@ -303,18 +280,13 @@ class Source:
 
 
 SOURCES: Registry[Source] = Registry("data set")
-"""Every data set, by name."""
 
 
 def load(name: str, data_dir: Path | None = None) -> ImageData:
-    """Load and verify a data set of `SOURCES`.
+    """Load and verify a data set of `SOURCES`; may raise `DataError`.
 
     Its files are in `data_dir` or a sub-folder named after the data set. None stands for the folder
     in HYPERMNESIA_DATA, else for the user's cache, into which missing files are downloaded.
-
-    Raises:
-        ConfigError: if there is no such data set.
-        DataError: if a file is missing, damaged or cannot be downloaded.
     """
     return SOURCES[name].load(data_dir)
 
@@ -366,17 +338,15 @@ _CIFAR_MIRRORS = (
     "https://www.cs.toronto.edu/~kriz/",
     "https://mindspore-website.obs.cn-north-4.myhuaweicloud.com/notebook/datasets/",
 )
-_CIFAR10 = (
-    "55a61f79a40ece2ceda9fb5f9f7078f6ea2fc4952489cef56682bcf92cfcc260",
-    "325704b01eb92e1e2a6215ae6a916bb7db7de054af0c496be1c7be2e0fcfbf5f",
-)
+_TRAIN10 = "55a61f79a40ece2ceda9fb5f9f7078f6ea2fc4952489cef56682bcf92cfcc260"
+_TEST10 = "325704b01eb92e1e2a6215ae6a916bb7db7de054af0c496be1c7be2e0fcfbf5f"
 _add(
     Cifar(
         "cifar10",
         folder="cifar-10-batches-bin",
         label_classes=(10,),
-        train=Split(tuple(f"data_batch_{i}.bin" for i in range(1, 6)), 10_000, _CIFAR10[0]),
-        test=Split(("test_batch.bin",), 10_000, _CIFAR10[1]),
+        train=Split(tuple(f"data_batch_{i}.bin" for i in range(1, 6)), 10_000, _TRAIN10),
+        test=Split(("test_batch.bin",), 10_000, _TEST10),
         mirrors=tuple(f"{mirror}cifar-10-binary.tar.gz" for mirror in _CIFAR_MIRRORS),
         md5="c32a1d4ab5d03f1284b67883e8d87530",
     ),

@@ -15,12 +15,9 @@ import pooch  # type: ignore[import-untyped]
 
 from hypermnesia.errors import DataError
 
-ENVIRONMENT = "HYPERMNESIA_DATA"
-"""Environment variable with a folder of data files."""
-
+ENVIRONMENT = "HYPERMNESIA_DATA"  # variable with a folder of data files
 _OFFLINE_HINT = f"put the files into a folder and name it with --data-dir or {ENVIRONMENT}"
-Fetch = Callable[[Path, tuple[str, ...]], None]
-"""(folder, names of the missing files) -> None; downloads them into the folder."""
+Fetch = Callable[[Path, tuple[str, ...]], None]  # downloads missing files by name into the folder
 
 
 def given_folder(data_dir: Path | None) -> Path | None:
@@ -56,11 +53,7 @@ class FileSet:
     suffixes: tuple[str, ...] = ("",)
 
     def locate(self, data_dir: Path | None, fetch: Fetch) -> tuple[Path, ...]:
-        """Return the paths of the files, in order; `fetch` those that no user's folder must hold.
-
-        Raises:
-            DataError: if a file is missing in the user's folder, or if `fetch` fails.
-        """
+        """Return the files' paths, in order; `fetch` those of the cache, or raise `DataError`."""
         folder = self.folder(data_dir)
         if self.missing(folder) and given_folder(data_dir) is None:
             fetch(folder, self.missing(folder))
@@ -100,10 +93,8 @@ _log = logging.getLogger(__name__)
 def fetch(urls: Collection[str], path: Path, verify: Callable[[Path], object]) -> None:
     """Download `path` from the first of `urls` whose file passes `verify`.
 
-    `path` is written in one step, once the file is complete and verified.
-
-    Raises:
-        DataError: if no mirror has the right file, or the folder cannot be written.
+    `path` is written in one step, once the file is complete and verified. Raises `DataError` if no
+    mirror has the right file, or the folder cannot be written.
     """
     failures = []
     with scratch(path.parent) as folder:
@@ -120,8 +111,8 @@ def fetch(urls: Collection[str], path: Path, verify: Callable[[Path], object]) -
                 os.replace(partial, path)
                 return
     rule = f"one of the mirrors of {path.name} must give the right file"
-    hint = f"check the network, or {_OFFLINE_HINT}"
-    raise DataError(rule, got=", ".join(failures), hint=hint)
+    got, hint = ", ".join(failures), f"check the network, or {_OFFLINE_HINT}"
+    raise DataError(rule, got=got, hint=hint)
 
 
 def verify_md5(path: Path, md5: str) -> None:

@@ -1,8 +1,7 @@
 """The three scenarios of continual learning: among which outputs a sample is classified.
 
 van de Ven, Tuytelaars, Tolias, "Three types of incremental learning", Nat. Mach. Intell. 2022.
-Labels and heads are handled here, and only here, in terms of *columns*: the outputs of a single
-network for all tasks.
+Only here, labels and heads are *columns*: the outputs of a single network for all tasks.
 """
 
 from __future__ import annotations
@@ -98,13 +97,8 @@ class Scenario:
     def place(self, logits: Tensor, tasks: Tensor) -> Tensor:
         """Place logits over a task's own classes among all columns.
 
-        Args:
-            logits: (batch, k) over the classes of each sample's task, counted from 0; k is at least
-                the widest head, and entries beyond a task's own are ignored.
-            tasks: (batch,) int64 task of each sample, given or inferred.
-
-        Returns:
-            (batch, columns), -inf at columns outside the sample's task.
+        `logits` are (batch, k), k at least the widest head; those beyond a task's own are ignored.
+        `tasks` (batch,) int64 are given or inferred. Returns (batch, columns), -inf at the others.
         """
         key = "place", tasks.device
         if key not in self._tables:
@@ -117,8 +111,6 @@ class Scenario:
         # One extra column, for ignored entries.
         placed = logits.new_full((len(logits), self.columns + 1), -torch.inf)
         return placed.scatter(1, columns, logits)[:, : self.columns]
-
-    # Not fields: scenarios compare by name and heads.
 
     @cached_property
     def _starts(self) -> tuple[int, ...]:

@@ -63,13 +63,9 @@ class BatchStream:
 
     Args:
         parts: where samples come from; several for joint training.
-        batch_size: samples a batch.
+        batch_size: samples a batch; raises `ConfigError` below 1.
         generator: CPU generator of the shuffles and of `augment`.
-        augment: applied to a batch's float inputs with `generator`; None for none.
-
-    Raises:
-        ConfigError: if `batch_size` is below 1.
-        DataError: if there are no samples, or inputs to augment are no single tensor.
+        augment: applied to a batch's inputs, one float tensor, or `DataError`; None for none.
     """
 
     def __init__(
@@ -84,12 +80,10 @@ class BatchStream:
             raise ConfigError("a batch must have samples", got=got, hint="set it to 1 or more")
         self._samples = sum(len(part) for part in parts)
         if not self._samples:
-            rule = "a stream must have samples to draw from"
-            raise DataError(rule, got="none", hint="give a part with data")
-        self._parts = tuple(parts)
-        self._size = min(batch_size, self._samples)
-        self._generator = generator
-        self._augment = augment
+            hint = "give a part with data"
+            raise DataError("a stream must have samples to draw from", got="none", hint=hint)
+        self._parts, self._size = tuple(parts), min(batch_size, self._samples)
+        self._generator, self._augment = generator, augment
         self._shuffle_state = generator.get_state()
         self._order = torch.empty(0, dtype=torch.int64)
         self._position = 0  # samples drawn in this epoch; 0 only before the first batch
@@ -120,11 +114,9 @@ class BatchStream:
         """Continue where `state_dict` was taken, bit for bit; raises `DataError` on other data."""
         position, samples = int(state["position"]), int(state["samples"])
         if samples != self._samples or not 0 <= position <= samples:
-            raise DataError(
-                "a stream must continue on the data it began with",
-                got=f"position {position} of {samples} samples for {self._samples} samples",
-                hint="continue with the data and settings of the first run",
-            )
+            got = f"position {position} of {samples} samples for {self._samples} samples"
+            hint = "continue with the data and settings of the first run"
+            raise DataError("a stream must continue on the data it began with", got=got, hint=hint)
         self._shuffle_state, self._position = state["shuffle"].clone(), position
         self._order = self._order[:0]
         if position:
@@ -139,9 +131,8 @@ class BatchStream:
         """Make a batch of the samples at `drawn`, counted through all parts in order."""
         batches, first = [], 0
         for part in self._parts:
-            own = drawn[(drawn >= first) & (drawn < first + len(part))]
-            if len(own):
-                batches.append(part.batch(own - first))
+            own = drawn[(drawn >= first) & (drawn < first + len(part))] - first
+            batches += [part.batch(own)] if len(own) else []
             first += len(part)
         if len(batches) == 1:
             return batches[0]

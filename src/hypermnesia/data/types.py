@@ -122,10 +122,8 @@ class Part:
     def batch(self, indices: Tensor) -> Batch:
         """Make a batch of the samples at `indices` ((batch,) int64 into this part)."""
         rows = indices if self.rows is None else self.rows[indices]
-        x = tree.map(partial(_drawn, rows=rows, scale=self.scale), self.x)
-        if self.transform is not None:
-            x = self.transform(x)
-        y = self.y[indices]
+        x, y = tree.map(partial(_drawn, rows=rows, scale=self.scale), self.x), self.y[indices]
+        x = x if self.transform is None else self.transform(x)
         return Batch(x, y, torch.full((len(y),), self.task, device=y.device))
 
 
@@ -147,11 +145,8 @@ class Task:
 
     Attributes:
         index: position in the sequence, from 0.
-        name: what a table calls it.
         outputs: number of classes, the width of the task's own head.
-        train: samples to learn from.
-        validation: samples held out of the training data; None where none were asked for.
-        test: samples for the report only.
+        validation: samples held out of the training data; None where none are.
     """
 
     index: int

@@ -30,13 +30,7 @@ from hypermnesia.training.phases import Measure
 
 @dataclass(frozen=True)
 class Question:
-    """What to compare, as a user says it; see `Request` for the fields that are not here.
-
-    Attributes:
-        benchmarks: names of benchmarks.
-        scenarios: names or aliases of scenarios.
-        methods: names of methods; each must do one of the scenarios or more.
-    """
+    """What to compare, all by name; each method must do a scenario. See `Request` for the rest."""
 
     benchmarks: Sequence[str]
     scenarios: Sequence[str]
@@ -86,8 +80,8 @@ def plan(question: Question) -> list[Cell]:
     for method in question.methods:
         if not set(scenarios) & set(METHODS[method].scenarios):
             run_scenario(method, scenarios[0])  # says what the method can do
-    own = ("benchmarks", "scenarios")
-    shared: Any = {name: value for name, value in vars(question).items() if name not in own}
+    own = ("methods", "seeds", "recipe", "assignments", "options")
+    shared: Any = {name: getattr(question, name) for name in own}
     cells = []
     for benchmark, method, scenario in product(question.benchmarks, question.methods, scenarios):
         request = Request(benchmark, scenario=scenario, **shared)
@@ -100,18 +94,13 @@ def plan(question: Question) -> list[Cell]:
 def carry_out(cells: Sequence[Cell], out: Path, workers: int, say: Say) -> dict[Job, str]:
     """Train what the `cells` need and is not finished, each seed in a process of its own.
 
-    What a user can mend is raised before the first training begins, where it can be known by then.
-
-    Returns:
-        The trainings that failed, each with the reason.
+    Returns the trainings that failed, each with the reason. What a user can mend is raised before
+    the first training begins, where it can be known by then.
     """
     runs = {Place(out).folder(cell.config): cell.config for cell in cells if cell.config}
-    jobs = [
-        Job(path, seed)
-        for path, config in runs.items()
-        for seed in RunFolder(path).unfinished(config.seeds)
-    ]
-    unfinished = dict.fromkeys(job.folder for job in jobs)
+    left = {path: RunFolder(path).unfinished(config.seeds) for path, config in runs.items()}
+    jobs = [Job(path, seed) for path, seeds in left.items() for seed in seeds]
+    unfinished = [path for path, seeds in left.items() if seeds]
     say(f"checking {len(unfinished)} runs, then {len(jobs)} trainings")
     for path in unfinished:
         rehearse(runs[path])
@@ -132,10 +121,9 @@ def filled(cells: Sequence[Cell], out: Path) -> list[Cell]:
 
 def _filled(cell: Cell, config: ExperimentConfig, out: Path) -> Cell:
     folder = RunFolder(Place(out).folder(config))
-    if folder.config.is_file():
-        other = first_difference(config, folder.read_config())
-        if other is not None:
-            return replace(cell, other=other)
+    stored = folder.read_config() if folder.config.is_file() else config
+    if (other := first_difference(config, stored)) is not None:
+        return replace(cell, other=other)
     seeds = [seed for seed in folder.finished_seeds() if seed in config.seeds]
     results = results_of(folder, config, seeds)
     figures = {seed: scenario_figures(each, cell.scenario) for seed, each in results.items()}
@@ -165,10 +153,7 @@ class TrialPlace(Place):
 
 
 def points(axes: Sequence[str]) -> list[tuple[str, ...]]:
-    """Every combination of `section.field=value,value,...` axes; commas in brackets are a value's.
-
-    Raises `ConfigError` for no axis, a field twice, or an axis without values.
-    """
+    """Every combination of `field=value,value,...` axes (not split in brackets); raises if bad."""
     if not axes:
         raise ConfigError("a grid has one axis or more", got="none", hint="add --grid")
     settings: dict[str, list[str]] = {}
@@ -184,10 +169,7 @@ def points(axes: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def judged(trials: Sequence[Trial], summaries: Sequence[RunSummary]) -> list[RunSummary]:
-    """`summaries` over the seeds of the trials alone, not those of points tried with more before.
-
-    Means over different seeds say little of the settings.
-    """
+    """`summaries` over the trials' own seeds, as means over different ones say little."""
     pairs = [(s.folder, trial.config) for trial, s in zip(trials, summaries, strict=True)]
     return [summary_of(*run, results_of(*run, run[1].seeds)) for run in pairs]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass, make_dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -28,12 +28,7 @@ RunScenario = Literal["task", "domain", "class", "all"]
 
 
 class RecipeRef(BaseModel):
-    """Where the defaults came from; for the reader, no part of the identity.
-
-    Attributes:
-        source: where its values come from.
-        changed: whether a setting that can change numbers is not the recipe's.
-    """
+    """Where the defaults came from, and whether a setting that changes numbers is another one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -60,7 +55,6 @@ class TargetUse:
     """Which target network, and how a method uses it.
 
     Attributes:
-        net: its name, or `package.module:factory`.
         generated: name patterns of the parameters that a hypernetwork makes.
         head: name of the output layer; None for the last linear layer.
         train_shared: go on training parameters that are not generated after the first task.
@@ -78,7 +72,6 @@ class ComputeSettings:
 
     Attributes:
         precision: number format of the target network's products.
-        compile: train the target network through `torch.compile`.
         deterministic: use kernels that give the same bits every time, also on a GPU.
     """
 
@@ -95,7 +88,6 @@ class MachineSettings:
         device: what computes; `auto` takes a GPU where there is one.
         threads: of the processor; None for torch's own number.
         data_dir: folder of data files; None for HYPERMNESIA_DATA, else the cache.
-        tensorboard: write event files for TensorBoard.
         loggers: further observers of training, by name.
         launcher: what trains the seeds of a comparison, by name.
     """
@@ -146,11 +138,9 @@ class ExperimentConfig(BaseModel):
         return self.data.tasks or BENCHMARKS[self.benchmark].default_tasks
 
 
-COMMON: dict[str, Any] = {
-    name: ExperimentConfig.model_fields[name].annotation
-    for name in ("data", "train", "compute", "machine")
-}
-"""Sections that every run has, but `target`, which depends on the network."""
+_SHARED = ("data", "train", "compute", "machine")  # and `target`, which depends on the network
+COMMON: dict[str, Any] = {name: ExperimentConfig.model_fields[name].annotation for name in _SHARED}
+"""Sections that every run has."""
 
 
 @lru_cache(maxsize=128)
@@ -235,13 +225,13 @@ def _as_config_error(error: ValidationError, sections: Mapping[str, type]) -> Co
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, ConfigError):
         return _in_section(cause, path)
-    rule = first["msg"].replace("Input should be", "must be").replace("Value error, ", "")
     if first["type"] == "missing":
         return ConfigError(f"{path} must be set", hint=f"add it: --set {path}=VALUE")
     got = reprlib.repr(first["input"])
     if first["type"] == "tuple_type":
         entries = reprlib.repr(str(first["input"]).strip("()[]{} "))[1:-1]
         return ConfigError(f"{path} must be a list", got=got, hint=f"write {path}=[{entries}]")
+    rule = first["msg"].replace("Input should be", "must be").replace("Value error, ", "")
     return ConfigError(f"{path} {rule[0].lower()}{rule[1:]}", got=got)
 
 
@@ -311,8 +301,8 @@ _STATED = ("net", "task_embedding", "beta", "lr")
 def identity(config: ExperimentConfig) -> str:
     """A stable name (sha256, 64 hexadecimal digits) of everything that changes numbers.
 
-    Fields at their default are left out, so that one added later changes no run's identity.
-    Nested sections have the names of format 1, `vae_hypernet` for `vae.hypernet`.
+    Fields at their default are left out, so that one added later changes no run's identity. Nested
+    sections have the names of format 1, `vae_hypernet` for `vae.hypernet`.
     """
     stated: Raw = {}
     for path, (value, counts) in _read(config).items():
@@ -327,10 +317,7 @@ def nested(values: Mapping[str, Any]) -> Raw:
     result: Raw = {}
     for path, value in values.items():
         *sections, name = path.split(".")
-        inner = result
-        for section in sections:
-            inner = inner.setdefault(section, {})
-        inner[name] = value
+        reduce(lambda inner, section: inner.setdefault(section, {}), sections, result)[name] = value
     return result
 
 

@@ -30,8 +30,7 @@ from hypermnesia.storage import read_json, write_json
 
 _OWN = "hypermnesia"
 _CHECKOUT = Path(__file__).resolve().parents[3]
-_CPUINFO = Path("/proc/cpuinfo")
-_MEMINFO = Path("/proc/meminfo")
+_CPUINFO, _MEMINFO = Path("/proc/cpuinfo"), Path("/proc/meminfo")
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _MAY_CHANGE_NUMBERS = ("device", "torch")
 _FORMATS = {"float32": torch.float32, "bf16": torch.bfloat16, "int8": torch.int8}
@@ -65,9 +64,8 @@ def note_environment(path: Path, now: Mapping[str, Any]) -> None:
         return
     stored = read_json(path)
     found = stored.get("continued")
-    continued = (
-        [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
-    )
+    notes = found if isinstance(found, list) else []
+    continued = [each for each in notes if isinstance(each, dict)]
     last = [stored, *continued][-1]
     for name in _MAY_CHANGE_NUMBERS:
         if (before := last.get(name)) != now[name]:
@@ -107,8 +105,7 @@ def seconds_of(action: Callable[[], object], repeats: int = 7, budget: float = m
     for _ in range(repeats):
         start = time.perf_counter()
         action()
-        end = time.perf_counter()
-        best = min(best, end - start)
+        best = min(best, (end := time.perf_counter()) - start)
         if end - begun >= budget:
             break
     return best
@@ -117,10 +114,7 @@ def seconds_of(action: Callable[[], object], repeats: int = 7, budget: float = m
 def product_rate(
     m: int, k: int, n: int, dtype: torch.dtype, device: torch.device | None = None, **timing: Any
 ) -> float:
-    """Operations a second of (m, k) times (k, n); two for each product and sum.
-
-    Products of `torch.int8` are summed in int32; for the `timing` see `seconds_of`.
-    """
+    """Operations a second of (m, k) times (k, n), two for product and sum; see `seconds_of`."""
     # Up to 100: what lies below 1 is 0 in int8.
     a = (100 * torch.rand(m, k, device=device)).to(dtype)
     b = (100 * torch.rand(k, n, device=device)).to(dtype)
@@ -155,13 +149,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Rate:
-    """How fast a device multiplies matrices in a number format.
-
-    Attributes:
-        device: its name to torch; of the CPU it is one core.
-        format: name of the number format.
-        per_second: operations a second; None where the device cannot.
-    """
+    """Operations a second of a device (torch's name; one core of the CPU); None if it cannot."""
 
     device: str
     format: str
@@ -170,13 +158,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class DataFound:
-    """The files of a data set: whether they are there, not whether they are undamaged.
-
-    Attributes:
-        folder: where a run looks for them; None for a data set inside a package.
-        missing: names of the files that are not there.
-        cached: whether the cache holds all of them, whatever folder was named.
-    """
+    """What of a data set is not in the `folder` of runs; None for one inside a package."""
 
     name: str
     folder: str | None
@@ -186,12 +168,7 @@ class DataFound:
 
 @dataclass(frozen=True)
 class Readiness:
-    """Whether something can be used.
-
-    Attributes:
-        name: a benchmark, or a set of optional packages, `pip install 'hypermnesia[NAME]'`.
-        missing: the data sets that are not complete, or the packages to ask pip for.
-    """
+    """The incomplete data sets of a benchmark, or missing packages of an extra, by its name."""
 
     name: str
     missing: tuple[str, ...]
@@ -199,15 +176,7 @@ class Readiness:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found.
-
-    Attributes:
-        environment: as in a run's environment.json.
-        usable_cores: cores that this process may use.
-        rates: by device and format.
-        data_folder: the folder that was named for data; None for the cache.
-        extras: sets of optional packages.
-    """
+    """What was found; `environment` is as in a run's file, `data_folder` None for the cache."""
 
     environment: dict[str, Any]
     usable_cores: int
@@ -222,7 +191,8 @@ class Diagnosis:
 def examine(data_dir: Path | None = None) -> Diagnosis:
     """Look at this machine, a second for each device, and at the data files in `data_dir`."""
     data, folder = tuple(_data(data_dir)), given_folder(data_dir)
-    incomplete = {found.name for found in data if found.missing}
+    bad = {found.name for found in data if found.missing}
+    needed = {name: BENCHMARKS[name].sources for name in BENCHMARKS}
     return Diagnosis(
         environment=environment(),
         usable_cores=cores(),
@@ -230,23 +200,18 @@ def examine(data_dir: Path | None = None) -> Diagnosis:
         rates=tuple(_rates()),
         data_folder=None if folder is None else str(folder),
         data=data,
-        benchmarks=tuple(
-            Readiness(name, tuple(each for each in BENCHMARKS[name].sources if each in incomplete))
-            for name in BENCHMARKS
-        ),
+        benchmarks=tuple(Readiness(n, tuple(s for s in needed[n] if s in bad)) for n in needed),
         extras=tuple(extras()),
     )
 
 
 def _data(data_dir: Path | None) -> Iterator[DataFound]:
     for name in SOURCES:
-        files = SOURCES[name].files
-        if files is None:
+        if (files := SOURCES[name].files) is None:
             yield DataFound(name, None, (), cached=True)
-            continue
-        folder = files.folder(data_dir)
-        cached = not files.missing(cache_folder() / name)
-        yield DataFound(name, str(folder), files.missing(folder), cached)
+        else:
+            folder, cached = files.folder(data_dir), not files.missing(cache_folder() / name)
+            yield DataFound(name, str(folder), files.missing(folder), cached)
 
 
 def _rates() -> Iterator[Rate]:
@@ -282,13 +247,9 @@ def _missing(extra: str) -> Iterator[str]:
             continue
         if requirement.name == _OWN:
             yield from chain.from_iterable(map(_missing, sorted(requirement.extras)))
-        elif not _met(requirement):
-            yield f"{requirement.name}{requirement.specifier}"
-
-
-def _met(requirement: Requirement) -> bool:
-    try:
-        found = metadata.version(requirement.name)
-    except metadata.PackageNotFoundError:
-        return False
-    return requirement.specifier.contains(found, prereleases=True)
+            continue
+        with suppress(metadata.PackageNotFoundError):
+            found = metadata.version(requirement.name)
+            if requirement.specifier.contains(found, prereleases=True):
+                continue
+        yield f"{requirement.name}{requirement.specifier}"

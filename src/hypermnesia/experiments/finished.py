@@ -34,13 +34,11 @@ from hypermnesia.training.phases import evaluation_part
 def transfer_matrix(method: HypernetMethod, parts: Sequence[Part]) -> Matrix:
     """E[i, j]: accuracy, in percent, of the i-th task's embedding on the samples of the j-th.
 
-    Its network answers in the task scenario: among the classes of one task, counted from 0. The
-    diagonal is the last row of that scenario's accuracy matrix.
+    It is that of the task scenario, whose accuracy matrix ends with the diagonal.
     """
     # Whose task they are said to be decides who answers.
     named = [[replace(part, task=own.task) for part in parts] for own in parts]
-    rows = [[evaluate(method, part, "task").accuracy for part in row] for row in named]
-    return np.array(rows, dtype=np.float64)
+    return np.array([[evaluate(method, part, "task").accuracy for part in row] for row in named])
 
 
 @dataclass(frozen=True)
@@ -69,8 +67,7 @@ class FinishedSeed:
         part = Part(_blank(self.config), torch.zeros(1, dtype=torch.int64), 0)
         task = Task(0, "blank", BENCHMARKS[self.config.benchmark].classes[0], part, None, part)
         try:
-            generators, device = Generators(self.seed), torch.device("cpu")
-            method = method_of(self.config, task, generators, device)
+            method = method_of(self.config, task, Generators(self.seed), torch.device("cpu"))
             method.load_state_dict(state)
             if (learned := len(method.scenario.heads)) != self.tasks:
                 raise ValueError(f"those of {learned} tasks")
@@ -84,9 +81,8 @@ class FinishedSeed:
 
     def parts(self) -> Sequence[Part]:
         """The samples of every task that its accuracies are about."""
-        settings = train_settings(self.config)
         tasks = make_tasks(self.config.benchmark, benchmark_settings(self.config), self.seed)
-        return [evaluation_part(task, settings) for task in tasks]
+        return [evaluation_part(task, train_settings(self.config)) for task in tasks]
 
 
 def finished_seed(
@@ -118,13 +114,7 @@ _KINDS = ("onnx", "torch")
 
 @dataclass(frozen=True)
 class Exported:
-    """A file of a network.
-
-    Attributes:
-        inputs: shape of a sample.
-        outputs: number of logits.
-        how_to_load: Python that gives the network back, a line each; empty for ONNX.
-    """
+    """A file of a network, the shape of its inputs, and lines of Python to load it if not ONNX."""
 
     path: Path
     inputs: tuple[int, ...]
@@ -135,17 +125,11 @@ class Exported:
 def export_task(
     run: Path, task: int, kind: str, out: Path, *, seed: int | None = None, overwrite: bool = False
 ) -> Exported:
-    """Write the network of a task to a file; needs no data.
+    """Write the network of a task, which counts from 1, to a file; needs no data.
 
     It takes inputs as the run's batches hold them: images in [0, 1], permuted where they were.
-
-    Args:
-        run: a run folder.
-        task: number of the task, from 1, as tables count.
-        kind: `onnx`, or `torch` for the parameters and buffers as safetensors.
-        out: the file.
-        seed: of the training; the run's first that is finished by default.
-        overwrite: replace `out`; otherwise a file that exists raises `RunError`.
+    `kind` is `onnx`, or `torch` for parameters and buffers as safetensors; `seed` the run's first
+    that is finished by default. A file that exists raises `RunError` unless it may be overwritten.
     """
     if kind not in _KINDS:
         raise unknown_name("kind of file", kind, _KINDS)
@@ -154,11 +138,9 @@ def export_task(
     of = finished_seed(run, seed)
     if not 1 <= task <= of.tasks:
         raise ConfigError(f"--task counts from 1 to {of.tasks} here", got=task)
-    network = of.method.export(task - 1)
-    example = torch.cat(2 * [_blank(of.config)])
+    network, example = of.method.export(task - 1), torch.cat(2 * [_blank(of.config)])
     with torch.no_grad():
-        outputs = network(example).shape[1]
-    shape = tuple(example.shape[1:])
+        outputs, shape = network(example).shape[1], tuple(example.shape[1:])
     if kind == "onnx":
         write_bytes(out, to_onnx(network, example))
         return Exported(out, shape, outputs, ())

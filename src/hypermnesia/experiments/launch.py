@@ -1,8 +1,4 @@
-"""Trainings in processes of their own, several at a time.
-
-A network of these sizes gains little from a second thread, so a machine is used best by one
-process with one thread on each core. A process that fails does not stop the others.
-"""
+"""Trainings in processes with one thread each, from which networks of these sizes gain most."""
 
 from __future__ import annotations
 
@@ -21,7 +17,8 @@ from hypermnesia.training.loop import interrupt_on_sigterm
 
 Say = Callable[[str], None]
 _GRACE_SECONDS = 10.0
-_PIPES: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+_PIPES: Any = dict.fromkeys(("stdin", "stdout"), subprocess.DEVNULL)
+_PIPES |= {"stderr": subprocess.PIPE, "text": True, "errors": "replace"}
 
 
 @dataclass(frozen=True)
@@ -81,9 +78,7 @@ class _Children:
         with self._lock:
             if self._stopped:
                 return "not started"
-            process = subprocess.Popen(  # noqa: S603 - Python itself, and no shell
-                job.command(), **_PIPES, text=True, errors="replace"
-            )
+            process = subprocess.Popen(job.command(), **_PIPES)  # noqa: S603 - Python, no shell
             self._running.add(process)
         last = ""
         with process:

@@ -21,20 +21,8 @@ import yaml
 from hypermnesia.data.benchmarks import BENCHMARKS
 from hypermnesia.data.scenarios import scenario_name
 from hypermnesia.errors import ConfigError
-from hypermnesia.experiments.config import (
-    RENAMED,
-    ExperimentConfig,
-    Raw,
-    fields_read,
-    first_difference,
-    known_sections,
-    leaves,
-    nested,
-    reads,
-    run_scenario,
-    sections_for,
-    validated,
-)
+from hypermnesia.experiments import config as schema
+from hypermnesia.experiments.config import RENAMED, ExperimentConfig, Raw
 from hypermnesia.experiments.run import benchmark_settings, machine_device
 from hypermnesia.methods import METHODS, MethodEntry
 from hypermnesia.registry import unknown_name
@@ -47,14 +35,7 @@ _EMPTY: tuple[object, ...] = (None, {}, [])
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe with its base worked in.
-
-    Attributes:
-        name: its name within the benchmark, or the path of its file.
-        source: where its values come from.
-        sections: the fields for every method.
-        methods: the sections that differ, by method.
-    """
+    """A recipe with its base worked in: sections for every method, and what differs by method."""
 
     name: str
     source: str
@@ -80,11 +61,10 @@ def load_recipe(benchmark: str, name: str | None = None) -> Recipe:
     BENCHMARKS[benchmark]
     names = recipe_names(benchmark)
     name = names[0] if name is None else name
-    file = FOLDER / ("" if name == "defaults" else benchmark) / f"{name}.yaml"
-    if name.endswith(".yaml"):
-        file = Path(name)
-    elif name not in names:
+    if not name.endswith(".yaml") and name not in names:
         raise unknown_name(f"recipe of {benchmark}", name, names)
+    own = FOLDER / ("" if name == "defaults" else benchmark) / f"{name}.yaml"
+    file = Path(name) if name.endswith(".yaml") else own
     fields = {"source": f"the file {file.name}", **_read(file)}
     return Recipe(name, fields.pop("source"), methods=fields.pop("methods", {}), sections=fields)
 
@@ -111,13 +91,12 @@ def _read(path: Path) -> Raw:
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any], *, top: bool = True) -> Raw:
     """`below` with the fields of `above` laid over it, section by section, nested ones too."""
-    kinds = (kind for each in known_sections().values() for kind in each)
-    nested = {name for kind in kinds for name in sections_in(kind)}
+    kinds = (kind for each in schema.known_sections().values() for kind in each)
+    inner = {name for kind in kinds for name in sections_in(kind)}
     result = dict(below)
     for name, value in above.items():
-        under = result.get(name)
-        section = top or name in nested
-        if section and isinstance(value, Mapping) and isinstance(under, Mapping):
+        under = below.get(name)
+        if (top or name in inner) and isinstance(value, Mapping) and isinstance(under, Mapping):
             value = merged(under, value, top=False)
         result[name] = value
     return result
@@ -125,10 +104,11 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any], *, top: bool = Tr
 
 def settable_paths(methods: Iterable[str] = (), nets: Iterable[str] = ()) -> list[str]:
     """The fields that `--set` reaches, those of further `methods` and target networks too."""
-    sections = known_sections(*methods)
-    sections["target"] += [sections_for(next(iter(methods), "hnet"), net)["target"] for net in nets]
-    pairs = ((name, kind) for name, kinds in sections.items() for kind in kinds)
-    return list(dict.fromkeys(f"{name}.{leaf}" for name, kind in pairs for leaf in leaves(kind)))
+    sections = schema.known_sections(*methods)
+    method = next(iter(methods), "hnet")
+    sections["target"] += [schema.sections_for(method, net)["target"] for net in nets]
+    pairs = ((name, schema.leaves(kind)) for name, kinds in sections.items() for kind in kinds)
+    return list(dict.fromkeys(f"{name}.{leaf}" for name, each in pairs for leaf in each))
 
 
 def parsed(assignments: Sequence[str], known: Sequence[str] | None = None) -> dict[str, Any]:
@@ -147,8 +127,7 @@ def parsed(assignments: Sequence[str], known: Sequence[str] | None = None) -> di
 def _split(assignment: str) -> tuple[str, str]:
     path, equals, text = assignment.partition("=")
     if not equals:
-        hint = "write for example --set hypernet.chunk=10000"
-        got = f"'{assignment}'"
+        got, hint = f"'{assignment}'", "write for example --set hypernet.chunk=10000"
         raise ConfigError("a setting must read section.field=value", got=got, hint=hint)
     return path.strip(), text
 
@@ -158,11 +137,10 @@ def _check_known(path: str, paths: Sequence[str]) -> None:
         return
     section, _, rest = path.partition(".")
     if section in RENAMED:
-        new = f"write {RENAMED[section]}.{rest}"
-        raise ConfigError(f"{section} has a new name", got=path, hint=new)
+        hint = f"write {RENAMED[section]}.{rest}"
+        raise ConfigError(f"{section} has a new name", got=path, hint=hint)
     by_leaf = {p.rpartition(".")[2]: p for p in reversed(paths)}
-    near = difflib.get_close_matches(path, by_leaf, n=1, cutoff=0.8)
-    if "." not in path and near:
+    if "." not in path and (near := difflib.get_close_matches(path, by_leaf, n=1, cutoff=0.8)):
         hint = f"did you mean '{by_leaf[near[0]]}'?"
         raise ConfigError("the setting must be one that exists", got=f"'{path}'", hint=hint)
     raise unknown_name("setting", path, paths)
@@ -173,10 +151,8 @@ class Request:
     """What to run, as a user says it.
 
     Attributes:
-        methods: names of the methods; a configuration is resolved for each.
         scenario: a scenario's name or alias.
-        seeds: one training for each.
-        recipe: name of the recipe; None for the benchmark's default.
+        recipe: its name or file; None for the benchmark's default.
         assignments: `section.field=value` texts, the last word on a field.
         options: fields that an option of their own sets, by section; None says nothing.
     """
@@ -194,25 +170,20 @@ class Request:
         recipe = load_recipe(self.benchmark, self.recipe)
         each = (recipe.sections, *recipe.methods.values())
         nets = [sections.get("target", {}).get("net") for sections in each]
-        nets += [
-            text.strip() for path, text in map(_split, self.assignments) if path == "target.net"
-        ]
+        texts = map(_split, self.assignments)
+        nets += [text.strip() for path, text in texts if path == "target.net"]
         known = settable_paths(self.methods, [name for name in nets if name])
         values = parsed(self.assignments, known)
         for path, value in values.items():
             # A recipe may say more than a method reads, and so may a setting for several methods.
-            if not any(reads(method, path) for method in self.methods):
+            if not any(schema.reads(method, path) for method in self.methods):
                 rule = f"{path} does nothing for {', '.join(self.methods)}"
                 raise ConfigError(rule, got=f"{path}={value}", hint="leave it out")
-        return nested(values)
+        return schema.nested(values)
 
 
 def resolve(request: Request) -> list[ExperimentConfig]:
-    """A checked configuration for each method of `request`.
-
-    Raises:
-        ConfigError: an unknown name, an impossible value, a method that cannot do the scenario.
-    """
+    """A checked configuration for each method of `request`; raises `ConfigError`."""
     if len(set(request.methods)) != len(request.methods):
         raise ConfigError("a method can be named once", got=", ".join(request.methods))
     assigned = request.assigned()
@@ -221,34 +192,31 @@ def resolve(request: Request) -> list[ExperimentConfig]:
 
 def resolve_one(request: Request, method: str, assigned: Raw) -> ExperimentConfig:
     """The configuration for one method, with the `assigned` sections of its assignments."""
-    scenario = run_scenario(method, scenario_name(request.scenario))
+    scenario = schema.run_scenario(method, scenario_name(request.scenario))
     recipe = load_recipe(request.benchmark, request.recipe)
-    options = {
-        section: {name: value for name, value in fields.items() if value is not None}
-        for section, fields in request.options.items()
-    }
+    given = {name: each.items() for name, each in request.options.items()}
+    options = {name: {n: v for n, v in each if v is not None} for name, each in given.items()}
     names: Raw = {"benchmark": request.benchmark, "method": method, "scenario": scenario}
-    names["recipe"] = {"name": recipe.name, "source": recipe.source}
-    names["seeds"] = tuple(request.seeds)
+    used = {"name": recipe.name, "source": recipe.source}
+    names |= {"recipe": used, "seeds": tuple(request.seeds)}
     fields = recipe.sections_for(method, scenario)
     unchanged = _checked(fields, names)
     config = _checked(merged(merged(fields, options), assigned), names)
     machine_device(config.machine)
-    changed = first_difference(config, unchanged) is not None
-    used = config.recipe.model_copy(update={"changed": changed})
-    return config.model_copy(update={"recipe": used})
+    changed = {"changed": schema.first_difference(config, unchanged) is not None}
+    return config.model_copy(update={"recipe": config.recipe.model_copy(update=changed)})
 
 
 def _checked(fields: Raw, names: Raw) -> ExperimentConfig:
     """The configuration of a method, of whose sections alone others may say something."""
-    known = known_sections(names["method"])
+    known = schema.known_sections(names["method"])
     for name in fields:
         if name in RENAMED:
             new = RENAMED[name].replace(".", ": {") + ": ...}"
             raise ConfigError(f"{name} has a new name in recipes", got=name, hint=f"write {new}")
         if name not in known:
             raise unknown_name("section", name, known)
-    config = validated({**fields, **names}, others=True)
+    config = schema.validated({**fields, **names}, others=True)
     count = BENCHMARKS[config.benchmark].count(benchmark_settings(config))
     return config.model_copy(update={"data": replace(config.data, tasks=count)})
 
@@ -267,8 +235,7 @@ def explain(method: str, benchmark: str, recipe: str | None = None) -> Explanati
     chosen = load_recipe(benchmark, recipe)
     answers = f"the {entry.scenarios[0]} scenario"
     if len(entry.scenarios) > 1:
-        once = "one training for all of them"
-        how = once if entry.trained == "once" else "a training for each"
+        how = "one training for all of them" if entry.trained == "once" else "a training for each"
         answers = f"{', '.join(entry.scenarios)}: {how}"
     parts = [
         ("Equations", entry.equation),
@@ -292,23 +259,23 @@ def _described(entry: MethodEntry) -> str:
 def _settings(entry: MethodEntry, request: Request, recipe: str) -> Iterator[tuple[str, str]]:
     """The sections that the method reads, as YAML, and what differs by scenario, maybe nothing."""
     configs = [resolve(replace(request, scenario=name))[0] for name in entry.scenarios]
-    first = fields_read(configs[0])
+    first = schema.fields_read(configs[0])
     yield f"Settings on {request.benchmark}, recipe {recipe}", _as_lines(settings_read(configs[0]))
     yield "Settings that are not set", ", ".join(path for path in first if first[path] in _EMPTY)
     for scenario, config in zip(entry.scenarios, configs, strict=True):
-        read = fields_read(config).items()
+        read = schema.fields_read(config).items()
         different = {path: value for path, value in read if value != first.get(path)}
         yield f"Where the {scenario} scenario differs", _as_lines(_in_yaml(different))
 
 
 def settings_read(config: ExperimentConfig) -> dict[str, str]:
     """The sections that the method of `config` reads, what is set of each in a line of YAML."""
-    read = fields_read(config).items()
+    read = schema.fields_read(config).items()
     return _in_yaml({path: value for path, value in read if value not in _EMPTY})
 
 
 def _in_yaml(values: Raw) -> dict[str, str]:
-    sections = nested({path: value for path, value in values.items() if "." in path})
+    sections = schema.nested({path: value for path, value in values.items() if "." in path})
     style: Any = {"default_flow_style": True, "sort_keys": False, "width": 10**6}
     return {name: yaml.safe_dump(each, **style).strip() for name, each in sections.items()}
 

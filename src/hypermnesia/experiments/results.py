@@ -17,35 +17,21 @@ import numpy as np
 import safetensors.torch
 from safetensors import SafetensorError, safe_open
 
-from hypermnesia import metrics
+from hypermnesia import metrics, storage
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.errors import RunError
 from hypermnesia.experiments.config import ExperimentConfig, evaluated, owner
 from hypermnesia.experiments.run_folder import RunFolder, SeedFolder
 from hypermnesia.metrics import Counts, Matrix
 from hypermnesia.state_files import State, pack, unpack
-from hypermnesia.storage import (
-    check_regular,
-    compare,
-    holds,
-    note,
-    read_json,
-    sealed,
-    unsealed,
-    write_bytes,
-    write_json,
-    write_text,
-)
 from hypermnesia.training.evaluation import TrainResult
 from hypermnesia.training.phases import Measure
 
 FORMAT = 2  # 1 had no checksums
 _NUMBERS = ("seconds", "peak_memory_mb", "compression")
-_MOST_SAMPLES = 10**12
-_LARGEST = 1e15
+_MOST_SAMPLES, _LARGEST = 10**12, 1e15
 _RETRAIN = "move it away and resume"
-RESTORE = "restore it; or move {} away and resume, which trains the seed again, from its last "
-RESTORE += "checkpoint if it has one"
+RESTORE = "restore it; or move {} away and resume, which trains from the last checkpoint if any"
 
 T = TypeVar("T")
 
@@ -53,15 +39,15 @@ T = TypeVar("T")
 def write_weights(path: Path, state: State) -> None:
     """Store the `state` of a method: a safetensors file with the state's tree as metadata."""
     tree, tensors = pack(state)
-    write_bytes(path, safetensors.torch.save(tensors, metadata={"state": json.dumps(tree)}))
+    storage.write_bytes(path, safetensors.torch.save(tensors, metadata={"state": json.dumps(tree)}))
 
 
 def read_weights(path: Path, noted: Mapping[str, Any] | None) -> State:
     """What `write_weights` stored; raises if damaged, or not as the result `noted` the file."""
     try:
-        check_regular(path)
+        storage.check_regular(path)
         if noted is not None:
-            compare(path, noted)
+            storage.compare(path, noted)
         with safe_open(path, "pt") as file:
             tree = json.loads((file.metadata() or {})["state"])
             return unpack(tree, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
@@ -84,12 +70,12 @@ def write_result(
         "inference": {name: _rows(matrix) for name, matrix in result.inference.items()},
         "confusion": {name: counts.tolist() for name, counts in result.confusion.items()},
         "seconds_per_iteration": list(result.seconds_per_iteration),
-        "files": {path.name: note(path) for path in folder.outcomes(result.accuracy)},
+        "files": {path.name: storage.note(path) for path in folder.outcomes(result.accuracy)},
         **{name: getattr(result, name) for name in _NUMBERS},
     }
     if result.measure != "accuracy":
         fields["measure"] = result.measure
-    write_json(folder.result, sealed(fields))
+    storage.write_json(folder.result, storage.sealed(fields))
 
 
 def read_result(folder: SeedFolder, config: ExperimentConfig, seed: int) -> TrainResult:
@@ -112,14 +98,9 @@ def read_result(folder: SeedFolder, config: ExperimentConfig, seed: int) -> Trai
         iterations = tuple(map(_number, fields["seconds_per_iteration"]))
         if len(iterations) not in (1, tasks):
             raise ValueError(f"{len(iterations)} phases of training for {tasks} tasks")
-        return TrainResult(
-            accuracy=accuracy,
-            inference=inference,
-            confusion=confusion,
-            seconds_per_iteration=iterations,
-            measure=measure,
-            **{name: _number(fields[name]) for name in _NUMBERS},
-        )
+        numbers: Any = {name: _number(fields[name]) for name in _NUMBERS}
+        numbers |= {"seconds_per_iteration": iterations, "measure": measure}
+        return TrainResult(accuracy=accuracy, inference=inference, confusion=confusion, **numbers)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         got = f"no field {error}" if isinstance(error, KeyError) else str(error)
         rule = f"{folder.result} must hold the figures of seed {seed} of this run"
@@ -128,7 +109,7 @@ def read_result(folder: SeedFolder, config: ExperimentConfig, seed: int) -> Trai
 
 def read_fields(folder: SeedFolder) -> dict[str, Any]:
     """What the file holds, with its notes of `files`; raises if damaged, or of a later version."""
-    fields = read_json(folder.result)
+    fields = storage.read_json(folder.result)
     version = fields.get("format", 1)
     if isinstance(version, int) and version > FORMAT:
         rule, got = f"{folder.result} must be of format {FORMAT} or earlier", f"format {version}"
@@ -136,14 +117,13 @@ def read_fields(folder: SeedFolder) -> dict[str, Any]:
         raise RunError(rule, got=f"{got}, of a later version", hint=hint)
     if version == 1:
         return fields | {"files": {}}
+    rule = f"{folder.result} must be as it was written"
     try:
-        whole = unsealed(fields)
-        notes = whole["files"]
-        if not all(isinstance(each, dict) for each in (notes, *notes.values())):
+        whole = storage.unsealed(fields)
+        if not all(isinstance(each, dict) for each in (whole["files"], *whole["files"].values())):
             raise ValueError("no notes of its files")
         return whole
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        rule = f"{folder.result} must be as it was written"
         raise RunError(rule, got=error, hint=_RETRAIN) from None
 
 
@@ -210,14 +190,10 @@ def _number(value: Any) -> float:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """The figures of a finished run.
+    """The figures of a finished run, of the training by name, and likewise in each scenario.
 
-    Attributes:
-        figures: those of the training by name, an object with `mean`, `sem`, `n` and `values` by
-            seed; None where there is no figure.
-        scenarios: the figures in each scenario, likewise.
-        matrices: by scenario (T, T) accuracy in percent or errors, mean over the seeds.
-        measure: which of these.
+    A figure is an object with `mean`, `sem`, `n` and `values` by seed, None where there is none.
+    `matrices` are by scenario (T, T), means over the seeds of the `measure`: percent or errors.
     """
 
     config: ExperimentConfig
@@ -241,16 +217,15 @@ def summarize(folder: RunFolder, config: ExperimentConfig, seeds: Sequence[int])
         write_matrices(folder.seed(seed), result.accuracy)
     summary = summary_of(folder, config, results)
     write_matrices(folder, summary.matrices)
-    write_json(folder.summary, summary.stored())
+    storage.write_json(folder.summary, summary.stored())
     return summary
 
 
 def write_matrices(folder: RunFolder | SeedFolder, matrices: Mapping[ScenarioName, Matrix]) -> None:
     """Write the tables for readers, where they are not there already."""
     for scenario, matrix in matrices.items():
-        file, text = folder.matrix(scenario), matrix_csv(matrix)
-        if not holds(file, text):
-            write_text(file, text)
+        if not storage.holds(file := folder.matrix(scenario), text := matrix_csv(matrix)):
+            storage.write_text(file, text)
 
 
 def results_of(

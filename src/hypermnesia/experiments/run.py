@@ -17,23 +17,11 @@ from hypermnesia.compute import deterministic_kernels, device_of
 from hypermnesia.data.benchmarks import BenchmarkSettings, make_tasks
 from hypermnesia.data.types import Task
 from hypermnesia.errors import ConfigError, HypermnesiaError
-from hypermnesia.experiments.config import (
-    FIELDS,
-    ExperimentConfig,
-    MachineSettings,
-    net_of,
-    owner,
-    trained,
-    validated,
-)
+from hypermnesia.experiments import config as schema
+from hypermnesia.experiments import results
+from hypermnesia.experiments.config import FIELDS, ExperimentConfig, MachineSettings
 from hypermnesia.experiments.doctor import environment, note_environment
-from hypermnesia.experiments.results import (
-    RunSummary,
-    summarize,
-    write_matrices,
-    write_result,
-    write_weights,
-)
+from hypermnesia.experiments.results import RunSummary
 from hypermnesia.experiments.run_folder import RunFolder, SeedFolder, opened
 from hypermnesia.methods import METHODS, Method, TaskSpec, build_method
 from hypermnesia.nets import build_net
@@ -58,19 +46,12 @@ has them, its `check()` is called before a run begins and raises `ConfigError`, 
 """
 
 LOGGERS.add("tensorboard", "hypermnesia.report.tensorboard:TensorBoard")
-
-Watch = Callable[[ExperimentConfig, int], Observer]
-"""(configuration, seed) -> who shows the progress of that training."""
+Watch = Callable[[ExperimentConfig, int], Observer]  # -> who shows progress; the second is a seed
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where run folders go.
-
-    Attributes:
-        name: name of the run folder; None for `<benchmark>_<method>_<scenario>`.
-        overwrite: replace another run in its place, or begin the same run's seeds anew.
-    """
+    """Where run folders go; to `overwrite` begins a run's seeds anew, or replaces another run."""
 
     out: Path = Path("runs")
     name: str | None = None
@@ -90,7 +71,6 @@ def run_all(configs: Sequence[ExperimentConfig], place: Place, watch: Watch) -> 
     """Run every configuration with each of its seeds; what is finished already is kept.
 
     What a user can mend is raised before the first training begins, where it can be known by then.
-    Raises `ConfigError` for one name for several runs.
     """
     if place.name is not None:
         check_file_name(place.name)
@@ -101,17 +81,10 @@ def run_all(configs: Sequence[ExperimentConfig], place: Place, watch: Watch) -> 
     for path, config in places:
         if place.overwrite or RunFolder(path).unfinished(config.seeds):
             rehearse(config)
-    summaries = []
     with ExitStack() as stack:
-        runs = [
-            (stack.enter_context(opened(path, config, overwrite=place.overwrite)), config)
-            for path, config in places
-        ]
-        for folder, config in runs:
-            for seed in _begun(folder, config):
-                run_seed(config, seed, folder.path, watch(config, seed))
-            summaries.append(_summarized(folder, config))
-    return summaries
+        ready = (opened(path, config, overwrite=place.overwrite) for path, config in places)
+        folders = [stack.enter_context(each) for each in ready]
+        return [_finished(*run, watch) for run in zip(folders, configs, strict=True)]
 
 
 def resume(
@@ -120,10 +93,7 @@ def resume(
     changes: Mapping[str, object] | None = None,
     seeds: Sequence[int] | None = None,
 ) -> RunSummary:
-    """Finish the run in the folder at `path`, with `changes` to its machine section.
-
-    Only `seeds` of the run are trained, where they are given; raises `ConfigError` for others.
-    """
+    """Finish a run, or some `seeds` of it, with `changes` of machine section; raises for others."""
     config = RunFolder(path).read_config()
     if others := sorted({*(seeds or ())} - {*config.seeds}):
         known = ", ".join(map(str, config.seeds))
@@ -132,39 +102,30 @@ def resume(
         config = config.model_copy(update={"seeds": tuple(seeds)})
     if changes:
         machine = {**asdict(config.machine), **changes}
-        config = validated({**config.model_dump(), "machine": machine})
+        config = schema.validated({**config.model_dump(), "machine": machine})
     if changes or RunFolder(path).unfinished(config.seeds):
         rehearse(config)
     with opened(path, config, overwrite=False) as folder:
-        for seed in _begun(folder, config):
-            run_seed(config, seed, folder.path, watch(config, seed))
-        return _summarized(folder, config)
+        return _finished(folder, config, watch)
 
 
-def _begun(folder: RunFolder, config: ExperimentConfig) -> list[int]:
-    """The seeds that are to be trained, after noting what this process computes on."""
+def _finished(folder: RunFolder, config: ExperimentConfig, watch: Watch) -> RunSummary:
+    """Note what this process computes on, train what is unfinished, and sum up all seeds."""
     if config.machine.threads is not None:
         torch.set_num_threads(config.machine.threads)
-    unfinished = folder.unfinished(config.seeds)
-    if unfinished:
+    if unfinished := folder.unfinished(config.seeds):
         with folder.locked():
             write_json(folder.environment, environment(machine_device(config.machine)))
-    return unfinished
-
-
-def _summarized(folder: RunFolder, config: ExperimentConfig) -> RunSummary:
-    """Write what follows from the results of the finished seeds."""
+    for seed in unfinished:
+        run_seed(config, seed, folder.path, watch(config, seed))
     with folder.locked():
-        return summarize(folder, config, sorted({*config.seeds, *folder.finished_seeds()}))
+        return results.summarize(folder, config, sorted({*config.seeds, *folder.finished_seeds()}))
 
 
 def run_seed(
     config: ExperimentConfig, seed: int, folder: Path, observer: Observer | None = None
 ) -> TrainResult:
-    """Train one seed, from its last checkpoint if it has one, and write its results.
-
-    No other process may be at it (`opened` sees to that); `observer` watches besides the run's own.
-    """
+    """Train one `opened` seed, from its last checkpoint if it has one, and write its results."""
     place = RunFolder(folder).seed(seed)
     with os_errors_as_run_error(place.path, "the folder of a seed must be writable"):
         make_folder(place.path)
@@ -182,11 +143,11 @@ def run_seed(
             generators=generators,
             observer=stack.enter_context(watching),
             device=device,
-            checkpoints=CheckpointStore(place.checkpoints, owner(config, seed)),
+            checkpoints=CheckpointStore(place.checkpoints, schema.owner(config, seed)),
         )
-    write_weights(place.weights, method.state_dict())
-    write_matrices(place, result.accuracy)
-    write_result(place, config, seed, result)
+    results.write_weights(place.weights, method.state_dict())
+    results.write_matrices(place, result.accuracy)
+    results.write_result(place, config, seed, result)
     return result
 
 
@@ -196,10 +157,9 @@ def _observers(
 ) -> Iterator[Observer]:
     """The logs, the loggers of the machine section, and the `progress`."""
     with ExitStack() as stack:
-        boards = [
-            LOGGERS[name](folder.path / name.replace(":", "."), folder.samples)
-            for name in loggers_of(config.machine)
-        ]
+        names = loggers_of(config.machine)
+        files = [folder.path / name.replace(":", ".") for name in names]
+        boards = [LOGGERS[n](file, folder.samples) for n, file in zip(names, files, strict=True)]
         for board in boards:
             stack.callback(getattr(board, "close", lambda: None))
         followers = [board.add_metrics for board in boards if hasattr(board, "add_metrics")]
@@ -250,7 +210,9 @@ def method_of(
     x = task.train.batch(torch.zeros(1, dtype=torch.int64)).x
     shape = tree_map(lambda tensor: tuple(tensor.shape[1:]), x)
     try:
-        network = build_net(config.target.net, shape, task.outputs, generators, net_of(config))
+        network = build_net(
+            config.target.net, shape, task.outputs, generators, schema.net_of(config)
+        )
     except RuntimeError as error:
         if isinstance(error, HypermnesiaError):
             raise
@@ -263,7 +225,7 @@ def method_of(
     return build_method(
         config.method,
         network,
-        trained(config),
+        schema.trained(config),
         settings,
         generators=generators,
         device=device,
@@ -273,11 +235,7 @@ def method_of(
 
 
 def rehearse(config: ExperimentConfig) -> None:
-    """Read the data, build everything and try it on a small batch of a task of each width.
-
-    Raises:
-        HypermnesiaError: data that are missing or damaged, settings that do not fit together.
-    """
+    """Build everything and try it on a small batch of each width; raises `HypermnesiaError`."""
     for name in loggers_of(config.machine):
         getattr(LOGGERS[name], "check", lambda: None)()
     seed, device = config.seeds[0], machine_device(config.machine)

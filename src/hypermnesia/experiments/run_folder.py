@@ -9,27 +9,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
+from hypermnesia import storage
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.errors import ConfigError, RunError
-from hypermnesia.experiments.config import (
-    RENAMED,
-    ExperimentConfig,
-    Raw,
-    checksum,
-    first_difference,
-    known_sections,
-    sections_for,
-    validated,
-)
+from hypermnesia.experiments import config as schema
+from hypermnesia.experiments.config import RENAMED, ExperimentConfig, Raw
 from hypermnesia.settings import dump_plain, load_plain
-from hypermnesia.storage import (
-    locked,
-    os_errors_as_run_error,
-    read_bounded,
-    read_text,
-    refuse_links,
-    write_text,
-)
 
 CONFIG = "config.yaml"
 MATRIX = "accuracy_matrix_{}.csv"
@@ -72,12 +57,12 @@ class RunFolder:
 
     def locked(self) -> AbstractContextManager[None]:
         """This process alone writes the files of the run as a whole, which takes a moment."""
-        return locked(self.path, wait=_PATIENCE)
+        return storage.locked(self.path, wait=_PATIENCE)
 
     def claimed(self, seed: int) -> AbstractContextManager[None]:
         """This process alone trains `seed`."""
         # Not inside the seed's folder, which a process may have to remove.
-        return locked(self.path, f".lock-seed-{seed}", f"the training of seed {seed}")
+        return storage.locked(self.path, f".lock-seed-{seed}", f"the training of seed {seed}")
 
     def finished_seeds(self) -> list[int]:
         """Seeds whose training ended."""
@@ -91,8 +76,8 @@ class RunFolder:
     def write_config(self, config: ExperimentConfig) -> None:
         """Store the configuration, with a checksum against later edits."""
         fields = config.model_dump(mode="python")
-        fields["checksum"] = checksum(fields)
-        write_text(self.config, _HEADER + dump_plain(fields))
+        fields["checksum"] = schema.checksum(fields)
+        storage.write_text(self.config, _HEADER + dump_plain(fields))
 
     def read_config(self) -> ExperimentConfig:
         """The stored configuration; raises if it is missing, edited or of another version."""
@@ -101,7 +86,7 @@ class RunFolder:
             raise RunError(f"a run folder holds a {CONFIG}", got=got, hint=hint)
         fields = _fields(self.config)
         try:
-            return validated(upgraded(fields) if fields.get("format") == 1 else fields)
+            return schema.validated(upgraded(fields) if fields.get("format") == 1 else fields)
         except ConfigError as error:
             hint = "continue the run with the version that began it, or start another one"
             rule = f"{self.config} must be one that this version can read"
@@ -140,14 +125,12 @@ def opened(path: Path, config: ExperimentConfig, *, overwrite: bool) -> Iterator
 
     A run of the same identity is continued: its seeds are added to those of `config`. To
     `overwrite` it is to begin the seeds of `config` anew; another run in its place is removed.
-    Other processes may train other seeds of the same run meanwhile.
-
-    Raises `RunError` where a seed is in use, or the folder holds something else.
+    Raises `RunError` where another process trains a seed, or the folder holds something else.
     """
     folder = RunFolder(path)
     with ExitStack() as claims:
         with folder.locked():
-            refuse_links(path)
+            storage.refuse_links(path)
             # Hidden files are the lock, and what a killed process left aside.
             others = any(not entry.name.startswith(".") for entry in path.iterdir())
             if others and not (_is_run(folder) if overwrite else folder.config.is_file()):
@@ -169,24 +152,23 @@ def opened(path: Path, config: ExperimentConfig, *, overwrite: bool) -> Iterator
 def _joined(config: ExperimentConfig, folder: RunFolder) -> ExperimentConfig:
     """`config` with the seeds of the run in its place too, which must be the same run."""
     there = folder.read_config()
-    if (difference := first_difference(config, there)) is not None:
+    if (difference := schema.first_difference(config, there)) is not None:
         hint = "choose another folder with --out; `run` has --name and --overwrite too"
         rule = f"{folder.path} holds a run with another configuration"
         raise RunError(rule, got=difference, hint=hint)
-    seeds = tuple(sorted({*there.seeds, *config.seeds}))
-    return config.model_copy(update={"seeds": seeds})
+    return config.model_copy(update={"seeds": tuple(sorted({*there.seeds, *config.seeds}))})
 
 
 def _is_same(config: ExperimentConfig, folder: RunFolder) -> bool:
     try:
-        return first_difference(config, folder.read_config()) is None
+        return schema.first_difference(config, folder.read_config()) is None
     except RunError:  # none, or edited or damaged: nothing of it can be kept
         return False
 
 
 def _clear(folder: RunFolder, seeds: Sequence[int]) -> None:
     # Results first: a folder half cleared is still a run, never a finished one.
-    with os_errors_as_run_error(folder.path, "the run folder must be writable"):
+    with storage.os_errors_as_run_error(folder.path, "the run folder must be writable"):
         for seed, seed_folder in folder.seed_folders().items():
             if seed in seeds:
                 seed_folder.result.unlink(missing_ok=True)
@@ -199,7 +181,7 @@ def _clear(folder: RunFolder, seeds: Sequence[int]) -> None:
 def _is_run(folder: RunFolder) -> bool:
     """Whether there is a configuration of ours, which may be damaged, but not someone else's."""
     try:
-        text = read_bounded(folder.config, _CONFIG_LIMIT).decode(errors="replace")
+        text = storage.read_bounded(folder.config, _CONFIG_LIMIT).decode(errors="replace")
     except (OSError, ValueError):
         return False
     return text.startswith(_HEADER) or "checksum" in text
@@ -209,12 +191,12 @@ def _fields(path: Path) -> dict[str, Any]:
     """The stored fields as they stand there, which the checksum is of."""
     got = "a file that is not plain YAML with fields"
     try:
-        fields = load_plain(read_text(path, _CONFIG_LIMIT))
+        fields = load_plain(storage.read_text(path, _CONFIG_LIMIT))
         if isinstance(fields, dict):
             got = "no checksum: an edit, or a run of an earlier version"
             stored = fields.pop("checksum")
             got = "fields that do not match their checksum"
-            if stored == checksum(fields):
+            if stored == schema.checksum(fields):
                 return fields
     except (KeyError, TypeError, ValueError, RecursionError):  # values that no configuration has
         pass
@@ -230,11 +212,10 @@ def upgraded(raw: Mapping[str, Any]) -> Raw:
     inference = raw.get("inference")
     if isinstance(inference, Mapping) and inference.get("screen") == "int8":
         raise ConfigError("inference.screen=int8 is no more", hint="use inference.screen=bf16")
-    own = sections_for(str(raw.get("method")))
-    old = {**dict.fromkeys(RENAMED), **known_sections()}
+    own = schema.sections_for(str(raw.get("method")))
+    old = {**dict.fromkeys(RENAMED), **schema.known_sections()}
     fields = {name: value for name, value in raw.items() if name in own or name not in old}
-    vae = fields.get("vae")
-    if isinstance(vae, Mapping):
+    if isinstance(vae := fields.get("vae"), Mapping):
         moved = {name.removeprefix("vae_"): raw[name] for name in RENAMED if name in raw}
         fields["vae"] = {**vae, **moved}
     return {**fields, "format": 2}

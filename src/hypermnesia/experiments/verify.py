@@ -10,16 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hypermnesia.errors import ConfigError, HypermnesiaError, RunError
+from hypermnesia.experiments import results
 from hypermnesia.experiments.config import ExperimentConfig, evaluated, owner
-from hypermnesia.experiments.results import (
-    RESTORE,
-    matrix_csv,
-    read_fields,
-    read_result,
-    read_weights,
-    results_of,
-    summary_of,
-)
 from hypermnesia.experiments.run_folder import CONFIG, RunFolder, SeedFolder
 from hypermnesia.storage import check_regular, compare, holds, os_errors_as_run_error, read_json
 from hypermnesia.training.checkpoint import OtherFormatError, load_step, steps_in
@@ -32,13 +24,7 @@ _OTHER = "resume with the version of Hypermnesia that wrote it"
 
 @dataclass(frozen=True)
 class Finding:
-    """A part of a run, and what is to be said of it.
-
-    Attributes:
-        path: inside the run folder.
-        verdict: `unverified` is what can be read but has nothing to be compared with.
-        remark: why, and what to do about it; may be empty.
-    """
+    """A part of a run; `unverified` is what can be read but has nothing to be compared with."""
 
     path: Path
     verdict: Verdict
@@ -48,18 +34,14 @@ class Finding:
 def run_folders(path: Path) -> list[Path]:
     """The run folder at `path`, or those inside it; raises `ConfigError` if there is none."""
     marks = [*path.rglob(CONFIG), *path.rglob("seed-*")] if path.is_dir() else []
-    found = sorted({mark.parent for mark in marks})
-    if not found:
+    if not marks:
         rule = "run folders are wanted, or the folder that holds them"
         raise ConfigError(rule, got=f"{path} without any", hint="name for example runs")
-    return found
+    return sorted({mark.parent for mark in marks})
 
 
 def check_run(path: Path) -> list[Finding]:
-    """Compare everything in a run folder, where processes may train, with its checksums.
-
-    Raises `RunError` where the folder cannot be read.
-    """
+    """Compare everything in a run folder with its checksums; raises `RunError` if unreadable."""
     found: list[Finding] = []
     with os_errors_as_run_error(path, "the run folder must be readable"):
         try:
@@ -127,27 +109,27 @@ def _checkpoints(folder: SeedFolder, whose: str | None) -> Iterator[Finding]:
 
 def _outcome(folder: SeedFolder, config: ExperimentConfig | None, seed: int) -> Iterator[Finding]:
     """The result of a finished training, and the files that it noted."""
-    whole = partial(read_fields, folder)
-    read = whole if config is None else partial(read_result, folder, config, seed)
+    whole = partial(results.read_fields, folder)
+    read = whole if config is None else partial(results.read_result, folder, config, seed)
     yield (result := _looked_at(folder.result, read))
-    noted = read_fields(folder)["files"] if result.verdict == "good" else {}
+    noted = results.read_fields(folder)["files"] if result.verdict == "good" else {}
     for file in folder.outcomes(() if config is None else evaluated(config)):
         yield _file(file, noted.get(file.name), folder)
 
 
 def _file(file: Path, noted: Mapping[str, Any] | None, folder: SeedFolder) -> Finding:
-    hint = _RESUME if file.suffix == ".csv" else RESTORE.format("result.json beside it")
+    hint = _RESUME if file.suffix == ".csv" else results.RESTORE.format("result.json beside it")
     hint = "no figure depends on it" if file == folder.metrics else hint
     try:
         check_regular(file)
         if noted is not None:
             compare(file, noted)
         if file == folder.weights:
-            read_weights(file, noted)
+            results.read_weights(file, noted)
+    except FileNotFoundError:
+        return Finding(file, "damaged", f"it is missing; {hint}")
     except (RunError, OSError, ValueError, KeyError, TypeError) as error:
-        what = error.got if isinstance(error, RunError) else error
-        what = "it is missing" if isinstance(error, FileNotFoundError) else what
-        return Finding(file, "damaged", f"{what}; {hint}")
+        return Finding(file, "damaged", f"{getattr(error, 'got', error)}; {hint}")
     if noted is None:
         return Finding(file, "unverified", "no good result.json has noted its checksum")
     return Finding(file, "good")
@@ -168,7 +150,7 @@ def _summary(folder: RunFolder, config: ExperimentConfig) -> Iterator[Finding]:
         yield _derived(folder.summary, same=False)
         return
     try:
-        expected = summary_of(folder, config, results_of(folder, config, seeds))
+        expected = results.summary_of(folder, config, results.results_of(folder, config, seeds))
     except RunError:
         yield Finding(folder.summary, "unverified", "the result of a seed that it is of is no good")
         return
@@ -176,7 +158,7 @@ def _summary(folder: RunFolder, config: ExperimentConfig) -> Iterator[Finding]:
     old = f"without {missing} finished seeds; {_RESUME}" if missing else ""
     yield _derived(folder.summary, stored == json.loads(json.dumps(expected.stored())), old)
     for name, matrix in expected.matrices.items():
-        yield _derived(folder.matrix(name), holds(folder.matrix(name), matrix_csv(matrix)))
+        yield _derived(folder.matrix(name), holds(folder.matrix(name), results.matrix_csv(matrix)))
 
 
 def _derived(file: Path, same: bool, remark: str = "") -> Finding:

@@ -23,16 +23,8 @@ class WeightMemory:
     """The weights of a target network for every task, held in one hypernetwork.
 
     Each task has a condition, a layout (its head's width) and buffers of its own. θ is
-    `hypernet.parameters()`.
-
-    Args:
-        module: template of the target networks, copied.
-        settings: sizes of the hypernetwork.
-        generated: patterns of the parameters to generate.
-        head: name of the output layer; the last linear layer by default.
-        device: where everything lives.
-        precision: of what training makes and runs; answers are always in float32.
-        compile: run the target network in training through `torch.compile`.
+    `hypernet.parameters()`. The `module`, template of the target networks, is copied; `generated`,
+    `head` and `compile` are as in `Target`. Answers are in float32 whatever training's `precision`.
     """
 
     hypernet: Hypernetwork
@@ -62,12 +54,7 @@ class WeightMemory:
         return len(self.layouts)
 
     def add_task(self, outputs: int, generators: Generators) -> None:
-        """Make room for a task with `outputs` outputs.
-
-        Raises:
-            ConfigError: an even chunk plan without the size of a chunk.
-            TargetError: the head would have to be resized but cannot be.
-        """
+        """Make room for a task; raises `TargetError` where the head cannot be resized."""
         self._add_network(outputs, generators["hypernet"])
         self.condition.add_task(generators)
 
@@ -102,9 +89,8 @@ class WeightMemory:
     @property
     def kept(self) -> int:
         """The number of learned values: |θ| + conditions + shared parameters."""
-        shared = self.target.shared.parameters()
-        networks = sum(p.numel() for p in (*self.hypernet.parameters(), *shared))
-        return networks + self.condition.kept
+        learned = (*self.hypernet.parameters(), *self.target.shared.parameters())
+        return sum(p.numel() for p in learned) + self.condition.kept
 
     @property
     def largest(self) -> int:

@@ -2,10 +2,8 @@
 
 von Oswald et al., "Continual learning with hypernetworks", ICLR 2020 (arXiv 1906.00695),
 section 2. Full and chunked are one class: weights = [V φ(e, c_1) + b, ..., V φ(e, c_C) + b],
-and a full hypernetwork is C = 1 without chunk embeddings.
-
-The head has D outputs. Evaluated once for each of C chunk embeddings it gives C rows of D entries;
-a chunk plan says how many entries at the front of each row are weights.
+and a full hypernetwork is C = 1 without chunk embeddings. The head has D outputs and gives a row of
+D entries for each chunk; a plan says how many at the front of each row are weights.
 
 Initial values: Xavier-uniform as in von Oswald et al. 2020; hyperfan, which sets the spread of the
 *generated* weights, as in Chang et al. 2020 ("Principled weight initialization for hypernetworks").
@@ -135,9 +133,6 @@ class HypernetSettings:
         hidden: widths of the hidden layers; none for a linear hypernetwork.
         task_embedding: entries of a task embedding.
         chunk_embedding: entries of a chunk embedding; not used by a full plan.
-        activation: a name in `ACTIVATIONS`.
-        init: `xavier` or `hyperfan`.
-        plan: how weights are cut into chunks.
         chunk: D of an even plan.
         embedding_start: of a new task: `normal`, drawn from N(0, 1), or the `mean` of the earlier
             ones, so that its network starts like theirs.
@@ -157,8 +152,8 @@ class HypernetSettings:
     def __post_init__(self) -> None:
         if self.plan != "even" and self.chunk is not None:
             rule = f"hypernet.plan={self.plan} has no use for the size of a chunk"
-            got = f"hypernet.chunk={self.chunk}"
-            raise ConfigError(rule, got=got, hint="set hypernet.chunk=null")
+            hint = "set hypernet.chunk=null"
+            raise ConfigError(rule, got=f"hypernet.chunk={self.chunk}", hint=hint)
         if self.plan != "full" and self.chunk_embedding == 0:
             rule = f"hypernet.plan={self.plan} tells its chunks apart by their embeddings"
             hint = "set it to 1 or more, or hypernet.plan=full"
@@ -170,12 +165,8 @@ class Hypernetwork(nn.Module):
 
     θ is everything in here, chunk embeddings included; conditions are the caller's.
 
-    Args:
-        settings: sizes.
-        plan: chunks of the first target network; `grow` makes room for larger ones.
-        variances: (N,) variance that each weight of the target network wants (for hyperfan).
-        generator: source of the initial values.
-        condition_size: E, entries of a condition; `settings.task_embedding` for None.
+    `plan` is of the first target network, whose weights want the (N,) `variances`; `grow` makes
+    room for larger ones. `condition_size` is E; None for `settings.task_embedding`.
     """
 
     def __init__(

@@ -21,8 +21,7 @@ from hypermnesia.nets import find_head, with_outputs
 from hypermnesia.tree import Tree
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
-Buffers = dict[str, Tensor]
-"""Buffers of a target network, by name."""
+Buffers = dict[str, Tensor]  # of a target network, by name
 
 
 @dataclass(frozen=True)
@@ -95,8 +94,7 @@ class Target:
         head: name of the output layer, whose width follows each task; None: the last `nn.Linear`.
         compile: train through `torch.compile`.
 
-    Raises:
-        TargetError: no parameter matches, or the head would have to be resized but cannot be.
+    Raises `TargetError`: no parameter matches, or the head has to be resized but cannot be.
     """
 
     def __init__(
@@ -114,11 +112,10 @@ class Target:
         every = dict(self.module.named_parameters())
         self.generated = [n for n in every if any(fnmatch(n, pattern) for pattern in generated)]
         if not self.generated:
-            raise TargetError(
-                "at least one parameter of the target network must be generated",
-                got=f"patterns {list(generated)} that match none of {[*every][:8]}",
-                hint="name parameters as module.named_parameters() does",
-            )
+            rule = "at least one parameter of the target network must be generated"
+            got = f"patterns {list(generated)} that match none of {[*every][:8]}"
+            hint = "name parameters as module.named_parameters() does"
+            raise TargetError(rule, got=got, hint=hint)
         shared = {n.replace(".", "/"): p for n, p in every.items() if n not in self.generated}
         self.shared = nn.ParameterDict(shared)
 
@@ -127,18 +124,14 @@ class Target:
         shapes = {n: p.shape for n, p in self.module.named_parameters() if n in self.generated}
         head = find_head(self.module, self.head)
         if head is not None and head.layer.out_features != outputs:
-            missing = [name for name in head.names if name not in self.generated]
-            if missing:
-                raise TargetError(
-                    "tasks with different numbers of outputs need an output layer that is "
-                    "generated and not tied to another",
-                    got=f"'{missing[0]}', which is shared",
-                    hint="add it to the generated patterns, untie it, or name the output layer",
-                )
+            if missing := [name for name in head.names if name not in self.generated]:
+                rule = "tasks of different widths need an output layer that is generated, not tied"
+                got = f"'{missing[0]}', which is shared"
+                hint = "add it to the generated patterns, untie it, or name the output layer"
+                raise TargetError(rule, got=got, hint=hint)
             shapes |= {name: torch.Size((outputs, *shapes[name][1:])) for name in head.names}
         if head is not None:
-            last = {name: shapes.pop(name) for name in head.names if name in shapes}
-            shapes |= last
+            shapes |= {name: shapes.pop(name) for name in head.names if name in shapes}
         return layout_of(self.module, shapes, outputs)
 
     def new_buffers(self) -> Buffers:
@@ -175,12 +168,7 @@ class Target:
         return tree.output_of(functional_call(self.module, everything, *tree.arguments(x)))
 
     def each(
-        self,
-        weights: Float[Tensor, "tasks N"],
-        x: Tree,
-        *,
-        layout: Layout,
-        buffers: Sequence[Buffers],
+        self, weights: Float[Tensor, "tasks N"], x: Tree, layout: Layout, buffers: Sequence[Buffers]
     ) -> Any:
         """Run every task's network on the same inputs, in one batched call.
 
