@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,7 +19,7 @@ _ROUND = (torch.int8, torch.int16, torch.int32, torch.uint16, torch.uint32)
 
 
 def as_input(x: Tensor) -> Tensor:
-    """The (n, ...) inputs of a network: bytes in [0, 1], ids, floats; or raise `DataError`."""
+    """The (n, ...) inputs of a network: bytes in [0, 1], int64 ids or floats; or raises."""
     if x.is_complex():
         raise DataError("inputs must be real", got=str(x.dtype), hint="split them into two parts")
     if x.dtype == torch.uint8:
@@ -33,13 +33,16 @@ def as_tensor(x: Any) -> Tensor:
     """(n, ...) numbers of any kind, on the CPU; raises `DataError` for other things."""
     if isinstance(x, Tensor):
         return x.detach().cpu()
+    rule = "inputs must be numbers"
+    hint = "give an array or tensor of them, a tuple (x, y), a Dataset or a DataLoader"
     try:
         array = np.asarray(x)
     except (TypeError, ValueError):
-        raise _no_numbers(f"a {type(x).__name__} of parts of different shapes") from None
+        got = f"a {type(x).__name__} of parts of different shapes"
+        raise DataError(rule, got=got, hint=hint) from None
     widest = 16 if array.dtype.kind == "c" else 8
     if array.dtype.kind not in "biufc" or array.dtype.itemsize > widest:
-        raise _no_numbers(f"a {type(x).__name__} of {array.dtype.name}")
+        raise DataError(rule, got=f"a {type(x).__name__} of {array.dtype.name}", hint=hint)
     # Bytes in the machine's order, rows one after another, as torch wants them.
     return torch.as_tensor(np.asarray(array, array.dtype.newbyteorder("="), order="C"))
 
@@ -47,15 +50,9 @@ def as_tensor(x: Any) -> Tensor:
 def finite(x: Tensor) -> Tensor:
     """The inputs `x`, (n, ...); raises `DataError` for NaN or infinity."""
     if x.is_floating_point() and not torch.isfinite(x).all():
-        raise DataError(
-            "inputs must be finite", got="NaN or infinity", hint="drop or fill in such samples"
-        )
+        hint = "drop or fill in such samples"
+        raise DataError("inputs must be finite", got="NaN or infinity", hint=hint)
     return x
-
-
-def _no_numbers(got: str) -> DataError:
-    hint = "give an array or tensor of them, a tuple (x, y), a Dataset or a DataLoader"
-    return DataError("inputs must be numbers", got=got, hint=hint)
 
 
 class Arrays:
@@ -64,7 +61,8 @@ class Arrays:
     def __init__(self, x: Any, y: Any = None) -> None:
         given = as_tensor(x)
         self._x = given if given.dtype == torch.uint8 else as_input(given)
-        self._y = _listable(y)
+        y = y.detach().cpu() if isinstance(y, Tensor) else y
+        self._y = np.asarray(y) if hasattr(y, "__array__") else y
         if self._x.ndim == 0:
             rule = "inputs must be of shape (n, ...)"
             raise DataError(rule, got="a single number", hint="give a row a sample")
@@ -89,19 +87,12 @@ class Arrays:
         return self._y
 
 
-def _listable(y: Any) -> Any:
-    if isinstance(y, Tensor):
-        y = y.detach().cpu()
-    return np.asarray(y) if hasattr(y, "__array__") else y
-
-
 def _length(y: Any) -> int:
     try:
         return len(y)
     except TypeError:
-        raise DataError(
-            "targets must be a sequence", got=f"a single {type(y).__name__}", hint="give [y]"
-        ) from None
+        got = f"a single {type(y).__name__}"
+        raise DataError("targets must be a sequence", got=got, hint="give [y]") from None
 
 
 _SLICE = 128  # samples that are read at a time
@@ -163,11 +154,8 @@ class FromDataset:
             raise DataError(rule, got=f"{len(batch)} parts", hint=hint)
         inputs = as_tensor(batch[0])
         if len(inputs) != len(rows):
-            raise DataError(
-                "an input must be one tensor or array",
-                got=f"{type(batch[0]).__name__} for {len(rows)} of them",
-                hint="wrap the data set so that it is",
-            )
+            got, hint = f"{type(batch[0]).__name__} for {len(rows)} of them", "wrap the data set"
+            raise DataError("an input must be one tensor or array", got=got, hint=hint)
         return inputs, batch[1]
 
 
@@ -179,12 +167,17 @@ def source_of(data: Any, y: Any = None) -> Source:
     """
     if y is not None:
         return Arrays(data, y)
+    rule = "a data set must give its samples by number (map-style)"
+    hint = "read it into arrays, or into a Dataset with __len__ and __getitem__"
     if isinstance(data, DataLoader):
-        return _from_loader(data)
+        if isinstance(data.dataset, IterableDataset) or data.batch_sampler is None:
+            raise DataError(rule, got="one that cannot", hint=hint)
+        indices = sorted(index for batch in data.batch_sampler for index in batch)
+        return FromDataset(data.dataset, indices, data.collate_fn)
     if isinstance(data, tuple) and len(data) == 2:
         return Arrays(*data)
     if isinstance(data, IterableDataset):
-        raise _not_by_row(type(data).__name__)
+        raise DataError(rule, got=type(data).__name__, hint=hint)
     array = isinstance(data, Tensor | list | tuple | str | Mapping) or hasattr(data, "__array__")
     if not array and hasattr(data, "__getitem__") and hasattr(data, "__len__"):
         return FromDataset(data)
@@ -194,19 +187,6 @@ def source_of(data: Any, y: Any = None) -> Source:
 def slices(source: Source, rows: int = _SLICE) -> Iterator[Tensor]:
     """All inputs of a source in order, some at a time."""
     yield from map(source.read, _slices(len(source), rows))
-
-
-def _from_loader(loader: DataLoader[Any]) -> FromDataset:
-    """The items that one pass over a loader gives, with its way to make batches of them."""
-    if isinstance(loader.dataset, IterableDataset) or loader.batch_sampler is None:
-        raise _not_by_row("one that cannot")
-    indices = sorted(index for batch in loader.batch_sampler for index in batch)
-    return FromDataset(loader.dataset, indices, loader.collate_fn)
-
-
-def _not_by_row(got: str) -> DataError:
-    hint = "read it into arrays, or into a Dataset with __len__ and __getitem__"
-    return DataError("a data set must give its samples by number (map-style)", got=got, hint=hint)
 
 
 def _collated(items: list[Any]) -> Any:
@@ -222,11 +202,10 @@ def _stacked(inputs: list[Any]) -> Tensor:
     try:
         return torch.stack([as_tensor(x) for x in inputs])
     except (DataError, RuntimeError) as error:
-        raise DataError(
-            "inputs of a data set must be tensors or arrays of one shape",
-            got=f"{type(inputs[0]).__name__}: {str(error).splitlines()[0]:.80}",
-            hint="convert them (ToTensor), or give a DataLoader that collates them",
-        ) from None
+        rule = "inputs of a data set must be tensors or arrays of one shape"
+        got = f"{type(inputs[0]).__name__}: {str(error).splitlines()[0]:.80}"
+        hint = "convert them (ToTensor), or give a DataLoader that collates them"
+        raise DataError(rule, got=got, hint=hint) from None
 
 
 def _slices(total: int, rows: int = _SLICE) -> Sequence[Tensor]:
@@ -235,19 +214,11 @@ def _slices(total: int, rows: int = _SLICE) -> Sequence[Tensor]:
 
 @dataclass(frozen=True)
 class SourceSamples:
-    """Samples that are read from their source when a batch is made.
-
-    Attributes:
-        source: has the inputs.
-        y: (n, ...) targets, encoded.
-        rows: (n,) int64 rows of the source, on the CPU.
-        task: index of the task.
-        device: where batches go.
-    """
+    """Samples that are read from their source when a batch is made, and go to `device`."""
 
     source: Source
-    y: Tensor
-    rows: Tensor
+    y: Tensor  # (n, ...) targets, encoded
+    rows: Tensor  # (n,) int64 rows of the source, on the CPU
     task: int
     device: torch.device
 
@@ -267,9 +238,7 @@ def divided(
     """Samples to learn from and a share of them held out, or None if that is not even one."""
     rows = torch.arange(len(everything))
     learned, held = hold_out(rows, int(share * len(everything)), generator)
-    return _chosen(everything, learned), None if held is None else _chosen(everything, held)
-
-
-def _chosen(samples: SourceSamples, rows: Tensor) -> SourceSamples:
-    source, task, device = samples.source, samples.task, samples.device
-    return SourceSamples(source, samples.y[rows], samples.rows[rows], task, device)
+    kept = replace(everything, y=everything.y[learned], rows=everything.rows[learned])
+    if held is None:
+        return kept, None
+    return kept, replace(everything, y=everything.y[held], rows=everything.rows[held])
