@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -12,6 +14,9 @@ from typing import Any, Generic, TypeVar, cast
 from hypermnesia.errors import ConfigError, HypermnesiaError
 
 T = TypeVar("T")
+
+PLUGINS = "HYPERMNESIA_PLUGINS"
+"""Environment variable: modules, with commas, that stored files may have imported."""
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> ConfigError:
@@ -26,6 +31,40 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> ConfigError:
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'?" if close else f"choose one of: {', '.join(names)}"
     return ConfigError(f"the {kind} must be one that exists", got=f"'{name}'", hint=hint)
+
+
+_LOADED: set[str] = set()
+
+
+def plugin_environment() -> dict[str, str]:
+    """The environment for a process that is to know the plug-ins which this one has imported."""
+    named = os.environ.get(PLUGINS, "").split(",")
+    return {**os.environ, PLUGINS: ",".join(sorted({*named, *_LOADED} - {""}))}
+
+
+def is_path(name: object) -> bool:
+    """Whether `name` is `package.module:attribute`."""
+    parts = name.split(":") if isinstance(name, str) else []
+    return len(parts) == 2 and all(word.isidentifier() for p in parts for word in p.split("."))
+
+
+def check_known_modules(stored: Any) -> None:
+    """Refuse `module:attribute` texts of a file that would import what nobody has asked for.
+
+    Reading a file runs nothing: a module must have been imported, or be named in the environment's
+    HYPERMNESIA_PLUGINS. Raises `ConfigError`.
+    """
+    if isinstance(stored, Mapping | list | tuple):
+        for each in stored.values() if isinstance(stored, Mapping) else stored:
+            check_known_modules(each)
+    elif is_path(stored):
+        module = stored.partition(":")[0]
+        if module not in (*sys.modules, *_LOADED, *os.environ.get(PLUGINS, "").split(",")):
+            raise ConfigError(
+                "a file may not have modules imported that you did not name",
+                got=stored,
+                hint=f"if you trust it: {PLUGINS}={module} hypermnesia ...",
+            )
 
 
 class Registry(Generic[T]):
@@ -70,12 +109,12 @@ class Registry(Generic[T]):
         return self._imported[name]
 
     def _is_path(self, name: object) -> bool:
-        parts = name.split(":") if self.group and isinstance(name, str) else []
-        return len(parts) == 2 and all(word.isidentifier() for p in parts for word in p.split("."))
+        return self.group is not None and is_path(name)
 
     def _load(self, name: str, point: EntryPoint) -> T:
         try:
             import_module(point.module)
+            _LOADED.add(point.module)
             entry = point.load()
             return cast(T, entry) if self._adapt is None else self._adapt(name, entry)
         except HypermnesiaError:

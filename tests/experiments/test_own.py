@@ -1,4 +1,4 @@
-"""A method, a network and a benchmark of a user's own, one file each, through the command line."""
+"""What a user defines, a file each, through the command line and the learner."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import sys
 from importlib.metadata import EntryPoint
 
 import pytest
+import torch
 import yaml
+from torch import nn
 
+from hypermnesia import ContinualLearner, HypernetSettings
 from hypermnesia.cli import main
 from hypermnesia.errors import ConfigError
 from hypermnesia.methods import METHODS, MethodEntry
 from hypermnesia.nets import NETS, net_settings
 from hypermnesia.registry import Registry, must_be
+from hypermnesia.testing import check_condition
 
 FILES = {
     "own_method": '''
@@ -90,7 +94,19 @@ class Peak(Evidence):
     def log_evidence(self, x, logits):
         return self.power * logits.amax(dim=2)
 ''',
-    # A condition (`hypermnesia.conditions`) goes here, when settings of hypernetworks name one.
+    "own_condition": '''
+from hypermnesia.hypernet.conditions import TaskEmbedding
+
+class Tilted(TaskEmbedding):
+    """Embeddings of which every entry is moved by a constant."""
+
+    def __init__(self, settings, device, tilt=1.0):
+        super().__init__(settings, device)
+        self.tilt = tilt
+
+    def __call__(self, tasks, context=None):
+        return super().__call__(tasks, context) + self.tilt
+''',
 }
 RECIPE = """
 source: my notes
@@ -219,3 +235,49 @@ def test_a_text_is_imported_when_it_is_asked_for(own):
         registry["lazy"]
     with pytest.raises(ConfigError, match="wrong must be a number"):
         registry["wrong"]
+
+
+def test_a_condition_runs_with_an_option_of_its_own(own, capsys):
+    words = ["--set", "hypernet.condition=own_condition:Tilted", "--tasks", "2"]
+    words += ["--set", "hypernet.condition_options={tilt: 2.0}", "--set", "train.iterations=2"]
+    assert main(["run", BENCHMARK, "--method", "hnet", *words]) == 0
+    config, folder = stored(own)
+    assert config["hypernet"]["condition_options"] == {"tilt": 2.0}
+    assert main(["resume", str(folder)]) == 0
+    wrong = ["--set", "hypernet.condition_options={tlt: 2.0}", "--name", "other"]
+    assert main(["run", BENCHMARK, "--method", "hnet", *words, *wrong]) == 2
+    assert "must be arguments of the condition" in capsys.readouterr().err
+    condition = importlib.import_module("own_condition").Tilted
+    check_condition(lambda: condition(HypernetSettings(chunk=5), torch.device("cpu"), tilt=2.0))
+
+
+@pytest.mark.parametrize(
+    ("choice", "task"),
+    [({"infer_task": "own_evidence:Peak"}, None), ({"method": METHOD, "infer_task": None}, "b")],
+)
+def test_the_learner_takes_them(own, choice, task):
+    x, y = torch.randn(60, 4), torch.arange(60) % 2
+    x[:, 0] += 3 * y
+    made = nn.Linear(4, 2)
+    learner = ContinualLearner(made, **choice, iterations=200)
+    for name in "ab":
+        learner.fit(x, y + (2 if name == "b" else 0), task=name)
+    assert learner.score(x, y + 2, task="b") > (0.9 if task is None else 0.4)  # a strong decay
+    learner.save("learner")
+    again = ContinualLearner.load("learner", made)
+    assert (again.predict(x, task) == learner.predict(x, task)).all()
+
+
+def test_a_stranger_s_folder_has_nothing_imported(own, capsys, monkeypatch):
+    assert run("--set", "data.tasks=1") == 0
+    _, folder = stored(own)
+    for name in FILES:
+        sys.modules.pop(name, None)
+    monkeypatch.setattr("hypermnesia.registry._LOADED", set())
+    capsys.readouterr()
+    assert main(["check", str(folder)]) == 2
+    assert main(["resume", str(folder)]) == 2
+    assert "HYPERMNESIA_PLUGINS=own_" in capsys.readouterr().err
+    assert not {*FILES} & {*sys.modules}
+    monkeypatch.setenv("HYPERMNESIA_PLUGINS", "own_method,own_network,own_benchmark")
+    assert main(["resume", str(folder)]) == 0

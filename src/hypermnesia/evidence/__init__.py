@@ -28,18 +28,21 @@ class Evidence(Protocol):
 
     def begin_task(self, spec: TaskSpec) -> None:
         """Prepare for a new task, whose network the memory does not have yet."""
+        return
 
     def continue_task(self, task: int, spec: TaskSpec) -> None:
         """Prepare to go on with a task that has ended."""
+        return
 
-    def update(self, batch: Batch) -> Mapping[str, Tensor]:  # noqa: ARG002
+    def update(self, batch: Batch) -> Mapping[str, Tensor]:
         """Take one iteration after the network's; returns detached scalars."""
         return {}
 
     def end_task(self, batches: Iterable[Batch]) -> None:
         """Keep what is needed of the task; `batches` are as of `Method.end_task`."""
+        return
 
-    def logits(self, x: Tensor) -> Tensor | None:  # noqa: ARG002
+    def logits(self, x: Tensor) -> Tensor | None:
         """(tasks, batch, widest head) to answer (batch, *sample) inputs; None: the networks' own.
 
         -inf stands beyond a task's outputs.
@@ -58,7 +61,7 @@ class Evidence(Protocol):
         """What is learned by a loss of its own, by that loss's name; each has a `state_dict`."""
         return {}
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:  # noqa: ARG002
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The losses of `parts` on held-out samples of the task in training."""
         return {}
 
@@ -73,6 +76,7 @@ class Evidence(Protocol):
 
     def load_state_dict(self, state: State) -> None:
         """Put an evidence where `state_dict` found the other."""
+        return
 
 
 EVIDENCE: Registry[type[Evidence]] = Registry("evidence", "evidence", must_be("a class"))

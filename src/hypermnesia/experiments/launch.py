@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hypermnesia.registry import Registry, must_be
+from hypermnesia.registry import Registry, must_be, plugin_environment
 from hypermnesia.training.loop import interrupt_on_sigterm
 
 Say = Callable[[str], None]
@@ -78,7 +78,7 @@ class _Children:
         with self._lock:
             if self._stopped:
                 return "not started"
-            process = subprocess.Popen(job.command(), **_PIPES)  # noqa: S603 - Python, no shell
+            process = subprocess.Popen(job.command(), env=plugin_environment(), **_PIPES)  # noqa: S603 - Python, no shell
             self._running.add(process)
         last = ""
         with process:

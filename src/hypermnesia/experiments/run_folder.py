@@ -14,6 +14,7 @@ from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.errors import ConfigError, RunError
 from hypermnesia.experiments import config as schema
 from hypermnesia.experiments.config import RENAMED, ExperimentConfig, Raw
+from hypermnesia.registry import check_known_modules
 from hypermnesia.settings import dump_plain, load_plain
 
 CONFIG = "config.yaml"
@@ -85,6 +86,7 @@ class RunFolder:
             got, hint = f"{self.path} without one", "name a folder that `hypermnesia run` made"
             raise RunError(f"a run folder holds a {CONFIG}", got=got, hint=hint)
         fields = _fields(self.config)
+        check_known_modules({name: each for name, each in fields.items() if name != "recipe"})
         try:
             return schema.validated(upgraded(fields) if fields.get("format") == 1 else fields)
         except ConfigError as error:

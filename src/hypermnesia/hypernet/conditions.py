@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hypermnesia.hypernet.network import HypernetSettings
-from hypermnesia.registry import Registry
+from hypermnesia.registry import Registry, must_be
 from hypermnesia.seeding import Generators
 
 
@@ -47,8 +47,10 @@ class Condition(Protocol):
         """Bring back the tasks and values of `state`, whatever was here."""
 
 
-CONDITIONS: Registry[Callable[[HypernetSettings, torch.device], Condition]] = Registry("condition")
-"""By name: (settings, device) -> a condition without tasks."""
+CONDITIONS: Registry[Callable[..., Condition]] = Registry(
+    "condition", "conditions", must_be("a function or class")
+)
+"""By name: (settings, device, **settings.condition_options) -> a condition without tasks."""
 
 
 class TaskEmbedding:

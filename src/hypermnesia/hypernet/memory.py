@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hypermnesia import tree
 from hypermnesia.compute import Precision, autocast
+from hypermnesia.errors import ConfigError
 from hypermnesia.hypernet.conditions import CONDITIONS
 from hypermnesia.hypernet.network import ChunkPlan, HypernetSettings, Hypernetwork, make_plan
 from hypermnesia.hypernet.target import Buffers, Layout, Target
@@ -43,7 +44,12 @@ class WeightMemory:
         self.target = Target(module, generated, head, compile=compile)
         self.target.module.to(device)
         self.settings, self.device, self.precision = settings, device, precision
-        self.condition = CONDITIONS[settings.condition](settings, device)
+        try:
+            make = CONDITIONS[settings.condition]
+            self.condition = make(settings, device, **settings.condition_options)
+        except TypeError as error:
+            rule = "hypernet.condition_options must be arguments of the condition"
+            raise ConfigError(rule, got=error, hint=f"those of {settings.condition}") from None
         self.layouts: list[Layout] = []
         self.plans: list[ChunkPlan] = []
         self.buffers: list[Buffers] = []

@@ -11,10 +11,10 @@ Initial values: Xavier-uniform as in von Oswald et al. 2020; hyperfan, which set
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -137,6 +137,7 @@ class HypernetSettings:
         embedding_start: of a new task: `normal`, drawn from N(0, 1), or the `mean` of the earlier
             ones, so that its network starts like theirs.
         condition: a name in `hypermnesia.hypernet.conditions.CONDITIONS`.
+        condition_options: further keyword arguments of that condition.
     """
 
     hidden: tuple[Width, ...] = (10, 10)
@@ -148,6 +149,7 @@ class HypernetSettings:
     chunk: Width | None = None
     embedding_start: Literal["normal", "mean"] = "normal"
     condition: Name = "embedding"
+    condition_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.plan != "even" and self.chunk is not None:

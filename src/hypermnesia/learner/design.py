@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.errors import ConfigError, DataError, TargetError
+from hypermnesia.evidence import EVIDENCE
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.hypernet.target import Target
 from hypermnesia.learner.targets import LOSSES, Problem
@@ -25,8 +26,8 @@ from hypermnesia.vae import BoundSettings, CentredVae, Likelihood, Vae, VaeSetti
 if TYPE_CHECKING:
     from hypermnesia.evidence.autoencoders import AutoencoderSettings
 
-TaskInference = Literal["likelihood", "entropy"]
-"""How the task of an input can be inferred."""
+TaskInference = str
+"""How the task of an input can be inferred: a name in `EVIDENCE`."""
 
 SMALLEST = 4000
 """Learned values of a hypernetwork for the smallest models, for which fewer learn too little."""
@@ -35,7 +36,7 @@ _WIDTHS = (32, 24, 16, 12, 8)
 _OVERHEAD = 1 / 8  # of all values, in what all chunks share
 _LARGEST = 20_000  # entries of a sample that fully connected layers can do with
 _NOISE = 0.3  # of an entry's deviation is what an autoencoder need not explain
-_BY_EVIDENCE = {None: "hnet", "entropy": "hnet-ent", "likelihood": "hnet-lik"}
+_BY_EVIDENCE = {"entropy": "hnet-ent", "likelihood": "hnet-lik", "classifier": "hnet-tir"}
 _SCHEDULE = {0.5: 0.3, 0.75: 0.1, 0.9: 0.03}
 _BOUND = BoundSettings(divergence=2)  # as on Split MNIST
 # β of the autoencoders over that of the networks: their losses are of other sizes. Powers of ten
@@ -62,8 +63,8 @@ class LearnerSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.infer_task not in (None, *get_args(TaskInference)):
-            raise unknown_name("way to infer tasks", self.infer_task, get_args(TaskInference))
+        if self.infer_task is not None and self.infer_task not in EVIDENCE:
+            raise unknown_name("way to infer tasks", self.infer_task, EVIDENCE)
         if self.problem not in (None, *LOSSES):
             raise unknown_name("problem", self.problem, tuple(LOSSES))
         for name in ("batch_size", "iterations", "patience", "seed"):
@@ -253,8 +254,10 @@ def autoencoder_design(batches: Iterable[Tensor], compression: float | None) -> 
 
 def method_entry(settings: LearnerSettings) -> MethodEntry:
     """The registered method that the settings ask for; `hnet` with the evidence chosen."""
-    name = settings.method
-    return METHODS[_BY_EVIDENCE[settings.infer_task] if name == "hnet" else name]
+    evidence = settings.infer_task
+    if settings.method != "hnet":
+        return METHODS[settings.method]
+    return METHODS["hnet" if evidence is None else _BY_EVIDENCE.get(evidence, evidence)]
 
 
 def scenario_of(settings: LearnerSettings, problem: Problem) -> ScenarioName:

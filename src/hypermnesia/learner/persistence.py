@@ -20,6 +20,7 @@ from hypermnesia.errors import RunError
 from hypermnesia.learner.design import Design, LearnerSettings
 from hypermnesia.learner.knowledge import Knowledge, TaskRecord
 from hypermnesia.learner.targets import from_json, restored
+from hypermnesia.registry import check_known_modules
 from hypermnesia.state_files import MANIFEST, MISFITS, Fields, State, decode_state, encode_state
 from hypermnesia.storage import folder_held, os_errors_as_run_error, write_folder
 
@@ -103,6 +104,7 @@ class Stored:
     @cached_property
     def settings(self) -> LearnerSettings:
         """The user's choices."""
+        check_known_modules(self._fields.get("settings"))
         return self._read(LearnerSettings, "settings")
 
     def knowledge(self, model: nn.Module, device: torch.device) -> Knowledge:

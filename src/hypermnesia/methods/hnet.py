@@ -89,7 +89,7 @@ class HypernetMethod:
         own |= {"optimizer": optimizer, "embedding_optimizer": embedding_optimizer}
         self.trainer = HypernetTrainer(self.memory, **own)
         self.all_tasks = AllTasks(self.memory)
-        self.evidence = evidence(self.all_tasks) if evidence else _TaskIsGiven()  # type: ignore[abstract]
+        self.evidence = evidence(self.all_tasks) if evidence else _TaskIsGiven()
         self.sampler: Sampler | None = getattr(self.evidence, "sampler", None)
         self.answers: tuple[ScenarioName, ...] = (
             ("task", "domain", "class") if evidence else ("task",)

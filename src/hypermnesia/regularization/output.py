@@ -79,6 +79,8 @@ class RegularizerSettings:
     subset: Width | None = None
 
     def __post_init__(self) -> None:
+        if self.subset is not None and self.subset < 1:
+            raise ConfigError("regularizer.subset must be 1 or more", got=self.subset)
         if (self.subset is None) == (self.kind == "sampled"):
             rule = "regularizer.subset goes with regularizer.kind=sampled, which needs it"
             got = f"regularizer.kind={self.kind}, regularizer.subset={self.subset}"
