@@ -127,7 +127,8 @@ def _filled(cell: Cell, config: ExperimentConfig, out: Path) -> Cell:
     seeds = [seed for seed in folder.finished_seeds() if seed in config.seeds]
     results = results_of(folder, config, seeds)
     figures = {seed: scenario_figures(each, cell.scenario) for seed, each in results.items()}
-    return replace(cell, figures=figures)
+    measure = next((each.measure for each in results.values()), cell.measure)
+    return replace(cell, figures=figures, measure=measure)
 
 
 _OUTSIDE_BRACKETS = re.compile(r",(?![^\[{]*[\]}])")
