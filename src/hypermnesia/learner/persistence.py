@@ -24,7 +24,7 @@ from hypermnesia.registry import check_known_modules
 from hypermnesia.state_files import MANIFEST, MISFITS, Fields, State, decode_state, encode_state
 from hypermnesia.storage import folder_held, os_errors_as_run_error, write_folder
 
-FORMAT = 1
+FORMAT = 2
 """Version of the format."""
 
 _KIND = "hypermnesia.ContinualLearner"
@@ -136,8 +136,9 @@ class Stored:
 def _accept(fields: Fields) -> None:
     if fields.get("kind") != _KIND:
         raise ValueError(f"{MANIFEST} is not that of a learner")
-    if fields["format"] > FORMAT:
-        raise ValueError(f"its format version {fields['format']} is newer than {FORMAT}")
+    if (version := fields["format"]) != FORMAT:
+        age = "newer" if version > FORMAT else "older"
+        raise ValueError(f"its format version {version} is {age} than {FORMAT}")
 
 
 def _unreadable(path: Path, got: str) -> RunError:
