@@ -147,7 +147,7 @@ def _print_screen(method: HypernetMethod, x: Tensor) -> None:
 
 
 def _answers(method: HypernetMethod, x: Tensor, scores: Tensor) -> Answers:
-    tasks = method.infer(x, scores)
+    tasks = method.evidence.log_evidence(x, scores).argmax(dim=0)
     return tasks, scores[tasks, torch.arange(len(x))].argmax(-1)
 
 

@@ -66,7 +66,7 @@ def test_the_command_says_what_it_wrote(runs, tmp_path, capsys) -> None:
     command = ["export", str(runs / "hnet"), "--task", "1", "--out", str(out), "--to", "torch"]
     assert main(command) == 0
     told = capsys.readouterr().out.splitlines()
-    assert told[0] == f"{out}: from (batch, 1 x 8 x 8) inputs to (batch, 2) scores"
+    assert told[0] == f"{out}: from (batch, 1 x 8 x 8) inputs to (batch, 2) outputs"
     with safe_open(out, "pt") as file:
         assert file.metadata()["how_to_load"].splitlines() == told[1:]
     before = out.read_bytes()

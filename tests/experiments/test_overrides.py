@@ -1,7 +1,8 @@
 import pytest
 
 from hypermnesia.errors import ConfigError
-from hypermnesia.experiments.resolve import merged, nested, parsed
+from hypermnesia.experiments.config import nested
+from hypermnesia.experiments.resolve import merged, parsed
 
 
 def test_values_are_yaml():

@@ -26,6 +26,7 @@ class WeightMemory:
     Each task has a condition, a layout (its head's width) and buffers of its own. θ is
     `hypernet.parameters()`. The `module`, template of the target networks, is copied; `generated`,
     `head` and `compile` are as in `Target`. Answers are in float32 whatever training's `precision`.
+    Raises `ConfigError` for `condition_options` that the condition does not take.
     """
 
     hypernet: Hypernetwork

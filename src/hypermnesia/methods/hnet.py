@@ -151,10 +151,6 @@ class HypernetMethod:
         self.trainer.end_task()
         self.evidence.end_task(batches)
 
-    def infer(self, x: Tree, logits: Tensor) -> Tensor:
-        """(batch,) int64 task of each sample, from all tasks' `logits`."""
-        return self.evidence.log_evidence(x, logits).argmax(dim=0)
-
     @torch.no_grad()
     def logits_and_evidence(self, x: Tree) -> tuple[Tensor, Tensor]:
         """(tasks, batch, widest head) logits of all tasks, and (tasks, batch) log evidence."""
