@@ -131,14 +131,14 @@ def test_none_that_is_good(store: CheckpointStore) -> None:
     )
 
 
-@pytest.mark.parametrize(("version", "age"), [(1, "an earlier"), (3, "a later")])
+@pytest.mark.parametrize(("version", "age"), [(2, "an earlier"), (4, "a later")])
 def test_one_of_another_version(store: CheckpointStore, version: int, age: str) -> None:
     rewrite(store, format=version)
     with pytest.raises(RunError) as caught:
         store.load_newest()
     assert str(caught.value) == (
         "checkpoints must be of a format that this version reads, in "
-        f"{store.folder}; got step-000000000002: format {version}, of {age} version, where 2 is "
+        f"{store.folder}; got step-000000000002: format {version}, of {age} version, where 3 is "
         "read; resume with the version of Hypermnesia that wrote it"
     )
 
