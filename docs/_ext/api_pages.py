@@ -68,7 +68,8 @@ def front_door() -> list[str]:
 
 def _home(value: Any, name: str) -> str:
     """Return the module that defines a public name."""
-    if getattr(value, "__module__", None) in [module.__name__ for module in modules()]:
+    own = inspect.isclass(value) or inspect.isfunction(value)  # an instance has its class's module
+    if own and value.__module__ in [module.__name__ for module in modules()]:
         return str(value.__module__)
     return next(module.__name__ for module in modules() if _defines(module, name))
 

@@ -242,7 +242,8 @@ for _name, _net in (("mlp", mlp), ("lenet", lenet), ("zenke", zenke), ("resnet32
     NETS.add(_name, _net)
 
 
-INPUTS, OUTPUTS = "inputs", "outputs"  # names in the file
+INPUTS = "inputs"  #: name in an ONNX file
+OUTPUTS = "outputs"  #: name in an ONNX file
 _NEEDS = ("onnx", "onnxscript")
 
 

@@ -30,11 +30,11 @@ from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
 
-BuildMethod = Callable[[Generators], Method]
-BuildEvidence = Callable[[AllTasks, Generators], Evidence]
+BuildMethod = Callable[[Generators], Method]  #: a method, new, of these random streams
+BuildEvidence = Callable[[AllTasks, Generators], Evidence]  #: evidence, new, that may ask all tasks
 
-ITERATIONS = 6  # updates of a task
-INPUTS = 6  # entries of a sample
+ITERATIONS = 6  #: updates of a task
+INPUTS = 6  #: entries of a sample
 
 
 def check_method(build: BuildMethod, *, regression: bool = False) -> None:

@@ -24,8 +24,8 @@ from hypermnesia.hypernet.network import ACTIVATIONS
 from hypermnesia.seeding import Generators
 from hypermnesia.settings import Integer, Name, Number, Width, named_in
 
-Likelihood = Literal["bernoulli", "gaussian"]  # of a pixel, given the latents
-Noise = Float[Tensor, "samples batch latent"]
+Likelihood = Literal["bernoulli", "gaussian"]  #: of a pixel, given the latents
+Noise = Float[Tensor, "samples batch latent"]  #: standard normal
 
 
 @dataclass(frozen=True)

@@ -188,7 +188,7 @@ def test_what_a_manifest_says(store: CheckpointStore, tmp_path: Path) -> None:
     assert list(files) == [TENSORS, MANIFEST] == ["tensors.safetensors", "state.json"]
     body = json.loads(files[MANIFEST])
     assert set(body) == {"format", "owner", "step", "tensors", "state", "sha256"}
-    assert (body["format"], body["owner"], body["step"]) == (2, "me", 7)
+    assert (body["format"], body["owner"], body["step"]) == (3, "me", 7)
     assert body["tensors"]["bytes"] == len(files[TENSORS])
     assert body["state"] == {"dict": [["weight", {"tensor": "0/weight"}]]}
 

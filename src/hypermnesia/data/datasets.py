@@ -141,8 +141,8 @@ class MnistLike:
             fetch(urls, folder / f"{name}.gz", verify)
 
 
-SHAPE = (3, 32, 32)  # (channels, height, width) of an image
-NOTE = "verified.sha256"  # name of the file with the digests of a verified archive
+SHAPE = (3, 32, 32)  #: (channels, height, width) of an image
+NOTE = "verified.sha256"  #: name of the file with the digests of a verified archive
 _CIFAR = "CIFAR files"
 
 
@@ -279,7 +279,7 @@ class Source:
     files: FileSet | None = None
 
 
-SOURCES: Registry[Source] = Registry("data set")
+SOURCES: Registry[Source] = Registry("data set")  #: readers of data sets, by name
 
 
 def load(name: str, data_dir: Path | None = None) -> ImageData:

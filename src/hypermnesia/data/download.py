@@ -15,9 +15,9 @@ import pooch  # type: ignore[import-untyped]
 
 from hypermnesia.errors import DataError
 
-ENVIRONMENT = "HYPERMNESIA_DATA"  # variable with a folder of data files
+ENVIRONMENT = "HYPERMNESIA_DATA"  #: variable with a folder of data files
 _OFFLINE_HINT = f"put the files into a folder and name it with --data-dir or {ENVIRONMENT}"
-Fetch = Callable[[Path, tuple[str, ...]], None]  # downloads missing files by name into the folder
+Fetch = Callable[[Path, tuple[str, ...]], None]  #: downloads missing files by name into the folder
 
 
 def given_folder(data_dir: Path | None) -> Path | None:

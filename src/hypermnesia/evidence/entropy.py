@@ -234,7 +234,7 @@ def entropy_slopes(
     return vmap(slope)(weights)
 
 
-PROBES = 16  # samples of a call that are also answered exactly; 160 logits of ten outputs
+PROBES = 16  #: samples of a call that are also answered exactly; 160 logits of ten outputs
 _MARGIN = 5.0  # root mean square errors that a logit may be off
 
 

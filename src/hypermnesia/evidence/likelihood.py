@@ -27,7 +27,7 @@ from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
 from hypermnesia.vae import BoundSettings, Vae, bound, build_vae, draw_noise
 
-View = Callable[[Tensor], Tensor]  # (batch, *sample) inputs -> what the autoencoders are shown
+View = Callable[[Tensor], Tensor]  #: (batch, *sample) inputs -> what the autoencoders are shown
 
 
 @dataclass(frozen=True)

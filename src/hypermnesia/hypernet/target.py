@@ -21,7 +21,7 @@ from hypermnesia.nets import find_head, with_outputs
 from hypermnesia.tree import Tree
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
-Buffers = dict[str, Tensor]  # of a target network, by name
+Buffers = dict[str, Tensor]  #: of a target network, by name
 
 
 @dataclass(frozen=True)
