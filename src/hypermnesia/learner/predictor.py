@@ -1,4 +1,4 @@
-"""Predictions of a learner: labels, values, probabilities, tasks, scores."""
+"""Predictions of a learner: labels, values, probabilities, tasks, logits."""
 
 from __future__ import annotations
 
