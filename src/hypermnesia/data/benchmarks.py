@@ -151,8 +151,7 @@ def permuted_tasks(
     return tuple(task(index) for index in range(tasks))
 
 
-_WITHOUT_FILES = frozenset({"tasks", "validation"})
-_ALWAYS_USED = _WITHOUT_FILES | {"data_dir"}
+_ALWAYS_USED = frozenset({"tasks", "validation", "data_dir"})  # whose folder every command may name
 _ZENKE = "Zenke et al. 2017, arXiv:1703.04200"
 _GOODFELLOW = "Goodfellow et al. 2013, arXiv:1312.6211"
 _OSWALD = "von Oswald et al. 2020, arXiv:1906.00695"
@@ -280,5 +279,5 @@ def curve_tasks(settings: BenchmarkSettings, tasks: int, seed: int) -> tuple[Tas
 
 
 _ABOUT = ("three functions of one variable (regression: mean squared errors)", _OSWALD)
-_curves = Benchmark("curves", (1,), (1, 1, 1), curve_tasks, *_ABOUT, used=_WITHOUT_FILES)
+_curves = Benchmark("curves", (1,), (1, 1, 1), curve_tasks, *_ABOUT)
 BENCHMARKS.add("curves", _curves)
