@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -73,10 +73,9 @@ class NearestMean(Evidence):
         self.means = [*state["means"]]
 
 
-def test_a_user_s_own_keeps_it_and_infers_the_task() -> None:
-    check_evidence(NearestMean)
+def method_with(evidence: Callable[[AllTasks, Generators], Evidence]) -> HypernetMethod:
     adam = OptimizerSettings(lr=0.01)
-    method = HypernetMethod(
+    return HypernetMethod(
         small_net(),
         "task",
         hypernet=SMALL_VAE.hypernet,
@@ -85,8 +84,13 @@ def test_a_user_s_own_keeps_it_and_infers_the_task() -> None:
         embedding_optimizer=adam,
         generators=Generators(0),
         device=CPU,
-        evidence=lambda networks: NearestMean(networks, Generators(0)),
+        evidence=lambda networks: evidence(networks, Generators(0)),
     )
+
+
+def test_a_user_s_own_keeps_it_and_infers_the_task() -> None:
+    check_evidence(NearestMean)
+    method = method_with(NearestMean)
     for task in range(3):
         learn(method, blobs(task), 5)
     x = blobs(1).x
@@ -138,18 +142,7 @@ def test_a_broken_promise_is_named(broken: type[NearestMean], promise: str) -> N
 
 
 def test_what_an_evidence_reports_and_loses_is_among_the_method_s() -> None:
-    adam = OptimizerSettings(lr=0.01)
-    method = HypernetMethod(
-        small_net(),
-        "task",
-        hypernet=SMALL_VAE.hypernet,
-        regularizer=RegularizerSettings(),
-        optimizer=adam,
-        embedding_optimizer=adam,
-        generators=Generators(0),
-        device=CPU,
-        evidence=lambda networks: build("likelihood", networks, Generators(0)),
-    )
+    method = method_with(partial(build, "likelihood"))
     assert {"loss", "vae_loss"} <= learn(method, blobs(0), 2)[0].keys()
     (batch,) = batches(blobs(0), 1)
     assert method.losses(batch).keys() == method.parts.keys() == {"loss", "vae_loss"}
