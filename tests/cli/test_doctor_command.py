@@ -17,7 +17,7 @@ def _quick(tmp_path, monkeypatch):
 def test_it_says_what_there_is_and_what_is_missing(tmp_path, capsys):
     assert main(["doctor"]) == 0
     shown = capsys.readouterr().out
-    for text in ("torch", "memory", "float32", "bf16", "int8", "split-cifar10-100", "dev"):
+    for text in ("torch", "memory", "float32", "bf16", "split-cifar10-100", "dev"):
         assert text in shown
     cached = f"missing in {tmp_path / 'cache/hypermnesia/cifar100'}: train.bin, test.bin"
     assert f"{cached}; downloaded when first needed" in shown
@@ -45,4 +45,4 @@ def test_a_rate_that_is_not_there_is_a_dash(monkeypatch, capsys):
     monkeypatch.setattr(doctor, "product_rate", fail)
     assert main(["doctor"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["cpu", "int8", "-", "-"] in lines
+    assert ["cpu", "bf16", "-", "-"] in lines

@@ -33,7 +33,7 @@ _CHECKOUT = Path(__file__).resolve().parents[3]
 _CPUINFO, _MEMINFO = Path("/proc/cpuinfo"), Path("/proc/meminfo")
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _MAY_CHANGE_NUMBERS = ("device", "torch")
-_FORMATS = {"float32": torch.float32, "bf16": torch.bfloat16, "int8": torch.int8}
+_FORMATS = {"float32": torch.float32, "bf16": torch.bfloat16}
 _SIDE = {"cpu": 512, "cuda": 4096}  # of the matrices; smaller ones leave a GPU idle
 _BUDGET = 0.25  # seconds for each format
 
@@ -115,13 +115,12 @@ def product_rate(
     m: int, k: int, n: int, dtype: torch.dtype, device: torch.device | None = None, **timing: Any
 ) -> float:
     """Operations a second of (m, k) times (k, n), two for product and sum; see `seconds_of`."""
-    # Up to 100: what lies below 1 is 0 in int8.
-    a = (100 * torch.rand(m, k, device=device)).to(dtype)
-    b = (100 * torch.rand(k, n, device=device)).to(dtype)
+    a = torch.rand(m, k, device=device).to(dtype)
+    b = torch.rand(k, n, device=device).to(dtype)
     out = torch.empty(m, n, dtype=dtype, device=device)
 
     def action() -> None:
-        torch._int_mm(a, b) if dtype == torch.int8 else torch.mm(a, b, out=out)
+        torch.mm(a, b, out=out)
         if out.is_cuda:
             torch.cuda.synchronize(out.device)
 
