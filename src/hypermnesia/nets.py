@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import math
 import warnings
@@ -17,6 +16,7 @@ from typing import Any, Literal, cast, get_type_hints
 import torch
 from torch import Tensor, nn
 
+from hypermnesia import modules
 from hypermnesia.errors import ConfigError, TargetError
 from hypermnesia.registry import Registry, must_be
 from hypermnesia.seeding import Generators
@@ -74,7 +74,7 @@ def with_outputs(
     New rows are uniform within ±1/sqrt(inputs), as torch starts a linear layer. Raises
     `TargetError` if there is no linear output layer, or one that is tied and must change.
     """
-    copied: nn.Module = copy.deepcopy(module)
+    copied = modules.copied(module)
     found = _head_of(copied, head)
     old = found.layer
     if old.out_features == outputs:
@@ -92,7 +92,7 @@ def with_outputs(
 @torch.no_grad()
 def with_columns(module: nn.Module, columns: slice, head: str | None = None) -> nn.Module:
     """Copy a module, with only these outputs; raises `TargetError` without a linear head."""
-    copied: nn.Module = copy.deepcopy(module)
+    copied = modules.copied(module)
     found = _head_of(copied, head)
     wide, own = found.layer, range(found.layer.out_features)[columns]
     new = blank_linear(wide.in_features, len(own), bias=wide.bias is not None).to(wide.weight)

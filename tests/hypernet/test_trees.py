@@ -101,7 +101,7 @@ def test_all_weights_at_once_are_one_call_a_row(kind: str) -> None:
     layout = target.layout(2)
     weights = torch.randn(3, layout.total, generator=torch.Generator().manual_seed(1))
     together = target.each(weights, x, layout=layout, buffers=[{}] * 3)
-    assert target._batched == (kind != "unbatched")
+    assert target.way == ("swapped" if kind == "unbatched" else "batched")
     for row, found in zip(weights, together, strict=True):
         alone = target(row, x, layout=layout, buffers={}, training=False)
         torch.testing.assert_close(found, alone)

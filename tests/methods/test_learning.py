@@ -84,9 +84,9 @@ def test_shared_parameters_are_frozen_after_the_first_task_unless_told_otherwise
     for train_shared in (False, True):
         method = build("hnet", generated=("4.*",), train_shared=train_shared)
         learn(method, blobs(0), 20)
-        shared = method.memory.target.shared["0/weight"]
+        shared = method.memory.target.shared["0.weight"]
         first, started = shared.detach().clone(), build("hnet", generated=("4.*",))
-        assert not torch.equal(first, started.memory.target.shared["0/weight"])
+        assert not torch.equal(first, started.memory.target.shared["0.weight"])
         learn(method, blobs(1), 20)
         assert torch.equal(first, shared) is not train_shared
 

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from hypermnesia import tree
 from hypermnesia.compute import autocast
+from hypermnesia.hypernet.layout import Layout
 from hypermnesia.hypernet.memory import WeightMemory
-from hypermnesia.hypernet.target import Buffers, Layout
+from hypermnesia.hypernet.target import Buffers
 from hypermnesia.tree import Tree, logits_of
 
 
@@ -151,7 +152,7 @@ class AllTasks:
         leaves = tree.leaves(x)
         shapes = tuple(leaf.shape[1:] for leaf in leaves)
         if shapes not in self._activations:
-            with _layer_outputs(self.memory.target.module) as entries:
+            with _layer_outputs(self.memory.target.evaluated) as entries:
                 question(group, tree.index(x, slice(1)))
             self._activations[shapes] = max(entries)
         size = max(leaf.element_size() for leaf in leaves)

@@ -12,8 +12,9 @@ from hypermnesia import tree
 from hypermnesia.compute import Precision, autocast
 from hypermnesia.errors import ConfigError
 from hypermnesia.hypernet.conditions import CONDITIONS
+from hypermnesia.hypernet.layout import Layout
 from hypermnesia.hypernet.network import ChunkPlan, HypernetSettings, Hypernetwork, make_plan
-from hypermnesia.hypernet.target import Buffers, Layout, Target
+from hypermnesia.hypernet.target import Buffers, Target
 from hypermnesia.seeding import Generators
 from hypermnesia.tree import Tree
 
@@ -42,8 +43,7 @@ class WeightMemory:
         precision: Precision = "float32",
         compile: bool = False,
     ) -> None:
-        self.target = Target(module, generated, head, compile=compile)
-        self.target.module.to(device)
+        self.target = Target(module, generated, head, device=device, compile=compile)
         self.settings, self.device, self.precision = settings, device, precision
         try:
             make = CONDITIONS[settings.condition]
@@ -96,13 +96,13 @@ class WeightMemory:
     @property
     def kept(self) -> int:
         """The number of learned values: |θ| + conditions + shared parameters."""
-        learned = (*self.hypernet.parameters(), *self.target.shared.parameters())
+        learned = (*self.hypernet.parameters(), *self.target.shared.values())
         return sum(p.numel() for p in learned) + self.condition.kept
 
     @property
     def largest(self) -> int:
         """The number |W| of parameters of the largest target network."""
-        shared = sum(p.numel() for p in self.target.shared.parameters())
+        shared = sum(p.numel() for p in self.target.shared.values())
         return max(layout.total for layout in self.layouts) + shared
 
     def compression(self) -> float:
@@ -111,18 +111,21 @@ class WeightMemory:
 
     def state_dict(self) -> dict[str, Any]:
         """Return parameters, conditions and buffers, with the heads to rebuild their shapes."""
+        starts = {n: vars(s) for n, s in self.target.starts.items() if not s.of_a_norm}
         return {
             "outputs": [layout.outputs for layout in self.layouts],
             "hypernet": dict(self.hypernet.state_dict()) if self.tasks else {},
             "condition": self.condition.state_dict(),
             "buffers": self.buffers,
-            "shared": dict(self.target.shared.state_dict()),
+            "shared": {name: p.detach() for name, p in self.target.shared.items()},
+            **({"starts": starts} if starts else {}),
         }
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Rebuild every task of `state`; raises `ValueError` if its parts do not fit each other."""
         self.layouts, self.plans = [], []
+        self.target.load(state["shared"], state.get("starts", {}))
         anything = torch.Generator()  # drawn values are overwritten below
         for outputs in state["outputs"]:
             self._check_size(outputs, state["hypernet"])
@@ -133,7 +136,6 @@ class WeightMemory:
         if self.condition.tasks != self.tasks:
             raise ValueError(f"conditions of {self.condition.tasks} tasks for {self.tasks}")
         self.buffers = [tree.to(saved, self.device) for saved in state["buffers"]]
-        self.target.shared.load_state_dict(state["shared"])
 
     def _check_size(self, outputs: int, hypernet: dict[str, Tensor]) -> None:
         """Refuse a state that claims larger networks than its tensors make, before making any."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import copy
-import math
-import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatch
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -17,84 +14,37 @@ from torch.func import functional_call, vmap
 
 from hypermnesia import tree
 from hypermnesia.errors import TargetError
+from hypermnesia.hypernet import trial
+from hypermnesia.hypernet.layout import Layout, Start, layout_of, starts_of
+from hypermnesia.hypernet.trial import Buffers as Buffers
+from hypermnesia.modules import Slots, check_supported, copied, dense, parts_in_eval, train
 from hypermnesia.nets import find_head, with_outputs
 from hypermnesia.tree import Tree
 
-_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
-Buffers = dict[str, Tensor]  #: of a target network, by name
+_CPU = torch.device("cpu")
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Names and shapes of the generated parameters, in the order of the flat vector.
-
-    Attributes:
-        outputs: width of the task's head.
-        shapes: shape of each generated parameter by name.
-        layers: number of generated weights of each layer (module), in the same order.
-        scales: names of the parameters that scale a normalised activation, generated as
-            deviations from 1, since a scale near 0 would silence its layer.
-    """
-
-    outputs: int
-    shapes: Mapping[str, torch.Size]
-    layers: tuple[int, ...]
-    scales: frozenset[str]
-
-    @property
-    def total(self) -> int:
-        """The number of generated weights, N."""
-        return sum(self.layers)
-
-    def variances(self) -> Float[Tensor, " N"]:
-        """Return the variance of each weight that keeps a signal's size through its layer.
-
-        He et al. 2015 (arXiv 1502.01852) for matrices and filters; biases and deviations of
-        scales start near 0.
-        """
-        shapes = self.shapes.values()
-        each = [2.0 / math.prod(s[1:]) if len(s) > 1 else 1e-4 for s in shapes]
-        return torch.tensor(each).repeat_interleave(torch.tensor([s.numel() for s in shapes]))
-
-    def split(self, flat: Float[Tensor, " N"]) -> dict[str, Tensor]:
-        """Cut a flat weight vector into named parameters.
-
-        Of a vector in bf16, biases and scales are made float32: normalisation wants them so.
-        """
-        parts = torch.split(flat, [shape.numel() for shape in self.shapes.values()])
-        named = {}
-        for (name, shape), part in zip(self.shapes.items(), parts, strict=True):
-            wide = torch.promote_types(part.dtype, torch.float32)
-            value = part.view(shape) if len(shape) > 1 else part.to(wide).view(shape)
-            named[name] = value + 1.0 if name in self.scales else value
-        return named
-
-
-def layout_of(module: nn.Module, shapes: Mapping[str, torch.Size], outputs: int) -> Layout:
-    """Make the layout of parameters of `module` that have these shapes, in this order."""
-    modules = dict(module.named_modules())
-    owners = {name: name.rpartition(".")[0] for name in shapes}
-    layers: dict[str, int] = {}
-    for name, shape in shapes.items():
-        layers[owners[name]] = layers.get(owners[name], 0) + shape.numel()
-    norms = [name for name in shapes if isinstance(modules[owners[name]], _NORMS)]
-    scales = frozenset(name for name in norms if name.endswith("weight"))
-    return Layout(outputs, shapes, tuple(layers.values()), scales)
+def matches(name: str, pattern: str) -> bool:
+    """Return whether a pattern as of shells means a name, also one with brackets of its own."""
+    literal = pattern.replace("[", "[[]")
+    return name == pattern or fnmatchcase(name, pattern) or fnmatchcase(name, literal)
 
 
 class Target:
     """A module whose parameters, or some of them, come from outside.
 
-    The module is copied, never changed, and called through `torch.func.functional_call`; tied
-    parameters stay tied.
+    The module is copied, never changed. Tied parameters stay tied, and what the user holds in eval
+    mode (a pretrained batch normalisation) stays in it.
 
     Args:
         module: any `nn.Module`; what it takes and returns is the caller's.
         generated: patterns (as of shells) of the names of the parameters to generate.
         head: name of the output layer, whose width follows each task; None: the last `nn.Linear`.
+        device: where to run.
         compile: train through `torch.compile`.
 
-    Raises `TargetError`: no parameter matches, or the head has to be resized but cannot be.
+    Raises `TargetError`: no parameter matches, the module is of a kind that cannot be run with
+    weights from outside, or the head has to be resized but cannot be.
     """
 
     def __init__(
@@ -103,21 +53,64 @@ class Target:
         generated: Sequence[str] = ("*",),
         head: str | None = None,
         *,
+        device: torch.device = _CPU,
         compile: bool = False,
     ) -> None:
-        self.module = copy.deepcopy(module)
-        self.head = head
-        self._train = torch.compile(self._run) if compile else self._run
-        self._batched = True
+        check_supported(module)
+        self.module = dense(copied(module)).to(device)  # a template, which is never run
+        train(self.module, parts_in_eval(module))
+        self.head, self.device, self._compile = head, device, compile
         every = dict(self.module.named_parameters())
-        self.generated = [n for n in every if any(fnmatch(n, pattern) for pattern in generated)]
+        self.generated = [n for n in every if any(matches(n, pattern) for pattern in generated)]
         if not self.generated:
             rule = "at least one parameter of the target network must be generated"
             got = f"patterns {list(generated)} that match none of {[*every][:8]}"
             hint = "name parameters as module.named_parameters() does"
             raise TargetError(rule, got=got, hint=hint)
-        shared = {n.replace(".", "/"): p for n, p in every.items() if n not in self.generated}
-        self.shared = nn.ParameterDict(shared)
+        self.shared = {n: p for n, p in every.items() if n not in self.generated}
+        starts = starts_of(self.module)
+        self.starts = {n: starts[n].to(device) for n in self.generated if n in starts}
+        self.way: trial.Way | None = None  # in which it can be evaluated, once that is known
+        self.changes_input = self._tried = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the copies that run to be made anew: they may hold parts of a graph."""
+        made = ("_trained", "_evaluated", "_compiled")
+        return {name: value for name, value in vars(self).items() if name not in made}
+
+    @cached_property
+    def _trained(self) -> Slots:
+        """The copy that is run in training; its parameters are those of the newest call."""
+        return Slots(copied(self.module, shared=list(self.module.parameters())))
+
+    @cached_property
+    def _evaluated(self) -> Slots:
+        return Slots(copied(self.module).eval())
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The copy that is run to evaluate."""
+        return self._evaluated.module
+
+    @cached_property
+    def _compiled(self) -> Callable[..., Any]:
+        return torch.compile(partial(functional_call, self._trained.module))
+
+    @torch.no_grad()
+    def load(self, shared: Mapping[str, Tensor], starts: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take over shared parameters, and where generated ones start, by name.
+
+        Raises `ValueError` if they are not those of this module.
+        """
+        if [n.replace("/", ".") for n in shared] != [n.replace("/", ".") for n in self.shared]:
+            raise ValueError(f"shared parameters {[*shared][:4]} for {[*self.shared][:4]}")
+        for parameter, saved in zip(self.shared.values(), shared.values(), strict=True):
+            parameter.copy_(saved)
+        for name, kept in starts.items():
+            start, shape = Start(**kept).to(self.device), self.module.get_parameter(name).shape
+            if start.of(torch.zeros(shape, device=self.device)).shape != shape:
+                raise ValueError(f"another shape of '{name}'")
+            self.starts[name] = start
 
     def layout(self, outputs: int) -> Layout:
         """List the weights that a task with `outputs` outputs needs, those of the head last."""
@@ -132,15 +125,15 @@ class Target:
             shapes |= {name: torch.Size((outputs, *shapes[name][1:])) for name in head.names}
         if head is not None:
             shapes |= {name: shapes.pop(name) for name in head.names if name in shapes}
-        return layout_of(self.module, shapes, outputs)
+        return layout_of(shapes, outputs, self.starts)
 
     def new_buffers(self) -> Buffers:
         """Copy the module's buffers (batch-norm statistics), as at the start, for a task."""
         return {name: buffer.clone() for name, buffer in self.module.named_buffers()}
 
-    def _parameters(self, layout: Layout, weights: Tensor) -> dict[str, Tensor]:
-        shared = {name.replace("/", "."): parameter for name, parameter in self.shared.items()}
-        return shared | layout.split(weights)
+    def parameters(self, layout: Layout, weights: Tensor) -> dict[str, Tensor]:
+        """Return every parameter by name, of (N,) flat weights and of what is shared."""
+        return self.shared | layout.split(weights)
 
     def __call__(
         self,
@@ -154,18 +147,37 @@ class Target:
         """Run the module on `x`, passed as `tree.arguments` says, with the given weights.
 
         Of an output with the attribute `logits`, these are returned. In training, `buffers`
-        (batch-norm statistics) are brought to what the module leaves.
+        (batch-norm statistics) are brought to what the module leaves; and the gradient is to be
+        taken before the next call in training, as a module that computes activations again in the
+        backward pass (`torch.utils.checkpoint`) does so with the weights of the newest call.
         """
-        self.module.train(training)
-        everything = self._parameters(layout, weights) | buffers
-        if not training:
-            return self._run(everything, x)
-        output = self._train(everything, x)
-        buffers.update({name: everything[name].detach() for name in buffers})
+        if training:
+            self._try(weights.detach(), trial.some(x), layout, buffers)
+            return self.trained(self.parameters(layout, weights), x, buffers)
+        self._settle(weights[None], x, layout, [buffers])
+        return self._alone(weights, x, layout, buffers)
+
+    def _try(self, weights: Tensor, x: Tree, layout: Layout, buffers: Buffers) -> None:
+        """Refuse, before its first update, a module that would not train or evaluate as it is."""
+        if not self._tried:
+            trial.check(self, weights, x, layout, buffers)
+            self._settle(weights[None], x, layout, [buffers])
+            self._tried = True
+
+    def trained(self, parameters: Mapping[str, Tensor], x: Tree, buffers: Buffers) -> Any:
+        """Run the module in training with parameters by name, which stay until the next call."""
+        if self._compile:
+            everything = {**parameters, **buffers}
+            output = self._compiled(everything, *tree.arguments(self._input(x)))
+            buffers.update({name: everything[name].detach() for name in buffers})
+            return tree.output_of(output)
+        self._trained.put({**parameters, **buffers})
+        output = tree.output_of(tree.forward(self._trained.module, self._input(x)))
+        buffers.update({n: b.detach() for n, b in self._trained.module.named_buffers()})
         return output
 
-    def _run(self, everything: dict[str, Tensor], x: Tree) -> Any:
-        return tree.output_of(functional_call(self.module, everything, *tree.arguments(x)))
+    def _input(self, x: Tree) -> Tree:
+        return tree.map(torch.clone, x) if self.changes_input else x
 
     def each(
         self, weights: Float[Tensor, "tasks N"], x: Tree, layout: Layout, buffers: Sequence[Buffers]
@@ -175,31 +187,53 @@ class Target:
         A module that torch cannot run so (LSTM, GRU, a transformer's layers) goes task by task.
         The tasks share `layout`; each tensor in the output has the tasks in front.
         """
-        self.module.train(False)
+        self._settle(weights, x, layout, buffers)
+        if self.way == "batched":
+            return self.batched(weights, x, layout, buffers)
+        networks = zip(weights, buffers, strict=True)
+        return tree.stack([self._alone(w, x, layout, b) for w, b in networks])
 
-        def one(w: Tensor, b: Buffers) -> Any:
-            return self._run(self._parameters(layout, w) | b, x)
+    def _settle(self, weights: Tensor, x: Tree, layout: Layout, buffers: Sequence[Buffers]) -> None:
+        """Find out, the first time, in which way the module can be run to evaluate."""
+        if self.way is None:
+            self.way = trial.way_to_evaluate(self, weights.detach(), x, layout, buffers)
 
-        if self._batched:
-            stacked = {name: torch.stack([b[name] for b in buffers]) for name in buffers[0]}
-            with warnings.catch_warnings():
-                warnings.filterwarnings("error", message="There is a performance drop")
-                try:
-                    return vmap(one)(weights, stacked)
-                except (RuntimeError, UserWarning):
-                    pass  # either a rule of torch's is missing, or the loop says what is wrong
-        outputs = [one(w, b) for w, b in zip(weights, buffers, strict=True)]
-        self._batched = False
-        return tree.stack(outputs)
+    def _alone(self, weights: Tensor, x: Tree, layout: Layout, buffers: Buffers) -> Any:
+        if self.way == "copied":
+            network = self.plain(weights, layout=layout, buffers=buffers)
+            return tree.output_of(tree.forward(network, self._input(x)))
+        return self.swapped(weights, x, layout, buffers)
+
+    def batched(self, weights: Tensor, x: Tree, layout: Layout, buffers: Sequence[Buffers]) -> Any:
+        """Run the copy that evaluates under `vmap` over (tasks, N) weights."""
+        stacked = {name: torch.stack([b[name] for b in buffers]) for name in buffers[0]}
+        return vmap(partial(self._with, x=x, layout=layout))(weights, stacked)
+
+    def swapped(self, weights: Tensor, x: Tree, layout: Layout, buffers: Buffers) -> Any:
+        """Run the copy that evaluates, with (N,) weights and (copied) buffers in it."""
+        own = {name: buffer.clone() for name, buffer in buffers.items()}
+        return self._with(weights, own, x, layout)
+
+    def _with(self, weights: Tensor, buffers: Buffers, x: Tree, layout: Layout) -> Any:
+        with self._evaluated.holding(self.parameters(layout, weights) | buffers):
+            return tree.output_of(tree.forward(self.evaluated, self._input(x)))
 
     @torch.no_grad()
-    def plain(self, weights: Float[Tensor, " N"], *, layout: Layout, buffers: Buffers) -> nn.Module:
-        """Make an independent module with the given weights, to evaluate."""
+    def plain(
+        self,
+        weights: Float[Tensor, " N"],
+        *,
+        layout: Layout,
+        buffers: Buffers,
+        training: bool = False,
+    ) -> nn.Module:
+        """Make an independent module with the given weights, as a rule to evaluate."""
         if find_head(self.module, self.head) is None:
-            module = copy.deepcopy(self.module)
+            module = copied(self.module)
         else:
             module = with_outputs(self.module, layout.outputs, torch.Generator(), self.head)
-        values = self._parameters(layout, weights) | buffers
-        for name, own in (*module.named_parameters(), *module.named_buffers()):
+        values = self.parameters(layout, weights)
+        for name, own in module.named_parameters():
             own.copy_(values[name])
-        return module.eval()
+        Slots(module).put({name: buffer.clone() for name, buffer in buffers.items()})
+        return module if training else module.eval()

@@ -18,6 +18,7 @@ from hypermnesia.learner.design import Design, LearnerSettings
 from hypermnesia.learner.inputs import Source, SourceSamples, divided, slices
 from hypermnesia.learner.targets import Problem, Targets, problem_of, targets_of
 from hypermnesia.methods import TaskSpec
+from hypermnesia.modules import check_supported, copied
 from hypermnesia.nets import with_columns
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
@@ -195,11 +196,12 @@ def check_task_name(name: object, known: Sequence[str | int]) -> None:
 
 
 def check_module(model: object) -> None:
-    """Raise `TargetError` unless it is a module."""
+    """Raise `TargetError` unless it is a module, of a kind that can be learned."""
     if not isinstance(model, nn.Module):
         got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
         rule, hint = "the model must be a torch.nn.Module", "make one, or wrap it in one"
         raise TargetError(rule, got=got, hint=hint)
+    check_supported(model)
 
 
 @contextmanager
@@ -223,7 +225,7 @@ def rejected(x: Tensor, got: str) -> TargetError:
 @torch.no_grad()
 def check_model(model: nn.Module, source: Source) -> None:
     """Raise `TargetError` unless the model takes such inputs and gives logits for each of them."""
-    x, probe = _first(source), copy.deepcopy(model).cpu().eval()
+    x, probe = _first(source), copied(model).cpu().eval()
     with inputs_accepted(x):
         logits = probe(x)
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +18,7 @@ from hypermnesia.learner.inputs import source_of
 from hypermnesia.learner.persistence import Stored, save
 from hypermnesia.learner.predictor import Predictor
 from hypermnesia.learner.targets import Problem
+from hypermnesia.modules import copied
 from hypermnesia.training.loop import learn
 from hypermnesia.training.observers import Health, ObserverGroup, progress_bars
 
@@ -83,7 +83,7 @@ class ContinualLearner(Predictor):
         progress: bool = False,
     ) -> None:
         knowledge.check_module(model)
-        self.model, self.progress = copy.deepcopy(model), progress
+        self.model, self.progress = copied(model), progress
         self.settings = LearnerSettings(
             infer_task, method, problem, head, patterns(generated), compression, beta, lr,
             batch_size, iterations, patience, validation, seed,

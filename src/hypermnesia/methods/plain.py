@@ -6,7 +6,6 @@ Ven et al. 2022 (Nat. Mach. Intell.).
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -22,6 +21,7 @@ from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError
 from hypermnesia.methods import base
 from hypermnesia.methods.base import Loss, Prediction, TaskSpec, network_logits, reported
+from hypermnesia.modules import copied, dense, parts_in_eval, train
 from hypermnesia.nets import with_columns, with_outputs
 from hypermnesia.optimizers import Descent, OptimizerSettings
 from hypermnesia.seeding import Generators
@@ -55,7 +55,8 @@ class Finetune:
     ) -> None:
         self.scenario = Scenario(scenario)
         self.answers: tuple[ScenarioName, ...] = (scenario,)
-        self.template, self.network = network, copy.deepcopy(network).to(device)
+        self.template, self.network = network, dense(copied(network)).to(device)
+        self.in_eval = parts_in_eval(network)
         self.descent, self.generators = Descent(optimizer), generators
         self.head, self.criterion, self.task = head, criterion, 0
         self.device, self.precision = device, precision
@@ -88,7 +89,7 @@ class Finetune:
 
     def _logits(self, x: Tree) -> Tensor:
         """(batch, columns) in training, of all columns."""
-        self.network.train()
+        train(self.network, self.in_eval)
         with self.generators.as_global("dropout"), autocast(self.precision, self.device):
             return network_logits(self.network, x).float()
 
@@ -193,7 +194,7 @@ class Finetune:
     def _of_this_width(self, saved: Mapping[str, Tensor]) -> nn.Module:
         """A network as wide as the tasks so far want it, for the values in `saved`."""
         if not self.scenario.heads:
-            return copy.deepcopy(self.template).to(self.device)
+            return dense(copied(self.template)).to(self.device)
         columns = self.scenario.columns
         if not any(value.shape[:1] == (columns,) for value in saved.values()):
             raise ValueError(f"{columns} outputs, of which its tensors know nothing")

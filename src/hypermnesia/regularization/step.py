@@ -104,7 +104,7 @@ class HypernetTrainer:
         self.iteration, self.iterations = 0, iterations
         theta, memory = self.theta_settings, self.memory
         conditions = [p for task in self.tasks for p in memory.condition.parameters(task)]
-        shared = [p for p in memory.target.shared.parameters() if p.requires_grad]
+        shared = [p for p in memory.target.shared.values() if p.requires_grad]
         groups: dict[str, tuple[OptimizerSettings, list[nn.Parameter]]] = {
             "theta": (theta, list(memory.hypernet.parameters())),
             "embedding": (self.embedding_settings, [*dict.fromkeys(conditions)]),

@@ -1,0 +1,226 @@
+"""What each generated parameter means: its shape, where it starts, how far it moves from there.
+
+A weight is W = W₀ + s · h(e). As a rule W₀ is 0 and s is 1: the spread of a matrix comes from the
+hypernetwork h. What a network starts at a constant (a norm's scale at 1, a layer scale at 1e-5, the
+second factor of a low-rank update at 0) means that constant, so W₀ is the module's own value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+_SMALL = 1 / 32  # an Adam step on the head moves a weight by its step size x the features' width
+_NEAR_ZERO = 1e-4  # variance of biases, and of what a norm's scales differ by from 1
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a parameter starts, and how far the hypernetwork moves it from there.
+
+    Attributes:
+        value: W₀, of the parameter's shape or a single number.
+        scale: s, as `value`; None for 1.
+        variance: wanted of h.
+    """
+
+    value: Tensor
+    scale: Tensor | None = None
+    variance: float = _NEAR_ZERO
+
+    @property
+    def of_a_norm(self) -> bool:
+        """Whether it is that of a norm's scale, which every copy of the module shares."""
+        return self.scale is None and self.value.ndim == 0 and self.value.item() == 1
+
+    def of(self, made: Tensor) -> Tensor:
+        """Return the parameter that the hypernetwork's values `made` stand for."""
+        scaled = made if self.scale is None else made * self.scale.to(made.dtype)
+        return scaled + self.value.to(made.dtype)
+
+    def undone(self, parameter: Tensor) -> Tensor:
+        """Return the values that `of` makes a parameter from; 0 where s is 0."""
+        moved = parameter - self.value
+        return moved if self.scale is None else (moved / self.scale).where(self.scale != 0, 0.0)
+
+    def resized(self, shape: torch.Size) -> Start:
+        """Fit it to another number of rows, those of a head, in turn."""
+        if self.value.ndim == 0 or len(self.value) == shape[0]:
+            return self
+        rows = torch.arange(shape[0], device=self.value.device) % len(self.value)
+        scale = self.scale if self.scale is None or self.scale.ndim == 0 else self.scale[rows]
+        return replace(self, value=self.value[rows], scale=scale)
+
+    def to(self, device: torch.device) -> Start:
+        """Put it on a device."""
+        scale = None if self.scale is None else self.scale.to(device)
+        return replace(self, value=self.value.to(device), scale=scale)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names and shapes of the generated parameters, in the order of the flat vector.
+
+    Attributes:
+        outputs: width of the task's head.
+        shapes: shape of each generated parameter by name.
+        layers: number of generated weights of each layer (module), in the same order.
+        starts: where parameters start that are not drawn around 0, by name.
+    """
+
+    outputs: int
+    shapes: Mapping[str, torch.Size]
+    layers: tuple[int, ...]
+    starts: Mapping[str, Start]
+
+    @property
+    def total(self) -> int:
+        """The number of generated weights, N."""
+        return sum(self.layers)
+
+    def variances(self) -> Float[Tensor, " N"]:
+        """Return the variance of each weight that keeps a signal's size through its layer.
+
+        He et al. 2015 (arXiv 1502.01852) for matrices and filters; biases start near 0, and others
+        as their `Start` says.
+        """
+        each = [self._variance(name, shape) for name, shape in self.shapes.items()]
+        counts = [shape.numel() for shape in self.shapes.values()]
+        return torch.tensor(each).repeat_interleave(torch.tensor(counts))
+
+    def _variance(self, name: str, shape: torch.Size) -> float:
+        if name in self.starts:
+            return self.starts[name].variance
+        return 2.0 / math.prod(shape[1:]) if len(shape) > 1 else _NEAR_ZERO
+
+    def split(self, flat: Float[Tensor, " N"]) -> dict[str, Tensor]:
+        """Cut a flat weight vector into named parameters.
+
+        Of a vector in bf16, biases and scales are made float32: normalisation wants them so.
+        """
+        parts = torch.split(flat, [shape.numel() for shape in self.shapes.values()])
+        named = {}
+        for (name, shape), part in zip(self.shapes.items(), parts, strict=True):
+            wide = torch.promote_types(part.dtype, torch.float32)
+            value = part.view(shape) if len(shape) > 1 else part.to(wide).view(shape)
+            named[name] = self.starts[name].of(value) if name in self.starts else value
+        return named
+
+    def join(self, named: Mapping[str, Tensor]) -> Float[Tensor, " N"]:
+        """Return the flat vector that `split` cuts into these parameters."""
+        values = {name: named[name] for name in self.shapes}
+        values |= {name: start.undone(named[name]) for name, start in self.starts.items()}
+        return torch.cat([value.flatten() for value in values.values()])
+
+
+def layout_of(
+    shapes: Mapping[str, torch.Size], outputs: int, starts: Mapping[str, Start]
+) -> Layout:
+    """Make the layout of parameters that have these shapes, in this order."""
+    layers: dict[str, int] = {}
+    for name, shape in shapes.items():
+        owner = name.rpartition(".")[0]
+        layers[owner] = layers.get(owner, 0) + shape.numel()
+    own = {name: starts[name].resized(shape) for name, shape in shapes.items() if name in starts}
+    return Layout(outputs, shapes, tuple(layers.values()), own)
+
+
+@torch.no_grad()
+def starts_of(module: nn.Module) -> dict[str, Start]:
+    """Find the parameters of a module that do not start around 0, as its own layers say."""
+    owners, starts = dict(module.named_modules()), {}
+    for name, parameter in module.named_parameters():
+        owner, _, own = name.rpartition(".")
+        if (start := _start_of(owners[owner], own, parameter.detach())) is not None:
+            starts[name] = start
+    return starts | _parametrised(module)
+
+
+def _start_of(owner: nn.Module, name: str, value: Tensor) -> Start | None:
+    """Return the start of a parameter `name` of a layer; None if it is drawn around 0."""
+    if not value.numel():
+        return None
+    first = value.flatten()[0].item()
+    constant = value.numel() > 1 and bool((value == first).all())
+    if isinstance(owner, _NORMS) and name == "weight" and (first == 1 or not constant):
+        return Start(torch.tensor(1.0))
+    if isinstance(owner, nn.Embedding | nn.EmbeddingBag) and owner.padding_idx is not None:
+        return _padded(owner.padding_idx, value)
+    if _of_torch(owner):
+        own = constant and (value.ndim > 1 or first != 0 or name == "weight")
+        return _at(value) if own or isinstance(owner, nn.PReLU) else None
+    return _at(value) if constant or _is_vector(value) else _drawn_like(value)
+
+
+def _of_torch(owner: nn.Module) -> bool:
+    """Whether torch has made the layer, with values that are drawn around 0 unless constant."""
+    computed = hasattr(owner, "weight_g") or hasattr(owner, "weight_orig")  # hooks of nn.utils
+    return type(owner).__module__.startswith("torch.nn.") and not computed
+
+
+def _is_vector(value: Tensor) -> bool:
+    """Whether the shape is that of a bias or scale, whatever axes it is spread along."""
+    return value.numel() == max(value.shape, default=1)
+
+
+def _at(value: Tensor) -> Start:
+    """Start at the module's own values, and move as far as their size allows."""
+    size = min(1.0, value.square().mean().sqrt().item())
+    first = value.flatten()[0]
+    kept = first.cpu() if bool((value == first).all()) else value
+    return Start(kept.clone(), torch.tensor(max(_SMALL, size)), _variance_of(value))
+
+
+def _variance_of(value: Tensor) -> float:
+    return 2.0 / math.prod(value.shape[1:]) if value.ndim > 1 else _NEAR_ZERO
+
+
+def _padded(row: int, value: Tensor) -> Start:
+    """An embedding's padding row stays as it is; the others are drawn."""
+    start, scale = torch.zeros_like(value), torch.ones_like(value[:, :1])
+    start[row], scale[row] = value[row], 0.0
+    return Start(start, scale, _variance_of(value))
+
+
+def _drawn_like(value: Tensor) -> Start:
+    """Draw a layer's own matrix with its own variance, around its mean if that stands out."""
+    mean, deviation = value.mean().item(), value.std(correction=0).item()
+    return Start(torch.tensor(mean if abs(mean) > deviation else 0.0), None, deviation**2)
+
+
+def _parametrised(module: nn.Module) -> dict[str, Start]:
+    """Start at their own values the parameters from which torch computes a layer's weight.
+
+    An entry on which the weight does not depend (the signs that `orthogonal` keeps on a diagonal)
+    never moves in torch, and stays as it is.
+    """
+    starts = {}
+    for owner, layer in module.named_modules():
+        for weight in getattr(layer, "parametrizations", {}):
+            prefix = f"{owner}." if owner else ""
+            for name, start in _originals(layer, weight).items():
+                starts[f"{prefix}parametrizations.{weight}.{name}"] = start
+    return starts
+
+
+def _originals(layer: nn.Module, weight: str) -> dict[str, Start]:
+    """Return the starts of what one weight of a layer is computed from."""
+    originals = dict(layer.parametrizations[weight].named_parameters())  # type: ignore[index,union-attr]
+    with torch.enable_grad():
+        made = getattr(layer, weight)
+        pull = torch.linspace(0.5, 1.5, made.numel()).view_as(made).to(made)
+        found = torch.autograd.grad(made, [*originals.values()], pull, materialize_grads=True)
+    return {
+        name: Start(value.detach().clone(), _scale(value) * (gradient != 0), _variance_of(value))
+        for (name, value), gradient in zip(originals.items(), found, strict=True)
+    }
+
+
+def _scale(value: Tensor) -> float:
+    return _SMALL if _is_vector(value) else 1.0
