@@ -101,19 +101,29 @@ class Slots:
     def __init__(self, module: nn.Module) -> None:
         self.module = module
         self._places: dict[str, list[tuple[dict[str, Any], str]]] = {}
+        self._own: list[tuple[dict[str, Any], dict[str, Any]]] = []
         names: dict[int, str] = {}
         for prefix, part in module.named_modules():
             for kept in (part._parameters, part._buffers):
+                self._own.append((kept, dict(kept)))
                 for key, tensor in kept.items():
                     if tensor is not None:
                         name = names.setdefault(id(tensor), f"{prefix}.{key}".lstrip("."))
                         self._places.setdefault(name, []).append((kept, key))
 
     def put(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put tensors in, by name, to stay there."""
+        """Put tensors in, by name, to stay there; whatever else was put in or made is gone."""
+        self.restore()
         for name, tensor in tensors.items():
             for kept, key in self._places.get(name) or self._place_of_buffer(name):
                 kept[key] = tensor
+
+    def restore(self) -> None:
+        """Put the module's own tensors back."""
+        for kept, own in self._own:
+            if kept or own:
+                kept.clear()
+                kept.update(own)
 
     def _place_of_buffer(self, name: str) -> list[tuple[dict[str, Any], str]]:
         """Return the place of a buffer that a forward pass has made."""
@@ -122,15 +132,9 @@ class Slots:
 
     @contextmanager
     def holding(self, tensors: Mapping[str, Tensor]) -> Iterator[None]:
-        """Put tensors in, by name; afterwards all is as it was."""
-        kept: list[dict[str, Any]] = [
-            each for part in self.module.modules() for each in (part._parameters, part._buffers)
-        ]
-        before = [dict(each) for each in kept]
+        """Put tensors in, by name, for a while."""
         self.put(tensors)
         try:
             yield
         finally:
-            for each, values in zip(kept, before, strict=True):
-                each.clear()
-                each.update(values)
+            self.restore()

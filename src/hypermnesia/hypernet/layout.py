@@ -97,7 +97,7 @@ class Layout:
     def _variance(self, name: str, shape: torch.Size) -> float:
         if name in self.starts:
             return self.starts[name].variance
-        return 2.0 / math.prod(shape[1:]) if len(shape) > 1 else _NEAR_ZERO
+        return variance_of(shape)
 
     def split(self, flat: Float[Tensor, " N"]) -> dict[str, Tensor]:
         """Cut a flat weight vector into named parameters.
@@ -137,6 +137,8 @@ def starts_of(module: nn.Module) -> dict[str, Start]:
     owners, starts = dict(module.named_modules()), {}
     for name, parameter in module.named_parameters():
         owner, _, own = name.rpartition(".")
+        if not parameter.is_floating_point() or not parameter.numel():
+            continue
         if (start := _start_of(owners[owner], own, parameter.detach())) is not None:
             starts[name] = start
     return starts | _parametrised(module)
@@ -144,8 +146,6 @@ def starts_of(module: nn.Module) -> dict[str, Start]:
 
 def _start_of(owner: nn.Module, name: str, value: Tensor) -> Start | None:
     """Return the start of a parameter `name` of a layer; None if it is drawn around 0."""
-    if not value.numel():
-        return None
     first = value.flatten()[0].item()
     constant = value.numel() > 1 and bool((value == first).all())
     if isinstance(owner, _NORMS) and name == "weight" and (first == 1 or not constant):
@@ -174,18 +174,19 @@ def _at(value: Tensor) -> Start:
     size = min(1.0, value.square().mean().sqrt().item())
     first = value.flatten()[0]
     kept = first.cpu() if bool((value == first).all()) else value
-    return Start(kept.clone(), torch.tensor(max(_SMALL, size)), _variance_of(value))
+    return Start(kept.clone(), torch.tensor(max(_SMALL, size)), variance_of(value.shape))
 
 
-def _variance_of(value: Tensor) -> float:
-    return 2.0 / math.prod(value.shape[1:]) if value.ndim > 1 else _NEAR_ZERO
+def variance_of(shape: torch.Size) -> float:
+    """Return the variance that keeps a signal's size through a layer with weights of a shape."""
+    return 2.0 / max(1, math.prod(shape[1:])) if len(shape) > 1 else _NEAR_ZERO
 
 
 def _padded(row: int, value: Tensor) -> Start:
     """An embedding's padding row stays as it is; the others are drawn."""
     start, scale = torch.zeros_like(value), torch.ones_like(value[:, :1])
     start[row], scale[row] = value[row], 0.0
-    return Start(start, scale, _variance_of(value))
+    return Start(start, scale, variance_of(value.shape))
 
 
 def _drawn_like(value: Tensor) -> Start:
@@ -217,7 +218,9 @@ def _originals(layer: nn.Module, weight: str) -> dict[str, Start]:
         pull = torch.linspace(0.5, 1.5, made.numel()).view_as(made).to(made)
         found = torch.autograd.grad(made, [*originals.values()], pull, materialize_grads=True)
     return {
-        name: Start(value.detach().clone(), _scale(value) * (gradient != 0), _variance_of(value))
+        name: Start(
+            value.detach().clone(), _scale(value) * (gradient != 0), variance_of(value.shape)
+        )
         for (name, value), gradient in zip(originals.items(), found, strict=True)
     }
 
