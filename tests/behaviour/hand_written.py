@@ -187,8 +187,9 @@ class Checkpointed(nn.Module):
 
     def __init__(self, *, reentrant: bool) -> None:
         super().__init__()
-        self.first, self.out, self.reentrant = nn.Linear(6, 8), nn.Linear(8, 2), reentrant
+        self.first, self.reentrant = nn.Linear(6, 8), reentrant
         self.block = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8))
+        self.out = nn.Linear(8, 2)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.first(x)
@@ -212,8 +213,8 @@ class ClosingHook(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.a, self.extra, self.o = nn.Linear(6, 8), nn.Linear(6, 8), nn.Linear(8, 2)
-        self.a.register_forward_hook(lambda module, given, out: out + self.extra(given[0]))
+        self.a, self.beside, self.o = nn.Linear(6, 8), nn.Linear(6, 8), nn.Linear(8, 2)
+        self.a.register_forward_hook(lambda module, given, out: out + self.beside(given[0]))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.o(self.a(x).relu())
@@ -229,6 +230,19 @@ class Listed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return (x @ self.matrices[0].T + self.a.bias).relu() @ self.matrices[1].T + self.o.bias
+
+
+class Unregistered(nn.Module):
+    """Keeps some layers where `parameters()` does not find them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers, self.out = [nn.Linear(6, 8), nn.ReLU()], nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)
+        return self.out(x)
 
 
 class BoundParameter(nn.Module):
@@ -324,16 +338,15 @@ class Counter(nn.Module):
 
     def __init__(self, where: str, *, used: bool, only_training: bool) -> None:
         super().__init__()
-        self.a, self.out, self.used, self.only = nn.Linear(6, 8), nn.Linear(8, 2), used, (
-            only_training
-        )
+        self.a, self.out = nn.Linear(6, 8), nn.Linear(8, 2)
+        self.used, self.only_training = used, only_training
         if where == "buffer":
             self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
         else:
             self.calls = 0
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training or not self.only:
+        if self.training or not self.only_training:
             self.calls += 1
         h = self.a(x).relu()
         return self.out(h / (1 + self.calls) if self.used else h)
@@ -454,8 +467,8 @@ class StochasticDepth(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.a, self.out = nn.Linear(6, 8), nn.Linear(8, 2)
-        self.branches = nn.ModuleList(nn.Linear(8, 8) for _ in range(3))
+        self.a, self.branches = nn.Linear(6, 8), nn.ModuleList(nn.Linear(8, 8) for _ in range(3))
+        self.out = nn.Linear(8, 2)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.a(x)

@@ -110,6 +110,8 @@ def hooked(register: str, hook: Callable[..., Any], **options: Any) -> nn.Module
     return module
 
 
+# Below, a row is (name, make, sample) and `more`, as `_kind` says.
+
 # --- Layers of torch.nn -------------------------------------------------------------------------
 
 
@@ -207,6 +209,8 @@ LAYERS: dict[str, list[tuple[Any, ...]]] = {
         ("a head that is a 1 x 1 convolution", lambda: nn.Sequential(
             C(2, 4, 3), nn.ReLU(), C(4, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()), images),
         ("a U-Net", own.UNet, images),
+        over_images("Conv2d, channels last", lambda: C(2, 3, 3).to(
+            memory_format=torch.channels_last), 48),
     ],
     "normalisation": [
         between("BatchNorm1d", lambda: nn.BatchNorm1d(8)),
@@ -479,7 +483,7 @@ def orthogonal(kind: str) -> tuple[Any, ...]:
         w = module[1].weight
         return torch.allclose(w.T @ w, torch.eye(8), atol=1e-4)
 
-    return f"orthogonal, by {kind}", made, rows, AS_PYTORCH, "", holds
+    return f"orthogonal, by {kind}", made, rows, holds
 
 
 def padded(module: nn.Module) -> bool:
@@ -500,6 +504,18 @@ def tempered(module: nn.Module) -> bool:
 
 def signs(module: nn.Module) -> bool:
     return bool((module[0].weight > 0).all())
+
+
+def half_zero(module: nn.Module) -> bool:
+    return bool((module[0].weight == 0).float().mean() >= 0.5)
+
+
+def gates_open(module: nn.Module) -> bool:
+    return bool((module.layer.bias_ih_l0[8:16] > 2).all())
+
+
+def turns_little(module: nn.Module) -> bool:
+    return bool((module.turn.bias - torch.tensor([1.0, 0, 0, 0, 1, 0])).abs().max() < 0.3)
 
 
 def with_temperature() -> nn.Module:
@@ -532,41 +548,37 @@ MEANING: dict[str, list[tuple[Any, ...]]] = {
         orthogonal("householder"),
         ("one of your own: positive weights",
          lambda: mlp(first=own.parametrised(nn.Linear(6, 8), own.Positive())), rows,
-         AS_PYTORCH, "", signs),
+         signs),
         ("one of your own: skew-symmetric weights",
          lambda: mlp(own.parametrised(nn.Linear(8, 8), own.Skew())), rows),
-        ("pruning", lambda: pruned(prune.l1_unstructured, amount=0.5), rows, AS_PYTORCH, "",
-         lambda module: (module[0].weight == 0).float().mean() >= 0.5),
+        ("pruning", lambda: pruned(prune.l1_unstructured, amount=0.5), rows, half_zero),
         ("pruning, made final",
          lambda: pruned(prune.l1_unstructured, amount=0.5, final=True), rows),
     ],
     "what a parameter means": [
         ("a hand-written norm layer, its scale 1",
-         lambda: mlp(own.OwnNorm(8), own.OwnNorm(8)), rows, AS_PYTORCH, "", scales_near_1),
+         lambda: mlp(own.OwnNorm(8), own.OwnNorm(8)), rows, scales_near_1),
         ("a norm layer of torch's, its scale 0", lambda: nn.Sequential(
             nn.Linear(6, 8), frozen_scale(nn.BatchNorm1d(8)), nn.Linear(8, 2)), rows,
-         AS_PYTORCH, "", near(0, 0.2, "1.weight")),
+         near(0, 0.2, "1.weight")),
         ("a layer scale of 1e-5", lambda: mlp(own.Branch(torch.full((8,), 1e-5))), rows,
-         AS_PYTORCH, "", near(0, 0.05, "1.gate")),
+         near(0, 0.05, "1.gate")),
         ("ReZero's gate, 0", lambda: mlp(own.Branch(torch.zeros(1))), rows,
-         AS_PYTORCH, "", near(0, 0.05, "1.gate")),
+         near(0, 0.05, "1.gate")),
         ("LoRA on a frozen layer, B = 0",
          lambda: nn.Sequential(own.LowRank(), nn.ReLU(), nn.Linear(8, 2)), rows,
-         AS_PYTORCH, "", near(0, 0.2, "0.up")),
+         near(0, 0.2, "0.up")),
         ("an embedding with a padding row", partial(own.ByLength, padding_idx=0), ids,
-         AS_PYTORCH, "", padded),
+         padded),
         ("an embedding bag with a padding row", lambda: nn.Sequential(
             nn.EmbeddingBag(12, 8, padding_idx=3, mode="sum"), nn.Linear(8, 2)), ids,
-         AS_PYTORCH, "", padded_bag),
-        ("a temperature, one number", with_temperature, rows, AS_PYTORCH, "", tempered),
-        ("a class token and positions", own.Vit, images, AS_PYTORCH, "",
-         near(0, 0.3, "token", "position")),
+         padded_bag),
+        ("a temperature, one number", with_temperature, rows, tempered),
+        ("a class token and positions", own.Vit, images, near(0, 0.15, "token", "position")),
         ("an output layer that starts at 0", lambda: mlp(nn.Linear(8, 8), zero_linear()), rows,
-         AS_PYTORCH, "", near(0, 0.2, "2.weight")),
-        ("an LSTM whose forget gates start open", gated_by_bias, sequences, AS_PYTORCH, "",
-         lambda module: (module.layer.bias_ih_l0[8:16] > 2).all()),
-        ("a transformation that starts as the identity", own.Spatial, images, AS_PYTORCH, "",
-         lambda module: (module.turn.bias - torch.tensor([1.0, 0, 0, 0, 1, 0])).abs().max() < 0.3),
+         near(0, 0.2, "2.weight")),
+        ("an LSTM whose forget gates start open", gated_by_bias, sequences, gates_open),
+        ("a transformation that starts as the identity", own.Spatial, images, turns_little),
     ],
 }  # fmt: skip
 
@@ -646,10 +658,12 @@ STATE: dict[str, list[tuple[Any, ...]]] = {
         ("a buffer changed in place", lambda: own.MovingBuffer("in place"), rows),
         ("a buffer that grows", lambda: own.MovingBuffer("grows"), rows),
         ("a buffer that is expanded", own.ExpandedBuffer, rows),
-        ("a buffer made in forward", lambda: own.MadeBuffer(declared=False), rows),
-        ("a buffer that is None at first", lambda: own.MadeBuffer(declared=True), rows),
+        ("a buffer made in forward", lambda: own.MadeBuffer(declared=False), rows,
+         "its own weights give"),
+        ("a buffer that is None at first", lambda: own.MadeBuffer(declared=True), rows,
+         "its own weights give"),
         ("batch normalisation as a function, with buffers of its own",
-         lambda: mlp(own.OwnBatchNorm(8)), rows, AS_PYTORCH, "", near(1, 0.3, "1.scale")),
+         lambda: mlp(own.OwnBatchNorm(8)), rows, near(1, 0.3, "1.scale")),
         ("a count of calls in a buffer",
          lambda: own.Counter("buffer", used=False, only_training=False), rows),
         ("a count of updates in a buffer, which scales",
@@ -658,14 +672,16 @@ STATE: dict[str, list[tuple[Any, ...]]] = {
          lambda: own.Counter("attribute", used=False, only_training=False), rows),
         ("a table of positions kept by length", own.CachedPositions, sequences),
         ("a count of calls in an attribute, which scales",
-         lambda: own.Counter("attribute", used=True, only_training=False), rows, REFUSED, "state"),
+         lambda: own.Counter("attribute", used=True, only_training=False), rows,
+         "its own weights give"),
         ("a count of updates in an attribute, which scales",
-         lambda: own.Counter("attribute", used=True, only_training=True), rows, REFUSED, "state"),
-        ("a running mean that is no buffer", own.HiddenMean, rows, REFUSED, "state"),
-        ("something made of a weight, and kept", own.CachedWeight, rows, REFUSED, "weights"),
-        ("a weight clamped in forward", own.Clamped, rows, REFUSED, "in place"),
+         lambda: own.Counter("attribute", used=True, only_training=True), rows,
+         "its own weights give"),
+        ("a running mean that is no buffer", own.HiddenMean, rows, "its own weights give"),
+        ("something made of a weight, and kept", own.CachedWeight, rows, "weights"),
+        ("a weight clamped in forward", own.Clamped, rows, "in place"),
         ("Embedding with `max_norm`", partial(own.ByLength, max_norm=0.5), ids,
-         REFUSED, "in place"),
+         "in place"),
         ("an input changed in place", lambda: own.ChangesInput(learned=False), rows),
         ("an input changed in place, and a parameter added",
          lambda: own.ChangesInput(learned=True), rows),
@@ -683,15 +699,16 @@ STATE: dict[str, list[tuple[Any, ...]]] = {
         ("a full backward pre-hook", lambda: hooked(
             "register_full_backward_pre_hook", lambda module, outs: (3 * outs[0],)), rows),
         ("a partial function of a layer, and a bound method", own.PartialOfLayer, rows),
-        ("a hook on a parameter", masked_gradient, rows, REFUSED, "hook"),
+        ("a hook on a parameter", masked_gradient, rows, "hook"),
         ("a hook that uses the module it was made in", own.ClosingHook, rows,
-         REFUSED, "the model's own"),
+         "its own parameters"),
         ("a lambda that uses the module it was made in", own.Lambda, rows,
-         REFUSED, "the model's own"),
+         "its own parameters"),
         ("a partial function that holds a parameter", own.BoundParameter, rows,
-         REFUSED, "the model's own"),
-        ("parameters in a list of one's own", own.Listed, rows, REFUSED, "the model's own"),
-        ("a `__deepcopy__` that copies nothing", own.NeverCopied, rows, REFUSED, "cop"),
+         "its own parameters"),
+        ("parameters in a list of one's own", own.Listed, rows, "its own parameters"),
+        ("layers in a plain list", own.Unregistered, rows, "its own parameters"),
+        ("a `__deepcopy__` that copies nothing", own.NeverCopied, rows, "cop"),
     ],
 }  # fmt: skip
 
@@ -750,10 +767,8 @@ FUNCTIONS: dict[str, list[tuple[Any, ...]]] = {
         ("sort and topk", lambda: function(
             lambda self, x: self.out(self.a(x).sort(1)[0].topk(4, 1)[0]), 4), rows),
         ("scatter and cumsum", lambda: function(scattered), rows),
-        ("cdist", lambda: function(
-            lambda self, x: self.out(torch.cdist(self.a(x), self.out.weight)), 2)
-            if False else of(lambda self, x: -torch.cdist(self.a(x), self.points),
-                             a=nn.Linear(6, 8), points=nn.Parameter(torch.randn(2, 8))), rows),
+        ("cdist", lambda: of(lambda self, x: -torch.cdist(self.a(x), self.points),
+            a=nn.Linear(6, 8), points=nn.Parameter(torch.randn(2, 8))), rows),
         ("einsum", lambda: function(lambda self, x: self.out(
             torch.einsum("ni,nj,ij->nj", self.a(x), self.a(x), torch.eye(8)))), rows),
         ("linear algebra", lambda: function(lambda self, x: self.out(torch.linalg.solve(
@@ -775,39 +790,38 @@ FUNCTIONS: dict[str, list[tuple[Any, ...]]] = {
             lambda self, x: self.out(self.a(x.log()))), positive),
         ("checkpoint, not reentrant", lambda: own.Checkpointed(reentrant=False), rows),
         ("checkpoint, reentrant", lambda: own.Checkpointed(reentrant=True), rows,
-         REFUSED, "use_reentrant"),
+         "use_reentrant"),
     ],
     "output layers": [
         ("another layer after the output layer, which is named", headless, rows,
-         AS_PYTORCH, "", None, {"head": "out"}),
-        ("another layer after the output layer, which is not named", headless, rows,
-         REFUSED, "name the output layer"),
+          {"head": "out"}),
+        ("another layer after the output layer, which has the right size", headless, rows),
         ("a softmax at the end", lambda: nn.Sequential(mlp(), nn.Softmax(dim=1)), rows,
-         REFUSED, "leave the softmax at its end out"),
+         "leave the softmax at its end out"),
     ],
     "formats and devices": [
-        ("float16", lambda: own.Casts(mlp(), torch.float16), rows, REFUSED, "torch.float16"),
-        ("bfloat16", lambda: own.Casts(mlp(), torch.bfloat16), rows, REFUSED, "torch.bfloat16"),
-        ("float64", lambda: own.Casts(mlp(), torch.float64), rows, REFUSED, "torch.float64"),
-        ("complex parameters", own.ComplexWeight, rows, REFUSED, "torch.complex64"),
+        ("float16", lambda: own.Casts(mlp(), torch.float16), rows, "torch.float16"),
+        ("bfloat16", lambda: own.Casts(mlp(), torch.bfloat16), rows, "torch.bfloat16"),
+        ("float64", lambda: own.Casts(mlp(), torch.float64), rows, "torch.float64"),
+        ("complex parameters", own.ComplexWeight, rows, "torch.complex64"),
         ("a frozen part in float64", lambda: of(
             lambda self, x: self.out(self.base(x.double()).float().relu()),
             base=nn.Linear(6, 8).double().requires_grad_(False), out=nn.Linear(8, 2)), rows),
-        ("the meta device", lambda: mlp().to("meta"), rows, REFUSED, "meta device"),
+        ("the meta device", lambda: mlp().to("meta"), rows, "meta device"),
         ("a lazy layer", lambda: nn.Sequential(
-            nn.LazyLinear(8), nn.ReLU(), nn.Linear(8, 2)), rows, REFUSED, "lazy"),
+            nn.LazyLinear(8), nn.ReLU(), nn.Linear(8, 2)), rows, "lazy"),
         ("a lazy layer that has been called", lambda: called(nn.Sequential(
             nn.LazyLinear(8), nn.ReLU(), nn.Linear(8, 2))), rows),
     ],
     "wrappers": [
         ("torch.compile", lambda: torch.compile(mlp(), backend="eager"), rows),
         ("torch.jit.script", quiet(lambda: torch.jit.script(mlp())), rows,
-         REFUSED, "torch.jit"),
+         "torch.jit"),
         ("a part under torch.jit.script", quiet(lambda: nn.Sequential(
-            torch.jit.script(nn.Linear(6, 8)), nn.Linear(8, 2))), rows, REFUSED, "torch.jit"),
+            torch.jit.script(nn.Linear(6, 8)), nn.Linear(8, 2))), rows, "torch.jit"),
         ("torch.jit.trace", quiet(lambda: torch.jit.trace(mlp(), torch.zeros(2, 6))), rows,
-         REFUSED, "torch.jit"),
-        ("DataParallel", lambda: nn.DataParallel(mlp()), rows, REFUSED, "DataParallel"),
+         "torch.jit"),
+        ("DataParallel", lambda: nn.DataParallel(mlp()), rows, "DataParallel"),
     ],
 }  # fmt: skip
 
@@ -832,14 +846,23 @@ def called(module: nn.Module) -> nn.Module:
     return module
 
 
-def _kinds() -> list[ModuleKind]:
-    tables = LAYERS | STRUCTURE | MEANING | STATE | FUNCTIONS
-    return [
-        ModuleKind(name, group, *rest)
-        for group, listed in tables.items()
-        for name, *rest in listed
-    ]
+def _kind(
+    group: str,
+    name: str,
+    make: Callable[[], nn.Module],
+    sample: Callable[[], Tensor],
+    more: Any = None,
+) -> ModuleKind:
+    """A row; `more` is a part of the refusal, what holds, or settings, if there is any of them."""
+    if isinstance(more, str):
+        return ModuleKind(name, group, make, sample, REFUSED, says=more)
+    if isinstance(more, Mapping):
+        return ModuleKind(name, group, make, sample, settings=more)
+    return ModuleKind(name, group, make, sample, holds=more)
 
 
-#: the fields of a `ModuleKind` but for its group are a tuple above
-MODULE_KINDS = _kinds()
+MODULE_KINDS = [
+    _kind(group, *row)
+    for group, listed in (LAYERS | STRUCTURE | MEANING | STATE | FUNCTIONS).items()
+    for row in listed
+]
