@@ -20,12 +20,12 @@ class Kind(Protocol):
 
 
 def kinds(of: str) -> Sequence[Kind]:
-    """Return the rows of `MODULE_KINDS` in module_kinds.py, or of another table if it is there."""
+    """Return the rows of `KINDS` in module_kinds.py, or of another table if it is there."""
     if not (TABLES / f"{of}_kinds.py").is_file():
         return []
     if str(TABLES) not in sys.path:
         sys.path.insert(0, str(TABLES))
-    rows: Sequence[Kind] = getattr(import_module(f"{of}_kinds"), f"{of.upper()}_KINDS")
+    rows: Sequence[Kind] = import_module(f"{of}_kinds").KINDS
     return rows
 
 

@@ -861,7 +861,7 @@ def _kind(
     return ModuleKind(name, group, make, sample, holds=more)
 
 
-MODULE_KINDS = [
+KINDS = [
     _kind(group, *row)
     for group, listed in (LAYERS | STRUCTURE | MEANING | STATE | FUNCTIONS).items()
     for row in listed

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from module_kinds import AS_PYTORCH, MODULE_KINDS, REFUSED, ModuleKind
+from module_kinds import AS_PYTORCH, KINDS, REFUSED, ModuleKind
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
@@ -36,8 +36,8 @@ pytestmark = [
 QUICK = {"iterations": 3, "batch_size": 8, "lr": 0.01, "validation": 0}
 LABELS = torch.arange(8) % 2
 TASKS = ("a", "b")
-RIGHT = [row for row in MODULE_KINDS if row.outcome == AS_PYTORCH]
-WRONG = [row for row in MODULE_KINDS if row.outcome == REFUSED]
+RIGHT = [row for row in KINDS if row.outcome == AS_PYTORCH]
+WRONG = [row for row in KINDS if row.outcome == REFUSED]
 
 
 def seeded(seed: int) -> None:
@@ -267,7 +267,7 @@ def test_refused_before_training(row: ModuleKind, no_steps: None) -> None:
 
 def test_an_input_changed_in_place_is_whole_for_tasks_of_other_sizes() -> None:
     """Whose networks are asked after the others."""
-    row = next(row for row in MODULE_KINDS if row.name == "an input changed in place")
+    row = next(row for row in KINDS if row.name == "an input changed in place")
     own = learner(row, made(row))
     for task, classes in enumerate((2, 3)):
         own.fit(inputs(row, task), torch.arange(8) % classes, task=task)
@@ -279,6 +279,6 @@ def test_an_input_changed_in_place_is_whole_for_tasks_of_other_sizes() -> None:
 
 
 def test_the_table_is_one_of_many_kinds() -> None:
-    names = [row.name for row in MODULE_KINDS]
+    names = [row.name for row in KINDS]
     assert len(names) == len(set(names)) >= 60
-    assert all(bool(row.says) == (row.outcome == REFUSED) for row in MODULE_KINDS)
+    assert all(bool(row.says) == (row.outcome == REFUSED) for row in KINDS)
