@@ -22,6 +22,7 @@ extensions = [
     "api_pages",
     "command_help",
     "floors",
+    "kinds",
     "method_pages",
 ]
 exclude_patterns = ["_ext"]
