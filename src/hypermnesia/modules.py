@@ -29,6 +29,10 @@ def check_supported(module: nn.Module) -> None:
             rule, hint = "a model must hold values", "make it on the CPU, not on the meta device"
             raise TargetError(rule, got=f"'{name}' without any", hint=hint)
     for name, parameter in module.named_parameters():
+        if parameter._backward_hooks:
+            rule = "a hook on a parameter would not see the generated values"
+            hint = "change the gradient in forward, or by a hook on the module"
+            raise TargetError(rule, got=f"one on '{name}'", hint=hint)
         if parameter.requires_grad and parameter.dtype != torch.get_default_dtype():
             rule = f"parameters that are learned must be {torch.get_default_dtype()}"
             hint = "convert the model (model.float()); a complex one is two real ones"
@@ -53,11 +57,17 @@ def copied(module: nn.Module, shared: Collection[Tensor] = ()) -> nn.Module:
     memo = {id(tensor): tensor for tensor in shared}
     memo |= {id(left): left.detach().clone() for left in _left_behind(module)}
     try:
-        return copy.deepcopy(module, memo)
+        made = copy.deepcopy(module, memo)
     except (RuntimeError, TypeError) as error:
         rule, hint = "a model must be one that copy.deepcopy copies", "keep such things outside it"
         got = str(error).partition("\n")[0]
         raise TargetError(rule, got=f"{type(module).__name__}: {got}", hint=hint) from error
+    allowed = {id(tensor) for tensor in shared}
+    before = {id(p) for p in module.parameters()} - allowed
+    if any(id(p) in before for p in made.parameters()):
+        rule, hint = "a copy of a model must have parameters of its own", "mend its __deepcopy__"
+        raise TargetError(rule, got=type(module).__name__, hint=hint)
+    return made
 
 
 def _left_behind(module: nn.Module) -> Iterator[Tensor]:

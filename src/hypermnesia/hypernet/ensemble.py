@@ -153,8 +153,8 @@ class AllTasks:
         shapes = tuple(leaf.shape[1:] for leaf in leaves)
         if shapes not in self._activations:
             with _layer_outputs(self.memory.target.evaluated) as entries:
-                question(group, tree.index(x, slice(1)))
-            self._activations[shapes] = max(entries)
+                question(group, tree.index(x, slice(2)))  # one is too few for batch norms
+            self._activations[shapes] = -(-max(entries) // min(2, tree.batch_size(x)))
         size = max(leaf.element_size() for leaf in leaves)
         row = _ALIVE * len(group.tasks) * self._activations[shapes] * size
         return max(1, self.budget // row)

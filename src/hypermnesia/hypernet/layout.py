@@ -152,10 +152,21 @@ def _start_of(owner: nn.Module, name: str, value: Tensor) -> Start | None:
         return Start(torch.tensor(1.0))
     if isinstance(owner, nn.Embedding | nn.EmbeddingBag) and owner.padding_idx is not None:
         return _padded(owner.padding_idx, value)
-    if _of_torch(owner):
-        own = constant and (value.ndim > 1 or first != 0 or name == "weight")
-        return _at(value) if own or isinstance(owner, nn.PReLU) else None
-    return _at(value) if constant or _is_vector(value) else _drawn_like(value)
+    if not _of_torch(owner):
+        return _at(value) if constant or _is_vector(value) else _drawn_like(value)
+    means = constant and (value.ndim > 1 or first != 0 or name == "weight")
+    return _at(value) if means or _set_by_hand(owner, name, value) else None
+
+
+def _set_by_hand(owner: nn.Module, name: str, value: Tensor) -> bool:
+    """Whether a parameter of torch's layer is no matrix, and not as torch draws it: a bias of 3."""
+    if isinstance(owner, nn.PReLU):
+        return True
+    if value.ndim != 1 or "bias" not in name:
+        return False
+    weight = getattr(owner, "weight", None)
+    inputs = getattr(owner, "hidden_size", 1 if weight is None else math.prod(weight.shape[1:]))
+    return value.abs().max().item() > 1.001 / math.sqrt(max(1, inputs))
 
 
 def _of_torch(owner: nn.Module) -> bool:
@@ -190,9 +201,12 @@ def _padded(row: int, value: Tensor) -> Start:
 
 
 def _drawn_like(value: Tensor) -> Start:
-    """Draw a layer's own matrix with its own variance, around its mean if that stands out."""
+    """Draw a layer's own matrix with its own deviation, around its mean if that stands out."""
     mean, deviation = value.mean().item(), value.std(correction=0).item()
-    return Start(torch.tensor(mean if abs(mean) > deviation else 0.0), None, deviation**2)
+    usual = variance_of(value.shape)
+    # In s, as entries of a chunk share rows of the head, and with them the deviation of h.
+    scale = torch.tensor(min(1.0, deviation / math.sqrt(usual)))
+    return Start(torch.tensor(mean if abs(mean) > deviation else 0.0), scale, usual)
 
 
 def _parametrised(module: nn.Module) -> dict[str, Start]:

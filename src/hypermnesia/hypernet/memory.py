@@ -26,8 +26,8 @@ class WeightMemory:
 
     Each task has a condition, a layout (its head's width) and buffers of its own. θ is
     `hypernet.parameters()`. The `module`, template of the target networks, is copied; `generated`,
-    `head` and `compile` are as in `Target`. Answers are in float32 whatever training's `precision`.
-    Raises `ConfigError` for `condition_options` that the condition does not take.
+    `head`, `outputs` and `compile` are as in `Target`. Answers are in float32 whatever training's
+    `precision`. Raises `ConfigError` for `condition_options` that the condition does not take.
     """
 
     hypernet: Hypernetwork
@@ -39,11 +39,14 @@ class WeightMemory:
         *,
         generated: Sequence[str] = ("*",),
         head: str | None = None,
+        outputs: int | None = None,
         device: torch.device = _CPU,
         precision: Precision = "float32",
         compile: bool = False,
     ) -> None:
-        self.target = Target(module, generated, head, device=device, compile=compile)
+        self.target = Target(
+            module, generated, head, outputs=outputs, device=device, compile=compile
+        )
         self.settings, self.device, self.precision = settings, device, precision
         try:
             make = CONDITIONS[settings.condition]

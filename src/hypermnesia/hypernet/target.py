@@ -24,10 +24,16 @@ from hypermnesia.tree import Tree
 _CPU = torch.device("cpu")
 
 
-def matches(name: str, pattern: str) -> bool:
-    """Return whether a pattern as of shells means a name, also one with brackets of its own."""
-    literal = pattern.replace("[", "[[]")
-    return name == pattern or fnmatchcase(name, pattern) or fnmatchcase(name, literal)
+def chosen(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    """List the names that patterns as of shells mean; brackets of a name's own mean themselves."""
+
+    def means(pattern: str, name: str) -> bool:
+        literal = pattern.replace("[", "[[]")
+        return fnmatchcase(name, pattern) or fnmatchcase(name, literal)
+
+    exact = set(names) & set(patterns)
+    wide = [pattern for pattern in patterns if pattern not in exact]
+    return [n for n in names if n in exact or any(means(pattern, n) for pattern in wide)]
 
 
 class Target:
@@ -40,6 +46,7 @@ class Target:
         module: any `nn.Module`; what it takes and returns is the caller's.
         generated: patterns (as of shells) of the names of the parameters to generate.
         head: name of the output layer, whose width follows each task; None: the last `nn.Linear`.
+        outputs: how many the module has, if known: a task with as many keeps its layers.
         device: where to run.
         compile: train through `torch.compile`.
 
@@ -53,15 +60,16 @@ class Target:
         generated: Sequence[str] = ("*",),
         head: str | None = None,
         *,
+        outputs: int | None = None,
         device: torch.device = _CPU,
         compile: bool = False,
     ) -> None:
         check_supported(module)
         self.module = dense(copied(module)).to(device)  # a template, which is never run
         train(self.module, parts_in_eval(module))
-        self.head, self.device, self._compile = head, device, compile
+        self.head, self.outputs, self.device, self._compile = head, outputs, device, compile
         every = dict(self.module.named_parameters())
-        self.generated = [n for n in every if any(matches(n, pattern) for pattern in generated)]
+        self.generated = chosen(list(every), generated)
         if not self.generated:
             rule = "at least one parameter of the target network must be generated"
             got = f"patterns {list(generated)} that match none of {[*every][:8]}"
@@ -116,7 +124,7 @@ class Target:
         """List the weights that a task with `outputs` outputs needs, those of the head last."""
         shapes = {n: p.shape for n, p in self.module.named_parameters() if n in self.generated}
         head = find_head(self.module, self.head)
-        if head is not None and head.layer.out_features != outputs:
+        if head is not None and outputs not in (self.outputs, head.layer.out_features):
             if missing := [name for name in head.names if name not in self.generated]:
                 rule = "tasks of different widths need an output layer that is generated, not tied"
                 got = f"'{missing[0]}', which is shared"
@@ -228,7 +236,7 @@ class Target:
         training: bool = False,
     ) -> nn.Module:
         """Make an independent module with the given weights, as a rule to evaluate."""
-        if find_head(self.module, self.head) is None:
+        if find_head(self.module, self.head) is None or layout.outputs == self.outputs:
             module = copied(self.module)
         else:
             module = with_outputs(self.module, layout.outputs, torch.Generator(), self.head)

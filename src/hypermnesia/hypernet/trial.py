@@ -5,11 +5,13 @@ The reference is a copy of the module with the generated values written into its
 
 from __future__ import annotations
 
+import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
@@ -120,12 +122,15 @@ def _of_target(target: Tried, parameters: Named, x: Tree, buffers: Buffers) -> _
         rule, hint = "a model must run with weights from outside", "make it a plain nn.Module"
         raise TargetError(rule, got=_first_line(error), hint=hint) from error
     _check_own(outputs, list(leaves.values()))
-    return _Outcome(outputs, _gradients(outputs, leaves), own)
+    learned = {name: leaf for name, leaf in leaves.items() if leaf.requires_grad}
+    return _Outcome(outputs, _gradients(outputs, learned), own)
 
 
 def _run(forward: Callable[[], Any]) -> list[Tensor]:
     """Return the real tensors of an output, made with the same draws each time."""
     torch.default_generator.manual_seed(0)
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
     torch.cuda.manual_seed(0)  # does nothing without a GPU
     leaves = [leaf for leaf in pytree.tree_leaves(forward()) if isinstance(leaf, Tensor)]
     return [leaf for leaf in leaves if leaf.is_floating_point()]
@@ -162,7 +167,7 @@ def _check_own(outputs: list[Tensor], own: list[Tensor]) -> None:
             continue
         seen.add(node)
         leaf = getattr(node, "variable", None)
-        if leaf is not None and id(leaf) not in known:
+        if isinstance(leaf, nn.Parameter) and id(leaf) not in known:
             rule = "a model's forward must use its own parameters"
             got = f"one of shape {tuple(leaf.shape)} that is not (a lambda or hook of another copy)"
             raise TargetError(rule, got=got, hint="write it as a method, or use the hook's module")
@@ -264,7 +269,12 @@ def some(x: Tree) -> Tree:
 
 @contextmanager
 def _apart(device: torch.device) -> Iterator[None]:
-    """Leave random numbers as they are, and compute in full precision."""
+    """Leave random numbers as they are."""
     cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        yield
+    others = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng(devices=cuda):
+            yield
+    finally:
+        random.setstate(others[0])
+        np.random.set_state(others[1])  # noqa: NPY002

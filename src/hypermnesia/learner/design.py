@@ -226,6 +226,7 @@ class Design:
     problem: Problem
     hypernet: HypernetSettings | None
     autoencoder: AutoencoderDesign | None
+    outputs: int | None = None  # of the model as it is
 
 
 def count_weights(sample_shape: tuple[int, ...], settings: VaeSettings) -> int:
@@ -286,9 +287,12 @@ def generated_names(model: nn.Module, settings: LearnerSettings) -> list[str]:
     return names
 
 
-def model_sizes(model: nn.Module, settings: LearnerSettings, outputs: int) -> HypernetSettings:
-    """Sizes of the hypernetwork for a model with so many outputs."""
-    layout = Target(model, generated_names(model, settings), settings.head).layout(outputs)
+def model_sizes(
+    model: nn.Module, settings: LearnerSettings, outputs: int, own: int
+) -> HypernetSettings:
+    """Sizes of the hypernetwork for a model with so many outputs, where it has its `own` number."""
+    target = Target(model, generated_names(model, settings), settings.head, outputs=own)
+    layout = target.layout(outputs)
     return hypernet_sizes(layout.total, settings.compression)
 
 
@@ -310,6 +314,7 @@ def method_of(
         "embedding_optimizer": optimizer,
         "generated": generated_names(model, settings),
         "head": settings.head,
+        "outputs": design.outputs,
         "bound": _BOUND,
     }
     sample_shape: tuple[int, ...] = ()

@@ -162,11 +162,13 @@ def first_knowledge(
         hint = "use infer_task='likelihood', or None and name the task to predict"
         raise ConfigError(rule, got="infer_task='entropy'", hint=hint)
     outputs = targets_of(problem, given).outputs
-    sizes = designs.model_sizes(model, settings, outputs) if "hypernet" in entry.sections else None
+    own, sizes = check_model(model, source), None
+    if "hypernet" in entry.sections:
+        sizes = designs.model_sizes(model, settings, outputs, own)
     autoencoder = None
     if "vae" in entry.sections:
         autoencoder = designs.autoencoder_design(slices(source), settings.compression)
-    return Knowledge(model, settings, Design(problem, sizes, autoencoder), device)
+    return Knowledge(model, settings, Design(problem, sizes, autoencoder, own), device)
 
 
 @contextmanager
@@ -223,8 +225,8 @@ def rejected(x: Tensor, got: str) -> TargetError:
 
 
 @torch.no_grad()
-def check_model(model: nn.Module, source: Source) -> None:
-    """Raise `TargetError` unless the model takes such inputs and gives logits for each of them."""
+def check_model(model: nn.Module, source: Source) -> int:
+    """Return the number of outputs; raises `TargetError` unless it gives logits for such inputs."""
     x, probe = _first(source), copied(model).cpu().eval()
     with inputs_accepted(x):
         logits = probe(x)
@@ -232,6 +234,7 @@ def check_model(model: nn.Module, source: Source) -> None:
         got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         rule, hint = "the model must give (batch, outputs) logits", "wrap it so that it does"
         raise TargetError(rule, got=got, hint=hint)
+    return logits.shape[1]
 
 
 @torch.no_grad()

@@ -53,6 +53,7 @@ class HypernetMethod:
         generated: name patterns of the parameters that the hypernetwork makes; all tasks share
             the rest.
         head: name of the output layer; the last linear layer by default.
+        outputs: how many the network has as it is, if known: a task with as many needs no new head.
         train_shared: go on training shared parameters after the first task.
         precision: of the target network and the hypernetwork's head in training.
         compile: train through `torch.compile`, which pays for convolutions.
@@ -75,6 +76,7 @@ class HypernetMethod:
         device: torch.device,
         generated: Sequence[str] = ("*",),
         head: str | None = None,
+        outputs: int | None = None,
         train_shared: bool = False,
         precision: Precision = "float32",
         compile: bool = False,
@@ -84,6 +86,7 @@ class HypernetMethod:
         self.scenario = Scenario(scenario)
         self.generators, self.criterion = generators, criterion
         own: dict[str, Any] = {"device": device, "precision": precision, "compile": compile}
+        own |= {"outputs": outputs}
         self.memory = WeightMemory(network, hypernet, generated=generated, head=head, **own)
         own = {"regularizer": regularizer, "train_shared": train_shared, "generators": generators}
         own |= {"optimizer": optimizer, "embedding_optimizer": embedding_optimizer}
