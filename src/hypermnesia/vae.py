@@ -79,6 +79,24 @@ class VaeOutput(NamedTuple):
     log_variance: Float[Tensor, "*tasks batch latent"]
 
 
+EDGE = 0.1
+"""How far intensities may lie outside their box, as a share of it: one standard deviation."""
+
+
+class BoxedOutput(NamedTuple):
+    """What a `VaeOutput` is, for intensities that were brought from a box to [0, 1].
+
+    `inside` are these, cut off at the edges; `outside` is the rest of the log density of inputs:
+    -Σ (how far outside / `EDGE`)² / 2, and -Σ log(width of the box), for the change of units.
+    """
+
+    decoded: Float[Tensor, "*tasks samples batch pixels"]
+    mean: Float[Tensor, "*tasks batch latent"]
+    log_variance: Float[Tensor, "*tasks batch latent"]
+    inside: Float[Tensor, "*tasks batch pixels"]
+    outside: Float[Tensor, "*tasks batch"]
+
+
 class Vae(nn.Module):
     """Two multilayer perceptrons; an ordinary module, and so a target network."""
 
@@ -151,19 +169,32 @@ def kl_to_prior(
     return 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(dim=-1)
 
 
+def log_likelihood(
+    x: Tensor, output: VaeOutput | BoxedOutput, likelihood: Likelihood
+) -> Float[Tensor, "*tasks samples batch"]:
+    """Log p(x | z) of (batch, *sample) inputs, for each draw that gave `output`."""
+    if isinstance(output, BoxedOutput):
+        inside = _LOG_LIKELIHOODS[likelihood](output.inside.unsqueeze(-3), output.decoded)
+        return inside + output.outside.unsqueeze(-2)
+    return _LOG_LIKELIHOODS[likelihood](x.flatten(1), output.decoded)
+
+
 def elbo(
-    x: Tensor, output: VaeOutput, likelihood: Likelihood, divergence: float = 1.0
+    x: Tensor,
+    output: VaeOutput | BoxedOutput,
+    likelihood: Likelihood,
+    divergence: float = 1.0,
 ) -> Float[Tensor, "*tasks batch"]:
     """E_q log p(x | z) - divergence · KL(q(z | x) || p(z)), averaged over the draws.
 
     A lower bound on log p(x) of each of the (batch, *sample) inputs that gave `output`.
     """
-    fit = _LOG_LIKELIHOODS[likelihood](x.flatten(1), output.decoded)
+    fit = log_likelihood(x, output, likelihood)
     return fit.mean(dim=-2) - divergence * kl_to_prior(output.mean, output.log_variance)
 
 
 def importance_weighted_bound(
-    x: Tensor, noise: Noise, output: VaeOutput, likelihood: Likelihood
+    x: Tensor, noise: Noise, output: VaeOutput | BoxedOutput, likelihood: Likelihood
 ) -> Float[Tensor, "*tasks batch"]:
     """The log of 1/K Σ_k p(x, z_k) / q(z_k | x): tighter with every draw, log p(x) in the end.
 
@@ -173,12 +204,16 @@ def importance_weighted_bound(
     latents = output.mean.unsqueeze(-3) + (log_variance / 2).exp() * noise
     # log p(z) - log q(z | x); (z - mean) / deviation is the noise.
     ratio = 0.5 * (noise.square() + log_variance - latents.square()).sum(dim=-1)
-    weights = _LOG_LIKELIHOODS[likelihood](x.flatten(1), output.decoded) + ratio
+    weights = log_likelihood(x, output, likelihood) + ratio
     return weights.logsumexp(dim=-2) - math.log(len(noise))
 
 
 def bound(
-    x: Tensor, noise: Noise, output: VaeOutput, likelihood: Likelihood, settings: BoundSettings
+    x: Tensor,
+    noise: Noise,
+    output: VaeOutput | BoxedOutput,
+    likelihood: Likelihood,
+    settings: BoundSettings,
 ) -> Float[Tensor, "*tasks batch"]:
     """The bound of (batch, *sample) inputs that `settings` name."""
     if settings.kind == "importance":
@@ -186,7 +221,9 @@ def bound(
     return elbo(x, output, likelihood, settings.divergence)
 
 
-def vae_loss(x: Tensor, output: VaeOutput, likelihood: Likelihood) -> Float[Tensor, "*tasks"]:
+def vae_loss(
+    x: Tensor, output: VaeOutput | BoxedOutput, likelihood: Likelihood
+) -> Float[Tensor, "*tasks"]:
     """The mean over samples and pixels of the negative `elbo`, of (batch, *sample) inputs.
 
     For the Bernoulli likelihood: binary cross-entropy averaged over pixels, plus the divergence
@@ -200,6 +237,7 @@ class CentredVae(Vae):
 
     Encoder and decoder work in terms of `shift` and `scale`, buffers, of which each task has its
     own. Likelihoods are those of the inputs either way, and can be compared between tasks.
+    Intensities are those of the box from `shift` to `shift` + `scale`, at first [0, 1].
     """
 
     shift: Tensor
@@ -210,7 +248,12 @@ class CentredVae(Vae):
         self.register_buffer("shift", torch.zeros(self.pixels))
         self.register_buffer("scale", torch.ones(self.pixels))
 
-    def forward(self, x: Tensor, noise: Tensor) -> VaeOutput:
+    def forward(self, x: Tensor, noise: Tensor) -> VaeOutput | BoxedOutput:  # type: ignore[override]
         """As of `Vae`, for (batch, *sample) inputs and (samples, batch, latent) noise."""
-        output = super().forward((x.flatten(1) - self.shift) / self.scale, noise)
-        return output._replace(decoded=output.decoded * self.scale + self.shift)
+        seen = (x.flatten(1) - self.shift) / self.scale
+        if self.settings.likelihood == "gaussian":
+            output = super().forward(seen, noise)
+            return output._replace(decoded=output.decoded * self.scale + self.shift)
+        inside = seen.clamp(0, 1)
+        outside = -0.5 * ((seen - inside) / EDGE).square().sum(dim=-1) - self.scale.log().sum()
+        return BoxedOutput(*super().forward(inside, noise), inside, outside)

@@ -10,7 +10,7 @@ from learners import QUICK, clouds, mlp
 from hypermnesia import ContinualLearner
 from hypermnesia.errors import DataError
 from hypermnesia.learner.design import Moments, autoencoder_design
-from hypermnesia.vae import CentredVae, VaeSettings, elbo
+from hypermnesia.vae import CentredVae, Vae, VaeSettings, elbo
 
 
 def batches(x: torch.Tensor):
@@ -26,15 +26,16 @@ def test_moments_are_those_of_all_samples() -> None:
     assert torch.allclose(seen.mean, flat.mean(0), atol=1e-5)
     assert torch.allclose(seen.deviation[1:], flat.std(0, correction=0)[1:], atol=1e-5)
     assert seen.deviation[0] == pytest.approx(float(seen.deviation[1:].mean()))
-    assert (seen.least, seen.most) == (float(x.min()), float(x.max()))
+    assert torch.equal(seen.least, flat.amin(0))
+    assert torch.equal(seen.most, flat.amax(0))
     assert Moments([torch.ones(3, 2)]).deviation.tolist() == [1.0, 1.0]
 
 
 def test_intensities_are_seen_as_they_are() -> None:
     design = autoencoder_design(batches(torch.rand(20, 1, 4, 4)), None)
     assert design.vae.likelihood == "bernoulli"
-    x = torch.tensor([[-1.0, 0.25, 2.0]])
-    assert design.view(x).tolist() == [[0.0, 0.25, 1.0]]
+    x = torch.rand(3, 1, 4, 4) * 3 - 1
+    assert torch.equal(design.view(x), x)
     assert design.centre(batches(torch.rand(20, 1, 4, 4))) == {}
 
 
@@ -78,16 +79,65 @@ def test_tasks_far_from_the_first_one_are_told_apart() -> None:
     assert (made.predict_task(x).tasks == np.repeat([0, 1, 2], 50)).mean() > 0.97
 
 
+def test_a_box_is_the_unit_box_moved_and_widened_no_more_than_needed() -> None:
+    x = torch.tensor([[0.2, -0.5, 0.9, 3.0, -2.0], [0.7, 0.1, 1.5, 3.5, 6.0]])
+    box = Moments([x]).box()
+    assert torch.allclose(box["shift"], torch.tensor([0.0, -0.5, 0.5, 2.5, -2.0]))
+    assert torch.allclose(box["scale"], torch.tensor([1.0, 1.0, 1.0, 1.0, 8.0]))
+    assert Moments([torch.rand(5, 2)]).box() == {}
+
+
+def test_intensities_of_a_box_are_a_density_of_the_inputs_themselves() -> None:
+    """By the definition: that of x in [0, 1] with the change of units; beyond, as of a Gaussian."""
+    vae = CentredVae((3,), VaeSettings((8,), (8,), 2))
+    shift, scale = torch.tensor([1.0, -2.0, 0.5]), torch.tensor([2.0, 1.0, 3.0])
+    inside, noise = torch.rand(5, 3), torch.randn(4, 5, 2)
+    plain = elbo(inside, Vae.forward(vae, inside, noise), "bernoulli")
+    assert torch.equal(elbo(inside, vae(inside, noise), "bernoulli"), plain)
+    expected = plain - scale.log().sum()
+    with torch.no_grad():
+        vae.shift.copy_(shift)
+        vae.scale.copy_(scale)
+    x = shift + scale * inside
+    assert torch.allclose(elbo(x, vae(x, noise), "bernoulli"), expected, atol=1e-4)
+    edge = inside.clone()
+    edge[:, 0] = 1.0
+    on, off = shift + scale * edge, shift + scale * (edge + torch.tensor([0.3, 0.0, 0.0]))
+    lost = elbo(on, vae(on, noise), "bernoulli") - elbo(off, vae(off, noise), "bernoulli")
+    assert torch.allclose(lost, torch.full((5,), 0.5 * 3**2), atol=1e-3)
+
+
+@pytest.mark.parametrize("places", [(0.0, 3.0, -40.0), (0.0, 0.6, 1000.0)], ids=str)
+def test_tasks_out_of_the_range_of_the_first_one_are_told_apart(places) -> None:
+    """Scaled to [0, 1] by the first task's least and most, as later tasks cannot know."""
+    rng, made = np.random.default_rng(0), ContinualLearner(mlp(), "likelihood", **QUICK)
+    spread = {place: 0.1 if abs(place) < 10 else 8.0 for place in places}
+
+    def near(place, n):
+        x = place + 0.5 + spread[place] * rng.standard_normal((n, 6)) * [1, 1, 1, 1, 0.5, 0.5]
+        return x.clip(0, 1) if place == 0 else x
+
+    for task, place in enumerate(places):
+        made.fit(near(place, 90), np.arange(90) % 2, task=task)
+    x = np.concatenate([near(place, 50) for place in places])
+    assert (made.predict_task(x).tasks == np.repeat([0, 1, 2], 50)).mean() > 0.95
+    slightly = near(0.0, 50) + 0.05  # of the first task, some beyond the training's range
+    assert (made.predict_task(slightly).tasks == 0).mean() > 0.95
+
+
 def test_inputs_that_cannot_be_compared() -> None:
     x, y = np.random.default_rng(0).random((90, 6)), np.arange(90) % 2
     made = ContinualLearner(mlp(), "likelihood", **{**QUICK, "iterations": 1})
-    made.fit(x, y, task="a")
-    for task in ("a", "b"):
-        with pytest.raises(DataError, match=r"in \[0, 1\], so all must be; got from"):
+    made.fit(x, y, task="a").fit(x + 5, y, task="b").fit(x + 5.05, y, task="b")
+    for task, known in {"a": "0 to 1", "b": "4.98 to 6"}.items():
+        with pytest.raises(DataError, match=f"range of the first.*where they had from {known}"):
             made.fit(clouds(1)[0], y, task=task)
+    replayed = ContinualLearner(mlp(), "classifier", **{**QUICK, "iterations": 1})
+    with pytest.raises(DataError, match=r"range of the first ones; got .* scale them alike"):
+        replayed.fit(x, y, task="a").fit(x + 0.05, y, task="b")
     ragged = autoencoder_design(batches(torch.rand(20, 1, 4, 4)), None)
     with pytest.raises(DataError, match="inputs of one shape"):
         ragged.centre(batches(torch.rand(20, 1, 5, 4)))
     with pytest.raises(DataError, match="at most 20000 entries"):
         autoencoder_design([torch.zeros(2, 3, 100, 100)], None)
-    assert made.tasks == ["a"]
+    assert made.tasks == ["a", "b"]

@@ -35,11 +35,13 @@ class ImageData:
 
 
 def hold_out(
-    rows: Tensor, validation: int, generator: torch.Generator
+    rows: Tensor, validation: int, generator: torch.Generator, classes: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
     """Split (n,) training rows at random into rows to learn from and rows held out, in order.
 
-    With `validation`, the number of rows to hold out, at 0, None stands for these. Raises
+    With `validation`, the number of rows to hold out, at 0, None stands for these. Of each of
+    the (n,) int64 `classes` at most twice its share is held out, and never all of it: where chance
+    takes more, the rows next in its order are held out instead, or fewer if there are none. Raises
     `ConfigError` if no sample would be left to learn from.
     """
     if not 0 <= validation < len(rows):
@@ -48,8 +50,26 @@ def hold_out(
         raise ConfigError(rule, got=got, hint=f"choose from 0 to {len(rows) - 1}")
     if validation == 0:
         return rows, None
-    shuffled = rows[torch.randperm(len(rows), generator=generator)]
-    return shuffled[validation:].sort().values, shuffled[:validation].sort().values
+    shuffled = torch.randperm(len(rows), generator=generator)
+    may = torch.ones(len(rows), dtype=torch.bool)
+    if classes is not None:
+        may = _within_share(classes[shuffled], validation / len(rows))
+    chosen = may & (may.cumsum(0) <= validation)
+    if not chosen.any():
+        return rows, None
+    learned, held = (rows[shuffled[some]].sort().values for some in (~chosen, chosen))
+    return learned, held
+
+
+def _within_share(classes: Tensor, share: float) -> Tensor:
+    """Which of (n,) samples in their order are among the first of their class."""
+    counts = torch.bincount(classes)
+    most = (2 * share * counts).ceil().long().minimum(counts - 1)
+    order = classes.argsort(stable=True)
+    first = (counts.cumsum(0) - counts)[classes[order]]
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(len(order)) - first
+    return rank < most[classes]
 
 
 Transform = Callable[[Tree], Tree]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +15,7 @@ from hypermnesia.errors import ConfigError, DataError, TargetError
 from hypermnesia.evidence import EVIDENCE
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.hypernet.target import Target
+from hypermnesia.learner.arrays import Form
 from hypermnesia.learner.targets import LOSSES, Problem
 from hypermnesia.methods import METHODS, Method, MethodEntry, build_method
 from hypermnesia.optimizers import OptimizerSettings
@@ -99,7 +100,7 @@ def patterns(given: Sequence[str] | None) -> tuple[str, ...] | None:
 
 
 class Moments:
-    """Shape of a sample, least and most entry, (entries,) means and deviations of inputs.
+    """Shape of a sample; (entries,) least and most of inputs, their means and deviations.
 
     Where there is no deviation it is the mean of the others, or 1. Raises `DataError` for
     (batch, *sample) inputs that are no floats, or not all of one shape.
@@ -115,13 +116,13 @@ class Moments:
             if not count:
                 self.shape = tuple(x.shape[1:])
                 total = squares = torch.zeros(x[0].numel(), dtype=torch.float64)
+            check_shape(tuple(x.shape[1:]), self.shape)
             flat = x.flatten(1).double()
-            if flat.shape[1] != len(total):
-                raise DataError("likelihoods compare inputs of one shape", got=tuple(x.shape[1:]))
             total, squares = total + flat.sum(dim=0), squares + flat.square().sum(dim=0)
-            extremes += [float(x.min()), float(x.max())]
+            extremes.append(torch.stack([flat.amin(dim=0), flat.amax(dim=0)]))
             count += len(x)
-        self.least, self.most = min(extremes), max(extremes)
+        every = torch.stack(extremes).float()
+        self.least, self.most = every[:, 0].amin(dim=0), every[:, 1].amax(dim=0)
         self.mean = (total / count).float()
         deviation = (squares / count - (total / count).square()).clamp(min=0).sqrt().float()
         usual = deviation[deviation > 0].mean() if bool(deviation.any()) else torch.tensor(1.0)
@@ -130,7 +131,27 @@ class Moments:
     @property
     def intensities(self) -> bool:
         """Whether all are in [0, 1]."""
-        return self.least >= 0 and self.most <= 1
+        return bool((self.least >= 0).all() and (self.most <= 1).all())
+
+    def box(self) -> dict[str, Tensor]:
+        """The unit box moved and widened, entry by entry, no more than it takes to hold all.
+
+        None for intensities. It is no narrower than 1, however little an entry varies: the unit of
+        what need not be explained is the same for all tasks.
+        """
+        if self.intensities:
+            return {}
+        scale = (self.most - self.least).clamp(min=1)
+        shift = self.least.where(self.least < 0, (self.most - scale).clamp(min=0))
+        return {"shift": shift, "scale": scale}
+
+
+def check_shape(shape: tuple[int, ...], known: tuple[int, ...]) -> None:
+    """Raise `DataError` unless a sample's shape is that of the others."""
+    if shape != known:
+        rule, got = "likelihoods compare inputs of one shape", f"{shape}, where they had {known}"
+        hint = "bring them to one shape (pad), or use infer_task='entropy'"
+        raise DataError(rule, got=got, hint=hint)
 
 
 def autoencoder_sizes(weights: int, compression: float | None = None) -> HypernetSettings:
@@ -172,8 +193,10 @@ def hypernet_sizes(weights: int, compression: float | None = None) -> HypernetSe
 class AutoencoderDesign:
     """The autoencoders that tell tasks apart, and what they see of inputs.
 
-    `shift` and `scale`, (entries of a sample,), are subtracted and divided by for all tasks alike,
-    but for intensities in [0, 1]: the scale is the unit of what need not be explained.
+    If the first task's inputs are in [0, 1], all tasks are seen as they are, each by an autoencoder
+    of intensities in a box of its own; else `shift` and `scale`, (entries of a sample,), are
+    subtracted and divided by for all tasks alike: the scale is the unit of what need not be
+    explained.
     """
 
     sample_shape: tuple[int, ...]
@@ -194,29 +217,50 @@ class AutoencoderDesign:
 
     def view(self, x: Tensor) -> Tensor:
         """(batch, *sample) inputs as the autoencoders see them."""
+        check_shape(tuple(x.shape[1:]), self.sample_shape)
         if self.intensities:
-            return x.clamp(0, 1)
+            return x
         shift, scale = (x.new_tensor(values) for values in (self.shift, self.scale))
         return ((x.flatten(1) - shift) / scale).view_as(x)
 
-    def centre(self, batches: Iterable[Tensor]) -> dict[str, Tensor]:
+    def centre(
+        self, batches: Iterable[Tensor], box: Mapping[str, Tensor] | None = None, slack: float = 0.0
+    ) -> dict[str, Tensor]:
         """Buffers of a new task's autoencoder, none for intensities, from (batch, *sample) inputs.
 
-        Raises `DataError` for inputs of another kind than the first task's.
+        Raises `DataError` for another shape than the first task's and, where autoencoders have a
+        `box` already, for intensities outside by more than the `slack`, a share of it.
         """
         seen = Moments(batches)
-        if seen.shape != self.sample_shape:
-            rule, got = "likelihoods compare inputs of one shape", f"{seen.shape}"
-            got, hint = f"{got}, where they had {self.sample_shape}", "bring them to one shape"
-            raise DataError(rule, got=got, hint=f"{hint}, or use infer_task='entropy'")
+        check_shape(seen.shape, self.sample_shape)
         if not self.intensities:
             shift, scale = map(torch.tensor, (self.shift, self.scale))
             return {"shift": (seen.mean - shift) / scale, "scale": seen.deviation / scale}
-        if not seen.intensities:
-            rule = "inputs of the first task were in [0, 1], so all must be"
-            hint = "scale every task's inputs alike"
-            raise DataError(rule, got=f"from {seen.least:.3g} to {seen.most:.3g}", hint=hint)
-        return {}
+        if box is not None:
+            _check_inside(seen, box, slack)
+        return seen.box()
+
+
+UNIT = {"shift": torch.tensor(0.0), "scale": torch.tensor(1.0)}
+"""The box of intensities that are seen as they are."""
+
+
+def boxes_of(method: Method) -> Sequence[Mapping[str, Tensor]] | None:
+    """Buffers of each task's autoencoder; None for a method whose autoencoders have none."""
+    from hypermnesia.evidence.likelihood import TaskLikelihoods
+
+    likelihoods = getattr(method, "evidence", None)
+    return likelihoods.memory.buffers if isinstance(likelihoods, TaskLikelihoods) else None
+
+
+def _check_inside(seen: Moments, box: Mapping[str, Tensor], slack: float) -> None:
+    low, scale = box["shift"].cpu(), box["scale"].cpu()
+    high, least, most = low + scale, seen.least, seen.most
+    if bool((least < low - slack * scale).any() or (most > high + slack * scale).any()):
+        known = f"where they had from {float(low.min()):.3g} to {float(high.max()):.3g}"
+        got = f"from {float(least.min()):.3g} to {float(most.max()):.3g}, {known}"
+        hint = "scale them alike, or, with infer_task='likelihood', fit them as a task of their own"
+        raise DataError("inputs must stay in the range of the first ones", got=got, hint=hint)
 
 
 @dataclass(frozen=True)
@@ -227,6 +271,7 @@ class Design:
     hypernet: HypernetSettings | None
     autoencoder: AutoencoderDesign | None
     outputs: int | None = None  # of the model as it is
+    form: Form = field(default_factory=Form)
 
 
 def count_weights(sample_shape: tuple[int, ...], settings: VaeSettings) -> int:

@@ -11,19 +11,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hypermnesia.data.stream import BatchStream, each_once
+from hypermnesia.data.stream import each_once
 from hypermnesia.errors import ConfigError, DataError, HypermnesiaError, RunError, TargetError
 from hypermnesia.learner import design as designs
 from hypermnesia.learner.design import Design, LearnerSettings
-from hypermnesia.learner.inputs import Source, SourceSamples, divided, slices
+from hypermnesia.learner.inputs import Source, slices
+from hypermnesia.learner.samples import SourceSamples, divided, stream_of
 from hypermnesia.learner.targets import Problem, Targets, problem_of, targets_of
 from hypermnesia.methods import TaskSpec
 from hypermnesia.modules import check_supported, copied
 from hypermnesia.nets import with_columns
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
+from hypermnesia.training.loop import Stream
 from hypermnesia.training.observers import EarlyStopping, NotFiniteError
 from hypermnesia.training.phases import Phase
+from hypermnesia.vae import EDGE
 
 Data = tuple[Source, Any]
 """Inputs, and their targets as the user gave them."""
@@ -48,7 +51,7 @@ class Fit:
     task: int
     phase: Phase
     samples: SourceSamples
-    stream: BatchStream
+    stream: Stream
     stopping: EarlyStopping | None  # None without held-out samples
 
 
@@ -70,12 +73,10 @@ class Knowledge:
 
     def begin(self, name: str | int, data: Data, held_out: Data | None) -> Fit:
         """Begin a new task, or go on with a known one; by default a share of `data` is held out."""
-        (source, given), settings, design = data, self.settings, self.design
-        # An autoencoder starts at the centre of its task's inputs.
+        (source, given), settings = data, self.settings
         self._check_problem(given)
-        centre = design.autoencoder.centre(slices(source)) if design.autoencoder else {}
-        buffers = {name: value.to(self.device) for name, value in centre.items()}
         task = self.index(name)
+        buffers = self._centre(source, task)
         if task is None:
             task = self._add(name, given, buffers)
             outputs = self.records[task].targets.outputs
@@ -90,7 +91,7 @@ class Knowledge:
             held = self._samples(task, *held_out)
         size, patience = settings.batch_size, settings.patience
         phase = Phase(0, (), settings.iterations, (), title=f"task {name!r}")
-        stream = BatchStream([samples], size, self.generators["batches"])
+        stream = stream_of(samples, size, self.generators["batches"])
         stopping = None if held is None else EarlyStopping(self.method, held, patience, size)
         return Fit(task, phase, samples, stream, stopping)
 
@@ -109,6 +110,18 @@ class Knowledge:
         first = scenario.offset(task)
         own = slice(first, first + scenario.heads[task])
         return with_columns(network, own, self.settings.head).eval()
+
+    def _centre(self, source: Source, task: int | None) -> dict[str, Tensor]:
+        """Where the autoencoder of a new task starts; raises for inputs that it cannot be shown."""
+        if (design := self.design.autoencoder) is None:
+            return {}
+        boxes = designs.boxes_of(self.method)
+        if boxes is None:  # autoencoders that are shown inputs as they are
+            design.centre(_seen(source), designs.UNIT)
+            return {}
+        known = None if task is None else boxes[task]
+        centre = design.centre(_seen(source), known, slack=EDGE)
+        return {name: value.to(self.device) for name, value in centre.items()}
 
     def _check_problem(self, given: Any) -> None:
         """Raise `DataError` for values among classes, unless the user says that they are such."""
@@ -130,8 +143,9 @@ class Knowledge:
         return len(self.records) - 1
 
     def _samples(self, task: int, source: Source, given: Any) -> SourceSamples:
-        y = self.records[task].targets.encode(given)
-        return SourceSamples(source, y, torch.arange(len(source)), task, self.device)
+        encode, rows = self.records[task].targets.encode, torch.arange(len(source))
+        y = encode(given)
+        return SourceSamples(source, encode, y, rows, task, self.device, source.order)
 
     def copy(self) -> Knowledge:
         """The same, of which a change changes nothing here."""
@@ -167,8 +181,9 @@ def first_knowledge(
         sizes = designs.model_sizes(model, settings, outputs, own)
     autoencoder = None
     if "vae" in entry.sections:
-        autoencoder = designs.autoencoder_design(slices(source), settings.compression)
-    return Knowledge(model, settings, Design(problem, sizes, autoencoder, own), device)
+        autoencoder = designs.autoencoder_design(_seen(source), settings.compression)
+    design = Design(problem, sizes, autoencoder, own, source.form)
+    return Knowledge(model, settings, design, device)
 
 
 @contextmanager
@@ -258,6 +273,11 @@ def check_network(network: nn.Module, source: Source, outputs: int, problem: Pro
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def _seen(source: Source) -> Iterator[Tensor]:
+    """All inputs, one by one where those that are read with one may change its shape."""
+    return slices(source, 1 if source.alone else None)
 
 
 def _first(source: Source) -> Tensor:

@@ -14,7 +14,7 @@ from hypermnesia.compute import device_of
 from hypermnesia.errors import DataError
 from hypermnesia.learner import knowledge
 from hypermnesia.learner.design import LearnerSettings, TaskInference, method_entry, patterns
-from hypermnesia.learner.inputs import source_of
+from hypermnesia.learner.inputs import Source, source_of
 from hypermnesia.learner.persistence import Stored, save
 from hypermnesia.learner.predictor import Predictor
 from hypermnesia.learner.targets import Problem
@@ -101,7 +101,8 @@ class ContinualLearner(Predictor):
         Args:
             data: n inputs (n, *sample) where `y` is given; or a pair (inputs, targets) of arrays or
                 tensors, a map-style `Dataset` of (input, target), or a `DataLoader` over one,
-                whose samples are read in this process, shuffled anew.
+                whose samples are read in this process: shuffled anew, or in the order of a
+                sampler of your own. Columns of a data frame are found by their names.
             y: (n,) labels: strings, numbers, truth values, or tuples of these; in regression (n,)
                 or (n, k) values.
             task: its name. A known task keeps its labels.
@@ -115,8 +116,12 @@ class ContinualLearner(Predictor):
                 number.
         """
         knowledge.check_task_name(task, self.tasks)
-        samples = self._checked(data, y, "a task")
-        held_out = None if validation is None else self._checked(validation, None, "validation")
+        form = self._knowledge.design.form if self._knowledge else None
+        draws = self.settings.iterations * self.settings.batch_size
+        samples = self._checked(source_of(data, y, form=form, draws=draws), "a task")
+        held_out = None
+        if validation is not None:
+            held_out = self._checked(source_of(validation, form=samples[0].form), "validation")
         if self._knowledge is None:
             learning = knowledge.first_knowledge(self.model, self.settings, samples, self.device)
         else:
@@ -134,9 +139,8 @@ class ContinualLearner(Predictor):
         self._knowledge = learning
         return self
 
-    def _checked(self, data: Any, y: Any, purpose: str) -> knowledge.Data:
+    def _checked(self, source: Source, purpose: str) -> knowledge.Data:
         """Samples that the model takes, one or more, and their targets."""
-        source = source_of(data, y)
         if not len(source):
             raise DataError(f"{purpose} needs samples", got="none", hint="give some")
         knowledge.check_model(self.model, source)

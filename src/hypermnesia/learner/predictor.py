@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hypermnesia.errors import ConfigError, DataError
-from hypermnesia.learner.inputs import slices, source_of
+from hypermnesia.learner.inputs import Source, read_once, slices, source_of
 from hypermnesia.learner.knowledge import Knowledge, inputs_accepted, rejected
-from hypermnesia.learner.targets import Classes, Label, Labels, listed, plain
+from hypermnesia.learner.targets import Classes, Label, Labels, numbers, plain
 from hypermnesia.methods.base import InfersTask
 from hypermnesia.registry import unknown_name
 
@@ -120,13 +120,13 @@ def probabilities(knowledge: Knowledge, found: Answers, task: int | None) -> NDA
     return shares.numpy()
 
 
-def score(knowledge: Knowledge, answers: NDArray[Any], given: Any) -> float:
+def score(knowledge: Knowledge, answers: NDArray[Any], given: list[object]) -> float:
     """The share of right labels or, in regression, R²: what scikit-learn's estimators score by."""
     if knowledge.design.problem == "regression":
         from sklearn.metrics import r2_score  # type: ignore[import-untyped]  # slow to import
 
-        return float(r2_score(np.asarray(given), answers))
-    right = [a == plain(b) for a, b in zip(answers.tolist(), listed(given), strict=True)]
+        return float(r2_score(numbers(given), answers))
+    right = [a == plain(b) for a, b in zip(answers.tolist(), given, strict=True)]
     return float(np.mean(right))
 
 
@@ -159,7 +159,8 @@ class Predictor:
         """The labels, or the values, of inputs.
 
         Args:
-            x: (n, *sample) inputs, or a `Dataset` or `DataLoader` of which the inputs are taken.
+            x: (n, *sample) inputs, or a `Dataset` or `DataLoader` of which the inputs are taken: a
+                loader's in the order of one epoch, or that of the data set where it shuffles.
             task: their task; inferred for each input if it is not given.
 
         Returns:
@@ -192,9 +193,13 @@ class Predictor:
     def score(self, data: Any, y: Any = None, *, task: str | int | None = None) -> float:
         """Share of right labels, or R² of values, as scikit-learn scores them; data as for `fit`.
 
-        The task of each sample is inferred if it is not given.
+        The task of each sample is inferred if it is not given. Samples are read once, each target
+        with its input.
         """
-        return score(self._learned, self.predict(data, task), source_of(data, y).targets())
+        index = None if task is None else self._index(task)
+        inputs, targets = read_once(self._source(data, y))
+        found = answers(self._learned, inputs, index)
+        return score(self._learned, predictions(self._learned, found), targets)
 
     @property
     def tasks(self) -> list[str | int]:
@@ -235,7 +240,10 @@ class Predictor:
 
     def _answers(self, x: Any, task: str | int | None) -> Answers:
         index = None if task is None else self._index(task)
-        source = source_of(x)
+        return answers(self._learned, slices(self._source(x)), index)
+
+    def _source(self, x: Any, y: Any = None) -> Source:
+        source = source_of(x, y, form=self._learned.design.form)
         if not len(source):
             raise DataError("there must be inputs to answer for", got="none")
-        return answers(self._learned, slices(source), index)
+        return source

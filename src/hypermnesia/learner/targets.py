@@ -19,6 +19,9 @@ Label = bool | int | float | str | tuple[Any, ...]
 """What a label can be: everything here can be written to a file and read back the same."""
 
 
+_DATES = "mM"  # NumPy's kinds of dates and durations, which count as integers
+
+
 class Labels:
     """Distinct labels, each with its number: the place where it first is among `values`."""
 
@@ -57,7 +60,9 @@ class Labels:
         kinds = {type(value) for value in self.values}
         if len(kinds) == 1 and tuple not in kinds:
             array = np.array(self.values)
-            if array.tolist() == self.values:  # NumPy drops a final NUL of a string
+            found = array.tolist()
+            # NumPy drops a final NUL of a string, and makes floats of -1 and 2**63.
+            if found == self.values and {type(value) for value in found} == kinds:
                 return array
         objects = np.empty(len(self.values), dtype=object)
         for number, value in enumerate(self.values):
@@ -67,8 +72,9 @@ class Labels:
 
 def plain(label: object) -> Label:
     """A label as a Python value; raises `DataError` for a kind that cannot be stored."""
-    if isinstance(label, np.generic) or (isinstance(label, Tensor) and label.ndim == 0):
-        label = label.item()
+    number = isinstance(label, np.generic) and label.dtype.kind not in _DATES
+    if number or (isinstance(label, Tensor) and label.ndim == 0 and not label.is_meta):
+        label = label.item()  # type: ignore[attr-defined]
     if type(label) is tuple:
         return tuple(map(plain, label))
     finite = not isinstance(label, float) or math.isfinite(label)
@@ -90,8 +96,10 @@ def from_json(value: Any) -> Label:
 
 
 def listed(given: Any) -> Sequence[object]:
-    """(n,) labels of an array, tensor or sequence, one by one."""
-    return given.tolist() if isinstance(given, Tensor | np.ndarray) else list(given)
+    """(n,) labels of an array, tensor or sequence, one by one; dates stay what they are."""
+    dates = isinstance(given, np.ndarray) and given.dtype.kind in _DATES
+    whole = isinstance(given, Tensor | np.ndarray) and not dates
+    return given.tolist() if whole else list(given)
 
 
 def _key(label: Label) -> object:
@@ -150,20 +158,25 @@ class Classes:
 class Values:
     """Real values, learned as deviations in units of their spread: so losses are comparable.
 
-    Where `single`, the user gives and gets (n,) values, not (n, 1).
+    Where `single`, the user gives and gets (n,) values, not (n, 1). Their unit is float64: what
+    varies little about a large mean is learned, and answered, to its last digit.
     """
 
     def __init__(self, mean: Sequence[float], spread: Sequence[float], *, single: bool) -> None:
-        self.mean, self.spread, self.single = torch.tensor(mean), torch.tensor(spread), single
+        self.mean, self.spread = (torch.tensor(v, dtype=torch.float64) for v in (mean, spread))
+        self.single = single
 
     @classmethod
     def of(cls, given: Any) -> Values:
-        """Those of a task's samples."""
-        values = _numbers(given)
+        """Those of a task's samples; raises `DataError` for values too large to have a spread."""
+        values = numbers(given)
         single, values = values.ndim == 1, values.reshape(len(values), -1)
-        spread = values.std(dim=0, correction=0)
-        spread[spread == 0] = 1.0
-        return cls(values.mean(dim=0).tolist(), spread.tolist(), single=single)
+        mean, spread = values.mean(dim=0), values.std(dim=0, correction=0)
+        spread[values.amin(dim=0) == values.amax(dim=0)] = 1.0
+        if not torch.isfinite(spread).all():
+            rule, hint = "the spread of targets must be finite", "divide them by their largest"
+            raise DataError(rule, got=f"up to {float(values.abs().max()):.3g}", hint=hint)
+        return cls(mean.tolist(), spread.tolist(), single=single)
 
     @property
     def outputs(self) -> int:
@@ -172,16 +185,16 @@ class Values:
 
     def encode(self, given: Any) -> Tensor:
         """(n, outputs) deviations; raises `DataError` for another number of values."""
-        values = _numbers(given)
+        values = numbers(given)
         table = values.reshape(len(values), -1)
         if values.ndim != (1 if self.single else 2) or table.shape[1] != self.outputs:
             rule = "a task keeps the number of values that it was first fitted with"
             hint = f"give {self.outputs} a sample"
             raise DataError(rule, got=f"targets of shape {tuple(values.shape)}", hint=hint)
-        return (table - self.mean) / self.spread
+        return ((table - self.mean) / self.spread).float()
 
     def answer(self, outputs: Tensor) -> NDArray[Any]:
-        """(n,) or (n, outputs) values of (n, outputs) deviations."""
+        """(n,) or (n, outputs) float64 values of (n, outputs) deviations."""
         values: NDArray[Any] = (outputs * self.spread + self.mean).numpy()
         return values[:, 0] if self.single else values
 
@@ -211,9 +224,13 @@ class Rescale(nn.Module):
         return deviations * self.spread + self.mean
 
 
-def _numbers(given: Any) -> Tensor:
+def numbers(given: Any) -> Tensor:
+    """(n,) or (n, k) float64 values of targets; raises `DataError` for others."""
     try:
-        values = torch.as_tensor(np.asarray(given, dtype=np.float64)).float()
+        array = np.asarray(_arrays(given))
+        if array.dtype.kind in f"c{_DATES}":
+            raise TypeError(f"{array.dtype.name} targets")
+        values = torch.from_numpy(array.astype(np.float64))
     except (TypeError, ValueError) as error:
         rule, hint = "regression needs numbers", "or problem='classification'"
         raise DataError(rule, got=str(error), hint=hint) from None
@@ -222,6 +239,13 @@ def _numbers(given: Any) -> Tensor:
         got = f"shape {tuple(values.shape)}" if values.ndim not in (1, 2) else "NaN or infinity"
         raise DataError(rule, got=got, hint="reshape them, and drop samples without a target")
     return values
+
+
+def _arrays(given: NDArray[Any] | Sequence[object]) -> Any:
+    """Targets without tensors, of which NumPy cannot read all kinds."""
+    if isinstance(given, np.ndarray):
+        return given
+    return [y.tolist() if isinstance(y, Tensor) else y for y in given]
 
 
 Problem = Literal["classification", "regression"]
@@ -243,8 +267,11 @@ def restored(stored: dict[str, Any]) -> Targets:
 
 def problem_of(given: Any) -> Problem:
     """Regression for floating-point targets, classification for any others."""
-    first = np.asarray(next(iter(given), None))
-    return "regression" if first.dtype.kind == "f" else "classification"
+    try:
+        kind = np.asarray(_arrays(given[:1])).dtype.kind
+    except ValueError:  # tuples within tuples
+        kind = "O"
+    return "regression" if kind == "f" else "classification"
 
 
 def targets_of(problem: Problem, given: Any) -> Targets:
