@@ -228,8 +228,11 @@ class EarlyStopping(Observer):
         self.loss = math.nan
 
     def on_update(self, phase: Phase, iteration: int, metrics: object) -> None:  # noqa: ARG002
-        """Evaluate now and then; raise `StopTask` if no part has become better for long enough."""
-        if iteration % self._every:
+        """Evaluate now and then; raise `StopTask` if no part has become better for long enough.
+
+        The last update, too, is looked at: what nobody looked at would be thrown away.
+        """
+        if iteration % self._every and iteration < phase.iterations:
             return
         losses = dict.fromkeys(self._best, 0.0)  # means over the held-out samples
         for batch in each_once([self._held_out], self._batch_size):
