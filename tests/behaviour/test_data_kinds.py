@@ -126,6 +126,14 @@ def test_values_of_a_shuffled_loader() -> None:
     assert made.score(DataLoader(data, 5, shuffle=True, drop_last=True), task="a") > 0.95
 
 
+def test_a_score_of_other_numbers_of_values_is_refused() -> None:
+    made = learner().fit(X, VALUES, task="a")
+    assert made.score(X, VALUES[:, None], task="a") == made.score(X, VALUES, task="a")
+    for y, told in ((np.eye(2)[Y], "as many values"), (VALUES * np.nan, "finite targets")):
+        with pytest.raises(DataError, match=told):
+            made.score(X, y, task="a")
+
+
 def drawn(loader: DataLoader, updates: int, size: int = 8, held: float = 0.0) -> tuple[Any, Any]:
     """Rows (an input is its row) of each update of a fit, and the held-out ones."""
     source = source_of(loader, draws=updates * size)

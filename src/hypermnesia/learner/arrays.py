@@ -73,7 +73,7 @@ def _most(x: Tensor) -> float:
 
 
 def dense(x: Tensor) -> Tensor:
-    """The tensor on the CPU, without gradients; raises `DataError` unless it has plain values."""
+    """The (n, ...) tensor on the CPU, without gradients; raises `DataError` for one not dense."""
     kinds = {
         "nested": (x.is_nested, "pad it: torch.nested.to_padded_tensor"),
         "sparse": (x.layout != torch.strided, "give x.to_dense()"),
@@ -113,7 +113,16 @@ def as_tensor(x: Any) -> Tensor:
     if array.dtype.kind not in "biufc" or array.dtype.itemsize > widest:
         raise DataError(_NUMBERS, got=f"a {type(x).__name__} of {array.dtype.name}", hint=_GIVE)
     # Bytes in the machine's order, rows one after another, as torch wants them.
-    return torch.as_tensor(np.asarray(array, array.dtype.newbyteorder("="), order="C"))
+    array = np.asarray(array, array.dtype.newbyteorder("="), order="C")
+    return torch.as_tensor(array if array.flags.writeable else np.asarray(_Writable(array)))
+
+
+class _Writable:
+    """An array that may not be written to as one that may: torch would warn, and nobody writes."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self._array, interface = array, array.__array_interface__
+        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
 
 
 def stacked(inputs: Sequence[Any]) -> Tensor:

@@ -111,13 +111,13 @@ def _in_memory(y: Any) -> Any:
     """Targets as an array or a list."""
     if isinstance(y, Tensor):
         y = dense(y)
-        return (y.double() if y.is_floating_point() else y).numpy()
-    if hasattr(unmasked(y), "__array__"):
-        return np.asarray(y)
-    if not hasattr(y, "__len__") or isinstance(y, Mapping | Set):
+        y = y.double() if y.is_floating_point() else y
+    array = np.asarray(unmasked(y)) if hasattr(y, "__array__") else None
+    single = array.ndim == 0 if array is not None else not hasattr(y, "__len__")
+    if single or isinstance(y, Mapping | Set):
         got = f"a single {type(y).__name__}"
         raise DataError("targets must be a sequence", got=got, hint="give [y]")
-    return list(y)
+    return list(unmasked(y)) if array is None else array
 
 
 def _needed(targets: Any) -> Any:

@@ -121,11 +121,18 @@ def probabilities(knowledge: Knowledge, found: Answers, task: int | None) -> NDA
 
 
 def score(knowledge: Knowledge, answers: NDArray[Any], given: list[object]) -> float:
-    """The share of right labels or, in regression, R²: what scikit-learn's estimators score by."""
+    """The share of right labels or, in regression, R²: what scikit-learn's estimators score by.
+
+    Raises `DataError` for targets with another number of values than the answers.
+    """
     if knowledge.design.problem == "regression":
         from sklearn.metrics import r2_score  # type: ignore[import-untyped]  # slow to import
 
-        return float(r2_score(numbers(given), answers))
+        values, found = (numbers(y).numpy().reshape(len(y), -1) for y in (given, answers))
+        if values.shape != found.shape:
+            got = f"targets of shape {values.shape} for {found.shape} answers"
+            raise DataError("a target must have as many values as an answer", got=got)
+        return float(r2_score(values, found))
     right = [a == plain(b) for a, b in zip(answers.tolist(), given, strict=True)]
     return float(np.mean(right))
 

@@ -72,7 +72,7 @@ def divided(
 
 
 class InOrder:
-    """Mini-batches of samples in their order, which begins again at its end."""
+    """Mini-batches of samples in an order of theirs, (m,) int64, which begins again at its end."""
 
     def __init__(self, samples: SourceSamples, order: Tensor, batch_size: int) -> None:
         self._samples, self._order = samples, order

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hypermnesia.errors import DataError
+from hypermnesia.learner.arrays import unmasked
 from hypermnesia.methods.base import Loss
 
 Label = bool | int | float | str | tuple[Any, ...]
@@ -81,7 +82,8 @@ def plain(label: object) -> Label:
     if type(label) in (bool, int, float, str) and finite:
         return label  # type: ignore[return-value]
     rule = "labels must be strings, finite numbers, truth values or tuples of these"
-    hint = "map them to strings"
+    several = isinstance(label, list | np.ndarray | Tensor)
+    hint = "map them to strings" + (", or give one a sample: y.argmax(1)" if several else "")
     raise DataError(rule, got=f"{label!r:.40} of type {type(label).__name__}", hint=hint)
 
 
@@ -245,7 +247,7 @@ def _arrays(given: NDArray[Any] | Sequence[object]) -> Any:
     """Targets without tensors, of which NumPy cannot read all kinds."""
     if isinstance(given, np.ndarray):
         return given
-    return [y.tolist() if isinstance(y, Tensor) else y for y in given]
+    return [y.tolist() if isinstance(y, Tensor) else y for y in unmasked(given)]
 
 
 Problem = Literal["classification", "regression"]
