@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from data_kinds import KINDS
-from feeds import BITS, BYTES, VALUES, DataKind, Items, N, X, Y
+from feeds import BITS, BYTES, VALUES, DataKind, Items, N, X, Y, padded, ragged
 from frames import Frame, Series
 from torch import nn
 from torch.utils.data import (
@@ -351,8 +351,23 @@ def test_a_later_task_out_of_the_first_one_s_range_is_learned(tmp_path) -> None:
             each.fit(later + 50, Y, task="b")
 
 
-def test_lengths_that_differ_at_an_answer_are_told() -> None:
-    made = learner(infer_task="likelihood").fit(X, Y, task="a").fit(X + 9, Y, task="b")
-    longer = np.concatenate([X, X], axis=1)
-    with pytest.raises(HypermnesiaError, match=r"shape \(24, 6\)|one shape; got \(6,\)"):
-        made.predict(longer)
+class OfAnyLength(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(1, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(x.mean(dim=1, keepdim=True))
+
+
+def test_lengths_that_differ_are_told_under_likelihood_and_learned_without() -> None:
+    several = DataLoader(ragged(), 5, collate_fn=padded)
+    few = {"iterations": 3, "batch_size": 8}
+    without = ContinualLearner(OfAnyLength(), None, **few).fit(several, task="a")
+    assert without.predict(several, "a").shape == (N,)
+    made = ContinualLearner(OfAnyLength(), "likelihood", **few)
+    with pytest.raises(DataError, match=r"one shape; got \(2,\), where they had \(3,\)"):
+        made.fit(several, task="a")
+    made.fit(X, Y, task="a").fit(X + 9, Y, task="b")
+    with pytest.raises(DataError, match=r"one shape; got \(6,\), where they had \(3,\)"):
+        made.predict(np.concatenate([X, X], axis=1))

@@ -244,7 +244,7 @@ def _one_epoch(loader: DataLoader[Any], form: Form | None) -> Source:
     batches, sampler = list(_epoch(loader)), _sampler(loader)
     keys = [key for batch in batches for key in batch]
     random = RandomSampler, SubsetRandomSampler, WeightedRandomSampler
-    if isinstance(sampler, random) and sampler.generator is None:
+    if type(sampler) in random and sampler.generator is None:
         keys.sort()
     return _source(loader, form, keys, sizes=list(map(len, batches)))
 
