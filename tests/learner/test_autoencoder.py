@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 from learners import QUICK, clouds, mlp
+from sklearn.datasets import load_digits
+from torch import nn
 
 from hypermnesia import ContinualLearner
 from hypermnesia.errors import DataError
 from hypermnesia.learner.design import Moments, autoencoder_design
-from hypermnesia.vae import CentredVae, Vae, VaeSettings, elbo
+from hypermnesia.vae import EDGE, CentredVae, Vae, VaeSettings, elbo
 
 
 def batches(x: torch.Tensor):
@@ -79,12 +81,12 @@ def test_tasks_far_from_the_first_one_are_told_apart() -> None:
     assert (made.predict_task(x).tasks == np.repeat([0, 1, 2], 50)).mean() > 0.97
 
 
-def test_a_box_is_the_unit_box_moved_and_widened_no_more_than_needed() -> None:
-    x = torch.tensor([[0.2, -0.5, 0.9, 3.0, -2.0], [0.7, 0.1, 1.5, 3.5, 6.0]])
-    box = Moments([x]).box()
-    assert torch.allclose(box["shift"], torch.tensor([0.0, -0.5, 0.5, 2.5, -2.0]))
-    assert torch.allclose(box["scale"], torch.tensor([1.0, 1.0, 1.0, 1.0, 8.0]))
-    assert Moments([torch.rand(5, 2)]).box() == {}
+def test_a_box_is_the_unit_box_or_changed_no_more_than_needed() -> None:
+    low = torch.tensor([0.2, -0.05, -0.5, 0.9, 3.0, -2.0])
+    box = Moments([torch.stack([low, torch.tensor([0.7, 1.05, 0.1, 1.5, 3.5, 6.0])])]).box()
+    assert torch.allclose(box["shift"], torch.tensor([0.0, 0.0, -0.5, 0.0, 2.5, -2.0]))
+    assert torch.allclose(box["scale"], torch.tensor([1.0, 1.0, 1.5, 1.5, 1.0, 8.0]))
+    assert Moments([torch.rand(5, 2) * 1.1 - 0.05]).box() == {}
 
 
 def test_intensities_of_a_box_are_a_density_of_the_inputs_themselves() -> None:
@@ -102,7 +104,7 @@ def test_intensities_of_a_box_are_a_density_of_the_inputs_themselves() -> None:
     assert torch.allclose(elbo(x, vae(x, noise), "bernoulli"), expected, atol=1e-4)
     edge = inside.clone()
     edge[:, 0] = 1.0
-    on, off = shift + scale * edge, shift + scale * (edge + torch.tensor([0.3, 0.0, 0.0]))
+    on, off = shift + scale * edge, shift + scale * (edge + torch.tensor([3 * EDGE, 0.0, 0.0]))
     lost = elbo(on, vae(on, noise), "bernoulli") - elbo(off, vae(off, noise), "bernoulli")
     assert torch.allclose(lost, torch.full((5,), 0.5 * 3**2), atol=1e-3)
 
@@ -123,6 +125,19 @@ def test_tasks_out_of_the_range_of_the_first_one_are_told_apart(places) -> None:
     assert (made.predict_task(x).tasks == np.repeat([0, 1, 2], 50)).mean() > 0.95
     slightly = near(0.0, 50) + 0.05  # of the first task, some beyond the training's range
     assert (made.predict_task(slightly).tasks == 0).mean() > 0.95
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.05], ids=["nearly in range", "out of range"])
+def test_noise_about_black_is_no_reason_to_take_a_task_for_another(noise) -> None:
+    x, y = load_digits(return_X_y=True)
+    x = np.where(
+        (y < 5)[:, None], x / 16, x / 16 + noise * np.random.default_rng(0).normal(size=x.shape)
+    )
+    made = ContinualLearner(nn.Linear(64, 5), "likelihood", iterations=200, lr=3e-3)
+    for task in (0, 1):
+        made.fit(x[::2][y[::2] // 5 == task], y[::2][y[::2] // 5 == task], task=task)
+    right = made.predict_task(x[1::2]).tasks == y[1::2] // 5
+    assert min(right[y[1::2] < 5].mean(), right[y[1::2] >= 5].mean()) > 0.7
 
 
 def test_inputs_that_cannot_be_compared() -> None:

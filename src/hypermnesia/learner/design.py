@@ -99,6 +99,10 @@ def patterns(given: Sequence[str] | None) -> tuple[str, ...] | None:
     return None if given is None else tuple(given)
 
 
+SLACK = 0.1
+"""How far beyond their range intensities are still taken to be in it, as a share of it."""
+
+
 class Moments:
     """Shape of a sample; (entries,) least and most of inputs, their means and deviations.
 
@@ -134,16 +138,20 @@ class Moments:
         return bool((self.least >= 0).all() and (self.most <= 1).all())
 
     def box(self) -> dict[str, Tensor]:
-        """The unit box moved and widened, entry by entry, no more than it takes to hold all.
+        """Where a later task's intensities lie, entry by entry: [0, 1] if they nearly fit.
 
-        None for intensities. It is no narrower than 1, however little an entry varies: the unit of
-        what need not be explained is the same for all tasks.
+        What does not is widened or, where this would more than double it, moved to the entry's own
+        range; it is no narrower than 1, however little the entry varies. So the unit of what need
+        not be explained, and what an edge means, change no more than they must. None for [0, 1].
         """
-        if self.intensities:
+        low, high = self.least.clamp(max=0), self.most.clamp(min=1)
+        outside = (low < -SLACK) | (high > 1 + SLACK)
+        if not outside.any():
             return {}
-        scale = (self.most - self.least).clamp(min=1)
-        shift = self.least.where(self.least < 0, (self.most - scale).clamp(min=0))
-        return {"shift": shift, "scale": scale}
+        width, far = (self.most - self.least).clamp(min=1), high - low > 2
+        own = self.least.where(self.least < 0, self.most - width)
+        shift, scale = own.where(far, low), width.where(far, high - low)
+        return {"shift": shift * outside, "scale": scale.where(outside, torch.ones_like(scale))}
 
 
 def check_shape(shape: tuple[int, ...], known: tuple[int, ...]) -> None:

@@ -26,7 +26,6 @@ from hypermnesia.state_files import State
 from hypermnesia.training.loop import Stream
 from hypermnesia.training.observers import EarlyStopping, NotFiniteError
 from hypermnesia.training.phases import Phase
-from hypermnesia.vae import EDGE
 
 Data = tuple[Source, Any]
 """Inputs, and their targets as the user gave them."""
@@ -120,7 +119,7 @@ class Knowledge:
             design.centre(_seen(source), designs.UNIT)
             return {}
         known = None if task is None else boxes[task]
-        centre = design.centre(_seen(source), known, slack=EDGE)
+        centre = design.centre(_seen(source), known, slack=designs.SLACK)
         return {name: value.to(self.device) for name, value in centre.items()}
 
     def _check_problem(self, given: Any) -> None:
