@@ -43,7 +43,7 @@ MODELS = {
     "softmax": (nn.Sequential(nn.Linear(6, 2), nn.Softmax(1)), "leave the softmax"),
     "all frozen": (nn.Linear(6, 2).requires_grad_(False), "not frozen; got Linear with none"),
     "no parameters": (nn.Flatten(), "not frozen; got Flatten with none"),
-    "doubles": (mlp().double(), "must take inputs .* torch.float32"),
+    "doubles": (mlp().double(), "must be torch.float32; got .* of torch.float64"),
 }
 
 

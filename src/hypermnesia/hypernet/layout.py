@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 _SMALL = 1 / 32  # an Adam step on the head moves a weight by its step size x the features' width
+_ONE = torch.tensor(1.0)
 _NEAR_ZERO = 1e-4  # variance of biases, and of what a norm's scales differ by from 1
 
 
@@ -144,12 +145,20 @@ def starts_of(module: nn.Module) -> dict[str, Start]:
     return starts | _parametrised(module)
 
 
+def starts_of_norms(module: nn.Module) -> dict[str, Start]:
+    """Return the usual starts of the scales of norms: 1."""
+    norms = {name: part for name, part in module.named_modules() if isinstance(part, _NORMS)}
+    return {
+        f"{n}.weight".lstrip("."): Start(_ONE) for n, p in norms.items() if p.weight is not None
+    }
+
+
 def _start_of(owner: nn.Module, name: str, value: Tensor) -> Start | None:
     """Return the start of a parameter `name` of a layer; None if it is drawn around 0."""
     first = value.flatten()[0].item()
     constant = value.numel() > 1 and bool((value == first).all())
     if isinstance(owner, _NORMS) and name == "weight" and (first == 1 or not constant):
-        return Start(torch.tensor(1.0))
+        return Start(_ONE)
     if isinstance(owner, nn.Embedding | nn.EmbeddingBag) and owner.padding_idx is not None:
         return _padded(owner.padding_idx, value)
     if not _of_torch(owner):

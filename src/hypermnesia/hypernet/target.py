@@ -15,7 +15,7 @@ from torch.func import functional_call, vmap
 from hypermnesia import tree
 from hypermnesia.errors import TargetError
 from hypermnesia.hypernet import trial
-from hypermnesia.hypernet.layout import Layout, Start, layout_of, starts_of
+from hypermnesia.hypernet.layout import Layout, Start, layout_of, starts_of, starts_of_norms
 from hypermnesia.hypernet.trial import Buffers as Buffers
 from hypermnesia.modules import Slots, check_supported, copied, dense, parts_in_eval, train
 from hypermnesia.nets import find_head, with_outputs
@@ -114,11 +114,13 @@ class Target:
             raise ValueError(f"shared parameters {[*shared][:4]} for {[*self.shared][:4]}")
         for parameter, saved in zip(self.shared.values(), shared.values(), strict=True):
             parameter.copy_(saved)
-        for name, kept in starts.items():
-            start, shape = Start(**kept).to(self.device), self.module.get_parameter(name).shape
+        usual = starts_of_norms(self.module)
+        self.starts = {name: usual[name] for name in self.generated if name in usual}
+        self.starts |= {name: Start(**kept).to(self.device) for name, kept in starts.items()}
+        for name, start in self.starts.items():
+            shape = self.module.get_parameter(name).shape
             if start.of(torch.zeros(shape, device=self.device)).shape != shape:
                 raise ValueError(f"another shape of '{name}'")
-            self.starts[name] = start
 
     def layout(self, outputs: int) -> Layout:
         """List the weights that a task with `outputs` outputs needs, those of the head last."""

@@ -38,21 +38,21 @@ class Tried(Protocol):
     changes_input: bool
 
     def parameters(self, layout: Layout, weights: Tensor) -> dict[str, Tensor]:
-        """Return every parameter by name."""
+        """Return every parameter by name, of (N,) weights."""
 
     def trained(self, parameters: Named, x: Tree, buffers: Buffers) -> Any:
-        """Run in training."""
+        """Run in training on (batch, *sample) inputs."""
 
     def swapped(self, weights: Tensor, x: Tree, layout: Layout, buffers: Buffers) -> Any:
-        """Run to evaluate, with weights put in."""
+        """Run to evaluate, with (N,) weights put in."""
 
     def batched(self, weights: Tensor, x: Tree, layout: Layout, buffers: Sequence[Buffers]) -> Any:
-        """Run to evaluate, for several tasks at once."""
+        """Run to evaluate, for all rows of (tasks, N) weights at once."""
 
     def plain(
         self, weights: Tensor, *, layout: Layout, buffers: Buffers, training: bool = False
     ) -> nn.Module:
-        """Make an independent module."""
+        """Make an independent module of (N,) weights."""
 
 
 class _Outcome(NamedTuple):
