@@ -5,6 +5,9 @@ task = argmin_t H(softmax(f(x; h(e_t; θ)) / τ)), von Oswald et al. 2020 (arXiv
 of all weights, Wortsman et al. 2020, "Supermasks in superposition" (arXiv 2006.14769), section 3.2,
 there on masks, here on generated weights.
 
+An entropy of k classes is at most log k. Where tasks have different numbers of them, its share of
+that is compared: H log K / log k, with the largest number K. One class has no entropy.
+
 With a screen all networks answer in a cheaper number format first, and those that may be the most
 certain once more. How far first answers are off is measured in every call, on a few of its samples.
 An answer changes only where the errors of two networks, or of two logits, are several times as
@@ -80,7 +83,11 @@ class Entropy(Evidence):
         self.task = 0
 
     def begin_task(self, spec: TaskSpec) -> None:
-        """Note the task; raises `ConfigError` for another width of head where networks mix."""
+        """Note the task; raises `ConfigError` for a single class, or where networks mix widths."""
+        if spec.outputs < 2:
+            rule = "an entropy tells tasks apart by their classes, of which each needs two or more"
+            hint = "infer tasks by likelihood (hnet-lik), or name the task (hnet)"
+            raise ConfigError(rule, got="a task with one class", hint=hint)
         mixed, layouts = self.settings.criterion == "entropy-gradient", self.memory.layouts
         if mixed and layouts and spec.outputs != layouts[0].outputs:
             rule = "inference.criterion=entropy-gradient mixes networks with heads of one width"
@@ -106,7 +113,8 @@ class Entropy(Evidence):
             run = partial(self.memory.run, self.task, training=False)
             seen = [(logits_of(run(b.x)), b.y) for b in batches]
             logits, labels = (torch.cat(each) for each in zip(*seen, strict=True))
-            self.spreads[self.task : self.task + 1] = [mean_spreads(logits, labels)]
+            before = self.spreads[self.task] if self.task < len(self.spreads) else None
+            self.spreads[self.task : self.task + 1] = [mean_spreads(logits, labels, before)]
 
     def logits(self, x: Tree) -> Tensor | None:
         """(tasks, batch, widest head): a first answer, exact where a screen leaves a doubt."""
@@ -120,14 +128,21 @@ class Entropy(Evidence):
             second = logits.scatter(2, best, -torch.inf).argmax(dim=2, keepdim=True)
             other_units = self._units(second, logits)
         units = self._units(best, logits)
-        self.networks.settle(x, logits, in_doubt(logits, error, units, other_units))
+        doubtful = in_doubt(logits, error, units, other_units, self._scales(logits))
+        self.networks.settle(x, logits, doubtful)
         return logits
 
     def log_evidence(self, x: Tree, logits: Tensor) -> Tensor:
         """(tasks, batch): the negative entropy, or how steeply the mixture's falls."""
         if self.settings.criterion == "entropy-gradient":
             return -self.slopes(x)
-        return -entropy(logits / self._units(logits.argmax(dim=2, keepdim=True), logits))
+        units = self._units(logits.argmax(dim=2, keepdim=True), logits)
+        return -entropy(logits / units) * self._scales(logits)
+
+    def _scales(self, logits: Tensor) -> Tensor:
+        """(tasks, 1) of an entropy that is compared: 1 for tasks with as many classes as any."""
+        classes = logits.new_tensor([max(2, each.outputs) for each in self.memory.layouts])
+        return (classes.max().log() / classes.log())[:, None]
 
     def _units(self, classes: Tensor, logits: Tensor) -> Tensor:
         """What is compared is logits over these, for networks that answer `classes`."""
@@ -191,13 +206,16 @@ def spread(logits: Float[Tensor, "*batch outputs"]) -> Float[Tensor, "*batch"]:
 
 
 def mean_spreads(
-    logits: Float[Tensor, "batch outputs"], labels: Int[Tensor, " batch"]
+    logits: Float[Tensor, "batch outputs"],
+    labels: Int[Tensor, " batch"],
+    before: Float[Tensor, " outputs"] | None = None,
 ) -> Float[Tensor, " outputs"]:
-    """The mean `spread` of each class's samples; of all samples, for a class without any."""
+    """The mean `spread` of each class's samples; without any, that of `before`, or of all."""
     spreads = spread(logits)
     of_class = torch.zeros_like(logits[0]).index_add(0, labels, spreads)
     counts = torch.bincount(labels, minlength=logits.shape[1])
-    means = torch.where(counts > 0, of_class / counts.clamp(min=1), spreads.mean())
+    other = spreads.mean() if before is None else before
+    means = torch.where(counts > 0, of_class / counts.clamp(min=1), other)
     return means.clamp(min=torch.finfo(means.dtype).tiny)  # who divides by it may
 
 
@@ -256,13 +274,15 @@ def in_doubt(
     error: Float[Tensor, ""],
     units: Float[Tensor, "#tasks #batch 1"],
     other_units: Float[Tensor, "tasks batch 1"] | None = None,
+    scales: Float[Tensor, "tasks 1"] | float = 1.0,
 ) -> Bool[Tensor, "tasks batch"]:
     """Which networks' answers must be exact for the surest, and its class, to be the right one.
 
     Logits are taken to be off by up to five times the `rough_error`. To first order, an
     entropy is then off by Σ |∂H/∂s_i| = Σ p_i |ln p_i + H| times as much. Doubtful are the networks
     that may have the lowest one; a single such network only if its two likeliest classes may change
-    places. `units` divide the logits for the entropy, `other_units` if these two change places.
+    places. `units` divide the logits for the entropy, `other_units` if these two change places; it
+    is compared times `scales`.
     """
     off = _MARGIN * error * _widest(logits)
     best, which = logits.max(dim=2)
@@ -272,7 +292,7 @@ def in_doubt(
         other_low, other_high = _entropy_range(logits, off, other_units)
         low = torch.where(tied, torch.minimum(low, other_low), low)
         high = torch.where(tied, torch.maximum(high, other_high), high)
-    near = low <= high.amin(dim=0)
+    near = scales * low <= (scales * high).amin(dim=0)
     return near & ((near.sum(dim=0) > 1) | tied)
 
 
