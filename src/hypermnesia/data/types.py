@@ -245,8 +245,10 @@ class TaskSpec:
         outputs: number of classes (or of regression targets), the width of the task's head.
         iterations: how many `update` calls will follow, for schedules.
         buffers: start values, by name, of buffers of the evidence's networks (see `CentredVae`).
+        partly: whether a task goes on with only some of its classes, and is to keep the others.
     """
 
     outputs: int
     iterations: int
     buffers: Mapping[str, Tensor] = field(default_factory=dict)
+    partly: bool = False

@@ -115,9 +115,12 @@ class VaeMemory:
             self.memory.add_task(self.vae.pixels, self.generators)
         self.continue_task(len(self.parts) - 1, iterations)
 
-    def continue_task(self, task: int, iterations: int) -> None:
-        """Go on learning a task that has ended; all others are protected, later ones too."""
-        self.trainer.begin_task(iterations, self._autoencoders(task))
+    def continue_task(self, task: int, iterations: int, *, partly: bool = False) -> None:
+        """Go on learning a task that has ended; all others are protected, later ones too.
+
+        So is the task itself where samples are of a part of it.
+        """
+        self.trainer.begin_task(iterations, self._autoencoders(task), partly=partly)
 
     def _autoencoders(self, task: int) -> range:
         """Those of a task, by their numbers in `memory`."""

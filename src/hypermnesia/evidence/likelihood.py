@@ -97,7 +97,7 @@ class TaskLikelihoods(Evidence):
     def continue_task(self, task: int, spec: TaskSpec) -> None:
         """Go on with the autoencoders of a task; all others are protected, later ones too."""
         self.autoencoders.forget()
-        self.sampler.continue_task(task, spec.iterations)
+        self.sampler.continue_task(task, spec.iterations, partly=spec.partly)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """One iteration on samples of the task in training, not augmented."""

@@ -137,6 +137,14 @@ class InfersTask(Protocol):
         """(batch, widest head) logits over the classes of the inferred task, and (batch,) tasks."""
 
 
+@runtime_checkable
+class ContinuesInPart(Protocol):
+    """A method that goes on with some classes of a task and keeps the others."""
+
+    def continue_in_part(self, task: int, iterations: int) -> None:
+        """`continue_task` with samples that lack some classes of the task, which are kept."""
+
+
 def predictions(
     method: Method, x: Tree, task: int, scenarios: Iterable[ScenarioName]
 ) -> dict[ScenarioName, Prediction]:

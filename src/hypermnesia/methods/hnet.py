@@ -111,9 +111,16 @@ class HypernetMethod:
 
         What the task itself learned from its earlier data is not protected.
         """
+        self._go_on(task, TaskSpec(self.scenario.heads[task], iterations))
+
+    def continue_in_part(self, task: int, iterations: int) -> None:
+        """Go on with samples of some classes of a task, which is protected like the others."""
+        self._go_on(task, TaskSpec(self.scenario.heads[task], iterations, partly=True))
+
+    def _go_on(self, task: int, spec: TaskSpec) -> None:
         self.all_tasks.forget()
-        self.evidence.continue_task(task, TaskSpec(self.scenario.heads[task], iterations))
-        self.trainer.begin_task(iterations, [task])
+        self.evidence.continue_task(task, spec)
+        self.trainer.begin_task(spec.iterations, [task], partly=spec.partly)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Take one iteration on a mini-batch of the current task; see `HypernetTrainer.step`."""

@@ -70,6 +70,7 @@ class HypernetTrainer:
         self.optimizers: dict[str, tuple[OptimizerSettings, Optimizer]] = {}
         self.protection: _Protection | None = None
         self.tasks: list[int] = []
+        self.held: list[int] = []
         self.iteration = self.iterations = 0
 
     @property
@@ -77,38 +78,42 @@ class HypernetTrainer:
         """The task in training, or trained last; the first of several."""
         return self.tasks[0]
 
-    def begin_task(self, iterations: int, tasks: Sequence[int] = ()) -> None:
+    def begin_task(
+        self, iterations: int, tasks: Sequence[int] = (), *, partly: bool = False
+    ) -> None:
         """Take the snapshot θ* and start the optimisers afresh.
 
         Args:
             iterations: how many steps will follow, for schedules.
             tasks: those to train, which the memory has; its newest by default. All others are
                 protected, those that came later too.
+            partly: what follows is only a part of what they learned: they are protected too, and
+                their conditions stay.
         """
         self.tasks = [*tasks] or [self.memory.tasks - 1]
+        partly = partly and self.regularizer.beta > 0
+        self.held = [t for t in range(self.memory.tasks) if partly or t not in self.tasks]
         snapshot = None
-        if self._others() and self.regularizer.beta > 0:
+        if self.held and self.regularizer.beta > 0:
             hypernet = self.memory.hypernet.named_parameters()
             parameters = {name: p.detach().clone() for name, p in hypernet}
-            snapshot = self._snapshot(parameters, self.memory.condition(self._others()).detach())
+            snapshot = self._snapshot(parameters, self.memory.condition(self.held).detach())
         self._start(iterations, snapshot)
 
-    def _others(self) -> list[int]:
-        return [task for task in range(self.memory.tasks) if task not in self.tasks]
-
     def _snapshot(self, parameters: Parameters, conditions: Tensor) -> Snapshot:
-        plans = [self.memory.plans[task] for task in self._others()]
+        plans = [self.memory.plans[task] for task in self.held]
         return Snapshot(parameters, conditions, plans)
 
     def _start(self, iterations: int, snapshot: Snapshot | None) -> None:
         self.iteration, self.iterations = 0, iterations
         theta, memory = self.theta_settings, self.memory
-        conditions = [p for task in self.tasks for p in memory.condition.parameters(task)]
+        free = [task for task in self.tasks if task not in self.held]
+        conditions = [p for task in free for p in memory.condition.parameters(task)]
         shared = [p for p in memory.target.shared.values() if p.requires_grad]
         groups: dict[str, tuple[OptimizerSettings, list[nn.Parameter]]] = {
             "theta": (theta, list(memory.hypernet.parameters())),
             "embedding": (self.embedding_settings, [*dict.fromkeys(conditions)]),
-            "shared": (theta, shared if self.train_shared or not self._others() else []),
+            "shared": (theta, shared if self.train_shared or not self.held else []),
         }
         self.optimizers = {
             name: (settings, settings.build(parameters))
@@ -186,6 +191,7 @@ class HypernetTrainer:
             "snapshot": snapshot.parameters if snapshot else None,
             "conditions": snapshot.conditions if snapshot else None,
             "tasks": self.tasks,
+            "held": self.held,
             "iteration": self.iteration,
             "iterations": self.iterations,
             "optimizers": {name: o.state_dict() for name, (_, o) in self.optimizers.items()},
@@ -194,6 +200,8 @@ class HypernetTrainer:
     def load_state_dict(self, state: State) -> None:
         """Continue where `state_dict` was taken; the memory is loaded before."""
         self.tasks = [*state["tasks"]]
+        others = [task for task in range(self.memory.tasks) if task not in self.tasks]
+        self.held = [*state.get("held", others)]  # a state of before has none
         if not state["optimizers"]:
             self.end_task()
             return
