@@ -7,7 +7,6 @@ against those that a generative memory gives of earlier ones: HNET+TIR of von Os
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
@@ -21,6 +20,7 @@ from hypermnesia.errors import ConfigError
 from hypermnesia.evidence import Evidence, autoencoders
 from hypermnesia.evidence.autoencoders import AutoencoderSettings, ReplaySettings
 from hypermnesia.hypernet.ensemble import AllTasks
+from hypermnesia.modules import copied, dense
 from hypermnesia.nets import with_outputs
 from hypermnesia.optimizers import Descent, OptimizerSettings
 from hypermnesia.seeding import Generators
@@ -54,8 +54,8 @@ class TaskClassifier(Evidence):
         own: dict[str, Any] = {"device": self.device, "precision": self.precision}
         own |= {"sample_shape": sample_shape, "generators": generators}
         self.sampler = autoencoders.GenerativeMemory(vae, **own)
-        self.template, self.head, self.replay = network, head, replay
-        self.network = copy.deepcopy(network).to(self.device)
+        self.template, self.head, self.replay = dense(copied(network)), head, replay
+        self.network = copied(self.template).to(self.device)
         self.descent, self.tasks = Descent(optimizer), 0
         self.generators = generators.under("recognizer")
         self.generators["dropout"]  # first drawn from in task 2; its state is saved before
@@ -114,7 +114,7 @@ class TaskClassifier(Evidence):
     def load_state_dict(self, state: State) -> None:
         """Put a new evidence where `state_dict` found the other."""
         self.sampler.load_state_dict(state["memory"])
-        self.tasks, self.network = state["tasks"], copy.deepcopy(self.template)
+        self.tasks, self.network = state["tasks"], copied(self.template)
         if self.tasks:
             self.network = with_outputs(self.network, self.tasks, torch.Generator(), self.head)
         self.network.to(self.device).load_state_dict(state["network"])

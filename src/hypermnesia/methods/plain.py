@@ -55,7 +55,8 @@ class Finetune:
     ) -> None:
         self.scenario = Scenario(scenario)
         self.answers: tuple[ScenarioName, ...] = (scenario,)
-        self.template, self.network = network, dense(copied(network)).to(device)
+        self.template = dense(copied(network))
+        self.network = copied(self.template).to(device)
         self.in_eval = parts_in_eval(network)
         self.descent, self.generators = Descent(optimizer), generators
         self.head, self.criterion, self.task = head, criterion, 0
@@ -194,7 +195,7 @@ class Finetune:
     def _of_this_width(self, saved: Mapping[str, Tensor]) -> nn.Module:
         """A network as wide as the tasks so far want it, for the values in `saved`."""
         if not self.scenario.heads:
-            return dense(copied(self.template)).to(self.device)
+            return copied(self.template).to(self.device)
         columns = self.scenario.columns
         if not any(value.shape[:1] == (columns,) for value in saved.values()):
             raise ValueError(f"{columns} outputs, of which its tensors know nothing")
