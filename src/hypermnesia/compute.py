@@ -9,9 +9,10 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Literal
+from threading import RLock
+from typing import Any, Literal
 
 import torch
 
@@ -44,6 +45,38 @@ def device_of(given: torch.device | str | None) -> torch.device:
         got = f"'{given}' ({str(error).splitlines()[0]:.60})"
         raise ConfigError(rule, got=got, hint=hint) from None
     return device
+
+
+@contextmanager
+def undisturbed(device: torch.device) -> Iterator[None]:
+    """Within it no autocast, inference mode or default device of a caller's is in force.
+
+    All three belong to a thread, so that others notice nothing.
+    """
+    with ExitStack() as stack:
+        for kind in {"cpu", device.type}:
+            stack.enter_context(torch.autocast(kind, enabled=False))
+        if torch.is_inference_mode_enabled():
+            stack.enter_context(torch.inference_mode(False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        yield
+
+
+class Lock:
+    """Lets one thread in at a time, and that one again; copied or unpickled, it is a new lock."""
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Lock, ()
 
 
 @contextmanager

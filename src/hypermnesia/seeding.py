@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import RLock
 
 import torch
+
+one_at_a_time = RLock()
+"""Held by whoever sets torch's global generators for a while: they are those of all threads."""
 
 
 def derive_seed(seed: int, name: str) -> int:
@@ -58,12 +62,12 @@ class Generators:
     def as_global(self, name: str) -> Iterator[None]:
         """Let code that draws from torch's global generators (dropout) draw from `name`.
 
-        The global states are the same after the block as before it. A GPU's generator is seeded
-        with a number drawn from the stream.
+        The global states are the same after the block as before it; other threads that want them
+        wait. A GPU's generator is seeded with a number drawn from the stream.
         """
         stream = self[name]
         gpus = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
-        with torch.random.fork_rng(devices=gpus):
+        with one_at_a_time, torch.random.fork_rng(devices=gpus):
             if gpus:
                 torch.cuda.manual_seed_all(int(torch.randint(2**62, (), generator=stream)))
             torch.set_rng_state(stream.get_state())

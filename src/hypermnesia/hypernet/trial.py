@@ -20,6 +20,7 @@ from hypermnesia import tree
 from hypermnesia.errors import HypermnesiaError, TargetError
 from hypermnesia.hypernet.layout import Layout
 from hypermnesia.modules import Slots
+from hypermnesia.seeding import one_at_a_time
 from hypermnesia.tree import Tree
 
 Way = Literal["batched", "swapped", "copied"]
@@ -269,12 +270,13 @@ def some(x: Tree) -> Tree:
 
 @contextmanager
 def _apart(device: torch.device) -> Iterator[None]:
-    """Leave random numbers as they are."""
+    """Leave random numbers as they are; one thread at a time."""
     cuda = [device] if device.type == "cuda" else []
-    others = random.getstate(), np.random.get_state()  # noqa: NPY002
-    try:
-        with torch.random.fork_rng(devices=cuda):
-            yield
-    finally:
-        random.setstate(others[0])
-        np.random.set_state(others[1])  # noqa: NPY002
+    with one_at_a_time:
+        others = random.getstate(), np.random.get_state()  # noqa: NPY002
+        try:
+            with torch.random.fork_rng(devices=cuda):
+                yield
+        finally:
+            random.setstate(others[0])
+            np.random.set_state(others[1])  # noqa: NPY002

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
+from hypermnesia.compute import Lock
 from hypermnesia.data.stream import each_once
 from hypermnesia.errors import ConfigError, DataError, HypermnesiaError, RunError, TargetError
 from hypermnesia.learner import design as designs
 from hypermnesia.learner.design import Design, LearnerSettings
 from hypermnesia.learner.inputs import Source, slices
 from hypermnesia.learner.samples import SourceSamples, divided, stream_of
-from hypermnesia.learner.targets import Problem, Targets, problem_of, targets_of
+from hypermnesia.learner.targets import Classes, Problem, Targets, problem_of, targets_of
 from hypermnesia.methods import TaskSpec
+from hypermnesia.methods.base import ContinuesInPart
 from hypermnesia.modules import check_supported, copied
 from hypermnesia.nets import with_columns
 from hypermnesia.seeding import Generators
@@ -55,15 +59,20 @@ class Fit:
 
 
 class Knowledge:
-    """A method for a model, its random numbers, and records of the tasks that it knows."""
+    """A method for a model, its random numbers, and records of the tasks that it knows.
+
+    Networks are called with weights put into one module in turn, so threads take turns too: they
+    hold the `lock` while they ask or export.
+    """
 
     def __init__(
         self, model: nn.Module, settings: LearnerSettings, design: Design, device: torch.device
     ) -> None:
         self.model, self.settings, self.design, self.device = model, settings, design, device
-        self.generators = Generators(settings.seed)
+        self.generators, self.dtype = Generators(settings.seed), torch.get_default_dtype()
         self.method = designs.method_of(model, settings, design, self.generators, device)
         self.records: list[TaskRecord] = []
+        self.lock = Lock()
 
     def index(self, name: str | int) -> int | None:
         """The index of a task; None for a new one."""
@@ -81,7 +90,7 @@ class Knowledge:
             outputs = self.records[task].targets.outputs
             check_network(self.network(task), source, outputs, self.design.problem)
         else:
-            self.method.continue_task(task, settings.iterations)
+            self._continue(task, given)
         samples, held = self._samples(task, *data), None
         if held_out is None:
             share, generator = settings.validation, self.generators["validation"]
@@ -103,7 +112,8 @@ class Knowledge:
 
     def network(self, task: int) -> nn.Module:
         """A plain module with the outputs of a task alone, on the CPU."""
-        network, scenario = self.method.export(task), self.method.scenario
+        with self.lock:
+            network, scenario = self.method.export(task), self.method.scenario
         if scenario.name != "class":
             return network
         first = scenario.offset(task)
@@ -141,26 +151,61 @@ class Knowledge:
         self.records.append(TaskRecord(name, targets))
         return len(self.records) - 1
 
+    def _continue(self, task: int, given: Any) -> None:
+        """Go on with a task; if samples lack some of its labels, protect these, or warn."""
+        method, iterations = self.method, self.settings.iterations
+        targets = self.records[task].targets
+        found, known = len(torch.unique(targets.encode(given), dim=0)), targets.outputs
+        partly = isinstance(targets, Classes) and found < known
+        if partly and isinstance(method, ContinuesInPart):
+            method.continue_in_part(task, iterations)
+            return
+        method.continue_task(task, iterations)
+        if partly:
+            hint = "add samples of the others, which it forgets, or use method='hnet'"
+            told = (
+                f"{self.settings.method} goes on with all labels of a task; got {found} of {known}"
+            )
+            warnings.warn(f"{told}; {hint}", stacklevel=5)
+
     def _samples(self, task: int, source: Source, given: Any) -> SourceSamples:
         encode, rows = self.records[task].targets.encode, torch.arange(len(source))
         y = encode(given)
         return SourceSamples(source, encode, y, rows, task, self.device, source.order)
 
+    @property
+    def stored(self) -> int:
+        """How many numbers `save` writes: learned values, buffers of all tasks and the model."""
+        everything = self.state_dict()["method"], dict(self.model.named_buffers())
+        return sum(each.numel() for each in tree_leaves(everything) if isinstance(each, Tensor))
+
     def copy(self) -> Knowledge:
         """The same, of which a change changes nothing here."""
-        other = Knowledge(self.model, self.settings, self.design, self.device)
-        other.load_state_dict(copy.deepcopy(self.state_dict()))
-        other.records = list(self.records)
-        return other
+        make, parts = self.__reduce__()
+        return make(*parts)
+
+    def __reduce__(self) -> tuple[Callable[..., Knowledge], tuple[Any, ...]]:
+        """How copies are made: of state, as modules may be in use."""
+        made_of = self.model, self.settings, self.design, self.device
+        return _again, (made_of, copy.deepcopy(self.state_dict()), list(self.records))
 
     def state_dict(self) -> State:
         """Weights and random numbers."""
-        return {"method": self.method.state_dict(), "generators": self.generators.state_dict()}
+        with self.lock:
+            method = self.method.state_dict()
+        return {"method": method, "generators": self.generators.state_dict()}
 
     def load_state_dict(self, state: State) -> None:
         """Put newly built knowledge where `state_dict` found the other."""
         self.method.load_state_dict(state["method"])
         self.generators.load_state_dict(state["generators"])
+
+
+def _again(made_of: tuple[Any, ...], state: State, records: list[TaskRecord]) -> Knowledge:
+    made = Knowledge(*made_of)
+    made.load_state_dict(state)
+    made.records = records
+    return made
 
 
 def first_knowledge(
@@ -217,6 +262,9 @@ def check_module(model: object) -> None:
         got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
         rule, hint = "the model must be a torch.nn.Module", "make one, or wrap it in one"
         raise TargetError(rule, got=got, hint=hint)
+    if (usual := torch.get_default_dtype()) not in (torch.float32, torch.float64):
+        rule, hint = "torch's default type must be float32 or float64", "and the model of it"
+        raise ConfigError(rule, got=usual, hint=f"set it so (torch.set_default_dtype), {hint}")
     check_supported(model)
 
 

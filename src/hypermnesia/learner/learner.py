@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from hypermnesia.compute import device_of
-from hypermnesia.errors import DataError
+from hypermnesia.compute import Lock, device_of, undisturbed
+from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.learner import knowledge
 from hypermnesia.learner.design import LearnerSettings, TaskInference, method_entry, patterns
 from hypermnesia.learner.inputs import Source, source_of
@@ -35,7 +35,8 @@ class ContinualLearner(Predictor):
             the number of outputs of each task.
         infer_task: how to tell the task of an input that comes without one. `likelihood`: an
             autoencoder for each task, for inputs of real numbers; `entropy`: the surest network
-            answers, in classification; None: tasks are always given.
+            answers, in classification with two or more classes a task; None: tasks are always
+            given.
         method: the name of a registered method; by default a hypernetwork that makes the model's
             weights for every task. Others train the model itself: in the task scenario if
             `infer_task` is None, and otherwise in the class scenario (regression: domain).
@@ -90,13 +91,16 @@ class ContinualLearner(Predictor):
         )  # fmt: skip
         method_entry(self.settings)
         self.device = device_of(device)
+        self._fitting = Lock()
 
     def fit(
         self, data: Any, y: Any = None, *, task: str | int, validation: Any = None
     ) -> ContinualLearner:
         """Learn a task, or go on with one that is known; all others are held as they are.
 
-        Whatever ends it early, an error or Ctrl-C, leaves the learner as it was before.
+        Whatever ends it early, an error or Ctrl-C, leaves the learner as it was before. Other
+        threads may ask meanwhile, and get the answers from before; their fits wait for this one. A
+        `no_grad` or `autocast` around the call changes nothing.
 
         Args:
             data: n inputs (n, *sample) where `y` is given; or a pair (inputs, targets) of arrays or
@@ -105,7 +109,8 @@ class ContinualLearner(Predictor):
                 sampler of your own. Columns of a data frame are found by their names.
             y: (n,) labels: strings, numbers, truth values, or tuples of these; in regression (n,)
                 or (n, k) values.
-            task: its name. A known task keeps its labels.
+            task: its name. A known task keeps its labels; those of which it gets no samples now are
+                protected, or a method that cannot warns.
             validation: held-out data of the task, as `data`; a share of `data` by default.
 
         Returns:
@@ -113,15 +118,27 @@ class ContinualLearner(Predictor):
 
         Raises:
             HypermnesiaError: data that cannot be learned, or not by this model; a loss that is no
-                number.
+                number; a call in torch's inference mode.
         """
-        knowledge.check_task_name(task, self.tasks)
-        form = self._knowledge.design.form if self._knowledge else None
-        draws = self.settings.iterations * self.settings.batch_size
-        samples = self._checked(source_of(data, y, form=form, draws=draws), "a task")
-        held_out = None
-        if validation is not None:
-            held_out = self._checked(source_of(validation, form=samples[0].form), "validation")
+        if torch.is_inference_mode_enabled():
+            rule = "a fit needs gradients, of which inference mode has none"
+            raise ConfigError(rule, got="a call within it", hint="call it outside")
+        with self._fitting, undisturbed(self.device), torch.enable_grad():
+            knowledge.check_task_name(task, self.tasks)
+            knowledge.check_module(self.model)  # torch's default type may be another now
+            form = self._knowledge.design.form if self._knowledge else None
+            draws = self.settings.iterations * self.settings.batch_size
+            samples = self._checked(source_of(data, y, form=form, draws=draws), "a task")
+            held_out = None
+            if validation is not None:
+                held_out = self._checked(source_of(validation, form=samples[0].form), "validation")
+            self._knowledge = self._taught(task, samples, held_out)
+        return self
+
+    def _taught(
+        self, task: str | int, samples: knowledge.Data, held_out: knowledge.Data | None
+    ) -> knowledge.Knowledge:
+        """All that is known, and these samples of a task learned."""
         if self._knowledge is None:
             learning = knowledge.first_knowledge(self.model, self.settings, samples, self.device)
         else:
@@ -136,8 +153,7 @@ class ContinualLearner(Predictor):
                 observers.on_start((), fit.phase.iterations)
             updates = learn(learning.method, fit.stream, fit.phase, observers)
         learning.end(fit, updates)
-        self._knowledge = learning
-        return self
+        return learning
 
     def _checked(self, source: Source, purpose: str) -> knowledge.Data:
         """Samples that the model takes, one or more, and their targets."""
@@ -181,5 +197,6 @@ class ContinualLearner(Predictor):
         stored = Stored(Path(path))
         learner = cls(model, device=device, progress=progress)
         learner.settings = stored.settings
-        learner._knowledge = stored.knowledge(learner.model, learner.device)
+        with undisturbed(learner.device):
+            learner._knowledge = stored.knowledge(learner.model, learner.device)
         return learner

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hypermnesia.compute import undisturbed
 from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.learner.inputs import Source, read_once, slices, source_of
 from hypermnesia.learner.knowledge import Knowledge, inputs_accepted, rejected
@@ -33,12 +35,17 @@ def answers(knowledge: Knowledge, batches: Iterable[Tensor], task: int | None) -
     parts, joined = [], False
     network = None if task is None else knowledge.network(task).to(knowledge.device)
     for x in batches:
-        with inputs_accepted(x):
-            found = _answer(knowledge, x.to(knowledge.device), network, task)
+        with inputs_accepted(x), knowledge.lock:
+            found = _answer(knowledge, _placed(knowledge, x), network, task)
         joined = found.joined
         parts.append(found[:3])
     outputs, tasks, confidence = (torch.cat(each).cpu() for each in zip(*parts, strict=True))
     return Answers(outputs, tasks, confidence, joined)
+
+
+def _placed(knowledge: Knowledge, x: Tensor) -> Tensor:
+    """Inputs where they are learned and, whatever torch's default is now, of that type."""
+    return x.to(knowledge.device, knowledge.dtype if x.is_floating_point() else None)
 
 
 def _answer(
@@ -147,7 +154,33 @@ def summary(knowledge: Knowledge) -> str:
     lines = ["  ".join([row[0].ljust(first), *map(str.rjust, row[1:], widths)]) for row in rows]
     share, tasks = knowledge.method.compression(), len(knowledge.records)
     kept = f"{share:.2f} of the learned values of one task's networks"
-    return "\n".join([*lines, f"{knowledge.design.problem}; {tasks} tasks kept in {kept}"])
+    stored = f"{knowledge.stored} numbers stored, with buffers"
+    return "\n".join(
+        [*lines, f"{knowledge.design.problem}; {tasks} tasks kept in {kept}; {stored}"]
+    )
+
+
+def _names(knowledge: Knowledge) -> list[str | int]:
+    return [record.name for record in knowledge.records]
+
+
+def _index(knowledge: Knowledge, task: str | int) -> int:
+    index = knowledge.index(task)
+    if index is None:
+        raise unknown_name("task", task, map(str, _names(knowledge)))
+    return index
+
+
+def _source(knowledge: Knowledge, x: Any, y: Any = None) -> Source:
+    source = source_of(x, y, form=knowledge.design.form)
+    if not len(source):
+        raise DataError("there must be inputs to answer for", got="none")
+    return source
+
+
+def _asked(knowledge: Knowledge, x: Any, task: str | int | None) -> Answers:
+    index = None if task is None else _index(knowledge, task)
+    return answers(knowledge, slices(_source(knowledge, x)), index)
 
 
 class InferredTasks(NamedTuple):
@@ -158,7 +191,11 @@ class InferredTasks(NamedTuple):
 
 
 class Predictor:
-    """Answers from the networks of the tasks learned; asking changes nothing."""
+    """Answers from the networks of the tasks learned; asking changes nothing.
+
+    Any number of threads may ask, also while one of them fits. An `autocast` around a call changes
+    no answer.
+    """
 
     _knowledge: Knowledge | None = None
 
@@ -176,7 +213,8 @@ class Predictor:
         Raises:
             ConfigError: an unknown task, or none where it is needed.
         """
-        return predictions(self._learned, self._answers(x, task))
+        with self._undisturbed() as known:
+            return predictions(known, _asked(known, x, task))
 
     def predict_proba(self, x: Any, task: str | int | None = None) -> NDArray[np.float32]:
         """(n, labels) probabilities, in the order of `classes(task)`.
@@ -184,8 +222,9 @@ class Predictor:
         Without a task, those of the inferred task's network, and 0 for labels of other tasks.
         Raises `ConfigError` for an unknown task, none where it is needed, or regression.
         """
-        index = None if task is None else self._index(task)
-        return probabilities(self._learned, self._answers(x, task), index)
+        with self._undisturbed() as known:
+            index = None if task is None else _index(known, task)
+            return probabilities(known, _asked(known, x, task), index)
 
     def predict_task(self, x: Any) -> InferredTasks:
         """The task of each of n inputs, and how much of the evidence speaks for it.
@@ -193,9 +232,9 @@ class Predictor:
         The evidence is the likelihood of an input under a task or, less to be trusted,
         exp(-entropy) of its answer. Raises `ConfigError` if the learner infers no tasks.
         """
-        found = self._answers(x, None)
-        names = Labels(self.tasks).array
-        return InferredTasks(names[found.tasks.numpy()], found.confidence.numpy())
+        with self._undisturbed() as known:
+            found, names = _asked(known, x, None), Labels(_names(known)).array
+            return InferredTasks(names[found.tasks.numpy()], found.confidence.numpy())
 
     def score(self, data: Any, y: Any = None, *, task: str | int | None = None) -> float:
         """Share of right labels, or R² of values, as scikit-learn scores them; data as for `fit`.
@@ -203,20 +242,21 @@ class Predictor:
         The task of each sample is inferred if it is not given. Samples are read once, each target
         with its input.
         """
-        index = None if task is None else self._index(task)
-        inputs, targets = read_once(self._source(data, y))
-        found = answers(self._learned, inputs, index)
-        return score(self._learned, predictions(self._learned, found), targets)
+        with self._undisturbed() as known:
+            index = None if task is None else _index(known, task)
+            inputs, targets = read_once(_source(known, data, y))
+            return score(known, predictions(known, answers(known, inputs, index)), targets)
 
     @property
     def tasks(self) -> list[str | int]:
         """Names of the tasks learned, in their order."""
-        return [record.name for record in self._knowledge.records] if self._knowledge else []
+        known = self._knowledge
+        return _names(known) if known else []
 
     def classes(self, task: str | int | None = None) -> NDArray[Any]:
         """The labels of a task, sorted; or those of all tasks, in the order in which they came."""
-        index = None if task is None else self._index(task)
-        return Labels(_columns(self._learned, index)).array
+        known = self._learned
+        return Labels(_columns(known, None if task is None else _index(known, task))).array
 
     def summary(self) -> str:
         """A table of the tasks, and what is kept for them."""
@@ -229,9 +269,9 @@ class Predictor:
         regression, values. It depends on nothing of Hypermnesia but in regression, where its last
         step is `Rescale`.
         """
-        index = self._index(task)
-        targets = self._learned.records[index].targets
-        return targets.finish(self._learned.network(index))
+        with self._undisturbed() as known:
+            index = _index(known, task)
+            return known.records[index].targets.finish(known.network(index))
 
     @property
     def _learned(self) -> Knowledge:
@@ -239,18 +279,9 @@ class Predictor:
             raise ConfigError("a learner must be fitted first", got="no task", hint="call fit")
         return self._knowledge
 
-    def _index(self, task: str | int) -> int:
-        index = self._learned.index(task)
-        if index is None:
-            raise unknown_name("task", task, map(str, self.tasks))
-        return index
-
-    def _answers(self, x: Any, task: str | int | None) -> Answers:
-        index = None if task is None else self._index(task)
-        return answers(self._learned, slices(self._source(x)), index)
-
-    def _source(self, x: Any, y: Any = None) -> Source:
-        source = source_of(x, y, form=self._learned.design.form)
-        if not len(source):
-            raise DataError("there must be inputs to answer for", got="none")
-        return source
+    @contextmanager
+    def _undisturbed(self) -> Iterator[Knowledge]:
+        """What is known now, in a surrounding that changes no answer."""
+        known = self._learned
+        with undisturbed(known.device):
+            yield known
