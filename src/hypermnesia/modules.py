@@ -35,7 +35,7 @@ def check_supported(module: nn.Module) -> None:
             raise TargetError(rule, got=f"one on '{name}'", hint=hint)
         if parameter.requires_grad and parameter.dtype != torch.get_default_dtype():
             rule = f"parameters that are learned must be {torch.get_default_dtype()}"
-            hint = "convert the model (model.float()); a complex one is two real ones"
+            hint = "convert the model to it (model.to); a complex one is two real ones"
             raise TargetError(rule, got=f"'{name}' of {parameter.dtype}", hint=hint)
 
 
