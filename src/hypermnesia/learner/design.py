@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +55,8 @@ class LearnerSettings:
     head: str | None = None
     generated: tuple[str, ...] | None = None
     compression: float | None = None
-    beta: float = 0.1
+    beta: float | Literal["auto"] = "auto"
+    drift: float = 1e-4
     lr: float = 1e-3
     batch_size: int = 64
     iterations: int = 2000
@@ -72,9 +73,9 @@ class LearnerSettings:
             if type(value := getattr(self, name)) is not int:
                 rule, hint = f"{name} must be a whole number", "give an int"
                 raise ConfigError(rule, got=repr(value), hint=hint)
-        for name in ("beta", "lr", "validation", "compression"):
+        for name in ("beta", "drift", "lr", "validation", "compression"):
             value = getattr(self, name)
-            if value is not None and not isinstance(value, int | float):
+            if value not in (None, "auto") and not isinstance(value, int | float):
                 raise ConfigError(f"{name} must be a number", got=repr(value))
         for name in ("batch_size", "iterations", "patience"):
             if getattr(self, name) < 1:
@@ -85,10 +86,15 @@ class LearnerSettings:
             (f"{share} that is held out, from 0 to below 1", held, 0 <= held < 1),
             ("lr must be above 0", self.lr, 0 < self.lr < math.inf),
             ("compression must be above 0", size, size is None or 0 < size < math.inf),
-            ("beta must be 0 or more", self.beta, 0 <= self.beta < math.inf),
+            ("beta must be 0 or more, or auto", self.beta, _beta_is_valid(self.beta)),
+            ("drift must be above 0", self.drift, 0 < self.drift < math.inf),
         ):
             if not valid:
                 raise ConfigError(rule, got=value)
+
+
+def _beta_is_valid(beta: float | str) -> bool:
+    return beta == "auto" or (not isinstance(beta, str) and 0 <= beta < math.inf)
 
 
 def patterns(given: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -359,7 +365,7 @@ def method_of(
     """A method that knows no task yet; raises `ConfigError` if it learns all tasks at once."""
     entry, scenario = method_entry(settings), scenario_of(settings, design.problem)
     optimizer = OptimizerSettings(lr=settings.lr, schedule=_SCHEDULE)
-    regularizer = RegularizerSettings(beta=settings.beta)
+    regularizer = RegularizerSettings(beta=settings.beta, drift=settings.drift)
     sections: dict[str, Any] = {
         "hypernet": design.hypernet,
         "regularizer": regularizer,
@@ -393,7 +399,9 @@ def _autoencoders(
 ) -> AutoencoderSettings:
     from hypermnesia.evidence.autoencoders import AutoencoderSettings
 
-    beta = _VAE_BETA[design.vae.likelihood] * regularizer.beta
+    beta = regularizer.beta
+    if beta != "auto":
+        beta *= _VAE_BETA[design.vae.likelihood]
     return AutoencoderSettings(
         **asdict(design.vae),
         hypernet=design.hypernet,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -48,7 +48,10 @@ class ContinualLearner(Predictor):
             first task only.
         compression: most learned values to keep, as a share of the weights that they make; by
             default 1, or 4,000 values for models that have fewer weights.
-        beta: how firmly earlier tasks are held against the loss of the one being learned.
+        beta: how firmly earlier tasks are held against the loss of the one being learned; by default
+            it follows by itself what `drift` allows.
+        drift: how much the weights of an earlier task may change in a fit, as the mean square of
+            the change over that of the weights; for `beta="auto"`.
         lr: step size (Adam); it falls in the course of a fit.
         batch_size: samples an update; also those of a held-out look.
         iterations: most updates of a fit.
@@ -73,7 +76,8 @@ class ContinualLearner(Predictor):
         head: str | None = None,
         generated: Sequence[str] | None = None,
         compression: float | None = None,
-        beta: float = LearnerSettings.beta,
+        beta: float | Literal["auto"] = LearnerSettings.beta,
+        drift: float = LearnerSettings.drift,
         lr: float = LearnerSettings.lr,
         batch_size: int = LearnerSettings.batch_size,
         iterations: int = LearnerSettings.iterations,
@@ -86,7 +90,7 @@ class ContinualLearner(Predictor):
         knowledge.check_module(model)
         self.model, self.progress = copied(model), progress
         self.settings = LearnerSettings(
-            infer_task, method, problem, head, patterns(generated), compression, beta, lr,
+            infer_task, method, problem, head, patterns(generated), compression, beta, drift, lr,
             batch_size, iterations, patience, validation, seed,
         )  # fmt: skip
         method_entry(self.settings)

@@ -150,6 +150,11 @@ class HypernetMethod:
         """The memory of weights, and what the evidence learns."""
         return {"loss": self.memory, **self.evidence.parts}
 
+    @property
+    def holds(self) -> bool:
+        """Whether earlier tasks are within the bound on their drift."""
+        return self.trainer.holds
+
     @torch.no_grad()
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The losses of the task in training on held-out samples."""

@@ -43,7 +43,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -56,7 +56,7 @@ from hypermnesia.hypernet.network import ChunkPlan, Hypernetwork
 from hypermnesia.registry import Registry
 from hypermnesia.regularization.lookahead import LOOKAHEADS, Rows
 from hypermnesia.seeding import Generators
-from hypermnesia.settings import Name, NonNegative, Width, named_in
+from hypermnesia.settings import Name, NonNegative, Positive, Width, named_in
 
 Parameters = dict[str, Tensor]
 """Tensors by the names of a hypernetwork's parameters."""
@@ -67,13 +67,17 @@ class RegularizerSettings:
     """How earlier tasks are protected; raises `ConfigError` for `subset` without `sampled`.
 
     Attributes:
-        beta: β, weight of the regulariser against the task's loss; 0 switches it off.
+        beta: β, weight of the regulariser against the task's loss; 0 switches it off, `auto` lets
+            it follow the bound `drift` (`hypermnesia.regularization.drift`).
+        drift: for `auto`, how much the weights of an earlier task may change while another task is
+            learned: the mean square of the change over that of the weights.
         kind: a name in `REGULARIZERS`.
         lookahead: a name in `hypermnesia.regularization.lookahead.LOOKAHEADS`.
         subset: number of earlier tasks that `sampled` draws at an iteration; None for all.
     """
 
-    beta: NonNegative = 0.01
+    beta: NonNegative | Literal["auto"] = 0.01
+    drift: Positive = 1e-4
     kind: Annotated[Name, named_in(REGULARIZERS)] = "closed"
     lookahead: Annotated[Name, named_in(LOOKAHEADS)] = "optimizer"
     subset: Width | None = None

@@ -16,7 +16,8 @@ from torch.optim import Optimizer
 from hypermnesia import tree
 from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.optimizers import OptimizerSettings, gradient_norm, parameters_of
-from hypermnesia.regularization.lookahead import LOOKAHEADS, Lookahead
+from hypermnesia.regularization.drift import Multiplier
+from hypermnesia.regularization.lookahead import LOOKAHEADS, Lookahead, Rows
 from hypermnesia.regularization.output import (
     REGULARIZERS,
     OutputRegularizer,
@@ -35,6 +36,7 @@ class _Protection:
     snapshot: Snapshot
     lookahead: Lookahead
     penalty: OutputRegularizer
+    multiplier: Multiplier | None  # None where β is a number
 
 
 _REGULARIZER, _ADAM = RegularizerSettings(), OptimizerSettings()
@@ -91,10 +93,10 @@ class HypernetTrainer:
                 their conditions stay.
         """
         self.tasks = [*tasks] or [self.memory.tasks - 1]
-        partly = partly and self.regularizer.beta > 0
+        partly = partly and self.regularizer.beta != 0
         self.held = [t for t in range(self.memory.tasks) if partly or t not in self.tasks]
         snapshot = None
-        if self.held and self.regularizer.beta > 0:
+        if self.held and self.regularizer.beta != 0:
             hypernet = self.memory.hypernet.named_parameters()
             parameters = {name: p.detach().clone() for name, p in hypernet}
             snapshot = self._snapshot(parameters, self.memory.condition(self.held).detach())
@@ -125,7 +127,14 @@ class HypernetTrainer:
             settings, regularizer = self.regularizer, REGULARIZERS[self.regularizer.kind]
             ahead = LOOKAHEADS[settings.lookahead](self.optimizers["theta"][1])
             penalty = regularizer(memory.hypernet, snapshot, settings, self.generators)
-            self.protection = _Protection(snapshot, ahead, penalty)
+            multiplier = Multiplier(self._bound()) if settings.beta == "auto" else None
+            self.protection = _Protection(snapshot, ahead, penalty, multiplier)
+
+    @torch.no_grad()
+    def _bound(self) -> float:
+        """Return the largest R that `drift` allows."""
+        squares = [self.memory.weights(task).square().sum() for task in self.held]
+        return self.regularizer.drift * float(torch.stack(squares).mean())
 
     def step(self, loss_of: Callable[[], Tensor]) -> dict[str, Tensor]:
         """Take one iteration (von Oswald et al. 2020, equation 2).
@@ -153,7 +162,7 @@ class HypernetTrainer:
             ahead = self.protection.lookahead(gradients[: len(named)])
             point = dict(zip(named, ahead, strict=True))
             # 3. How far the weights of earlier tasks would have moved there: g becomes g + β ∇R.
-            metrics["penalty"] = self.protection.penalty(point, of_theta, self.regularizer.beta)
+            metrics |= self._protect(point, of_theta)
         metrics["gradient"] = gradient_norm(gradients)
 
         # 4. The steps: θ by g + β ∇R, the embedding (and what is shared) by its own gradient.
@@ -163,6 +172,23 @@ class HypernetTrainer:
             optimizer.step()
         self.iteration += 1
         return metrics
+
+    def _protect(self, point: dict[str, Rows], gradients: Parameters) -> dict[str, Tensor]:
+        """Add β ∇R at a point to the gradients; returns R, and β where it follows R."""
+        assert self.protection is not None  # noqa: S101 - the caller's case
+        beta, multiplier = self.regularizer.beta, self.protection.multiplier
+        if multiplier is None:
+            return {"penalty": self.protection.penalty(point, gradients, float(beta))}
+        drift = self.protection.penalty(point, gradients, multiplier.beta)
+        found = {"penalty": drift, "beta": torch.tensor(multiplier.beta)}
+        multiplier.follow(float(drift))
+        return found
+
+    @property
+    def holds(self) -> bool:
+        """Whether earlier tasks are within their bound; always where there is none."""
+        multiplier = self.protection.multiplier if self.protection else None
+        return multiplier is None or multiplier.holds
 
     def _clipped(self, gradients: Sequence[Tensor]) -> list[Tensor]:
         """Hold the task's gradients, those of each optimiser, to its `clip`.
@@ -187,11 +213,13 @@ class HypernetTrainer:
     def state_dict(self) -> State:
         """Return snapshot, optimisers and the position within a task."""
         snapshot = self.protection.snapshot if self.protection else None
+        multiplier = self.protection.multiplier if self.protection else None
         return {
             "snapshot": snapshot.parameters if snapshot else None,
             "conditions": snapshot.conditions if snapshot else None,
             "tasks": self.tasks,
             "held": self.held,
+            **({"beta": multiplier.beta} if multiplier else {}),
             "iteration": self.iteration,
             "iterations": self.iterations,
             "optimizers": {name: o.state_dict() for name, (_, o) in self.optimizers.items()},
@@ -211,5 +239,7 @@ class HypernetTrainer:
             snapshot = self._snapshot(*tree.to(saved, self.memory.device))
         self._start(state["iterations"], snapshot)
         self.iteration = state["iteration"]
+        if self.protection and self.protection.multiplier:
+            self.protection.multiplier.beta = state["beta"]
         for name, (_, optimizer) in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])

@@ -240,7 +240,7 @@ class EarlyStopping(Observer):
                 losses[name] += float(value) * len(batch) / len(self._held_out)
         self.loss = losses["loss"]
         for name, loss in losses.items():
-            if loss < self._best[name].loss:
+            if loss < self._best[name].loss and getattr(self._method, "holds", True):
                 state = copy.deepcopy(self._method.parts[name].state_dict())
                 self._best[name] = _Best(loss, iteration, state)
         if all(iteration - best.at >= self._patience for best in self._best.values()):

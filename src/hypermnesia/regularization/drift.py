@@ -1,0 +1,35 @@
+"""β without tuning: a bound on how far earlier tasks drift.
+
+    min L(θ, e_T)  subject to  R(θ) ≤ ε
+
+by dual ascent on the multiplier β: log β rises by 0.05 log(R/ε) at an iteration, at most by 0.1
+(compare GECO, Rezende and Viola 2018, arXiv 1810.00597). R is the output regulariser, the mean
+squared change of an earlier task's weights; ε is a share, `RegularizerSettings.drift`, of their
+mean square.
+"""
+
+from __future__ import annotations
+
+import math
+
+_RATE, _MOST = 0.05, 0.1
+_FIRST, _LEAST, _LARGEST = 0.1, 1e-4, 1e9
+
+
+class Multiplier:
+    """β, which follows R; `bound` is ε."""
+
+    def __init__(self, bound: float) -> None:
+        self.bound, self.beta, self.drift = bound, _FIRST, 0.0
+
+    def follow(self, drift: float) -> None:
+        """Take the next β, after an iteration with this R."""
+        self.drift = drift
+        change = _RATE * math.log(max(drift, 1e-30) / self.bound)
+        change = min(max(change, -_MOST), _MOST)
+        self.beta = min(max(self.beta * math.exp(change), _LEAST), _LARGEST)
+
+    @property
+    def holds(self) -> bool:
+        """Whether R was within the bound, but for a fifth by which it swings."""
+        return self.drift <= 1.2 * self.bound
