@@ -38,6 +38,7 @@ Integer = Annotated[int, Field(strict=True), BeforeValidator(_integer)]
 Positive = Annotated[Number, Field(gt=0, le=1e9)]
 NonNegative = Annotated[Number, Field(ge=0, le=1e9)]
 Strength = Annotated[Number, Field(ge=0, le=1e18)]  # published strengths of EWC reach 1e10
+Share = Annotated[Number, Field(gt=0, le=1)]
 Fraction = Annotated[Number, Field(ge=0, lt=1)]
 Width = Annotated[Integer, Field(ge=1, le=10_000_000)]
 Count = Annotated[Integer, Field(ge=0, le=10_000_000)]

@@ -56,7 +56,7 @@ class LearnerSettings:
     generated: tuple[str, ...] | None = None
     compression: float | None = None
     beta: float | Literal["auto"] = "auto"
-    drift: float = 1e-4
+    drift: float = 0.02
     lr: float = 1e-3
     batch_size: int = 64
     iterations: int = 2000
@@ -87,7 +87,7 @@ class LearnerSettings:
             ("lr must be above 0", self.lr, 0 < self.lr < math.inf),
             ("compression must be above 0", size, size is None or 0 < size < math.inf),
             ("beta must be 0 or more, or auto", self.beta, _beta_is_valid(self.beta)),
-            ("drift must be above 0", self.drift, 0 < self.drift < math.inf),
+            ("drift must be above 0, at most 1", self.drift, 0 < self.drift <= 1),
         ):
             if not valid:
                 raise ConfigError(rule, got=value)
@@ -399,9 +399,8 @@ def _autoencoders(
 ) -> AutoencoderSettings:
     from hypermnesia.evidence.autoencoders import AutoencoderSettings
 
-    beta = regularizer.beta
-    if beta != "auto":
-        beta *= _VAE_BETA[design.vae.likelihood]
+    beta = 0.1 if regularizer.beta == "auto" else regularizer.beta
+    beta *= _VAE_BETA[design.vae.likelihood]
     return AutoencoderSettings(
         **asdict(design.vae),
         hypernet=design.hypernet,

@@ -48,10 +48,9 @@ class ContinualLearner(Predictor):
             first task only.
         compression: most learned values to keep, as a share of the weights that they make; by
             default 1, or 4,000 values for models that have fewer weights.
-        beta: how firmly earlier tasks are held against the loss of the one being learned; by default
-            it follows by itself what `drift` allows.
-        drift: how much the weights of an earlier task may change in a fit, as the mean square of
-            the change over that of the weights; for `beta="auto"`.
+        beta: how firmly earlier tasks are held against the loss of the one being learned; by
+            default it follows by itself what `drift` allows.
+        drift: the share of an earlier task's answers that a fit may change, for `beta="auto"`.
         lr: step size (Adam); it falls in the course of a fit.
         batch_size: samples an update; also those of a held-out look.
         iterations: most updates of a fit.

@@ -56,7 +56,7 @@ from hypermnesia.hypernet.network import ChunkPlan, Hypernetwork
 from hypermnesia.registry import Registry
 from hypermnesia.regularization.lookahead import LOOKAHEADS, Rows
 from hypermnesia.seeding import Generators
-from hypermnesia.settings import Name, NonNegative, Positive, Width, named_in
+from hypermnesia.settings import Name, NonNegative, Share, Width, named_in
 
 Parameters = dict[str, Tensor]
 """Tensors by the names of a hypernetwork's parameters."""
@@ -69,15 +69,15 @@ class RegularizerSettings:
     Attributes:
         beta: β, weight of the regulariser against the task's loss; 0 switches it off, `auto` lets
             it follow the bound `drift` (`hypermnesia.regularization.drift`).
-        drift: for `auto`, how much the weights of an earlier task may change while another task is
-            learned: the mean square of the change over that of the weights.
+        drift: for `auto`, the share of an earlier task's answers that may change while another
+            task is learned.
         kind: a name in `REGULARIZERS`.
         lookahead: a name in `hypermnesia.regularization.lookahead.LOOKAHEADS`.
         subset: number of earlier tasks that `sampled` draws at an iteration; None for all.
     """
 
     beta: NonNegative | Literal["auto"] = 0.01
-    drift: Positive = 1e-4
+    drift: Share = 0.02
     kind: Annotated[Name, named_in(REGULARIZERS)] = "closed"
     lookahead: Annotated[Name, named_in(LOOKAHEADS)] = "optimizer"
     subset: Width | None = None
