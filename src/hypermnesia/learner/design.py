@@ -56,7 +56,7 @@ class LearnerSettings:
     generated: tuple[str, ...] | None = None
     compression: float | None = None
     beta: float | Literal["auto"] = "auto"
-    drift: float = 0.02
+    drift: float = 1e-3
     lr: float = 1e-3
     batch_size: int = 64
     iterations: int = 2000

@@ -50,7 +50,8 @@ class ContinualLearner(Predictor):
             default 1, or 4,000 values for models that have fewer weights.
         beta: how firmly earlier tasks are held against the loss of the one being learned; by
             default it follows by itself what `drift` allows.
-        drift: the share of an earlier task's answers that a fit may change, for `beta="auto"`.
+        drift: how much a fit may change the weights of an earlier task, for `beta="auto"`: the
+            squares of the changes over those of the weights.
         lr: step size (Adam); it falls in the course of a fit.
         batch_size: samples an update; also those of a held-out look.
         iterations: most updates of a fit.

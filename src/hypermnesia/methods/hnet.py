@@ -131,7 +131,6 @@ class HypernetMethod:
             return self.criterion(seen[0], batch.y)
 
         metrics = self.trainer.step(loss)
-        self.trainer.look(batch.x, classes=not batch.y.is_floating_point())
         metrics |= reported(metrics["loss"], seen[0], batch.y)
         return {**metrics, **self.evidence.update(batch)}
 

@@ -69,15 +69,15 @@ class RegularizerSettings:
     Attributes:
         beta: β, weight of the regulariser against the task's loss; 0 switches it off, `auto` lets
             it follow the bound `drift` (`hypermnesia.regularization.drift`).
-        drift: for `auto`, the share of an earlier task's answers that may change while another
-            task is learned.
+        drift: for `auto`, how much the weights of an earlier task may change while another is
+            learned: the squares of the changes over those of the weights.
         kind: a name in `REGULARIZERS`.
         lookahead: a name in `hypermnesia.regularization.lookahead.LOOKAHEADS`.
         subset: number of earlier tasks that `sampled` draws at an iteration; None for all.
     """
 
     beta: NonNegative | Literal["auto"] = 0.01
-    drift: Share = 0.02
+    drift: Share = 1e-3
     kind: Annotated[Name, named_in(REGULARIZERS)] = "closed"
     lookahead: Annotated[Name, named_in(LOOKAHEADS)] = "optimizer"
     subset: Width | None = None

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.optim import Optimizer
 
 from hypermnesia import tree
 from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.optimizers import OptimizerSettings, gradient_norm, parameters_of
-from hypermnesia.regularization.drift import EVERY, Multiplier, share_changed
+from hypermnesia.regularization.drift import Multiplier
 from hypermnesia.regularization.lookahead import LOOKAHEADS, Lookahead, Rows
 from hypermnesia.regularization.output import (
     REGULARIZERS,
@@ -29,7 +27,6 @@ from hypermnesia.regularization.output import (
 )
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
-from hypermnesia.tree import Tree, logits_of
 
 
 @dataclass(frozen=True)
@@ -131,7 +128,7 @@ class HypernetTrainer:
             ahead = LOOKAHEADS[settings.lookahead](self.optimizers["theta"][1])
             penalty = regularizer(memory.hypernet, snapshot, settings, self.generators)
             follows = settings.beta == "auto"
-            multiplier = Multiplier(settings.drift, self._size()) if follows else None
+            multiplier = Multiplier(settings.drift * self._size()) if follows else None
             self.protection = _Protection(snapshot, ahead, penalty, multiplier)
 
     @torch.no_grad()
@@ -188,29 +185,6 @@ class HypernetTrainer:
         multiplier.follow(float(drift))
         return found
 
-    @torch.no_grad()
-    def look(self, x: Tree, *, classes: bool) -> None:
-        """Now and then, let the bound follow how earlier tasks answer inputs `x` now."""
-        multiplier = self.protection.multiplier if self.protection else None
-        if multiplier is None or self.iteration % EVERY:
-            return
-        pairs = [(self._answer(task, x), self._former_answer(task, x)) for task in self.held]
-        multiplier.look(share_changed(pairs, classes=classes))
-
-    def _answer(self, task: int, x: Tree) -> Tensor:
-        return logits_of(self.memory.run(task, x, training=False))
-
-    def _former_answer(self, task: int, x: Tree) -> Tensor:
-        """Answer as a task did when this one began."""
-        assert self.protection is not None  # noqa: S101 - the caller's case
-        snapshot, memory = self.protection.snapshot, self.memory
-        condition = snapshot.conditions[self.held.index(task)]
-        made = (condition[None], memory.plans[task])
-        weights = functional_call(memory.hypernet, snapshot.parameters, made)[0]
-        layout, buffers = memory.layouts[task], memory.buffers[task]
-        run = partial(memory.target, layout=layout, buffers=buffers, training=False)
-        return logits_of(run(weights, x))
-
     @property
     def holds(self) -> bool:
         """Whether earlier tasks are within their bound; always where there is none."""
@@ -246,7 +220,7 @@ class HypernetTrainer:
             "conditions": snapshot.conditions if snapshot else None,
             "tasks": self.tasks,
             "held": self.held,
-            **({"multiplier": multiplier.state_dict()} if multiplier else {}),
+            **({"beta": multiplier.beta} if multiplier else {}),
             "iteration": self.iteration,
             "iterations": self.iterations,
             "optimizers": {name: o.state_dict() for name, (_, o) in self.optimizers.items()},
@@ -267,6 +241,6 @@ class HypernetTrainer:
         self._start(state["iterations"], snapshot)
         self.iteration = state["iteration"]
         if self.protection and self.protection.multiplier:
-            self.protection.multiplier.load_state_dict(state["multiplier"])
+            self.protection.multiplier.beta = state["beta"]
         for name, (_, optimizer) in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
