@@ -14,6 +14,7 @@ from hypermnesia.compute import Lock, device_of, undisturbed
 from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.learner import knowledge
 from hypermnesia.learner.design import LearnerSettings, TaskInference, method_entry, patterns
+from hypermnesia.learner.drift import Drift, drifts, warn_of
 from hypermnesia.learner.inputs import Source, source_of
 from hypermnesia.learner.persistence import Stored, save
 from hypermnesia.learner.predictor import Predictor
@@ -61,6 +62,9 @@ class ContinualLearner(Predictor):
         device: where to learn; a GPU if there is one by default.
         progress: show a bar while fitting.
 
+    Attributes:
+        drift_: what the last fit changed of each other task; a fit that breaks the bound warns.
+
     Raises:
         ConfigError: a value that cannot work.
         TargetError: `model` is no module.
@@ -96,6 +100,7 @@ class ContinualLearner(Predictor):
         method_entry(self.settings)
         self.device = device_of(device)
         self._fitting = Lock()
+        self.drift_: dict[str | int, Drift] = {}
 
     def fit(
         self, data: Any, y: Any = None, *, task: str | int, validation: Any = None
@@ -136,13 +141,14 @@ class ContinualLearner(Predictor):
             held_out = None
             if validation is not None:
                 held_out = self._checked(source_of(validation, form=samples[0].form), "validation")
-            self._knowledge = self._taught(task, samples, held_out)
+            self._knowledge, self.drift_ = self._taught(task, samples, held_out)
+            warn_of(self.drift_, self.settings, task)
         return self
 
     def _taught(
         self, task: str | int, samples: knowledge.Data, held_out: knowledge.Data | None
-    ) -> knowledge.Knowledge:
-        """All that is known, and these samples of a task learned."""
+    ) -> tuple[knowledge.Knowledge, dict[str | int, Drift]]:
+        """All that is known, with these samples of a task learned, and what that changed."""
         if self._knowledge is None:
             learning = knowledge.first_knowledge(self.model, self.settings, samples, self.device)
         else:
@@ -157,7 +163,7 @@ class ContinualLearner(Predictor):
                 observers.on_start((), fit.phase.iterations)
             updates = learn(learning.method, fit.stream, fit.phase, observers)
         learning.end(fit, updates)
-        return learning
+        return learning, drifts(self._knowledge, learning, fit) if self._knowledge else {}
 
     def _checked(self, source: Source, purpose: str) -> knowledge.Data:
         """Samples that the model takes, one or more, and their targets."""

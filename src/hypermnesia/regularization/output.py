@@ -58,13 +58,14 @@ from hypermnesia.regularization.lookahead import LOOKAHEADS, Rows
 from hypermnesia.seeding import Generators
 from hypermnesia.settings import Name, NonNegative, Share, Width, named_in
 
+_DRIFT = 1e-3
 Parameters = dict[str, Tensor]
 """Tensors by the names of a hypernetwork's parameters."""
 
 
 @dataclass(frozen=True)
 class RegularizerSettings:
-    """How earlier tasks are protected; raises `ConfigError` for `subset` without `sampled`.
+    """How earlier tasks are protected; raises `ConfigError` for what has no effect.
 
     Attributes:
         beta: β, weight of the regulariser against the task's loss; 0 switches it off, `auto` lets
@@ -77,7 +78,7 @@ class RegularizerSettings:
     """
 
     beta: NonNegative | Literal["auto"] = 0.01
-    drift: Share = 1e-3
+    drift: Share = _DRIFT
     kind: Annotated[Name, named_in(REGULARIZERS)] = "closed"
     lookahead: Annotated[Name, named_in(LOOKAHEADS)] = "optimizer"
     subset: Width | None = None
@@ -85,6 +86,10 @@ class RegularizerSettings:
     def __post_init__(self) -> None:
         if self.subset is not None and self.subset < 1:
             raise ConfigError("regularizer.subset must be 1 or more", got=self.subset)
+        if self.beta != "auto" and self.drift != _DRIFT:
+            rule = "regularizer.drift is a bound that regularizer.beta=auto holds"
+            got = f"regularizer.beta={self.beta}, regularizer.drift={self.drift}"
+            raise ConfigError(rule, got=got, hint="set regularizer.beta=auto, or leave drift out")
         if (self.subset is None) == (self.kind == "sampled"):
             rule = "regularizer.subset goes with regularizer.kind=sampled, which needs it"
             got = f"regularizer.kind={self.kind}, regularizer.subset={self.subset}"

@@ -240,10 +240,12 @@ class EarlyStopping(Observer):
                 losses[name] += float(value) * len(batch) / len(self._held_out)
         self.loss = losses["loss"]
         for name, loss in losses.items():
+            # A state that changed earlier tasks too much is not one to go back to.
             if loss < self._best[name].loss and getattr(self._method, "holds", True):
                 state = copy.deepcopy(self._method.parts[name].state_dict())
                 self._best[name] = _Best(loss, iteration, state)
-        if all(iteration - best.at >= self._patience for best in self._best.values()):
+        best = self._best.values()
+        if all(each.state and iteration - each.at >= self._patience for each in best):
             raise StopTask
 
     def on_updates_end(self, phase: Phase) -> None:  # noqa: ARG002

@@ -1,0 +1,70 @@
+"""How far tasks have drifted: what a fit of another task changed of them, told and warned of."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hypermnesia.learner.design import LearnerSettings
+from hypermnesia.learner.knowledge import Fit, Knowledge
+
+_PROBES = 256
+_SWING = 1.5  # of R about the bound that β holds it at, and of tasks about their mean
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What a fit changed of another task.
+
+    Attributes:
+        answers: share of the answers to samples of the fit that became others; of values, the mean
+            squared change over their variance. They are not the task's own samples, on which it is
+            surer, so fewer of its own answers change.
+        weights: the squares of the changes of its weights over those of the weights.
+    """
+
+    answers: float
+    weights: float
+
+
+@torch.no_grad()
+def drifts(before: Knowledge, after: Knowledge, fit: Fit) -> dict[str | int, Drift]:
+    """Compare what is known of all tasks but the one of `fit`, before it and after it."""
+    probes = fit.samples.batch(torch.arange(min(len(fit.samples), _PROBES))).x.cpu()
+    others = [task for task in range(len(before.records)) if task != fit.task]
+    return {before.records[task].name: _drift(before, after, task, probes) for task in others}
+
+
+def _drift(before: Knowledge, after: Knowledge, task: int, x: Tensor) -> Drift:
+    then, now = before.network(task), after.network(task)
+    pairs = zip(now.parameters(), then.parameters(), strict=True)
+    moved = sum(float((a - b).square().sum()) for a, b in pairs)
+    size = sum(float(b.square().sum()) for b in then.parameters())
+    answers = _changed(now(x), then(x), classes=before.design.problem == "classification")
+    return Drift(answers, moved / max(size, 1e-30))
+
+
+def _changed(now: Tensor, then: Tensor, *, classes: bool) -> float:
+    if classes:
+        return float((now.argmax(dim=1) != then.argmax(dim=1)).float().mean())
+    return float((now - then).square().mean() / then.var(dim=0).mean().clamp(min=1e-12))
+
+
+def warn_of(found: Mapping[str | int, Drift], settings: LearnerSettings, task: str | int) -> None:
+    """Warn, by name, of tasks that drifted further than the bound, where there is one."""
+    if settings.beta != "auto":
+        return
+    far = [name for name, drift in found.items() if drift.weights > _SWING * settings.drift]
+    if far:
+        names = ", ".join(map(repr, far[:5])) + (", ..." if len(far) > 5 else "")
+        most = max(found[name].weights for name in far)
+        warnings.warn(
+            f"learning {task!r} changed the weights of {names} by up to {100 * most:.2g} %, where "
+            f"drift={settings.drift:g} was to hold; raise compression, or iterations",
+            UserWarning,
+            stacklevel=4,
+        )
