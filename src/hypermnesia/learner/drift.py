@@ -13,7 +13,7 @@ from hypermnesia.learner.design import LearnerSettings
 from hypermnesia.learner.knowledge import Fit, Knowledge
 
 _PROBES = 256
-_SWING = 1.5  # of R about the bound that β holds it at, and of tasks about their mean
+_SWING = 4  # of tasks about their mean, which is what is bounded
 
 
 @dataclass(frozen=True)

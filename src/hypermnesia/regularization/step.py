@@ -204,8 +204,29 @@ class HypernetTrainer:
             for clipped in settings.clipped([*islice(remaining, len(parameters_of(optimizer)))])
         ]
 
+    @torch.no_grad()
+    def _draw_back(self) -> None:
+        """Bring θ so far back towards θ* that the bound holds, where β had no time to see to it.
+
+        R is nearly quadratic in the way from θ*.
+        """
+        if (protection := self.protection) is None or protection.multiplier is None:
+            return
+        bound = protection.multiplier.bound
+        theta = dict(self.memory.hypernet.named_parameters())
+        for _ in range(5):
+            unused = {name: torch.zeros_like(p) for name, p in theta.items()}
+            with torch.enable_grad():
+                distance = float(protection.penalty(theta, unused, 0.0))
+            if distance <= 1.1 * bound:
+                return
+            way = (bound / distance) ** 0.5
+            for name, parameter in theta.items():
+                parameter.lerp_(protection.snapshot.parameters[name], 1 - way)
+
     def end_task(self) -> None:
         """Drop what only the task's training needed."""
+        self._draw_back()
         for _, optimizer in self.optimizers.values():
             optimizer.zero_grad()
         self.protection, self.optimizers = None, {}
