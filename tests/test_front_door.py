@@ -43,6 +43,12 @@ def test_the_package_alone_loads_nothing_else() -> None:
     ]
 
 
+def test_the_estimators_alone_load_scikit_learn() -> None:
+    names = imported("import hypermnesia\nfrom hypermnesia import ContinualLearner")
+    assert "hypermnesia.learner.estimators" not in names
+    assert "sklearn" in imported("from hypermnesia import ContinualClassifier")
+
+
 def test_it_shows_what_users_build_with_and_nothing_else() -> None:
     assert dir(hypermnesia) == sorted(hypermnesia.__all__)
     for name in hypermnesia.__all__:

@@ -16,8 +16,6 @@ from hypermnesia.errors import DataError
 _ROUND = (torch.int8, torch.int16, torch.int32, torch.uint16, torch.uint32)
 _NUMBERS = "inputs must be numbers"
 _GIVE = "give an array or tensor of them, a tuple (x, y), a Dataset or a DataLoader"
-_SECONDS = "FunctionTransformer: (x - x.min()) / np.timedelta64(1, 's')"
-_TO_NUMBERS = {"M": _SECONDS, "m": "FunctionTransformer: x / np.timedelta64(1, 's')"}
 _FAR = 10.0  # from 0: beyond it are no intensities, nor deviations of them
 
 
@@ -175,7 +173,8 @@ def _column(values: Any, name: str) -> NDArray[Any]:
     array: NDArray[Any] = np.asarray(values)
     if array.dtype.kind not in "biuf":
         kind = getattr(values, "dtype", array.dtype)
-        encoder = _TO_NUMBERS.get(array.dtype.kind, "OneHotEncoder or OrdinalEncoder")
+        time = any(word in str(kind) for word in ("datetime", "timedelta"))
+        encoder = "FunctionTransformer, as seconds" if time else "OneHotEncoder or OrdinalEncoder"
         hint = f"encode it by scikit-learn's {encoder} (in a ColumnTransformer), or leave it out"
         raise DataError("columns must be numbers", got=f"{name!r} of {kind}", hint=hint)
     return array

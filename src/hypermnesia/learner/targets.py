@@ -139,7 +139,7 @@ class Classes:
         given = listed(given)
         numbers = self.labels.encode(given)
         if (numbers < 0).any():
-            strange = given[int((numbers < 0).nonzero()[0])]
+            strange = plain(given[int((numbers < 0).nonzero()[0])])
             known = ", ".join(map(str, self.labels.values[:8]))
             rule = "a task keeps the labels that it was first fitted with"
             hint = "fit samples with new labels as a task of their own"
