@@ -24,7 +24,7 @@ from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.learner.estimators import EXPECTED_FAILED_CHECKS
 from learner.learners import clouds, mlp, words
 
-QUICK: dict[str, Any] = {"iterations": 60, "lr": 0.01}
+QUICK: dict[str, Any] = {"iterations": 60, "lr": 0.01, "beta": 0.1}
 TOLD: dict[str, Any] = {**QUICK, "infer_task": None}
 
 

@@ -18,7 +18,7 @@ from learner.learners import QUICK, clouds, held, learner, mlp, same, words
 
 
 def made(infer_task: str | None = None, **settings: Any) -> ContinualLearner:
-    return ContinualLearner(mlp(), infer_task, **{**QUICK, **settings})
+    return ContinualLearner(mlp(), infer_task, **{**QUICK, "beta": 0.1, **settings})
 
 
 class Told:
@@ -269,7 +269,7 @@ def test_workers_read_what_is_learned() -> None:
     loader = DataLoader(data, 8, shuffle=True, num_workers=1)
     made(validation=0).fit(loader, task="a")
     here, there = data.count.tolist()
-    assert here <= 4  # to see what the model makes of them
+    assert here <= 8  # to see what the model makes of two of them
     assert there >= 90 + 60 * 16
 
 

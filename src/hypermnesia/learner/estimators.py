@@ -69,7 +69,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         head: str | None = None,
         generated: Sequence[str] | None = None,
         compression: float | None = None,
-        beta: Any = LearnerSettings.beta,
+        beta: float | str = LearnerSettings.beta,
+        drift: float = LearnerSettings.drift,
         lr: float = LearnerSettings.lr,
         batch_size: int = LearnerSettings.batch_size,
         iterations: int = LearnerSettings.iterations,
@@ -88,6 +89,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         self.generated = generated
         self.compression = compression
         self.beta = beta
+        self.drift = drift
         self.lr = lr
         self.batch_size = batch_size
         self.iterations = iterations
@@ -311,7 +313,8 @@ class ContinualClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         head: str | None = None,
         generated: Sequence[str] | None = None,
         compression: float | None = None,
-        beta: Any = LearnerSettings.beta,
+        beta: float | str = LearnerSettings.beta,
+        drift: float = LearnerSettings.drift,
         lr: float = LearnerSettings.lr,
         batch_size: int = LearnerSettings.batch_size,
         iterations: int = LearnerSettings.iterations,
@@ -325,9 +328,9 @@ class ContinualClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
     ) -> None:
         super().__init__(
             module, hidden=hidden, infer_task=infer_task, method=method, head=head,
-            generated=generated, compression=compression, beta=beta, lr=lr, batch_size=batch_size,
-            iterations=iterations, patience=patience, validation=validation, criterion=criterion,
-            optimizer=optimizer, device=device, random_state=random_state,
+            generated=generated, compression=compression, beta=beta, drift=drift, lr=lr,
+            batch_size=batch_size, iterations=iterations, patience=patience, validation=validation,
+            criterion=criterion, optimizer=optimizer, device=device, random_state=random_state,
         )  # fmt: skip
         self.class_weight = class_weight
 

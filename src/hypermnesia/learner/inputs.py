@@ -224,7 +224,7 @@ class FromDataset:
 
 
 def as_pair(batch: Any, count: int | None = None) -> tuple[Tensor, Any]:
-    """(count, *sample) inputs of a collated batch, and its targets; None stands for no targets."""
+    """(count, *sample) inputs of a collated batch, and its targets or None; raises `DataError`."""
     if not isinstance(batch, tuple | list):
         batch = batch, None
     if len(batch) != 2:

@@ -33,6 +33,8 @@ def is_stream(data: object) -> bool:
 class FromStream(Arrays):
     """The first samples of a stream, in memory, and what comes after them.
 
+    Raises `DataError` for a stream without any, or whose first ones are of several shapes.
+
     Args:
         data: an `IterableDataset` of (input, target), or a `DataLoader` over one, whose batches and
             workers are its own.

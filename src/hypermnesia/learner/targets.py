@@ -265,7 +265,10 @@ LOSSES: dict[Problem, Loss] = {"classification": F.cross_entropy, "regression": 
 
 @dataclass(frozen=True)
 class Own:
-    """Functions of the user's that a learner trains by, which are not saved; None for its own."""
+    """Functions of the user's that a learner trains by, which are not saved; None for its own.
+
+    Raises `ConfigError` for what is no function.
+    """
 
     criterion: Loss | None = None
     optimizer: OptimizerFactory | None = None
