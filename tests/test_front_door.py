@@ -11,7 +11,7 @@ import pytest
 
 import hypermnesia
 
-MOST_MODULES = 45
+MOST_MODULES = 46
 HEAVY = {"typer", "rich", "jinja2", "matplotlib", "pooch", "sklearn"}
 
 
@@ -41,6 +41,12 @@ def test_the_package_alone_loads_nothing_else() -> None:
     assert [name for name in imported("import hypermnesia") if "hypermnesia" in name] == [
         "hypermnesia"
     ]
+
+
+def test_the_estimators_alone_load_scikit_learn() -> None:
+    names = imported("import hypermnesia\nfrom hypermnesia import ContinualLearner")
+    assert "hypermnesia.learner.estimators" not in names
+    assert "sklearn" in imported("from hypermnesia import ContinualClassifier")
 
 
 def test_it_shows_what_users_build_with_and_nothing_else() -> None:

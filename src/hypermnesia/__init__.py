@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # what `_MODULES` says, for type checkers and editors
     from hypermnesia.hypernet.memory import WeightMemory
     from hypermnesia.hypernet.network import HypernetSettings, Hypernetwork
     from hypermnesia.learner import ContinualLearner
+    from hypermnesia.learner.estimators import ContinualClassifier, ContinualRegressor
     from hypermnesia.methods import METHODS, Method, MethodEntry, Prediction
     from hypermnesia.nets import NETS
     from hypermnesia.optimizers import OPTIMIZERS, OptimizerSettings
@@ -32,11 +33,12 @@ __version__ = version("hypermnesia")
 
 __all__ = [
     "BENCHMARKS", "CONDITIONS", "EVIDENCE", "METHODS", "NETS", "OPTIMIZERS", "REGULARIZERS",
-    "Batch", "Condition", "ConfigError", "ContinualLearner", "DataError", "Evidence", "Generators",
-    "HypermnesiaError", "HypernetSettings", "HypernetTrainer", "Hypernetwork", "Method",
-    "MethodEntry", "Observer", "OptimizerSettings", "Part", "Prediction", "RegularizerSettings",
-    "RunError", "Scenario", "StopTask", "StopTraining", "TargetError", "Task", "TaskSpec",
-    "TrainSettings", "WeightMemory", "__version__", "evaluate", "train",
+    "Batch", "Condition", "ConfigError", "ContinualClassifier", "ContinualLearner",
+    "ContinualRegressor", "DataError", "Evidence", "Generators", "HypermnesiaError",
+    "HypernetSettings", "HypernetTrainer", "Hypernetwork", "Method", "MethodEntry", "Observer",
+    "OptimizerSettings", "Part", "Prediction", "RegularizerSettings", "RunError", "Scenario",
+    "StopTask", "StopTraining", "TargetError", "Task", "TaskSpec", "TrainSettings", "WeightMemory",
+    "__version__", "evaluate", "train",
 ]  # fmt: skip
 
 _MODULES = {
@@ -49,6 +51,7 @@ _MODULES = {
     "hypernet.memory": ("WeightMemory",),
     "hypernet.network": ("HypernetSettings", "Hypernetwork"),
     "learner": ("ContinualLearner",),
+    "learner.estimators": ("ContinualClassifier", "ContinualRegressor"),
     "methods": ("METHODS", "Method", "MethodEntry", "Prediction"),
     "nets": ("NETS",),
     "optimizers": ("OPTIMIZERS", "OptimizerSettings"),

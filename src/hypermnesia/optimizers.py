@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from inspect import signature
 from typing import Annotated, Any, cast
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from hypermnesia.errors import ConfigError
 from hypermnesia.registry import Registry, unknown_name
 from hypermnesia.settings import Fraction, Name, NonNegative, Positive, named_in
 from hypermnesia.state_files import State
@@ -72,7 +73,10 @@ class OptimizerSettings:
         begun = [start for start in self.schedule if iteration >= start * iterations]
         factor = self.schedule[max(begun)] if begun else 1.0
         for group in optimizer.param_groups:
-            group["lr"] = self.lr * factor
+            group["lr"] = self._scaled(group, factor)
+
+    def _scaled(self, group: Mapping[str, Any], factor: float) -> float:  # noqa: ARG002
+        return self.lr * factor
 
     def clipped(self, gradients: list[Tensor]) -> list[Tensor]:
         """`gradients`, together scaled down to a norm of `clip` if theirs is larger.
@@ -91,6 +95,38 @@ class OptimizerSettings:
         gradients = self.clipped([gradient for _, gradient in stepped])
         for (parameter, _), gradient in zip(stepped, gradients, strict=True):
             parameter.grad = gradient
+
+
+OptimizerFactory = Callable[[list[Tensor]], Optimizer]
+"""Parameters -> an optimiser of them."""
+
+_WITHOUT_LOOKAHEAD = (torch.optim.LBFGS, torch.optim.SparseAdam)  # several looks, sparse gradients
+
+
+@dataclass(frozen=True)
+class OwnOptimizer(OptimizerSettings):
+    """An optimiser that the user's `factory` makes; the schedule scales the step sizes it sets."""
+
+    factory: OptimizerFactory = torch.optim.Adam
+
+    def build(self, parameters: Iterable[Tensor]) -> Optimizer:
+        """What the factory makes; raises `ConfigError` unless a lookahead can repeat its steps."""
+        rule = "optimizer must be a function of parameters that makes an optimiser of torch.optim"
+        hint = "give, for example, functools.partial(torch.optim.SGD, lr=0.1)"
+        try:
+            made: object = self.factory(list(parameters))
+        except (TypeError, ValueError) as error:
+            raise ConfigError(rule, got=str(error).splitlines()[0], hint=hint) from error
+        kind = type(made)
+        if not kind.__module__.startswith("torch.optim") or isinstance(made, _WITHOUT_LOOKAHEAD):
+            raise ConfigError(rule, got=kind.__name__, hint=hint)
+        optimizer = cast(Optimizer, made)
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+        return optimizer
+
+    def _scaled(self, group: Mapping[str, Any], factor: float) -> float:
+        return float(group["initial_lr"] * factor)
 
 
 def parameters_of(optimizer: Optimizer) -> list[Tensor]:

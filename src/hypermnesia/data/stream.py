@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -99,7 +100,7 @@ class BatchStream:
         if self._augment is None:
             return batch
         augmented = self._augment(tree.one_tensor(batch.x, "an augmentation"), self._generator)
-        return Batch(augmented, batch.y, batch.task, unaugmented=batch.x)
+        return replace(batch, x=augmented, unaugmented=batch.x)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the position: the shuffle's seed, samples drawn since, the generator's state."""

@@ -85,12 +85,14 @@ class Batch:
         y: (batch,) int64 class of each sample within its task; or (batch, k) float targets.
         task: (batch,) int64 index of the task that each sample comes from.
         unaugmented: inputs as they were; None where `x` is.
+        weight: (batch,) of each sample in the loss; None where all count alike.
     """
 
     x: Tree
     y: Tensor
     task: Tensor
     unaugmented: Tree | None = None
+    weight: Tensor | None = None
 
     @property
     def original(self) -> Tree:

@@ -173,7 +173,9 @@ def _column(values: Any, name: str) -> NDArray[Any]:
     array: NDArray[Any] = np.asarray(values)
     if array.dtype.kind not in "biuf":
         kind = getattr(values, "dtype", array.dtype)
-        hint = "encode it as numbers (one-hot, ordinal, seconds), or leave it out"
+        time = any(word in str(kind) for word in ("datetime", "timedelta"))
+        encoder = "FunctionTransformer, as seconds" if time else "OneHotEncoder or OrdinalEncoder"
+        hint = f"encode it by scikit-learn's {encoder} (in a ColumnTransformer), or leave it out"
         raise DataError("columns must be numbers", got=f"{name!r} of {kind}", hint=hint)
     return array
 

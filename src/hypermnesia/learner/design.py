@@ -16,7 +16,7 @@ from hypermnesia.evidence import EVIDENCE
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.hypernet.target import Target
 from hypermnesia.learner.arrays import Form
-from hypermnesia.learner.targets import LOSSES, Problem
+from hypermnesia.learner.targets import LOSSES, Own, Problem
 from hypermnesia.methods import METHODS, Method, MethodEntry, build_method
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.registry import unknown_name
@@ -63,6 +63,7 @@ class LearnerSettings:
     patience: int = 400
     validation: float = 0.1
     seed: int = 0
+    own: tuple[str, ...] = ()  # functions of the user's, by name, which are not saved
 
     def __post_init__(self) -> None:
         if self.infer_task is not None and self.infer_task not in EVIDENCE:
@@ -361,16 +362,18 @@ def method_of(
     design: Design,
     generators: Generators,
     device: torch.device,
+    own: Own | None = None,
 ) -> Method:
     """A method that knows no task yet; raises `ConfigError` if it learns all tasks at once."""
     entry, scenario = method_entry(settings), scenario_of(settings, design.problem)
     optimizer = OptimizerSettings(lr=settings.lr, schedule=_SCHEDULE)
     regularizer = RegularizerSettings(beta=settings.beta, drift=settings.drift)
+    own = own or Own()
     sections: dict[str, Any] = {
         "hypernet": design.hypernet,
         "regularizer": regularizer,
-        "optimizer": optimizer,
-        "embedding_optimizer": optimizer,
+        "optimizer": own.settings(optimizer),
+        "embedding_optimizer": own.settings(optimizer),
         "generated": generated_names(model, settings),
         "head": settings.head,
         "outputs": design.outputs,
@@ -385,7 +388,8 @@ def method_of(
                 sections["template"] = CentredVae(sample_shape, autoencoder.vae)
             sections["view"] = autoencoder.view
     made_with: dict[str, Any] = {"generators": generators, "device": device}
-    made_with |= {"sample_shape": sample_shape, "criterion": LOSSES[design.problem]}
+    criterion = own.criterion or LOSSES[design.problem]
+    made_with |= {"sample_shape": sample_shape, "criterion": criterion}
     method = build_method(entry, model, scenario, sections, **made_with)
     if method.trains_on == "all":
         rule, hint = "a learner learns one task after another", "choose another method"

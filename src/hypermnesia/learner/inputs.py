@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import islice
 from typing import Any, Protocol
 
@@ -36,6 +37,14 @@ from hypermnesia.learner.arrays import (
 from hypermnesia.learner.targets import listed
 
 _SLICE = 128  # samples that are read at a time
+_LOOK = 2048  # samples that are looked at before a fit whose classes are told
+_READING = (
+    "num_workers",
+    "worker_init_fn",
+    "prefetch_factor",
+    "multiprocessing_context",
+    "timeout",
+)
 
 
 class Source(Protocol):
@@ -131,7 +140,8 @@ class FromDataset:
     """Samples (input, target) of a map-style data set; inputs alone will do to predict.
 
     They are read each time they are needed, so that random transforms go on being random: the
-    items at `keys`, all by default, made a batch by `collate`, as of a `DataLoader`.
+    items at `keys`, all by default, made a batch by `collate`, as of a `DataLoader`; `reading` are
+    its options of workers, who then read ahead.
     """
 
     def __init__(
@@ -143,8 +153,10 @@ class FromDataset:
         order: Tensor | None = None,
         collate: Callable[[list[Any]], Any] | None = None,
         sizes: Sequence[int] | None = None,
+        reading: Mapping[str, Any] | None = None,
     ) -> None:
-        self._dataset, self._collate = dataset, collate or _collated
+        self._dataset, self._collate = dataset, collate or collated
+        self._reading = reading
         self._keys = range(len(dataset)) if keys is None else keys
         self._settled, self.form = form is not None, form or Form()
         self.order, self.alone = order, collate not in (None, default_collate)
@@ -167,8 +179,7 @@ class FromDataset:
         """Read from all items, once; raises `DataError` if there are none, or for bad inputs."""
         found: list[object] = []
         forms: list[Form] = []
-        for rows in self.parts:
-            inputs, targets = self._batch(rows)
+        for inputs, targets in self._read_ahead(self.parts) or map(self._batch, self.parts):
             found += listed(_needed(targets))
             self._shown(inputs)
             forms.append(Form.of(inputs))
@@ -176,22 +187,55 @@ class FromDataset:
             self._settled, self.form = True, merged(forms)
         return found
 
+    def settle(self) -> None:
+        """Settle the form by a few samples from all over, the only ones before a fit."""
+        rows = torch.linspace(0, len(self) - 1, min(len(self), _LOOK)).long()
+        self.parts = torch.split(rows, _SLICE)
+        self.targets()
+
+    def ahead(self, rows: Iterable[Tensor], seed: int) -> Iterator[tuple[Tensor, Any]] | None:
+        """What `pair` gives for each of (n,) `rows`, read ahead by workers; None without any."""
+        if (found := self._read_ahead(rows, seed)) is None:
+            return None
+        return ((self._shown(inputs), _needed(targets)) for inputs, targets in found)
+
+    def _read_ahead(
+        self, rows: Iterable[Tensor], seed: int = 0
+    ) -> Iterator[tuple[Tensor, Any]] | None:
+        if self._reading is None:
+            return None
+        counts: deque[int] = deque()
+        keys: Any = (self._counted(each, counts) for each in rows)
+        own: dict[str, Any] = {**self._reading, "collate_fn": self._collate}
+        own["generator"] = torch.Generator().manual_seed(seed)
+        loader: DataLoader[Any] = DataLoader(self._dataset, batch_sampler=keys, **own)
+        return (as_pair(batch, counts.popleft()) for batch in loader)
+
+    def _counted(self, rows: Tensor, counts: deque[int]) -> list[Any]:
+        counts.append(len(rows))
+        return [self._keys[row] for row in rows.tolist()]
+
     def _shown(self, inputs: Tensor) -> Tensor:
         return finite(as_input(inputs, self.form))
 
     def _batch(self, rows: Tensor) -> tuple[Tensor, Any]:
-        batch = self._collate([self._dataset[self._keys[row]] for row in rows.tolist()])
-        if not isinstance(batch, tuple | list):
-            batch = batch, None
-        if len(batch) != 2:
-            rule = "a sample must be (input, target)"
-            hint = "wrap the data set so that it gives two"
-            raise DataError(rule, got=f"{len(batch)} parts", hint=hint)
-        inputs = as_tensor(batch[0])
-        if inputs.ndim == 0 or len(inputs) != len(rows):
-            got, hint = f"{type(batch[0]).__name__} for {len(rows)} of them", "wrap the data set"
-            raise DataError("an input must be one tensor or array", got=got, hint=hint)
-        return inputs, batch[1]
+        items = [self._dataset[self._keys[row]] for row in rows.tolist()]
+        return as_pair(self._collate(items), len(rows))
+
+
+def as_pair(batch: Any, count: int | None = None) -> tuple[Tensor, Any]:
+    """(count, *sample) inputs of a collated batch, and its targets or None; raises `DataError`."""
+    if not isinstance(batch, tuple | list):
+        batch = batch, None
+    if len(batch) != 2:
+        rule = "a sample must be (input, target)"
+        hint = "wrap the data set so that it gives two"
+        raise DataError(rule, got=f"{len(batch)} parts", hint=hint)
+    inputs = as_tensor(batch[0])
+    if inputs.ndim == 0 or len(inputs) != (len(inputs) if count is None else count):
+        got, hint = f"{type(batch[0]).__name__} for {count} of them", "wrap the data set"
+        raise DataError("an input must be one tensor or array", got=got, hint=hint)
+    return inputs, batch[1]
 
 
 def source_of(data: Any, y: Any = None, *, form: Form | None = None, draws: int = 0) -> Source:
@@ -204,7 +248,7 @@ def source_of(data: Any, y: Any = None, *, form: Form | None = None, draws: int 
     if y is not None:
         return Arrays(data, y, form)
     rule = "a data set must give its samples by number (map-style)"
-    hint = "read it into arrays, or into a Dataset with __len__ and __getitem__"
+    hint = "read it into arrays or, to fit, say how many updates to take of it (steps=...)"
     if isinstance(data, DataLoader):
         if isinstance(data.dataset, IterableDataset) or data.batch_sampler is None:
             raise DataError(rule, got="a DataLoader that cannot", hint=hint)
@@ -285,6 +329,8 @@ def _source(
     collate = loader.collate_fn
     sizes = None if collate is default_collate else sizes
     own: dict[str, Any] = {"keys": keys, "order": order, "collate": collate, "sizes": sizes}
+    if loader.num_workers:
+        own["reading"] = {name: getattr(loader, name) for name in _READING}
     return FromDataset(loader.dataset, form, **own)
 
 
@@ -306,7 +352,7 @@ def read_once(source: Source) -> tuple[Iterator[Tensor], list[object]]:
     return inputs(), found
 
 
-def _collated(items: list[Any]) -> Any:
+def collated(items: list[Any]) -> Any:
     """Stacked inputs and a list of targets, which stay what they are."""
     if not isinstance(items[0], tuple | list):
         return stacked(items)

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,8 @@ from hypermnesia.errors import ConfigError, DataError, HypermnesiaError, RunErro
 from hypermnesia.learner import design as designs
 from hypermnesia.learner.design import Design, LearnerSettings
 from hypermnesia.learner.inputs import Source, slices
-from hypermnesia.learner.samples import SourceSamples, divided, stream_of
-from hypermnesia.learner.targets import Classes, Problem, Targets, problem_of, targets_of
+from hypermnesia.learner.samples import AsTheyCome, SourceSamples, divided, stream_of
+from hypermnesia.learner.targets import Classes, Own, Problem, Targets, problem_of, targets_of
 from hypermnesia.methods import TaskSpec
 from hypermnesia.methods.base import ContinuesInPart
 from hypermnesia.modules import check_supported, copied
@@ -31,8 +31,26 @@ from hypermnesia.training.loop import Stream
 from hypermnesia.training.observers import EarlyStopping, NotFiniteError
 from hypermnesia.training.phases import Phase
 
-Data = tuple[Source, Any]
-"""Inputs, and their targets as the user gave them."""
+
+class Data(NamedTuple):
+    """Inputs, and what a user says of their targets.
+
+    Attributes:
+        given: the targets; None where they are read with the inputs only.
+        classes: all labels of the task; None for those among the targets.
+        weight: (n,) of each sample in the loss; None where all count alike.
+    """
+
+    source: Source
+    given: Any
+    classes: Any = None
+    weight: Tensor | None = None
+
+    @property
+    def told(self) -> Any:
+        """What a task's outputs stand for, as far as the user says: all classes, or the targets."""
+        return self.given if self.classes is None else self.classes
+
 
 _REFUSALS = (RuntimeError, ValueError, TypeError, IndexError)  # torch's, of inputs that do not fit
 
@@ -66,11 +84,17 @@ class Knowledge:
     """
 
     def __init__(
-        self, model: nn.Module, settings: LearnerSettings, design: Design, device: torch.device
+        self,
+        model: nn.Module,
+        settings: LearnerSettings,
+        design: Design,
+        device: torch.device,
+        own: Own | None = None,
     ) -> None:
         self.model, self.settings, self.design, self.device = model, settings, design, device
+        self.own = own
         self.generators, self.dtype = Generators(settings.seed), torch.get_default_dtype()
-        self.method = designs.method_of(model, settings, design, self.generators, device)
+        self.method = designs.method_of(model, settings, design, self.generators, device, own)
         self.records: list[TaskRecord] = []
         self.lock = Lock()
 
@@ -81,22 +105,22 @@ class Knowledge:
 
     def begin(self, name: str | int, data: Data, held_out: Data | None) -> Fit:
         """Begin a new task, or go on with a known one; by default a share of `data` is held out."""
-        (source, given), settings = data, self.settings
-        self._check_problem(given)
+        source, settings = data.source, self.settings
+        self._check_problem(data.told)
         task = self.index(name)
         buffers = self._centre(source, task)
         if task is None:
-            task = self._add(name, given, buffers)
+            task = self._add(name, data.told, buffers)
             outputs = self.records[task].targets.outputs
             check_network(self.network(task), source, outputs, self.design.problem)
         else:
-            self._continue(task, given)
-        samples, held = self._samples(task, *data), None
+            self._continue(task, data)
+        samples, held = self._samples(task, data), None
         if held_out is None:
             share, generator = settings.validation, self.generators["validation"]
             samples, held = divided(samples, share, generator)
         else:
-            held = self._samples(task, *held_out)
+            held = self._samples(task, held_out)
         size, patience = settings.batch_size, settings.patience
         phase = Phase(0, (), settings.iterations, (), title=f"task {name!r}")
         stream = stream_of(samples, size, self.generators["batches"])
@@ -107,7 +131,8 @@ class Knowledge:
         """End the task of a fit that took so many updates."""
         self.method.end_task(each_once([fit.samples], self.settings.batch_size))
         record = self.records[fit.task]
-        samples, updates = record.samples + len(fit.samples), record.updates + updates
+        read = fit.stream.rows if isinstance(fit.stream, AsTheyCome) else len(fit.samples)
+        samples, updates = record.samples + read, record.updates + updates
         self.records[fit.task] = replace(record, samples=samples, updates=updates)
 
     def network(self, task: int) -> nn.Module:
@@ -151,10 +176,12 @@ class Knowledge:
         self.records.append(TaskRecord(name, targets))
         return len(self.records) - 1
 
-    def _continue(self, task: int, given: Any) -> None:
+    def _continue(self, task: int, data: Data) -> None:
         """Go on with a task; if samples lack some of its labels, protect these, or warn."""
         method, iterations = self.method, self.settings.iterations
         targets = self.records[task].targets
+        targets.encode(data.told)
+        given = data.told if data.given is None else data.given
         found, known = len(torch.unique(targets.encode(given), dim=0)), targets.outputs
         partly = isinstance(targets, Classes) and found < known
         if partly and isinstance(method, ContinuesInPart):
@@ -168,10 +195,12 @@ class Knowledge:
             )
             warnings.warn(f"{told}; {hint}", stacklevel=5)
 
-    def _samples(self, task: int, source: Source, given: Any) -> SourceSamples:
-        encode, rows = self.records[task].targets.encode, torch.arange(len(source))
-        y = encode(given)
-        return SourceSamples(source, encode, y, rows, task, self.device, source.order)
+    def _samples(self, task: int, data: Data) -> SourceSamples:
+        source, encode = data.source, self.records[task].targets.encode
+        rows = torch.arange(len(source))
+        y = torch.zeros(len(rows)) if data.given is None else encode(data.given)
+        order, weight = source.order, data.weight
+        return SourceSamples(source, encode, y, rows, task, self.device, order, weight)
 
     @property
     def stored(self) -> int:
@@ -179,14 +208,17 @@ class Knowledge:
         everything = self.state_dict()["method"], dict(self.model.named_buffers())
         return sum(each.numel() for each in tree_leaves(everything) if isinstance(each, Tensor))
 
-    def copy(self) -> Knowledge:
-        """The same, of which a change changes nothing here."""
-        make, parts = self.__reduce__()
-        return make(*parts)
+    def copy(
+        self, settings: LearnerSettings | None = None, device: torch.device | None = None
+    ) -> Knowledge:
+        """The same, of which a change changes nothing here; with other settings, or elsewhere."""
+        make, ((model, own_settings, *others, own_device, own), *parts) = self.__reduce__()
+        made_of = model, settings or own_settings, *others, device or own_device, own
+        return make(made_of, *parts)
 
     def __reduce__(self) -> tuple[Callable[..., Knowledge], tuple[Any, ...]]:
         """How copies are made: of state, as modules may be in use."""
-        made_of = self.model, self.settings, self.design, self.device
+        made_of = self.model, self.settings, self.design, self.device, self.own
         return _again, (made_of, copy.deepcopy(self.state_dict()), list(self.records))
 
     def state_dict(self) -> State:
@@ -209,10 +241,14 @@ def _again(made_of: tuple[Any, ...], state: State, records: list[TaskRecord]) ->
 
 
 def first_knowledge(
-    model: nn.Module, settings: LearnerSettings, data: Data, device: torch.device
+    model: nn.Module,
+    settings: LearnerSettings,
+    data: Data,
+    device: torch.device,
+    own: Own | None = None,
 ) -> Knowledge:
     """Knowledge of no task, designed for the first one's samples; raises if they do not fit."""
-    source, given = data
+    source, given = data.source, data.told
     problem = settings.problem or problem_of(given)
     entry = designs.method_entry(settings)
     if problem == "regression" and entry.name == "hnet-ent":
@@ -220,14 +256,14 @@ def first_knowledge(
         hint = "use infer_task='likelihood', or None and name the task to predict"
         raise ConfigError(rule, got="infer_task='entropy'", hint=hint)
     outputs = targets_of(problem, given).outputs
-    own, sizes = check_model(model, source), None
+    outputs_of_model, sizes = check_model(model, source), None
     if "hypernet" in entry.sections:
-        sizes = designs.model_sizes(model, settings, outputs, own)
+        sizes = designs.model_sizes(model, settings, outputs, outputs_of_model)
     autoencoder = None
     if "vae" in entry.sections:
         autoencoder = designs.autoencoder_design(_seen(source), settings.compression)
-    design = Design(problem, sizes, autoencoder, own, source.form)
-    return Knowledge(model, settings, design, device)
+    design = Design(problem, sizes, autoencoder, outputs_of_model, source.form)
+    return Knowledge(model, settings, design, device, own)
 
 
 @contextmanager

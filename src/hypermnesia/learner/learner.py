@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,8 +19,12 @@ from hypermnesia.learner.drift import Drift, drifts, warn_of
 from hypermnesia.learner.inputs import Source, source_of
 from hypermnesia.learner.persistence import Stored, save
 from hypermnesia.learner.predictor import Predictor
-from hypermnesia.learner.targets import Problem
+from hypermnesia.learner.samples import opened, targets_read, weights_of
+from hypermnesia.learner.targets import Own, Problem
+from hypermnesia.methods.base import Loss
 from hypermnesia.modules import copied
+from hypermnesia.optimizers import OptimizerFactory
+from hypermnesia.training.history import FitHistory, Recorder, callbacks_of
 from hypermnesia.training.loop import learn
 from hypermnesia.training.observers import Health, ObserverGroup, progress_bars
 
@@ -61,8 +66,13 @@ class ContinualLearner(Predictor):
         seed: of everything random.
         device: where to learn; a GPU if there is one by default.
         progress: show a bar while fitting.
+        criterion: (logits or values, targets) -> scalar loss that is minimised; by default the
+            cross-entropy, or the mean squared error of targets in units of their spread.
+        optimizer: (parameters) -> an optimiser of `torch.optim` for the networks, in place of Adam;
+            its own step size falls in the course of a fit.
 
     Attributes:
+        history_: a `FitHistory` of each fit since the learner was made or loaded.
         drift_: what the last fit changed of each other task; a fit that breaks the bound warns.
 
     Raises:
@@ -90,12 +100,16 @@ class ContinualLearner(Predictor):
         seed: int = LearnerSettings.seed,
         device: torch.device | str | None = None,
         progress: bool = False,
+        criterion: Loss | None = None,
+        optimizer: OptimizerFactory | None = None,
     ) -> None:
         knowledge.check_module(model)
+        self._own = Own(criterion, optimizer)
+        self.history_: list[FitHistory] = []
         self.model, self.progress = copied(model), progress
         self.settings = LearnerSettings(
             infer_task, method, problem, head, patterns(generated), compression, beta, drift, lr,
-            batch_size, iterations, patience, validation, seed,
+            batch_size, iterations, patience, validation, seed, self._own.names,
         )  # fmt: skip
         method_entry(self.settings)
         self.device = device_of(device)
@@ -103,7 +117,19 @@ class ContinualLearner(Predictor):
         self.drift_: dict[str | int, Drift] = {}
 
     def fit(
-        self, data: Any, y: Any = None, *, task: str | int, validation: Any = None
+        self,
+        data: Any,
+        y: Any = None,
+        *,
+        task: str | int,
+        validation: Any = None,
+        classes: Any = None,
+        sample_weight: Any = None,
+        steps: int | None = None,
+        iterations: int | None = None,
+        lr: float | None = None,
+        batch_size: int | None = None,
+        callbacks: Any = (),
     ) -> ContinualLearner:
         """Learn a task, or go on with one that is known; all others are held as they are.
 
@@ -114,13 +140,26 @@ class ContinualLearner(Predictor):
         Args:
             data: n inputs (n, *sample) where `y` is given; or a pair (inputs, targets) of arrays or
                 tensors, a map-style `Dataset` of (input, target), or a `DataLoader` over one,
-                whose samples are read in this process: shuffled anew, or in the order of a
-                sampler of your own. Columns of a data frame are found by their names.
+                whose samples its workers read: shuffled anew, or in the order of a sampler of
+                your own; or either of an `IterableDataset`. Columns of a data frame are found by
+                their names.
             y: (n,) labels: strings, numbers, truth values, or tuples of these; in regression (n,)
                 or (n, k) values.
             task: its name. A known task keeps its labels; those of which it gets no samples now are
                 protected, or a method that cannot warns.
             validation: held-out data of the task, as `data`; a share of `data` by default.
+            classes: all labels of the task, some of which may have no samples yet; where they are
+                given, a data set is not read before the fit to find them.
+            sample_weight: (n,) numbers that say how much each sample of arrays counts in the loss.
+            steps: updates to take of an `IterableDataset`, which needs it: each batch read is
+                trained on, until the stream ends. Held out is a share of its first 1,024 samples,
+                the only ones in memory; if they lack a label, give `classes`.
+            iterations: of this fit alone.
+            lr: of this fit alone.
+            batch_size: of this fit alone.
+            callbacks: an object, or several, with any of `on_fit_begin(task, iterations)`,
+                `on_update(iteration, metrics)` (scalar tensors), `on_validation(iteration, losses)`
+                and `on_fit_end(history)`. The second and third may raise `StopTask` to end the fit.
 
         Returns:
             The learner.
@@ -132,45 +171,73 @@ class ContinualLearner(Predictor):
         if torch.is_inference_mode_enabled():
             rule = "a fit needs gradients, of which inference mode has none"
             raise ConfigError(rule, got="a call within it", hint="call it outside")
+        recorder, own = Recorder(task, callbacks_of(callbacks)), self._own
+        changes = {"lr": lr, "batch_size": batch_size}
+        changes["iterations"] = iterations if steps is None else steps
+        settings = _for_one_fit(self.settings, own, **changes)
         with self._fitting, undisturbed(self.device), torch.enable_grad():
             knowledge.check_task_name(task, self.tasks)
             knowledge.check_module(self.model)  # torch's default type may be another now
+            own.warn_of_missing(settings.own)
             form = self._knowledge.design.form if self._knowledge else None
-            draws = self.settings.iterations * self.settings.batch_size
-            samples = self._checked(source_of(data, y, form=form, draws=draws), "a task")
+            source = opened(data, y, form, settings, steps)
+            samples = self._checked(source, "a task", classes, sample_weight)
             held_out = None
             if validation is not None:
-                held_out = self._checked(source_of(validation, form=samples[0].form), "validation")
-            self._knowledge, self.drift_ = self._taught(task, samples, held_out)
-            warn_of(self.drift_, self.settings, task)
+                held_out = self._checked(source_of(validation, form=source.form), "validation")
+            self._knowledge, self.drift_ = self._taught(settings, recorder, samples, held_out)
+            self.history_.append(recorder.history)
+            warn_of(self.drift_, settings, task)
+            recorder.call("on_fit_end", recorder.history)
         return self
 
     def _taught(
-        self, task: str | int, samples: knowledge.Data, held_out: knowledge.Data | None
+        self,
+        settings: LearnerSettings,
+        recorder: Recorder,
+        samples: knowledge.Data,
+        held_out: knowledge.Data | None,
     ) -> tuple[knowledge.Knowledge, dict[str | int, Drift]]:
         """All that is known, with these samples of a task learned, and what that changed."""
+        task = recorder.history.task
         if self._knowledge is None:
-            learning = knowledge.first_knowledge(self.model, self.settings, samples, self.device)
+            made_of = self.model, settings, samples, self.device, self._own
+            learning = knowledge.first_knowledge(*made_of)
         else:
-            learning = self._knowledge.copy()
+            learning = self._knowledge.copy(settings)
         fit = learning.begin(task, samples, held_out)
-        observers = ObserverGroup(Health(), *([fit.stopping] if fit.stopping else []))
+        observers = ObserverGroup(Health(), recorder, *([fit.stopping] if fit.stopping else []))
+        if fit.stopping:
+            fit.stopping.watching = recorder
+        recorder.call("on_fit_begin", task, fit.phase.iterations)
         with ExitStack() as stack:
-            stack.enter_context(knowledge.training_errors(fit, self.settings.batch_size))
+            stack.enter_context(knowledge.training_errors(fit, settings.batch_size))
             if self.progress:
                 make = stack.enter_context(progress_bars())
                 observers = ObserverGroup(observers, make(f"task {task}", fit.stopping))
                 observers.on_start((), fit.phase.iterations)
             updates = learn(learning.method, fit.stream, fit.phase, observers)
         learning.end(fit, updates)
-        return learning, drifts(self._knowledge, learning, fit) if self._knowledge else {}
+        changed = drifts(self._knowledge, learning, fit) if self._knowledge else {}
+        return learning if settings == self.settings else learning.copy(self.settings), changed
 
-    def _checked(self, source: Source, purpose: str) -> knowledge.Data:
+    def _checked(
+        self, source: Source, purpose: str, classes: Any = None, weight: Any = None
+    ) -> knowledge.Data:
         """Samples that the model takes, one or more, and their targets."""
         if not len(source):
             raise DataError(f"{purpose} needs samples", got="none", hint="give some")
         knowledge.check_model(self.model, source)
-        return source, source.targets()
+        given = targets_read(source, classes)
+        return knowledge.Data(source, given, classes, weights_of(weight, source))
+
+    def to(self, device: torch.device | str) -> ContinualLearner:
+        """Move all that is learned to a device, where the learner then answers and learns."""
+        with self._fitting:
+            self.device = device_of(device)
+            if self._knowledge is not None:
+                self._knowledge = self._knowledge.copy(device=self.device)
+        return self
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the learner to a folder, to be read by `load`; nothing is pickled.
@@ -192,6 +259,8 @@ class ContinualLearner(Predictor):
         *,
         device: torch.device | str | None = None,
         progress: bool = False,
+        criterion: Loss | None = None,
+        optimizer: OptimizerFactory | None = None,
     ) -> ContinualLearner:
         """The learner that `save` wrote.
 
@@ -200,13 +269,27 @@ class ContinualLearner(Predictor):
             model: made as the learner's model was; its parameters' values do not matter.
             device: where to put it.
             progress: show a bar while fitting.
+            criterion: that of the learner, which is not saved; so is `optimizer` not.
+            optimizer: as of the learner.
 
         Raises:
             RunError: it is missing, damaged, of another version or of another model.
         """
         stored = Stored(Path(path))
-        learner = cls(model, device=device, progress=progress)
-        learner.settings = stored.settings
+        given: dict[str, Any] = {"criterion": criterion, "optimizer": optimizer}
+        learner = cls(model, device=device, progress=progress, **given)
+        own = sorted({*stored.settings.own, *learner._own.names})
+        learner.settings = replace(stored.settings, own=tuple(own))
         with undisturbed(learner.device):
-            learner._knowledge = stored.knowledge(learner.model, learner.device)
+            made_of = learner.model, learner.device, learner._own
+            learner._knowledge = stored.knowledge(*made_of)
         return learner
+
+
+def _for_one_fit(settings: LearnerSettings, own: Own, **changes: Any) -> LearnerSettings:
+    """The settings of a fit, with those `changes` that are not None; raises for invalid ones."""
+    given = {name: value for name, value in changes.items() if value is not None}
+    if "lr" in given and own.optimizer is not None:
+        rule, hint = "the optimizer given sets its own step size", "leave lr out"
+        raise ConfigError(rule, got=f"lr={given['lr']}", hint=hint)
+    return replace(settings, **given) if given else settings

@@ -19,7 +19,7 @@ from hypermnesia import storage
 from hypermnesia.errors import RunError
 from hypermnesia.learner.design import Design, LearnerSettings
 from hypermnesia.learner.knowledge import Knowledge, TaskRecord
-from hypermnesia.learner.targets import from_json, restored
+from hypermnesia.learner.targets import Own, from_json, restored
 from hypermnesia.registry import check_known_modules
 from hypermnesia.state_files import MANIFEST, MISFITS, Fields, State, decode_state, encode_state
 from hypermnesia.storage import folder_held, os_errors_as_run_error, write_folder
@@ -107,7 +107,9 @@ class Stored:
         check_known_modules(self._fields.get("settings"))
         return self._read(LearnerSettings, "settings")
 
-    def knowledge(self, model: nn.Module, device: torch.device) -> Knowledge:
+    def knowledge(
+        self, model: nn.Module, device: torch.device, own: Own | None = None
+    ) -> Knowledge:
         """What it had learned, for a model like its own, which gets its buffers; else raises."""
         design = self._read(Design, "design")
         try:
@@ -115,7 +117,7 @@ class Stored:
             for name, buffer in model.named_buffers():
                 buffer.copy_(self._state["buffers"][name])
             _check_size(design, self._state)
-            knowledge = Knowledge(model, self.settings, design, device)
+            knowledge = Knowledge(model, self.settings, design, device, own)
             knowledge.records = [_record(stored) for stored in self._fields["tasks"]]
             knowledge.load_state_dict(self._state)
             if len(knowledge.records) != len(knowledge.method.scenario.heads):

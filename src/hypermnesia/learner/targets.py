@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -12,9 +14,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hypermnesia.errors import DataError
+from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.learner.arrays import unmasked
 from hypermnesia.methods.base import Loss
+from hypermnesia.optimizers import OptimizerFactory, OptimizerSettings, OwnOptimizer
 
 Label = bool | int | float | str | tuple[Any, ...]
 """What a label can be: everything here can be written to a file and read back the same."""
@@ -136,7 +139,7 @@ class Classes:
         given = listed(given)
         numbers = self.labels.encode(given)
         if (numbers < 0).any():
-            strange = given[int((numbers < 0).nonzero()[0])]
+            strange = plain(given[int((numbers < 0).nonzero()[0])])
             known = ", ".join(map(str, self.labels.values[:8]))
             rule = "a task keeps the labels that it was first fitted with"
             hint = "fit samples with new labels as a task of their own"
@@ -258,6 +261,41 @@ Targets = Classes | Values
 
 LOSSES: dict[Problem, Loss] = {"classification": F.cross_entropy, "regression": F.mse_loss}
 """What a network is trained by, for each problem."""
+
+
+@dataclass(frozen=True)
+class Own:
+    """Functions of the user's that a learner trains by, which are not saved; None for its own.
+
+    Raises `ConfigError` for what is no function.
+    """
+
+    criterion: Loss | None = None
+    optimizer: OptimizerFactory | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value is not None and not callable(value):
+                raise ConfigError(f"{name} must be a function", got=repr(value))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of those that are given."""
+        return tuple(name for name, value in vars(self).items() if value is not None)
+
+    def warn_of_missing(self, wanted: Iterable[str]) -> None:
+        """Warn of those that a loaded learner had before it was saved."""
+        missing = [name for name in wanted if name not in self.names]
+        if missing:
+            each = " and ".join(missing)
+            told = f"the learner was saved without its {each}; the default is used"
+            warnings.warn(f"{told}; give {each} to ContinualLearner.load", stacklevel=3)
+
+    def settings(self, usual: OptimizerSettings) -> OptimizerSettings:
+        """Those of the optimiser given, with the schedule of the `usual` one; or the usual ones."""
+        if self.optimizer is None:
+            return usual
+        return OwnOptimizer(schedule=usual.schedule, factory=self.optimizer)
 
 
 def restored(stored: dict[str, Any]) -> Targets:

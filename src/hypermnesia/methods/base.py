@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 from hypermnesia import tree
@@ -185,6 +186,17 @@ def task_needed(method: str) -> ConfigError:
 def network_logits(network: nn.Module, x: Tree) -> Tensor:
     """(batch, columns) logits of a plain network, for a tensor or a pytree of inputs."""
     return tree.logits_of(tree.forward(network, x))
+
+
+def loss_of(criterion: Loss, outputs: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+    """The criterion on (batch, k) outputs and (batch, ...) targets, a scalar.
+
+    With (batch,) weights it is the mean over samples of weight times the sample's own loss.
+    """
+    if weight is None:
+        return criterion(outputs, y)
+    own = torch.vmap(lambda output, target: criterion(output[None], target[None]))
+    return (weight * own(outputs, y)).mean()
 
 
 def reported(loss: Tensor, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:

@@ -24,7 +24,15 @@ from hypermnesia.evidence.autoencoders import Sampler
 from hypermnesia.hypernet.ensemble import AllTasks
 from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.hypernet.network import HypernetSettings
-from hypermnesia.methods.base import Loss, Prediction, TaskSpec, answered, reported, task_needed
+from hypermnesia.methods.base import (
+    Loss,
+    Prediction,
+    TaskSpec,
+    answered,
+    loss_of,
+    reported,
+    task_needed,
+)
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.regularization.step import HypernetTrainer
@@ -128,7 +136,7 @@ class HypernetMethod:
 
         def loss() -> Tensor:
             seen.append(self._logits(batch.x))
-            return self.criterion(seen[0], batch.y)
+            return loss_of(self.criterion, seen[0], batch.y, batch.weight)
 
         metrics = self.trainer.step(loss)
         metrics |= reported(metrics["loss"], seen[0], batch.y)
@@ -159,7 +167,8 @@ class HypernetMethod:
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The losses of the task in training on held-out samples."""
         logits = logits_of(self.memory.run(self.trainer.task, batch.x, training=False))
-        return {"loss": self.criterion(logits, batch.y)} | self.evidence.losses(batch)
+        loss = loss_of(self.criterion, logits, batch.y, batch.weight)
+        return {"loss": loss} | self.evidence.losses(batch)
 
     def end_task(self, batches: Iterable[Batch]) -> None:
         """Keep the hypernetwork and the embeddings, and what the evidence keeps."""

@@ -20,7 +20,7 @@ from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError
 from hypermnesia.methods import base
-from hypermnesia.methods.base import Loss, Prediction, TaskSpec, network_logits, reported
+from hypermnesia.methods.base import Loss, Prediction, TaskSpec, loss_of, network_logits, reported
 from hypermnesia.modules import copied, dense, parts_in_eval, train
 from hypermnesia.nets import with_columns, with_outputs
 from hypermnesia.optimizers import Descent, OptimizerSettings
@@ -101,7 +101,7 @@ class Finetune:
             return loss, reported(loss, logits, batch.y)
         candidates = self._masked(logits, batch.task)
         labels = self.scenario.labels(batch.y, batch.task)
-        loss = self.criterion(candidates, labels)
+        loss = loss_of(self.criterion, candidates, labels, batch.weight)
         return loss, reported(loss, candidates, labels)
 
     def _value_loss(self, values: Tensor, batch: Batch) -> Tensor:
@@ -115,7 +115,8 @@ class Finetune:
         for task in tasks:
             rows = (batch.task == task).nonzero().squeeze(1) if len(tasks) > 1 else slice(None)
             own, y = values[rows][:, self.scenario.candidates(task)], batch.y[rows]
-            loss = loss + len(own) / len(values) * self.criterion(own, y)
+            weight = None if batch.weight is None else batch.weight[rows]
+            loss = loss + len(own) / len(values) * loss_of(self.criterion, own, y, weight)
         return loss
 
     def _masked(self, logits: Tensor, task: Tensor) -> Tensor:

@@ -57,6 +57,9 @@ class Observer:
     def on_update(self, phase: Phase, iteration: int, metrics: Mapping[str, Tensor]) -> None:
         """The `iteration`-th update of a phase is done; `metrics` are scalars on the device."""
 
+    def on_validation(self, phase: Phase, iteration: int, losses: Mapping[str, float]) -> None:
+        """Held-out samples were looked at after an update: the mean loss of each part."""
+
     def on_stop(self, phase: Phase) -> None:
         """An observer ends the training within a phase: the last chance to save it."""
 
@@ -93,6 +96,7 @@ class ObserverGroup(Observer):
     on_start = _call_each("on_start")
     on_resume = _call_each("on_resume")
     on_update = _call_each("on_update")
+    on_validation = _call_each("on_validation")
     on_stop = _call_each("on_stop")
     on_updates_end = _call_each("on_updates_end")
     on_task_end = _call_each("on_task_end")
@@ -217,7 +221,8 @@ class _Best:
 class EarlyStopping(Observer):
     """Ends a phase after `patience` updates without a better held-out loss of any part.
 
-    Then each part is put to its best state. `loss` is the last mean held-out loss; NaN before.
+    Then each part is put to its best state. `loss` is the last mean held-out loss; NaN before. The
+    observer `watching` is told of each look (`on_validation`).
     """
 
     def __init__(self, method: Method, held_out: Samples, patience: int, batch_size: int) -> None:
@@ -225,7 +230,7 @@ class EarlyStopping(Observer):
         self._patience, self._batch_size = patience, batch_size
         self._best = {name: _Best() for name in method.parts}
         self._every = max(_EVALUATION_EVERY, math.ceil(len(held_out) / batch_size))
-        self.loss = math.nan
+        self.loss, self.watching = math.nan, Observer()
 
     def on_update(self, phase: Phase, iteration: int, metrics: object) -> None:  # noqa: ARG002
         """Evaluate now and then; raise `StopTask` if no part has become better for long enough.
@@ -244,6 +249,7 @@ class EarlyStopping(Observer):
             if loss < self._best[name].loss and getattr(self._method, "holds", True):
                 state = copy.deepcopy(self._method.parts[name].state_dict())
                 self._best[name] = _Best(loss, iteration, state)
+        self.watching.on_validation(phase, iteration, losses)
         best = self._best.values()
         if all(each.state and iteration - each.at >= self._patience for each in best):
             raise StopTask
