@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hypermnesia.errors import ConfigError
 from hypermnesia.registry import Registry, must_be
 
 if TYPE_CHECKING:
@@ -41,6 +42,14 @@ class Evidence(Protocol):
     def end_task(self, batches: Iterable[Batch]) -> None:
         """Keep what is needed of the task; `batches` are as of `Method.end_task`."""
         return
+
+    def remove_task(self, task: int) -> None:
+        """Forget all that is kept of a task; later ones count one less. Where one can: override."""
+        raise ConfigError(
+            "the evidence must be one that can forget a task",
+            got=type(self).__name__,
+            hint="make the learner with infer_task='likelihood', 'entropy' or None",
+        )
 
     def logits(self, x: Tensor) -> Tensor | None:
         """(tasks, batch, widest head) to answer (batch, *sample) inputs; None: the networks' own.

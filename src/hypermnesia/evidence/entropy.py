@@ -116,6 +116,10 @@ class Entropy(Evidence):
             before = self.spreads[self.task] if self.task < len(self.spreads) else None
             self.spreads[self.task : self.task + 1] = [mean_spreads(logits, labels, before)]
 
+    def remove_task(self, task: int) -> None:
+        """Drop the task's spreads, if any."""
+        del self.spreads[task : task + 1]
+
     def logits(self, x: Tree) -> Tensor | None:
         """(tasks, batch, widest head): a first answer, exact where a screen leaves a doubt."""
         if self.settings.screen is None:

@@ -18,7 +18,7 @@ from hypermnesia.learner.drift import Drift, drifts, warn_of
 from hypermnesia.learner.inputs import Source, source_of
 from hypermnesia.learner.persistence import Stored, save
 from hypermnesia.learner.predictor import Predictor
-from hypermnesia.learner.targets import Problem
+from hypermnesia.learner.targets import Label, Problem
 from hypermnesia.modules import copied
 from hypermnesia.training.loop import learn
 from hypermnesia.training.observers import Health, ObserverGroup, progress_bars
@@ -100,10 +100,10 @@ class ContinualLearner(Predictor):
         method_entry(self.settings)
         self.device = device_of(device)
         self._fitting = Lock()
-        self.drift_: dict[str | int, Drift] = {}
+        self.drift_: dict[Label, Drift] = {}
 
     def fit(
-        self, data: Any, y: Any = None, *, task: str | int, validation: Any = None
+        self, data: Any, y: Any = None, *, task: Label, validation: Any = None
     ) -> ContinualLearner:
         """Learn a task, or go on with one that is known; all others are held as they are.
 
@@ -118,7 +118,8 @@ class ContinualLearner(Predictor):
                 sampler of your own. Columns of a data frame are found by their names.
             y: (n,) labels: strings, numbers, truth values, or tuples of these; in regression (n,)
                 or (n, k) values.
-            task: its name. A known task keeps its labels; those of which it gets no samples now are
+            task: its name: a string, or for all tasks a number, truth value or tuple of these. A
+                known task keeps its labels; those of which it gets no samples now are
                 protected, or a method that cannot warns.
             validation: held-out data of the task, as `data`; a share of `data` by default.
 
@@ -133,7 +134,7 @@ class ContinualLearner(Predictor):
             rule = "a fit needs gradients, of which inference mode has none"
             raise ConfigError(rule, got="a call within it", hint="call it outside")
         with self._fitting, undisturbed(self.device), torch.enable_grad():
-            knowledge.check_task_name(task, self.tasks)
+            name = knowledge.task_name(task, self.tasks)
             knowledge.check_module(self.model)  # torch's default type may be another now
             form = self._knowledge.design.form if self._knowledge else None
             draws = self.settings.iterations * self.settings.batch_size
@@ -141,13 +142,13 @@ class ContinualLearner(Predictor):
             held_out = None
             if validation is not None:
                 held_out = self._checked(source_of(validation, form=samples[0].form), "validation")
-            self._knowledge, self.drift_ = self._taught(task, samples, held_out)
-            warn_of(self.drift_, self.settings, task)
+            self._knowledge, self.drift_ = self._taught(name, samples, held_out)
+            warn_of(self.drift_, self.settings, name)
         return self
 
     def _taught(
-        self, task: str | int, samples: knowledge.Data, held_out: knowledge.Data | None
-    ) -> tuple[knowledge.Knowledge, dict[str | int, Drift]]:
+        self, task: Label, samples: knowledge.Data, held_out: knowledge.Data | None
+    ) -> tuple[knowledge.Knowledge, dict[Label, Drift]]:
         """All that is known, with these samples of a task learned, and what that changed."""
         if self._knowledge is None:
             learning = knowledge.first_knowledge(self.model, self.settings, samples, self.device)

@@ -19,7 +19,7 @@ from hypermnesia import storage
 from hypermnesia.errors import RunError
 from hypermnesia.learner.design import Design, LearnerSettings
 from hypermnesia.learner.knowledge import Knowledge, TaskRecord
-from hypermnesia.learner.targets import from_json, restored
+from hypermnesia.learner.targets import from_json, restored, to_json
 from hypermnesia.registry import check_known_modules
 from hypermnesia.state_files import MANIFEST, MISFITS, Fields, State, decode_state, encode_state
 from hypermnesia.storage import folder_held, os_errors_as_run_error, write_folder
@@ -49,7 +49,7 @@ def save(knowledge: Knowledge, path: Path, *, overwrite: bool) -> None:
     """Write a learner's knowledge to the folder at `path`, completely or not at all."""
     settings = TypeAdapter(LearnerSettings).dump_python(knowledge.settings, mode="json")
     design = TypeAdapter(Design).dump_python(knowledge.design, mode="json")
-    tasks = [{**vars(record), "targets": record.targets.stored()} for record in knowledge.records]
+    tasks = [_stored(record) for record in knowledge.records]
     fields = {"kind": _KIND, "format": FORMAT, "model": _description(knowledge.model)}
     fields |= {"settings": settings, "design": design, "tasks": tasks}
     # New tasks start with the buffers of the template, which a model made anew may lack.
@@ -160,10 +160,12 @@ def _check_free(path: Path, files: Collection[str], *, overwrite: bool) -> None:
         raise RunError("only a learner is overwritten", got=got, hint="move it")
 
 
+def _stored(record: TaskRecord) -> Fields:
+    return {**vars(record), "name": to_json(record.name), "targets": record.targets.stored()}
+
+
 def _record(stored: Fields) -> TaskRecord:
     name = from_json(stored["name"])
-    if not isinstance(name, str | int):
-        raise TypeError("a task's name")
     return TaskRecord(name, restored(stored["targets"]), stored["samples"], stored["updates"])
 
 

@@ -33,7 +33,7 @@ class Answers(NamedTuple):
 def answers(knowledge: Knowledge, batches: Iterable[Tensor], task: int | None) -> Answers:
     """Answer with the network of a task or, for each input, with that of its inferred task."""
     parts, joined = [], False
-    network = None if task is None else knowledge.network(task).to(knowledge.device)
+    network = None if task is None else knowledge.served(task)
     for x in batches:
         with inputs_accepted(x), knowledge.lock:
             found = _answer(knowledge, _placed(knowledge, x), network, task)
@@ -160,11 +160,11 @@ def summary(knowledge: Knowledge) -> str:
     )
 
 
-def _names(knowledge: Knowledge) -> list[str | int]:
+def _names(knowledge: Knowledge) -> list[Label]:
     return [record.name for record in knowledge.records]
 
 
-def _index(knowledge: Knowledge, task: str | int) -> int:
+def _index(knowledge: Knowledge, task: Label) -> int:
     index = knowledge.index(task)
     if index is None:
         raise unknown_name("task", task, map(str, _names(knowledge)))
@@ -178,7 +178,7 @@ def _source(knowledge: Knowledge, x: Any, y: Any = None) -> Source:
     return source
 
 
-def _asked(knowledge: Knowledge, x: Any, task: str | int | None) -> Answers:
+def _asked(knowledge: Knowledge, x: Any, task: Label | None) -> Answers:
     index = None if task is None else _index(knowledge, task)
     return answers(knowledge, slices(_source(knowledge, x)), index)
 
@@ -199,7 +199,7 @@ class Predictor:
 
     _knowledge: Knowledge | None = None
 
-    def predict(self, x: Any, task: str | int | None = None) -> NDArray[Any]:
+    def predict(self, x: Any, task: Label | None = None) -> NDArray[Any]:
         """The labels, or the values, of inputs.
 
         Args:
@@ -216,7 +216,7 @@ class Predictor:
         with self._undisturbed() as known:
             return predictions(known, _asked(known, x, task))
 
-    def predict_proba(self, x: Any, task: str | int | None = None) -> NDArray[np.float32]:
+    def predict_proba(self, x: Any, task: Label | None = None) -> NDArray[np.float32]:
         """(n, labels) probabilities, in the order of `classes(task)`.
 
         Without a task, those of the inferred task's network, and 0 for labels of other tasks.
@@ -236,7 +236,7 @@ class Predictor:
             found, names = _asked(known, x, None), Labels(_names(known)).array
             return InferredTasks(names[found.tasks.numpy()], found.confidence.numpy())
 
-    def score(self, data: Any, y: Any = None, *, task: str | int | None = None) -> float:
+    def score(self, data: Any, y: Any = None, *, task: Label | None = None) -> float:
         """Share of right labels, or R² of values, as scikit-learn scores them; data as for `fit`.
 
         The task of each sample is inferred if it is not given. Samples are read once, each target
@@ -248,12 +248,12 @@ class Predictor:
             return score(known, predictions(known, answers(known, inputs, index)), targets)
 
     @property
-    def tasks(self) -> list[str | int]:
+    def tasks(self) -> list[Label]:
         """Names of the tasks learned, in their order."""
         known = self._knowledge
         return _names(known) if known else []
 
-    def classes(self, task: str | int | None = None) -> NDArray[Any]:
+    def classes(self, task: Label | None = None) -> NDArray[Any]:
         """The labels of a task, sorted; or those of all tasks, in the order in which they came."""
         known = self._learned
         return Labels(_columns(known, None if task is None else _index(known, task))).array
@@ -262,7 +262,7 @@ class Predictor:
         """A table of the tasks, and what is kept for them."""
         return summary(self._learned)
 
-    def export(self, task: str | int) -> nn.Module:
+    def export(self, task: Label) -> nn.Module:
         """A plain module with a task's weights and buffers, ready to evaluate, on the CPU.
 
         It gives the task's logits (batch, outputs), for classes in the order of `classes(task)`; in

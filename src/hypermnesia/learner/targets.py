@@ -97,6 +97,15 @@ def from_json(value: Any) -> Label:
     return plain(tuple(map(from_json, value)) if isinstance(value, list) else value)
 
 
+def place(values: Iterable[Label], value: object) -> int | None:
+    """Where a label is among distinct ones; None where it is not, or can be no label."""
+    try:
+        number = int(Labels(values).encode([value]))
+    except DataError:
+        return None
+    return None if number < 0 else number
+
+
 def listed(given: Any) -> Sequence[object]:
     """(n,) labels of an array, tensor or sequence, one by one; dates stay what they are."""
     dates = isinstance(given, np.ndarray) and given.dtype.kind in _DATES

@@ -145,6 +145,14 @@ class ContinuesInPart(Protocol):
         """`continue_task` with samples that lack some classes of the task, which are kept."""
 
 
+@runtime_checkable
+class ForgetsTasks(Protocol):
+    """A method that keeps every task apart, so that one can be dropped."""
+
+    def remove_task(self, task: int) -> None:
+        """Drop all that belongs to a task alone; others answer as before, later ones count less."""
+
+
 def predictions(
     method: Method, x: Tree, task: int, scenarios: Iterable[ScenarioName]
 ) -> dict[ScenarioName, Prediction]:

@@ -9,6 +9,7 @@ of its own (`hypermnesia.evidence`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -35,6 +36,9 @@ from hypermnesia.tree import Tree, logits_of
 
 class _TaskIsGiven(Evidence):
     """The evidence of `hnet`, which has none."""
+
+    def remove_task(self, task: int) -> None:
+        return
 
     def log_evidence(self, x: Tensor, logits: Tensor) -> Tensor:  # noqa: ARG002
         raise task_needed("hnet")
@@ -121,6 +125,18 @@ class HypernetMethod:
         self.all_tasks.forget()
         self.evidence.continue_task(task, spec)
         self.trainer.begin_task(spec.iterations, [task], partly=spec.partly)
+
+    def remove_task(self, task: int) -> None:
+        """Forget a task: condition, head, buffers, and what the evidence keeps of it.
+
+        The others answer as before, bit for bit; later ones count one less.
+        """
+        self.all_tasks.forget()
+        self.evidence.remove_task(task)
+        self.memory.remove_task(task)
+        self.trainer.tasks, self.trainer.held = [], []
+        heads = self.scenario.heads
+        self.scenario = replace(self.scenario, heads=heads[:task] + heads[task + 1 :])
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Take one iteration on a mini-batch of the current task; see `HypernetTrainer.step`."""
