@@ -43,6 +43,23 @@ def answers(knowledge: Knowledge, batches: Iterable[Tensor], task: int | None) -
     return Answers(outputs, tasks, confidence, joined)
 
 
+@torch.no_grad()
+def told(knowledge: Knowledge, batches: Iterable[Tensor], task: int) -> NDArray[Any]:
+    """(n,) labels, or (n,) or (n, k) values, from the network of a task alone."""
+    network, parts = knowledge.served(task), []
+    for x in batches:
+        with inputs_accepted(x), knowledge.lock:
+            parts.append(_logits(network, _placed(knowledge, x)).cpu())
+    return knowledge.records[task].targets.answer(torch.cat(parts) if parts[1:] else parts[0])
+
+
+def _logits(network: nn.Module, x: Tensor) -> Tensor:
+    logits: Tensor = network(x)
+    if logits.ndim != 2:
+        raise rejected(x, f"logits of shape {tuple(logits.shape)}")
+    return logits
+
+
 def _placed(knowledge: Knowledge, x: Tensor) -> Tensor:
     """Inputs where they are learned and, whatever torch's default is now, of that type."""
     return x.to(knowledge.device, knowledge.dtype if x.is_floating_point() else None)
@@ -52,9 +69,8 @@ def _answer(
     knowledge: Knowledge, x: Tensor, network: nn.Module | None, task: int | None
 ) -> Answers:
     if network is not None and task is not None:
-        logits, tasks = network(x), torch.full((len(x),), task, device=x.device)
-        if logits.ndim != 2:
-            raise rejected(x, f"logits of shape {tuple(logits.shape)}")
+        logits = _logits(network, x)
+        tasks = torch.full((len(x),), task, device=x.device)
         return Answers(logits, tasks, torch.ones(len(x), device=x.device))
     method = knowledge.method
     if method.answers == ("task",):
@@ -214,7 +230,9 @@ class Predictor:
             ConfigError: an unknown task, or none where it is needed.
         """
         with self._undisturbed() as known:
-            return predictions(known, _asked(known, x, task))
+            if task is not None:
+                return told(known, slices(_source(known, x)), _index(known, task))
+            return predictions(known, _asked(known, x, None))
 
     def predict_proba(self, x: Any, task: Label | None = None) -> NDArray[np.float32]:
         """(n, labels) probabilities, in the order of `classes(task)`.
