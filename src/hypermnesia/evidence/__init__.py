@@ -9,7 +9,7 @@ from hypermnesia.errors import ConfigError
 from hypermnesia.registry import Registry, must_be
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from hypermnesia.data.types import Batch, TaskSpec
     from hypermnesia.state_files import State
@@ -64,6 +64,14 @@ class Evidence(Protocol):
         For (batch, *sample) inputs and (tasks, batch, widest head) logits of all networks.
         """
         ...
+
+    def module(self) -> nn.Module:
+        """A module of its own, on the CPU, that gives `log_evidence` of the same two arguments.
+
+        It is what a file of the whole learner holds; raises `ConfigError` where there is none.
+        """
+        rule, hint = "the evidence must be one that a file can hold", "export tasks one by one"
+        raise ConfigError(rule, got=type(self).__name__, hint=hint)
 
     @property
     def parts(self) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import jvp, vmap
 
 from hypermnesia import tree
@@ -172,6 +172,10 @@ class Entropy(Evidence):
 
         return self.networks.ask(x, slopes)
 
+    def module(self) -> nn.Module:
+        """The same as a module; raises `ConfigError` for slopes, which need the weights."""
+        return super().module() if self.settings.criterion == "entropy-gradient" else _Module(self)
+
     @property
     def kept(self) -> int:
         """A spread for each class, if any."""
@@ -185,6 +189,17 @@ class Entropy(Evidence):
         """Put an evidence where `state_dict` found the other."""
         self.spreads = [spreads.to(self.memory.device) for spreads in state["spreads"]]
         self.task = state["task"]
+
+
+class _Module(nn.Module):
+    """Entropies, as long as nothing of `evidence` changes."""
+
+    def __init__(self, evidence: Entropy) -> None:
+        super().__init__()
+        self._log_evidence = evidence.log_evidence
+
+    def forward(self, x: Tensor, logits: Tensor) -> Tensor:
+        return self._log_evidence(x, logits)
 
 
 def _mean(buffers: list[Buffers]) -> Buffers:
