@@ -265,7 +265,7 @@ def to_onnx(
     if missing:
         got, hint = f"no {' and no '.join(missing)}", "install it: pip install 'hypermnesia[onnx]'"
         raise ConfigError("writing ONNX needs the extra 'onnx'", got=got, hint=hint)
-    names = {"input_names": [*inputs], "output_names": [*outputs]}
+    names: dict[str, Any] = {"input_names": [*inputs], "output_names": [*outputs]}
     batch = {0: torch.export.Dim("batch")}
     export = partial(torch.onnx.export, **names, verbose=False)
     export = partial(export, dynamo=True, dynamic_shapes=tuple(batch for _ in examples))

@@ -51,6 +51,12 @@ class Evidence(Protocol):
             hint="make the learner with infer_task='likelihood', 'entropy' or None",
         )
 
+    def merge(self, other: Any) -> None:
+        """Take over what another evidence of this class keeps of its tasks, as further ones."""
+        rule, hint = "the evidence must be kept apart for each task", "or set infer_task=None"
+        got = f"{type(self).__name__}, which is learned for all together"
+        raise ConfigError(f"to merge, {rule}", got=got, hint=f"use 'entropy', {hint}")
+
     def logits(self, x: Tensor) -> Tensor | None:
         """(tasks, batch, widest head) to answer (batch, *sample) inputs; None: the networks' own.
 

@@ -120,6 +120,10 @@ class Entropy(Evidence):
         """Drop the task's spreads, if any."""
         del self.spreads[task : task + 1]
 
+    def merge(self, other: Any) -> None:
+        """Take over the spreads of another's tasks."""
+        self.spreads += [own.to(self.memory.device) for own in other.spreads]
+
     def logits(self, x: Tree) -> Tensor | None:
         """(tasks, batch, widest head): a first answer, exact where a screen leaves a doubt."""
         if self.settings.screen is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from hypermnesia.errors import RunError
 from hypermnesia.learner.inputs import source_of
 from hypermnesia.learner.knowledge import Knowledge
 from hypermnesia.learner.predictor import Predictor
@@ -26,7 +27,7 @@ class Servable(Predictor):
         """
         return FrozenLearner(self._learned)
 
-    def export_onnx(self, path: str | Path, x: Any) -> None:
+    def export_onnx(self, path: str | Path, x: Any, *, overwrite: bool = False) -> None:
         """Write networks of all tasks and the evidence as one ONNX file (extra `onnx`).
 
         Its inputs are `inputs`, (batch, *sample) as the model takes them (images of bytes: divided
@@ -36,17 +37,23 @@ class Servable(Predictor):
         (batch,) int64; -1 where no task is given that the learner cannot infer.
 
         Args:
-            path: the file, which is replaced.
+            path: the file.
             x: inputs, as of `predict`, of which two are shown to the model.
+            overwrite: replace a file that is there.
 
         Raises:
+            RunError: the file exists.
             ConfigError: an evidence, or a method, that one file cannot hold.
             TargetError: a model that torch cannot write as ONNX.
         """
+        path = Path(path)
+        if path.exists() and not overwrite:
+            hint = "choose another one, or set overwrite=True"
+            raise RunError("nothing is overwritten", got=f"{path}, which exists", hint=hint)
         with self._undisturbed() as known:
             source = source_of(x, form=known.design.form)
             shown = source.read(torch.arange(2) % len(source))
-            write_bytes(Path(path), onnx_of(known, self._labels(known), shown))
+            write_bytes(path, onnx_of(known, self._labels(known), shown))
 
     def _labels(self, known: Knowledge) -> list[Label]:
         """All labels in the order of `classes()`; none in regression."""

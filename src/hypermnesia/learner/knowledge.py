@@ -32,7 +32,7 @@ from hypermnesia.learner.targets import (
     targets_of,
 )
 from hypermnesia.methods import TaskSpec
-from hypermnesia.methods.base import ContinuesInPart, ForgetsTasks
+from hypermnesia.methods.base import ContinuesInPart, KeepsTasksApart
 from hypermnesia.modules import check_supported, copied
 from hypermnesia.nets import with_columns
 from hypermnesia.seeding import Generators
@@ -89,14 +89,27 @@ class Knowledge:
         """The index of a task; None for a new one."""
         return place([record.name for record in self.records], name)
 
-    def remove(self, task: int) -> None:
-        """Forget a task; raises `ConfigError` for a method that keeps tasks in common weights."""
-        if not isinstance(self.method, ForgetsTasks):
-            rule, hint = "a method must keep tasks apart to drop one", "use method='hnet'"
-            raise ConfigError(rule, got=f"method={self.settings.method!r}", hint=hint)
-        self._served.drop()
-        self.method.remove_task(task)
+    def remove(self, task: int, *, erase: bool) -> None:
+        """Forget a task, and first overwrite what θ holds of it if it is to be erased."""
+        method = self._apart()
+        if erase:
+            method.erase_task(task, self.settings.iterations)
+        method.remove_task(task)
         del self.records[task]
+
+    def merge(self, other: Knowledge) -> list[float]:
+        """Take over another's tasks; returns the error of each task's weights, as a share."""
+        errors = self._apart().merge(other.method, self.settings.iterations)
+        self.records += other.records
+        return errors
+
+    def _apart(self) -> KeepsTasksApart:
+        """The method; raises `ConfigError` for one that keeps tasks in common weights."""
+        self._served.drop()
+        if isinstance(self.method, KeepsTasksApart):
+            return self.method
+        rule, hint = "a method must keep tasks apart to drop or merge them", "use method='hnet'"
+        raise ConfigError(rule, got=f"method={self.settings.method!r}", hint=hint)
 
     def served(self, task: int) -> nn.Module:
         """The `network` of a task on the device, kept from call to call; for those who ask."""

@@ -17,14 +17,14 @@ from hypermnesia.learner.design import LearnerSettings, TaskInference, method_en
 from hypermnesia.learner.drift import Drift, drifts, warn_of
 from hypermnesia.learner.inputs import Source, source_of
 from hypermnesia.learner.persistence import Stored, save
-from hypermnesia.learner.frozen import Servable
 from hypermnesia.learner.targets import Label, Problem
+from hypermnesia.learner.tasks import TaskEditor
 from hypermnesia.modules import copied
 from hypermnesia.training.loop import learn
 from hypermnesia.training.observers import Health, ObserverGroup, progress_bars
 
 
-class ContinualLearner(Servable):
+class ContinualLearner(TaskEditor):
     """Teaches a model one task after another and forgets none.
 
     One hypernetwork makes the model's weights for every task (von Oswald et al. 2020, arXiv

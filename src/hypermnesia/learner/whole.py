@@ -47,7 +47,9 @@ class Whole(nn.Module):
         values = [each for each in targets if isinstance(each, Values)]
         self.register_buffer("mean", _rows([each.mean for each in values]))
         self.register_buffer("spread", _rows([each.spread for each in values]))
-        own = [label for each in targets if isinstance(each, Classes) for label in each.labels.values]
+        own = [
+            label for each in targets if isinstance(each, Classes) for label in each.labels.values
+        ]
         numbers = Labels(labels).encode(own)
         self.register_buffer("columns", (numbers[:, None] == torch.arange(len(labels))).double())
 
@@ -64,7 +66,9 @@ class Whole(nn.Module):
         if self.regression:
             return self._values(logits, tasks.clamp(min=0)), tasks
         joint = (log_p + log_posterior[:, :, None]).exp()
-        by_column = torch.cat([p[:, :width] for p, width in zip(joint, self.widths, strict=True)], 1)
+        by_column = torch.cat(
+            [p[:, :width] for p, width in zip(joint, self.widths, strict=True)], 1
+        )
         probabilities = by_column @ self.columns
         labels = torch.where(tasks < 0, -1, probabilities.argmax(dim=1))
         return labels, tasks, probabilities.float()
@@ -74,7 +78,9 @@ class Whole(nn.Module):
         widest = max(self.widths)
         pads = [(0, widest - width) for width in self.widths]
         each = [network(x) for network in self.networks]
-        padded = [nn.functional.pad(y, p, value=-torch.inf) for y, p in zip(each, pads, strict=True)]
+        padded = [
+            nn.functional.pad(y, p, value=-torch.inf) for y, p in zip(each, pads, strict=True)
+        ]
         return torch.stack(padded)
 
     def _log_posterior(self, evidence: Tensor) -> Tensor:

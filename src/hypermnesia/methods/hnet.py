@@ -28,6 +28,7 @@ from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods.base import Loss, Prediction, TaskSpec, answered, reported, task_needed
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularization.output import RegularizerSettings
+from hypermnesia.regularization.refit import erase, merge
 from hypermnesia.regularization.step import HypernetTrainer
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
@@ -37,7 +38,10 @@ from hypermnesia.tree import Tree, logits_of
 class _TaskIsGiven(Evidence):
     """The evidence of `hnet`, which has none."""
 
-    def remove_task(self, task: int) -> None:
+    def remove_task(self, task: int) -> None:  # noqa: ARG002
+        return
+
+    def merge(self, other: Any) -> None:  # noqa: ARG002
         return
 
     def log_evidence(self, x: Tensor, logits: Tensor) -> Tensor:  # noqa: ARG002
@@ -137,6 +141,24 @@ class HypernetMethod:
         self.trainer.tasks, self.trainer.held = [], []
         heads = self.scenario.heads
         self.scenario = replace(self.scenario, heads=heads[:task] + heads[task + 1 :])
+
+    def erase_task(self, task: int, iterations: int) -> None:
+        """Bring the weights of a task to those of the nearest other one; all others are held."""
+        self.all_tasks.forget()
+        erase(self.memory, task, iterations, self.generators)
+
+    def merge(self, other: HypernetMethod, iterations: int) -> list[float]:
+        """Learn the tasks of another method by its weights alone; own ones are held.
+
+        Returns ‖W - W*‖ / ‖W*‖ of each, for the weights W that are made in the place of W*.
+        Raises `ConfigError` for other shared weights, or an evidence that cannot be taken over.
+        """
+        self.all_tasks.forget()
+        self.evidence.merge(other.evidence)
+        errors = merge(self.memory, other.memory, iterations, self.generators)
+        heads = self.scenario.heads + other.scenario.heads
+        self.scenario = replace(self.scenario, heads=heads)
+        return errors
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Take one iteration on a mini-batch of the current task; see `HypernetTrainer.step`."""
