@@ -96,7 +96,7 @@ class Whole(nn.Module):
         return log_p if self.calibration is None else self.calibration.log_outputs(logits)
 
     def _values(self, logits: Tensor, tasks: Tensor) -> Tensor:
-        own = logits[tasks, torch.arange(len(tasks))]
+        own = logits.gather(0, tasks[None, :, None].expand(1, -1, logits.shape[2]))[0]
         return own * self.spread[tasks] + self.mean[tasks]
 
 
