@@ -12,6 +12,7 @@ import torch
 from hypermnesia.compute import Lock, undisturbed
 from hypermnesia.errors import ConfigError
 from hypermnesia.learner.arrays import Form
+from hypermnesia.learner.drift import Drift
 from hypermnesia.learner.frozen import Servable
 from hypermnesia.learner.knowledge import Knowledge, task_name
 from hypermnesia.learner.persistence import check_same, description
@@ -26,6 +27,7 @@ class TaskEditor(Servable):
 
     _fitting: Lock
     device: torch.device
+    drift_: dict[Label, Drift]
 
     def remove(self: Self, task: Label, *, erase: bool = False) -> Self:
         """Forget a task: embedding, buffers, head, evidence, and chunks of θ that it alone used.
@@ -95,6 +97,7 @@ class TaskEditor(Servable):
             learning = self._learned.copy()
             yield learning
             self._knowledge = learning if learning.records else None
+            self.drift_ = {name: self.drift_[name] for name in self.tasks if name in self.drift_}
 
 
 def _number(knowledge: Knowledge, task: Label) -> int:
