@@ -18,6 +18,9 @@ from hypermnesia.errors import ConfigError, RunError
 from hypermnesia.learner.frozen import FrozenLearner
 from hypermnesia.learner.serving import Served
 
+# Fits this short leave old tasks where they may.
+pytestmark = pytest.mark.filterwarnings("ignore:learning .* changed the weights")
+
 
 def linear(task: int) -> nn.Module:
     """A network of 40 bytes whose first weight is the task."""

@@ -15,6 +15,9 @@ from hypermnesia import ContinualLearner
 from hypermnesia.errors import ConfigError, RunError
 from hypermnesia.hypernet.memory import WeightMemory
 
+# Fits this short leave old tasks where they may.
+pytestmark = pytest.mark.filterwarnings("ignore:learning .* changed the weights")
+
 
 def memory_of(made: ContinualLearner) -> WeightMemory:
     """Where the weights of all tasks are."""
