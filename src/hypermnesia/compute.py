@@ -8,8 +8,8 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import RLock
 from typing import Any, Literal
@@ -47,19 +47,27 @@ def device_of(given: torch.device | str | None) -> torch.device:
     return device
 
 
-@contextmanager
-def undisturbed(device: torch.device) -> Iterator[None]:
-    """Within it no autocast, inference mode or default device of a caller's is in force.
+def undisturbed(device: torch.device) -> AbstractContextManager[object]:
+    """A context in which no autocast, inference mode or default device of a caller's is in force.
 
     All three belong to a thread, so that others notice nothing.
     """
+    found: list[AbstractContextManager[object]] = []
+    for kind in {"cpu", device.type}:
+        if torch.is_autocast_enabled(kind):
+            found.append(torch.autocast(kind, enabled=False))
+    if torch.is_inference_mode_enabled():
+        found.append(torch.inference_mode(False))
+    if torch.empty(0).device.type != "cpu":  # faster than to ask for the default
+        found.append(torch.device("cpu"))
+    return _all_of(found) if found else nullcontext()
+
+
+@contextmanager
+def _all_of(contexts: Iterable[AbstractContextManager[object]]) -> Iterator[None]:
     with ExitStack() as stack:
-        for kind in {"cpu", device.type}:
-            stack.enter_context(torch.autocast(kind, enabled=False))
-        if torch.is_inference_mode_enabled():
-            stack.enter_context(torch.inference_mode(False))
-        if torch.get_default_device().type != "cpu":
-            stack.enter_context(torch.device("cpu"))
+        for each in contexts:
+            stack.enter_context(each)
         yield
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, is_dataclass
 from functools import partial
@@ -247,27 +247,39 @@ OUTPUTS = "outputs"  #: name in an ONNX file
 _NEEDS = ("onnx", "onnxscript")
 
 
-def to_onnx(network: nn.Module, example: Tensor) -> bytes:
+def to_onnx(
+    network: nn.Module,
+    *examples: Tensor,
+    inputs: Sequence[str] = (INPUTS,),
+    outputs: Sequence[str] = (OUTPUTS,),
+    notes: Mapping[str, str] | None = None,
+) -> bytes:
     """Write a network, ready to evaluate on the CPU, as ONNX for batches of any size.
 
-    Its input is called `inputs`, (batch, *sample), its output `outputs`, (batch, outputs);
-    `example` is two inputs or more. Raises `ConfigError` without the extra `onnx`, `TargetError`
-    where torch cannot express this network.
+    As a rule its input is called `inputs`, (batch, *sample), its output `outputs`, (batch,
+    outputs). `examples` are two samples or more of each input; `notes` become the file's metadata.
+    Raises `ConfigError` without the extra `onnx`, `TargetError` where torch cannot express this
+    network.
     """
     missing = [name for name in _NEEDS if find_spec(name) is None]
     if missing:
         got, hint = f"no {' and no '.join(missing)}", "install it: pip install 'hypermnesia[onnx]'"
         raise ConfigError("writing ONNX needs the extra 'onnx'", got=got, hint=hint)
-    export = partial(torch.onnx.export, input_names=[INPUTS], output_names=[OUTPUTS], verbose=False)
-    export = partial(export, dynamo=True, dynamic_shapes=({0: torch.export.Dim("batch")},))
+    names: dict[str, Any] = {"input_names": [*inputs], "output_names": [*outputs]}
+    batch = {0: torch.export.Dim("batch")}
+    export = partial(torch.onnx.export, **names, verbose=False)
+    export = partial(export, dynamo=True, dynamic_shapes=tuple(batch for _ in examples))
     try:
         with _quiet():
-            program = export(network, (example,))
+            program = export(network, examples)
     except torch.onnx.errors.OnnxExporterError as error:
         rule = "the network must be one that torch can write as ONNX"
         got = f"{type(network).__name__}: {error.__cause__ or error!s:.120}"
         raise TargetError(rule, got=got, hint="export it as torch") from error
-    return cast(bytes, cast(torch.onnx.ONNXProgram, program).model_proto.SerializeToString())
+    model = cast(torch.onnx.ONNXProgram, program).model_proto
+    for name, value in (notes or {}).items():
+        model.metadata_props.add(key=name, value=value)
+    return cast(bytes, model.SerializeToString())
 
 
 @contextmanager

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hypermnesia.errors import ConfigError
 from hypermnesia.registry import Registry, must_be
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from hypermnesia.data.types import Batch, TaskSpec
     from hypermnesia.state_files import State
@@ -42,6 +43,20 @@ class Evidence(Protocol):
         """Keep what is needed of the task; `batches` are as of `Method.end_task`."""
         return
 
+    def remove_task(self, task: int) -> None:
+        """Forget all that is kept of a task; later ones count one less. Where one can: override."""
+        raise ConfigError(
+            "the evidence must be one that can forget a task",
+            got=type(self).__name__,
+            hint="make the learner with infer_task='likelihood', 'entropy' or None",
+        )
+
+    def merge(self, other: Any) -> None:
+        """Take over what another evidence of this class keeps of its tasks, as further ones."""
+        rule, hint = "the evidence must be kept apart for each task", "or set infer_task=None"
+        got = f"{type(self).__name__}, which is learned for all together"
+        raise ConfigError(f"to merge, {rule}", got=got, hint=f"use 'entropy', {hint}")
+
     def logits(self, x: Tensor) -> Tensor | None:
         """(tasks, batch, widest head) to answer (batch, *sample) inputs; None: the networks' own.
 
@@ -55,6 +70,14 @@ class Evidence(Protocol):
         For (batch, *sample) inputs and (tasks, batch, widest head) logits of all networks.
         """
         ...
+
+    def module(self) -> nn.Module:
+        """A module of its own, on the CPU, that gives `log_evidence` of the same two arguments.
+
+        It is what a file of the whole learner holds; raises `ConfigError` where there is none.
+        """
+        rule, hint = "the evidence must be one that a file can hold", "export tasks one by one"
+        raise ConfigError(rule, got=type(self).__name__, hint=hint)
 
     @property
     def parts(self) -> dict[str, Any]:

@@ -122,6 +122,13 @@ class VaeMemory:
         """
         self.trainer.begin_task(iterations, self._autoencoders(task), partly=partly)
 
+    def remove_task(self, task: int) -> None:
+        """Forget a task and its autoencoders; later ones count less."""
+        for autoencoder in reversed(self._autoencoders(task)):
+            self.memory.remove_task(autoencoder)
+        del self.parts[task]
+        self.trainer.tasks, self.trainer.held = [], []
+
     def _autoencoders(self, task: int) -> range:
         """Those of a task, by their numbers in `memory`."""
         first = sum(self.parts[:task])

@@ -24,7 +24,7 @@ from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import jvp, vmap
 
 from hypermnesia import tree
@@ -116,6 +116,14 @@ class Entropy(Evidence):
             before = self.spreads[self.task] if self.task < len(self.spreads) else None
             self.spreads[self.task : self.task + 1] = [mean_spreads(logits, labels, before)]
 
+    def remove_task(self, task: int) -> None:
+        """Drop the task's spreads, if any."""
+        del self.spreads[task : task + 1]
+
+    def merge(self, other: Any) -> None:
+        """Take over the spreads of another's tasks."""
+        self.spreads += [own.to(self.memory.device) for own in other.spreads]
+
     def logits(self, x: Tree) -> Tensor | None:
         """(tasks, batch, widest head): a first answer, exact where a screen leaves a doubt."""
         if self.settings.screen is None:
@@ -168,6 +176,10 @@ class Entropy(Evidence):
 
         return self.networks.ask(x, slopes)
 
+    def module(self) -> nn.Module:
+        """The same as a module; raises `ConfigError` for slopes, which need the weights."""
+        return super().module() if self.settings.criterion == "entropy-gradient" else _Module(self)
+
     @property
     def kept(self) -> int:
         """A spread for each class, if any."""
@@ -181,6 +193,17 @@ class Entropy(Evidence):
         """Put an evidence where `state_dict` found the other."""
         self.spreads = [spreads.to(self.memory.device) for spreads in state["spreads"]]
         self.task = state["task"]
+
+
+class _Module(nn.Module):
+    """Entropies, as long as nothing of `evidence` changes."""
+
+    def __init__(self, evidence: Entropy) -> None:
+        super().__init__()
+        self._log_evidence = evidence.log_evidence
+
+    def forward(self, x: Tensor, logits: Tensor) -> Tensor:
+        return self._log_evidence(x, logits)
 
 
 def _mean(buffers: list[Buffers]) -> Buffers:

@@ -115,6 +115,11 @@ class TaskLikelihoods(Evidence):
         """Drop what only the task's training needed."""
         self.sampler.end_task()
 
+    def remove_task(self, task: int) -> None:
+        """Drop the autoencoders of a task."""
+        self.autoencoders.forget()
+        self.sampler.remove_task(task)
+
     def bounds(self, x: Tensor) -> Float[Tensor, "autoencoders batch"]:
         """A bound on log p(x), in nats, of (batch, *sample) inputs under every autoencoder."""
         target, likelihood = self.memory.target, self.sampler.vae.settings.likelihood

@@ -37,6 +37,9 @@ class Condition(Protocol):
     def add_task(self, generators: Generators) -> None:
         """Make room for one more task; rows of earlier ones stay as they are."""
 
+    def remove_task(self, task: int) -> None:
+        """Forget a task, whose number the next one takes; rows of the others stay as they are."""
+
     def __call__(self, tasks: Sequence[int], context: Any = None) -> Float[Tensor, "n E"]:
         """Make a differentiable row for each task; `context`, such as samples, may be None."""
 
@@ -83,6 +86,10 @@ class TaskEmbedding:
         else:
             value = torch.randn(self.size, generator=generators["embedding"]).to(self.device)
         self.embeddings.append(nn.Parameter(value))
+
+    def remove_task(self, task: int) -> None:
+        """Drop an embedding."""
+        del self.embeddings[task]
 
     def __call__(self, tasks: Sequence[int], context: Any = None) -> Float[Tensor, "n E"]:  # noqa: ARG002
         """Stack the embeddings of some tasks."""

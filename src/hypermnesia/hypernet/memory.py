@@ -80,6 +80,21 @@ class WeightMemory:
         self.plans.append(plan)
         self.buffers.append(self.target.new_buffers())
 
+    def remove_task(self, task: int) -> None:
+        """Forget a task: condition, head and buffers, and chunks and rows of θ that it alone used.
+
+        The weights of the others stay as they are, bit for bit, and are protected as before; later
+        ones count one less. Raises `ConfigError` if the condition cannot forget.
+        """
+        if not hasattr(self.condition, "remove_task"):
+            rule = "a condition must have remove_task for a task to be removed"
+            raise ConfigError(rule, got=type(self.condition).__name__, hint="define it")
+        self.condition.remove_task(task)
+        for kept in (self.layouts, self.plans, self.buffers):
+            del kept[task]
+        if self.plans:
+            self.hypernet.shrink(max(self.plans, key=lambda plan: plan.total))
+
     def weights(self, task: int) -> Tensor:
         """Make the (N,) flat weights of a task's target network; differentiable."""
         return cast(Tensor, self.hypernet(self.condition([task]), self.plans[task])[0])

@@ -242,3 +242,16 @@ class Hypernetwork(nn.Module):
             new.head.bias[: self.plan.width] = self.head.bias
             self.head = new.head
         self.plan = ChunkPlan(plan.used, self.head.out_features)
+
+    @torch.no_grad()
+    def shrink(self, plan: ChunkPlan) -> None:
+        """Drop what only networks larger than `plan` used; what it makes stays, bit for bit."""
+        if plan.total >= self.plan.total:
+            return
+        self.plan = plan
+        if self.chunk_embeddings is not None:
+            self.chunk_embeddings = nn.Parameter(self.chunk_embeddings[: plan.count].clone())
+        if plan.width < (old := self.head).out_features:
+            self.head = blank_linear(old.in_features, plan.width).to(old.weight)
+            self.head.weight.copy_(old.weight[: plan.width])
+            self.head.bias.copy_(old.bias[: plan.width])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor
 from hypermnesia.errors import DataError
 
 _ROUND = (torch.int8, torch.int16, torch.int32, torch.uint16, torch.uint32)
+_READY = tuple(map(np.dtype, ("float32", "float64", "uint8", "int64")))  # torch shares them
 _NUMBERS = "inputs must be numbers"
 _GIVE = "give an array or tensor of them, a tuple (x, y), a Dataset or a DataLoader"
 _FAR = 10.0  # from 0: beyond it are no intensities, nor deviations of them
@@ -97,6 +99,8 @@ def unmasked(given: Any) -> Any:
 
 def as_tensor(x: Any) -> Tensor:
     """(n, ...) numbers of any kind, on the CPU; raises `DataError` for other things."""
+    if type(x) is np.ndarray and x.dtype in _READY and x.flags.writeable and x.flags.c_contiguous:
+        return torch.from_numpy(x)
     if isinstance(x, Tensor):
         return dense(x)
     if isinstance(x, list | tuple) and x and isinstance(x[0], Tensor):
@@ -138,7 +142,8 @@ def stacked(inputs: Sequence[Any]) -> Tensor:
 
 def finite(x: Tensor) -> Tensor:
     """The inputs `x`, (n, ...); raises `DataError` for NaN or infinity."""
-    if x.is_floating_point() and not torch.isfinite(x).all():
+    extremes = x.aminmax() if x.is_floating_point() and x.numel() else ()
+    if not all(math.isfinite(each) for each in extremes):  # which are NaN where any entry is
         hint = "drop or fill in such samples"
         raise DataError("inputs must be finite", got="NaN or infinity", hint=hint)
     return x

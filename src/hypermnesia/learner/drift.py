@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hypermnesia.learner.design import LearnerSettings
 from hypermnesia.learner.knowledge import Fit, Knowledge
+from hypermnesia.learner.targets import Label
 
 _PROBES = 256
 _SWING = 4  # of tasks about their mean, which is what is bounded
@@ -32,7 +33,7 @@ class Drift:
 
 
 @torch.no_grad()
-def drifts(before: Knowledge, after: Knowledge, fit: Fit) -> dict[str | int, Drift]:
+def drifts(before: Knowledge, after: Knowledge, fit: Fit) -> dict[Label, Drift]:
     """Compare what is known of all tasks but the one of `fit`, before it and after it."""
     probes = fit.samples.batch(torch.arange(min(len(fit.samples), _PROBES))).x.cpu()
     others = [task for task in range(len(before.records)) if task != fit.task]
@@ -54,7 +55,7 @@ def _changed(now: Tensor, then: Tensor, *, classes: bool) -> float:
     return float((now - then).square().mean() / then.var(dim=0).mean().clamp(min=1e-12))
 
 
-def warn_of(found: Mapping[str | int, Drift], settings: LearnerSettings, task: str | int) -> None:
+def warn_of(found: Mapping[Label, Drift], settings: LearnerSettings, task: Label) -> None:
     """Warn, by name, of tasks that drifted further than the bound, where there is one."""
     if settings.beta != "auto":
         return

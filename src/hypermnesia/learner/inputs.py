@@ -36,6 +36,7 @@ from hypermnesia.learner.arrays import (
 )
 from hypermnesia.learner.targets import listed
 
+_ARRAYS = (np.ndarray, Tensor)
 _SLICE = 128  # samples that are read at a time
 _LOOK = 2048  # samples that are looked at before a fit whose classes are told
 _READING = (
@@ -83,7 +84,7 @@ class Arrays:
     def __init__(self, x: Any, y: Any = None, form: Form | None = None) -> None:
         columns = columns_of(x)
         wanted = columns if form is None or form.columns is None else form.columns
-        given = as_tensor(x) if columns is None else table(x, wanted or ())
+        given = finite(as_tensor(x) if columns is None else table(x, wanted or ()))
         if given.ndim == 0:
             rule = "inputs must be of shape (n, ...)"
             raise DataError(rule, got="a single number", hint="give a row a sample")
@@ -93,8 +94,9 @@ class Arrays:
             raise DataError("there must be a target for each input", got=got, hint="give as many")
         if 0 in given.shape[1:]:
             raise DataError("a sample must hold numbers", got=f"shape {tuple(given.shape)}")
-        self.form = Form.of(finite(given), columns) if form is None else form
-        shown = finite(as_input(given, self.form))
+        self.form = Form.of(given, columns) if form is None else form
+        shown = as_input(given, self.form)
+        shown = shown if shown is given else finite(shown)
         self._x = given if given.dtype == torch.uint8 else shown
         self.parts = _slices(len(given))
 
@@ -103,7 +105,8 @@ class Arrays:
 
     def read(self, rows: Tensor) -> Tensor:
         """(len(rows), *sample) inputs."""
-        return as_input(self._x.index_select(0, rows), self.form)
+        some = self._x.index_select(0, rows)
+        return as_input(some, self.form) if some.dtype == torch.uint8 else some
 
     def pair(self, rows: Tensor) -> tuple[Tensor, Any]:
         """(len(rows), *sample) inputs, and their targets."""
@@ -245,7 +248,7 @@ def source_of(data: Any, y: Any = None, *, form: Form | None = None, draws: int 
     or inputs alone where targets `y` are given or not needed. Of a loader they are the rows of one
     epoch, or, where so many `draws` are to be learned, all that its sampler draws for them.
     """
-    if y is not None:
+    if y is not None or isinstance(data, _ARRAYS):
         return Arrays(data, y, form)
     rule = "a data set must give its samples by number (map-style)"
     hint = "read it into arrays or, to fit, say how many updates to take of it (steps=...)"
@@ -362,4 +365,5 @@ def collated(items: list[Any]) -> Any:
 
 
 def _slices(total: int, rows: int = _SLICE) -> Sequence[Tensor]:
-    return torch.split(torch.arange(total), rows)
+    whole = torch.arange(total)
+    return torch.split(whole, rows) if total > rows else [whole]

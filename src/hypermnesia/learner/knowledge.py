@@ -20,9 +20,20 @@ from hypermnesia.learner import design as designs
 from hypermnesia.learner.design import Design, LearnerSettings
 from hypermnesia.learner.inputs import Source, slices
 from hypermnesia.learner.samples import AsTheyCome, SourceSamples, divided, stream_of
-from hypermnesia.learner.targets import Classes, Own, Problem, Targets, problem_of, targets_of
+from hypermnesia.learner.serving import Served
+from hypermnesia.learner.targets import (
+    Classes,
+    Label,
+    Own,
+    Problem,
+    Targets,
+    place,
+    plain,
+    problem_of,
+    targets_of,
+)
 from hypermnesia.methods import TaskSpec
-from hypermnesia.methods.base import ContinuesInPart
+from hypermnesia.methods.base import ContinuesInPart, KeepsTasksApart
 from hypermnesia.modules import check_supported, copied
 from hypermnesia.nets import with_columns
 from hypermnesia.seeding import Generators
@@ -59,7 +70,7 @@ _REFUSALS = (RuntimeError, ValueError, TypeError, IndexError)  # torch's, of inp
 class TaskRecord:
     """What is known of a task besides its weights; counts are over all fits."""
 
-    name: str | int
+    name: Label
     targets: Targets
     samples: int = 0
     updates: int = 0
@@ -97,15 +108,43 @@ class Knowledge:
         self.method = designs.method_of(model, settings, design, self.generators, device, own)
         self.records: list[TaskRecord] = []
         self.lock = Lock()
+        self._served = Served(self.network, device)
 
-    def index(self, name: str | int) -> int | None:
+    def index(self, name: object) -> int | None:
         """The index of a task; None for a new one."""
-        names = [record.name for record in self.records]
-        return names.index(name) if name in names else None
+        return place([record.name for record in self.records], name)
 
-    def begin(self, name: str | int, data: Data, held_out: Data | None) -> Fit:
+    def remove(self, task: int, *, erase: bool) -> None:
+        """Forget a task, and first overwrite what θ holds of it if it is to be erased."""
+        method = self._apart()
+        if erase:
+            method.erase_task(task, self.settings.iterations)
+        method.remove_task(task)
+        del self.records[task]
+
+    def merge(self, other: Knowledge) -> list[float]:
+        """Take over another's tasks; returns the error of each task's weights, as a share."""
+        errors = self._apart().merge(other.method, self.settings.iterations)
+        self.records += other.records
+        return errors
+
+    def _apart(self) -> KeepsTasksApart:
+        """The method; raises `ConfigError` for one that keeps tasks in common weights."""
+        self._served.drop()
+        if isinstance(self.method, KeepsTasksApart):
+            return self.method
+        rule, hint = "a method must keep tasks apart to drop or merge them", "use method='hnet'"
+        raise ConfigError(rule, got=f"method={self.settings.method!r}", hint=hint)
+
+    def served(self, task: int) -> nn.Module:
+        """The `network` of a task on the device, kept from call to call; for those who ask."""
+        with self.lock:
+            return self._served[task]
+
+    def begin(self, name: Label, data: Data, held_out: Data | None) -> Fit:
         """Begin a new task, or go on with a known one; by default a share of `data` is held out."""
         source, settings = data.source, self.settings
+        self._served.drop()
         self._check_problem(data.told)
         task = self.index(name)
         buffers = self._centre(source, task)
@@ -165,7 +204,7 @@ class Knowledge:
             hint = "make another learner for values, or convert labels to integers or strings"
             raise DataError(rule, got="floats", hint=hint)
 
-    def _add(self, name: str | int, given: Any, buffers: dict[str, Tensor]) -> int:
+    def _add(self, name: Label, given: Any, buffers: dict[str, Tensor]) -> int:
         """Make room for a new task; returns its index."""
         if self.method.scenario.name == "domain" and self.records:
             targets = self.records[0].targets  # one head for all: one unit of values
@@ -283,13 +322,17 @@ def training_errors(fit: Fit, batch_size: int) -> Iterator[None]:
         raise DataError(rule, got=got, hint=f"{hint}, or a larger batch_size") from None
 
 
-def check_task_name(name: object, known: Sequence[str | int]) -> None:
-    """Raise `ConfigError` unless a task can be called so beside the known ones."""
-    kinds = {type(each) for each in known} or {str, int}
-    if type(name) not in kinds:
-        rule = "tasks are named by strings, or all of them by integers"
+def task_name(name: object, known: Sequence[Label]) -> Label:
+    """A task's name as a Python value; raises `ConfigError` unless it is of the others' kind."""
+    rule = "tasks are named by strings, or all of them by finite numbers, truth values or tuples"
+    try:
+        found = plain(name)
+    except DataError:
+        found = None
+    if found is None or any(type(each) is not type(found) for each in known):
         hint = "name it as the others, or the first one by a string"
         raise ConfigError(rule, got=f"{name!r:.40}", hint=hint)
+    return found
 
 
 def check_module(model: object) -> None:

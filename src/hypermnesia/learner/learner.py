@@ -18,9 +18,9 @@ from hypermnesia.learner.design import LearnerSettings, TaskInference, method_en
 from hypermnesia.learner.drift import Drift, drifts, warn_of
 from hypermnesia.learner.inputs import Source, source_of
 from hypermnesia.learner.persistence import Stored, save
-from hypermnesia.learner.predictor import Predictor
 from hypermnesia.learner.samples import opened, targets_read, weights_of
-from hypermnesia.learner.targets import Own, Problem
+from hypermnesia.learner.targets import Label, Own, Problem
+from hypermnesia.learner.tasks import TaskEditor
 from hypermnesia.methods.base import Loss
 from hypermnesia.modules import copied
 from hypermnesia.optimizers import OptimizerFactory
@@ -29,7 +29,7 @@ from hypermnesia.training.loop import learn
 from hypermnesia.training.observers import Health, ObserverGroup, progress_bars
 
 
-class ContinualLearner(Predictor):
+class ContinualLearner(TaskEditor):
     """Teaches a model one task after another and forgets none.
 
     One hypernetwork makes the model's weights for every task (von Oswald et al. 2020, arXiv
@@ -114,14 +114,14 @@ class ContinualLearner(Predictor):
         method_entry(self.settings)
         self.device = device_of(device)
         self._fitting = Lock()
-        self.drift_: dict[str | int, Drift] = {}
+        self.drift_: dict[Label, Drift] = {}
 
     def fit(
         self,
         data: Any,
         y: Any = None,
         *,
-        task: str | int,
+        task: Label,
         validation: Any = None,
         classes: Any = None,
         sample_weight: Any = None,
@@ -145,7 +145,8 @@ class ContinualLearner(Predictor):
                 their names.
             y: (n,) labels: strings, numbers, truth values, or tuples of these; in regression (n,)
                 or (n, k) values.
-            task: its name. A known task keeps its labels; those of which it gets no samples now are
+            task: its name: a string, or for all tasks a number, truth value or tuple of these. A
+                known task keeps its labels; those of which it gets no samples now are
                 protected, or a method that cannot warns.
             validation: held-out data of the task, as `data`; a share of `data` by default.
             classes: all labels of the task, some of which may have no samples yet; where they are
@@ -171,12 +172,13 @@ class ContinualLearner(Predictor):
         if torch.is_inference_mode_enabled():
             rule = "a fit needs gradients, of which inference mode has none"
             raise ConfigError(rule, got="a call within it", hint="call it outside")
-        recorder, own = Recorder(task, callbacks_of(callbacks)), self._own
+        own = self._own
         changes = {"lr": lr, "batch_size": batch_size}
         changes["iterations"] = iterations if steps is None else steps
         settings = _for_one_fit(self.settings, own, **changes)
         with self._fitting, undisturbed(self.device), torch.enable_grad():
-            knowledge.check_task_name(task, self.tasks)
+            name = knowledge.task_name(task, self.tasks)
+            recorder = Recorder(name, callbacks_of(callbacks))
             knowledge.check_module(self.model)  # torch's default type may be another now
             own.warn_of_missing(settings.own)
             form = self._knowledge.design.form if self._knowledge else None
@@ -187,7 +189,7 @@ class ContinualLearner(Predictor):
                 held_out = self._checked(source_of(validation, form=source.form), "validation")
             self._knowledge, self.drift_ = self._taught(settings, recorder, samples, held_out)
             self.history_.append(recorder.history)
-            warn_of(self.drift_, settings, task)
+            warn_of(self.drift_, settings, name)
             recorder.call("on_fit_end", recorder.history)
         return self
 
@@ -197,7 +199,7 @@ class ContinualLearner(Predictor):
         recorder: Recorder,
         samples: knowledge.Data,
         held_out: knowledge.Data | None,
-    ) -> tuple[knowledge.Knowledge, dict[str | int, Drift]]:
+    ) -> tuple[knowledge.Knowledge, dict[Label, Drift]]:
         """All that is known, with these samples of a task learned, and what that changed."""
         task = recorder.history.task
         if self._knowledge is None:

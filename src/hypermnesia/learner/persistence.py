@@ -19,7 +19,7 @@ from hypermnesia import storage
 from hypermnesia.errors import RunError
 from hypermnesia.learner.design import Design, LearnerSettings
 from hypermnesia.learner.knowledge import Knowledge, TaskRecord
-from hypermnesia.learner.targets import Own, from_json, restored
+from hypermnesia.learner.targets import Own, from_json, restored, to_json
 from hypermnesia.registry import check_known_modules
 from hypermnesia.state_files import MANIFEST, MISFITS, Fields, State, decode_state, encode_state
 from hypermnesia.storage import folder_held, os_errors_as_run_error, write_folder
@@ -49,8 +49,8 @@ def save(knowledge: Knowledge, path: Path, *, overwrite: bool) -> None:
     """Write a learner's knowledge to the folder at `path`, completely or not at all."""
     settings = TypeAdapter(LearnerSettings).dump_python(knowledge.settings, mode="json")
     design = TypeAdapter(Design).dump_python(knowledge.design, mode="json")
-    tasks = [{**vars(record), "targets": record.targets.stored()} for record in knowledge.records]
-    fields = {"kind": _KIND, "format": FORMAT, "model": _description(knowledge.model)}
+    tasks = [_stored(record) for record in knowledge.records]
+    fields = {"kind": _KIND, "format": FORMAT, "model": description(knowledge.model)}
     fields |= {"settings": settings, "design": design, "tasks": tasks}
     # New tasks start with the buffers of the template, which a model made anew may lack.
     buffers = dict(knowledge.model.named_buffers())
@@ -113,7 +113,7 @@ class Stored:
         """What it had learned, for a model like its own, which gets its buffers; else raises."""
         design = self._read(Design, "design")
         try:
-            _check_same(self._fields["model"], _description(model), self.path)
+            check_same(self._fields["model"], description(model), f"{self.path} holds")
             for name, buffer in model.named_buffers():
                 buffer.copy_(self._state["buffers"][name])
             _check_size(design, self._state)
@@ -162,14 +162,16 @@ def _check_free(path: Path, files: Collection[str], *, overwrite: bool) -> None:
         raise RunError("only a learner is overwritten", got=got, hint="move it")
 
 
+def _stored(record: TaskRecord) -> Fields:
+    return {**vars(record), "name": to_json(record.name), "targets": record.targets.stored()}
+
+
 def _record(stored: Fields) -> TaskRecord:
     name = from_json(stored["name"])
-    if not isinstance(name, str | int):
-        raise TypeError("a task's name")
     return TaskRecord(name, restored(stored["targets"]), stored["samples"], stored["updates"])
 
 
-def _description(model: nn.Module) -> list[Any]:
+def description(model: nn.Module) -> list[Any]:
     """What must be the same of a model: torch's layers, shapes of tensors, what is frozen."""
     modules = [(name, type(part)) for name, part in model.named_modules()]
     layers = [[name, k.__name__] for name, k in modules if k.__module__.startswith("torch.nn.")]
@@ -179,14 +181,15 @@ def _description(model: nn.Module) -> list[Any]:
     return layers + shapes + buffers
 
 
-def _check_same(stored: Any, given: list[Any], path: Path) -> None:
+def check_same(stored: Any, given: list[Any], what: str) -> None:
+    """Raise `RunError` unless two descriptions of models are the same."""
     if stored == given:
         return
     missing = next((each for each in stored if each not in given), None)
     strange = next((each for each in given if each not in stored), None)
     got = f"{_described(strange)}, where it had {_described(missing)}"
     hint = "make the model as it was when the learner was saved"
-    raise RunError(f"{path} holds a learner of another model", got=got, hint=hint)
+    raise RunError(f"{what} a learner of another model", got=got, hint=hint)
 
 
 def _described(part: Any) -> str:

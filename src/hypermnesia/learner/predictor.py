@@ -33,7 +33,7 @@ class Answers(NamedTuple):
 def answers(knowledge: Knowledge, batches: Iterable[Tensor], task: int | None) -> Answers:
     """Answer with the network of a task or, for each input, with that of its inferred task."""
     parts, joined = [], False
-    network = None if task is None else knowledge.network(task).to(knowledge.device)
+    network = None if task is None else knowledge.served(task)
     for x in batches:
         with inputs_accepted(x), knowledge.lock:
             found = _answer(knowledge, _placed(knowledge, x), network, task)
@@ -41,6 +41,23 @@ def answers(knowledge: Knowledge, batches: Iterable[Tensor], task: int | None) -
         parts.append(found[:3])
     outputs, tasks, confidence = (torch.cat(each).cpu() for each in zip(*parts, strict=True))
     return Answers(outputs, tasks, confidence, joined)
+
+
+@torch.no_grad()
+def told(knowledge: Knowledge, batches: Iterable[Tensor], task: int) -> NDArray[Any]:
+    """(n,) labels, or (n,) or (n, k) values, from the network of a task alone."""
+    network, parts = knowledge.served(task), []
+    for x in batches:
+        with inputs_accepted(x), knowledge.lock:
+            parts.append(_logits(network, _placed(knowledge, x)).cpu())
+    return knowledge.records[task].targets.answer(torch.cat(parts) if parts[1:] else parts[0])
+
+
+def _logits(network: nn.Module, x: Tensor) -> Tensor:
+    logits: Tensor = network(x)
+    if logits.ndim != 2:
+        raise rejected(x, f"logits of shape {tuple(logits.shape)}")
+    return logits
 
 
 def _placed(knowledge: Knowledge, x: Tensor) -> Tensor:
@@ -52,9 +69,8 @@ def _answer(
     knowledge: Knowledge, x: Tensor, network: nn.Module | None, task: int | None
 ) -> Answers:
     if network is not None and task is not None:
-        logits, tasks = network(x), torch.full((len(x),), task, device=x.device)
-        if logits.ndim != 2:
-            raise rejected(x, f"logits of shape {tuple(logits.shape)}")
+        logits = _logits(network, x)
+        tasks = torch.full((len(x),), task, device=x.device)
         return Answers(logits, tasks, torch.ones(len(x), device=x.device))
     method = knowledge.method
     if method.answers == ("task",):
@@ -160,11 +176,11 @@ def summary(knowledge: Knowledge) -> str:
     )
 
 
-def _names(knowledge: Knowledge) -> list[str | int]:
+def _names(knowledge: Knowledge) -> list[Label]:
     return [record.name for record in knowledge.records]
 
 
-def _index(knowledge: Knowledge, task: str | int) -> int:
+def _index(knowledge: Knowledge, task: Label) -> int:
     index = knowledge.index(task)
     if index is None:
         raise unknown_name("task", task, map(str, _names(knowledge)))
@@ -178,7 +194,7 @@ def _source(knowledge: Knowledge, x: Any, y: Any = None) -> Source:
     return source
 
 
-def _asked(knowledge: Knowledge, x: Any, task: str | int | None) -> Answers:
+def _asked(knowledge: Knowledge, x: Any, task: Label | None) -> Answers:
     index = None if task is None else _index(knowledge, task)
     return answers(knowledge, slices(_source(knowledge, x)), index)
 
@@ -199,7 +215,7 @@ class Predictor:
 
     _knowledge: Knowledge | None = None
 
-    def predict(self, x: Any, task: str | int | None = None) -> NDArray[Any]:
+    def predict(self, x: Any, task: Label | None = None) -> NDArray[Any]:
         """The labels, or the values, of inputs.
 
         Args:
@@ -214,9 +230,11 @@ class Predictor:
             ConfigError: an unknown task, or none where it is needed.
         """
         with self._undisturbed() as known:
-            return predictions(known, _asked(known, x, task))
+            if task is not None:
+                return told(known, slices(_source(known, x)), _index(known, task))
+            return predictions(known, _asked(known, x, None))
 
-    def predict_proba(self, x: Any, task: str | int | None = None) -> NDArray[np.float32]:
+    def predict_proba(self, x: Any, task: Label | None = None) -> NDArray[np.float32]:
         """(n, labels) probabilities, in the order of `classes(task)`.
 
         Without a task, those of the inferred task's network, and 0 for labels of other tasks.
@@ -236,7 +254,7 @@ class Predictor:
             found, names = _asked(known, x, None), Labels(_names(known)).array
             return InferredTasks(names[found.tasks.numpy()], found.confidence.numpy())
 
-    def score(self, data: Any, y: Any = None, *, task: str | int | None = None) -> float:
+    def score(self, data: Any, y: Any = None, *, task: Label | None = None) -> float:
         """Share of right labels, or R² of values, as scikit-learn scores them; data as for `fit`.
 
         The task of each sample is inferred if it is not given. Samples are read once, each target
@@ -248,12 +266,12 @@ class Predictor:
             return score(known, predictions(known, answers(known, inputs, index)), targets)
 
     @property
-    def tasks(self) -> list[str | int]:
+    def tasks(self) -> list[Label]:
         """Names of the tasks learned, in their order."""
         known = self._knowledge
         return _names(known) if known else []
 
-    def classes(self, task: str | int | None = None) -> NDArray[Any]:
+    def classes(self, task: Label | None = None) -> NDArray[Any]:
         """The labels of a task, sorted; or those of all tasks, in the order in which they came."""
         known = self._learned
         return Labels(_columns(known, None if task is None else _index(known, task))).array
@@ -262,7 +280,7 @@ class Predictor:
         """A table of the tasks, and what is kept for them."""
         return summary(self._learned)
 
-    def export(self, task: str | int) -> nn.Module:
+    def export(self, task: Label) -> nn.Module:
         """A plain module with a task's weights and buffers, ready to evaluate, on the CPU.
 
         It gives the task's logits (batch, outputs), for classes in the order of `classes(task)`; in

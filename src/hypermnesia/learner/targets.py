@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -61,6 +62,15 @@ class Labels:
     @property
     def array(self) -> NDArray[Any]:
         """(labels,) all of them, as strings, numbers or truth values where they are of one kind."""
+        return self._array.copy()
+
+    def take(self, numbers: Tensor) -> NDArray[Any]:
+        """The labels with these (n,) numbers, as `array` has them."""
+        labels: NDArray[Any] = self._array[numbers.numpy()]
+        return labels
+
+    @cached_property
+    def _array(self) -> NDArray[Any]:
         kinds = {type(value) for value in self.values}
         if len(kinds) == 1 and tuple not in kinds:
             array = np.array(self.values)
@@ -98,6 +108,17 @@ def to_json(label: Label) -> Any:
 def from_json(value: Any) -> Label:
     """The label of which `to_json` made `value`."""
     return plain(tuple(map(from_json, value)) if isinstance(value, list) else value)
+
+
+def place(values: Sequence[Label], value: object) -> int | None:
+    """Where a label is among distinct ones; None where it is not, or can be no label."""
+    if type(value) is str:
+        return values.index(value) if value in values else None
+    try:
+        number = int(Labels(values).encode([value]))
+    except DataError:
+        return None
+    return None if number < 0 else number
 
 
 def listed(given: Any) -> Sequence[object]:
@@ -148,8 +169,7 @@ class Classes:
 
     def answer(self, outputs: Tensor) -> NDArray[Any]:
         """(n,) labels of (n, classes) logits."""
-        labels: NDArray[Any] = self.labels.array[outputs.argmax(dim=1).numpy()]
-        return labels
+        return self.labels.take(outputs.argmax(dim=1))
 
     def finish(self, network: nn.Module) -> nn.Module:
         """The network, whose outputs are logits of the labels in their order."""

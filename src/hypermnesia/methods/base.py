@@ -146,6 +146,20 @@ class ContinuesInPart(Protocol):
         """`continue_task` with samples that lack some classes of the task, which are kept."""
 
 
+@runtime_checkable
+class KeepsTasksApart(Protocol):
+    """A method that keeps every task apart, so that one can be dropped, or taken over."""
+
+    def remove_task(self, task: int) -> None:
+        """Drop all that belongs to a task alone; others answer as before, later ones count less."""
+
+    def erase_task(self, task: int, iterations: int) -> None:
+        """Overwrite, in that many updates, what common weights hold of a task; others are held."""
+
+    def merge(self, other: Any, iterations: int) -> list[float]:
+        """Take over the tasks of another such method without data; returns errors of weights."""
+
+
 def predictions(
     method: Method, x: Tree, task: int, scenarios: Iterable[ScenarioName]
 ) -> dict[ScenarioName, Prediction]:

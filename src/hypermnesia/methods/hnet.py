@@ -9,6 +9,7 @@ of its own (`hypermnesia.evidence`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -35,6 +36,7 @@ from hypermnesia.methods.base import (
 )
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularization.output import RegularizerSettings
+from hypermnesia.regularization.refit import erase, merge
 from hypermnesia.regularization.step import HypernetTrainer
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
@@ -43,6 +45,12 @@ from hypermnesia.tree import Tree, logits_of
 
 class _TaskIsGiven(Evidence):
     """The evidence of `hnet`, which has none."""
+
+    def remove_task(self, task: int) -> None:  # noqa: ARG002
+        return
+
+    def merge(self, other: Any) -> None:  # noqa: ARG002
+        return
 
     def log_evidence(self, x: Tensor, logits: Tensor) -> Tensor:  # noqa: ARG002
         raise task_needed("hnet")
@@ -129,6 +137,36 @@ class HypernetMethod:
         self.all_tasks.forget()
         self.evidence.continue_task(task, spec)
         self.trainer.begin_task(spec.iterations, [task], partly=spec.partly)
+
+    def remove_task(self, task: int) -> None:
+        """Forget a task: condition, head, buffers, and what the evidence keeps of it.
+
+        The others answer as before, bit for bit; later ones count one less.
+        """
+        self.all_tasks.forget()
+        self.evidence.remove_task(task)
+        self.memory.remove_task(task)
+        self.trainer.tasks, self.trainer.held = [], []
+        heads = self.scenario.heads
+        self.scenario = replace(self.scenario, heads=heads[:task] + heads[task + 1 :])
+
+    def erase_task(self, task: int, iterations: int) -> None:
+        """Bring the weights of a task to those of the nearest other one; all others are held."""
+        self.all_tasks.forget()
+        erase(self.memory, task, iterations, self.generators)
+
+    def merge(self, other: HypernetMethod, iterations: int) -> list[float]:
+        """Learn the tasks of another method by its weights alone; own ones are held.
+
+        Returns ‖W - W*‖ / ‖W*‖ of each, for the weights W that are made in the place of W*.
+        Raises `ConfigError` for other shared weights, or an evidence that cannot be taken over.
+        """
+        self.all_tasks.forget()
+        self.evidence.merge(other.evidence)
+        errors = merge(self.memory, other.memory, iterations, self.generators)
+        heads = self.scenario.heads + other.scenario.heads
+        self.scenario = replace(self.scenario, heads=heads)
+        return errors
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Take one iteration on a mini-batch of the current task; see `HypernetTrainer.step`."""

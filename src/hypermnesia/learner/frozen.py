@@ -1,0 +1,68 @@
+"""A learner that only answers, and learners as one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hypermnesia.errors import RunError
+from hypermnesia.learner.inputs import source_of
+from hypermnesia.learner.knowledge import Knowledge
+from hypermnesia.learner.predictor import Predictor
+from hypermnesia.learner.targets import Label, listed, plain
+from hypermnesia.learner.whole import onnx_of
+from hypermnesia.storage import write_bytes
+
+
+class Servable(Predictor):
+    """What answers, and can be handed on to where nothing is learned."""
+
+    def freeze(self) -> FrozenLearner:
+        """All that is known now as something that only answers; later fits change nothing of it.
+
+        It shares the learner's values and copies none. Any number of threads may ask; another
+        process gets it by pickle, if the model can be pickled.
+        """
+        return FrozenLearner(self._learned)
+
+    def export_onnx(self, path: str | Path, x: Any, *, overwrite: bool = False) -> None:
+        """Write networks of all tasks and the evidence as one ONNX file (extra `onnx`).
+
+        Its inputs are `inputs`, (batch, *sample) as the model takes them (images of bytes: divided
+        by 255), and `task`, (batch,) int64: the number of each input's task in `tasks`, or -1 to
+        infer it. Its outputs are those of `predict`: `labels`, (batch,) int64 places in
+        `classes()`, and `probabilities`, (batch, labels), or in regression `values`; and `tasks`,
+        (batch,) int64; -1 where no task is given that the learner cannot infer.
+
+        Args:
+            path: the file.
+            x: inputs, as of `predict`, of which two are shown to the model.
+            overwrite: replace a file that is there.
+
+        Raises:
+            RunError: the file exists.
+            ConfigError: an evidence, or a method, that one file cannot hold.
+            TargetError: a model that torch cannot write as ONNX.
+        """
+        path = Path(path)
+        if path.exists() and not overwrite:
+            hint = "choose another one, or set overwrite=True"
+            raise RunError("nothing is overwritten", got=f"{path}, which exists", hint=hint)
+        with self._undisturbed() as known:
+            source = source_of(x, form=known.design.form)
+            shown = source.read(torch.arange(2) % len(source))
+            write_bytes(path, onnx_of(known, self._labels(known), shown))
+
+    def _labels(self, known: Knowledge) -> list[Label]:
+        """All labels in the order of `classes()`; none in regression."""
+        classes = known.design.problem == "classification"
+        return list(map(plain, listed(self.classes()))) if classes else []
+
+
+class FrozenLearner(Servable):
+    """The answers of a learner as it was when it was frozen."""
+
+    def __init__(self, knowledge: Knowledge) -> None:
+        self._knowledge = knowledge

@@ -1,0 +1,136 @@
+"""Tasks of a learner as things: to be removed, renamed, and taken over from another learner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import torch
+
+from hypermnesia.compute import Lock, undisturbed
+from hypermnesia.errors import ConfigError
+from hypermnesia.learner.arrays import Form
+from hypermnesia.learner.drift import Drift
+from hypermnesia.learner.frozen import Servable
+from hypermnesia.learner.knowledge import Knowledge, task_name
+from hypermnesia.learner.persistence import check_same, description
+from hypermnesia.learner.targets import Label
+from hypermnesia.registry import unknown_name
+
+Self = TypeVar("Self", bound="TaskEditor")
+
+
+class TaskEditor(Servable):
+    """What changes the tasks of a learner; an error leaves it as it was."""
+
+    _fitting: Lock
+    device: torch.device
+    drift_: dict[Label, Drift]
+
+    def remove(self: Self, task: Label, *, erase: bool = False) -> Self:
+        """Forget a task: embedding, buffers, head, evidence, and chunks of θ that it alone used.
+
+        The others answer as before, bit for bit, and the task is no longer protected. Without the
+        embedding nobody can ask for its network; but θ holds it until later fits overwrite it,
+        which may take many: whoever has a copy of the embedding, such as an earlier file, could
+        still make it. `erase` prevents that. What all tasks share (parameters that are not
+        generated) stays.
+
+        Args:
+            task: its name. Without its last task a learner is as before its first fit.
+            erase: overwrite it at once, in as many updates as a fit's: they bring the weights that
+                the embedding makes to those of the task that is nearest, while all others are held
+                by the regulariser, which changes them a little. Not so an autoencoder's weights.
+
+        Returns:
+            The learner.
+
+        Raises:
+            ConfigError: an unknown task, or a method or evidence that keeps no task apart.
+        """
+        with self._edited() as learning:
+            learning.remove(_number(learning, task), erase=erase)
+        return self
+
+    def rename(self: Self, old: Label, new: Label) -> Self:
+        """Call a task by another name; raises `ConfigError` for an unknown one, or one in use."""
+        with self._edited() as learning:
+            index = _number(learning, old)
+            records = learning.records
+            others = [each.name for each in records if each is not records[index]]
+            name = task_name(new, others)
+            if learning.index(name) not in (None, index):
+                raise _taken(name)
+            records[index] = replace(records[index], name=name)
+        return self
+
+    def merge(self, other: Servable) -> dict[Label, float]:
+        """Learn the tasks of another learner of the same model, which stays as it is; no data.
+
+        As many updates as a fit's bring new embeddings and θ to where they make the other's
+        weights, while own tasks are held by the regulariser: the loss is R, for all of them.
+
+        Args:
+            other: a learner, or a frozen one, with the same settings and other task names.
+
+        Returns:
+            For each new task ‖W - W*‖ / ‖W*‖, how far its weights W are from the other's W*. Score
+            tasks on data where you have some; a larger `compression` holds more.
+
+        Raises:
+            ConfigError: names in common; other kinds of inputs or targets; an evidence, or a
+                method, that keeps no task apart.
+            RunError: another model.
+        """
+        with self._edited() as learning:
+            theirs = other._learned
+            _check_alike(learning, theirs)
+            errors = learning.merge(theirs)
+            return dict(zip([each.name for each in theirs.records], errors, strict=True))
+
+    @contextmanager
+    def _edited(self) -> Iterator[Knowledge]:
+        """A copy of what is known, which takes its place when it has been changed."""
+        with self._fitting, undisturbed(self.device), torch.enable_grad():
+            learning = self._learned.copy()
+            yield learning
+            self._knowledge = learning if learning.records else None
+            self.drift_ = {name: self.drift_[name] for name in self.tasks if name in self.drift_}
+
+
+def _number(knowledge: Knowledge, task: Label) -> int:
+    if (index := knowledge.index(task)) is None:
+        raise unknown_name("task", task, [str(each.name) for each in knowledge.records])
+    return index
+
+
+def _taken(name: Label) -> ConfigError:
+    rule, hint = "tasks must have different names", "rename one of them"
+    return ConfigError(rule, got=f"{name!r:.40} twice", hint=hint)
+
+
+def _check_alike(own: Knowledge, other: Knowledge) -> None:
+    """Raise an error that says in what two learners differ that are to become one."""
+    check_same(description(own.model), description(other.model), "to merge, got")
+    for what, ours, theirs in _settings_of(own, other):
+        if ours != theirs:
+            rule = f"to merge, learners must have the same {what}"
+            raise ConfigError(rule, got=f"{ours} and {theirs}", hint="fit both alike")
+    for record in other.records:
+        task_name(record.name, [each.name for each in own.records])
+        if own.index(record.name) is not None:
+            raise _taken(record.name)
+
+
+def _settings_of(own: Knowledge, other: Knowledge) -> Iterator[tuple[str, Any, Any]]:
+    """What both must have: its name, and the values of each."""
+    for name in ("infer_task", "method", "head", "generated"):
+        yield name, getattr(own.settings, name), getattr(other.settings, name)
+    yield "problem", own.design.problem, other.design.problem
+    yield "inputs", _kind_of(own.design.form), _kind_of(other.design.form)
+
+
+def _kind_of(form: Form) -> tuple[Any, ...]:
+    return form.columns, form.bytes, form.unit if form.bytes else None

@@ -1,0 +1,116 @@
+"""Weights brought to given values in a hypernetwork that keeps its other tasks: no data needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hypermnesia import tree
+from hypermnesia.errors import ConfigError
+from hypermnesia.hypernet.layout import Layout
+from hypermnesia.hypernet.memory import WeightMemory
+from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.regularization.output import RegularizerSettings
+from hypermnesia.regularization.step import HypernetTrainer
+from hypermnesia.seeding import Generators
+
+_SCHEDULE = {0.4: 0.3, 0.6: 0.1, 0.8: 0.03, 0.9: 0.01}
+_ADAM = OptimizerSettings(lr=3e-3, schedule=_SCHEDULE)
+
+
+def refit(
+    memory: WeightMemory,
+    tasks: Sequence[int],
+    wanted: Sequence[Float[Tensor, " N"]],
+    iterations: int,
+    generators: Generators,
+    *,
+    conditions: Float[Tensor, "tasks E"] | None = None,
+    beta: float = 1.0,
+) -> None:
+    """Fit θ, and the conditions of `tasks`, so that these make the `wanted` flat weights.
+
+    All other tasks are held by the output regulariser, in the same unit: the loss is
+    mean_t ‖h(e_t; θ) - W_t‖² + R(θ). Given `conditions` stay as they are.
+    """
+    settings = RegularizerSettings(beta=beta)
+    trainer = HypernetTrainer(
+        memory,
+        regularizer=settings,
+        optimizer=_ADAM,
+        embedding_optimizer=_ADAM,
+        generators=generators,
+    )
+    trainer.begin_task(iterations, tasks)
+
+    def loss() -> Tensor:
+        rows = memory.condition(tasks) if conditions is None else conditions
+        each = zip(rows, tasks, wanted, strict=True)
+        made = [(memory.hypernet(row[None], memory.plans[t])[0] - to) for row, t, to in each]
+        return torch.stack([difference.square().sum() for difference in made]).mean()
+
+    for _ in range(iterations):
+        trainer.step(loss)
+    trainer.end_task()
+
+
+def erase(memory: WeightMemory, task: int, iterations: int, generators: Generators) -> None:
+    """Bring the weights that a task's condition makes to those of the task that is nearest to it.
+
+    So θ need not tell the two apart, which asks less of it than to make other weights. Entries that
+    only the task itself has go to where they start.
+    """
+    own, kept = memory.condition([task]).detach(), memory.layouts[task]
+    with torch.no_grad():
+        weights = memory.weights(task)
+        others = [_fitted(memory, t, kept) for t in range(memory.tasks) if t != task]
+    wanted = min(others, key=lambda other: float((other - weights).square().sum()))
+    refit(memory, [task], [wanted], iterations, generators, conditions=own, beta=10.0)
+
+
+def _fitted(memory: WeightMemory, task: int, layout: Layout) -> Tensor:
+    """The (N,) weights of a task in another layout: rows of a head that it lacks are 0."""
+    found = memory.layouts[task].split(memory.weights(task))
+    named = {}
+    for name, shape in layout.shapes.items():
+        same = found[name].shape[1:] == shape[1:]
+        named[name] = found[name].new_zeros(shape)
+        rows = min(len(found[name]), shape[0]) if same and shape else 0
+        named[name] = torch.cat([found[name][:rows], named[name][rows:]]) if shape else found[name]
+    return layout.join(named)
+
+
+def merge(
+    memory: WeightMemory, other: WeightMemory, iterations: int, generators: Generators
+) -> list[float]:
+    """Add the tasks of another memory of the same module, fitted to its weights.
+
+    Returns ‖W - W*‖ / ‖W*‖ of each, for the parameters W that are made in the place of W*. Raises
+    `ConfigError` where shared parameters differ.
+    """
+    for name, shared in memory.target.shared.items():
+        if not torch.equal(shared, other.target.shared[name].to(shared.device)):
+            rule = "to merge, parameters that tasks share must be the same in both"
+            hint = "start both from the same model, with these frozen (requires_grad)"
+            raise ConfigError(rule, got=f"other values of '{name}'", hint=hint)
+    tasks, named = [], []
+    for task, layout in enumerate(other.layouts):
+        tasks.append(memory.tasks)
+        memory.add_task(layout.outputs, generators)
+        memory.buffers[-1] = tree.to(other.buffers[task], memory.device)
+        with torch.no_grad():
+            own = layout.split(other.weights(task))
+        named.append({n: p.to(memory.device) for n, p in own.items()})
+    pairs = list(zip(tasks, named, strict=True))
+    refit(memory, tasks, [memory.layouts[t].join(n) for t, n in pairs], iterations, generators)
+    return [_error(memory, task, wanted) for task, wanted in pairs]
+
+
+@torch.no_grad()
+def _error(memory: WeightMemory, task: int, wanted: Mapping[str, Tensor]) -> float:
+    made = memory.layouts[task].split(memory.weights(task))
+    off = sum(float((made[name] - value).square().sum()) for name, value in wanted.items())
+    return float((off / sum(float(value.square().sum()) for value in wanted.values())) ** 0.5)
