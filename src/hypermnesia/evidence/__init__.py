@@ -84,4 +84,5 @@ EVIDENCE: Registry[type[Evidence]] = Registry("evidence", "evidence", must_be("a
 
 EVIDENCE.add("entropy", "hypermnesia.evidence.entropy:Entropy")
 EVIDENCE.add("likelihood", "hypermnesia.evidence.likelihood:TaskLikelihoods")
+EVIDENCE.add("gaussian", "hypermnesia.evidence.gaussian:TaskGaussians")
 EVIDENCE.add("classifier", "hypermnesia.evidence.classifier:TaskClassifier")
