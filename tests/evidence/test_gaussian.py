@@ -39,7 +39,9 @@ def test_the_density_is_that_of_its_mean_and_covariance(numbers: float) -> None:
     expected = multivariate_normal(found.mean.numpy(), covariance(found).numpy()).logpdf(x)
     assert np.allclose(found.log_density(x), expected)
     assert found.kept == {MANY: 20, 12.0: 15, 6.0: 10, 1.0: 10}[numbers]
-    assert torch.allclose(covariance(found).diagonal(), covariance(fitted(rows(40), MANY)).diagonal())
+    assert torch.allclose(
+        covariance(found).diagonal(), covariance(fitted(rows(40), MANY)).diagonal()
+    )
 
 
 @pytest.mark.parametrize("numbers", [MANY, 24.0])

@@ -50,7 +50,8 @@ class GaussianSettings:
 class Gaussian:
     """N(x; mean, factorᵀ factor + diag(noise)), of so many samples of a class; -1: of the task.
 
-    `mean` and `noise` are (D,), `factor` (r, D): r = D and triangular, without noise, if it is full.
+    `mean` and `noise` are (D,), `factor` is (r, D). A full covariance has r = D and no noise, its
+    factor is upper triangular.
     """
 
     mean: Tensor
@@ -160,7 +161,7 @@ class TaskGaussians(Evidence):
     def __init__(self, networks: AllTasks, *, gaussian: GaussianSettings | None = None) -> None:
         self.device, self.settings = networks.memory.device, gaussian or GaussianSettings()
         self.gaussians: list[list[Gaussian]] = []
-        self.task = 0
+        self.task = self.entries = 0
 
     def begin_task(self, spec: TaskSpec) -> None:  # noqa: ARG002
         """Note that a task has begun, of which there is no Gaussian yet."""
@@ -170,19 +171,22 @@ class TaskGaussians(Evidence):
         """Note the task."""
         self.task = task
 
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        """Nothing is trained; raises `DataError` for inputs that have no density beside others."""
+        x = flat(one_tensor(batch.original, "a density")[:1])
+        if self.entries not in (0, x.shape[1]):
+            rule, hint = "densities compare inputs of one shape", "pad them, or use entropy"
+            got = f"{x.shape[1]} entries, where they had {self.entries}"
+            raise DataError(rule, got=got, hint=hint)
+        self.entries = x.shape[1]
+        return {}
+
     def end_task(self, batches: Iterable[Batch]) -> None:
         """Fit the Gaussians of the task's samples, or pool them with those that it has."""
         x, y = _rows(batches)
-        self._check(x)
         found = self._fitted(x, y)
         known = self.gaussians[self.task] if self.task < len(self.gaussians) else []
         self.gaussians[self.task : self.task + 1] = [self._joined(known, found)]
-
-    def _check(self, x: Tensor) -> None:
-        """Raise `DataError` for inputs of another size than those of earlier tasks."""
-        if self.gaussians and (known := len(self.gaussians[0][0].mean)) != x.shape[1]:
-            rule, hint = "densities compare inputs of one shape", "pad them, or use entropy"
-            raise DataError(rule, got=f"{x.shape[1]} entries, where they had {known}", hint=hint)
 
     def _fitted(self, x: Tensor, y: Tensor | None) -> list[Gaussian]:
         """One Gaussian of (n, D) rows, or one a class of (n,) `y`, as the settings say."""
@@ -209,7 +213,7 @@ class TaskGaussians(Evidence):
         return list(by_label.values())
 
     def log_evidence(self, x: Tree, logits: Tensor) -> Tensor:
-        """(tasks, batch) log densities, in nats; the lowest of all for a task that has not ended."""
+        """(tasks, batch) log densities, in nats; the lowest for a task that has not ended."""
         x = flat(x)
         found = [mixture(gaussians, x) for gaussians in self.gaussians]
         lowest = torch.stack(found).amin(dim=0) if found else x.new_zeros(len(x))
@@ -223,15 +227,19 @@ class TaskGaussians(Evidence):
 
     def state_dict(self) -> State:
         """The Gaussians, and which task is in training."""
-        return {"task": self.task, "gaussians": [list(map(_stored, g)) for g in self.gaussians]}
+        gaussians = [list(map(_stored, each)) for each in self.gaussians]
+        return {"task": self.task, "entries": self.entries, "gaussians": gaussians}
 
     def load_state_dict(self, state: State) -> None:
         """Put an evidence where `state_dict` found the other."""
-        self.task = state["task"]
+        self.task, self.entries = state["task"], state["entries"]
         self.gaussians = [[self._restored(each) for each in task] for task in state["gaussians"]]
 
     def _restored(self, stored: dict[str, Any]) -> Gaussian:
-        parts = {n: v.to(self.device) if isinstance(v, Tensor) else v for n, v in stored.items()}
+        parts: dict[str, Any] = {
+            name: value.to(self.device) if isinstance(value, Tensor) else value
+            for name, value in stored.items()
+        }
         if (packed := parts["factor"]).ndim == 1:
             entries = len(parts["mean"])
             factor = packed.new_zeros(entries, entries)
@@ -251,12 +259,12 @@ def _stored(gaussian: Gaussian) -> dict[str, Any]:
 
 def flat(x: Tree) -> Tensor:
     """(batch, D) float64 entries of (batch, *sample) inputs; raises `DataError` for ids."""
-    x = one_tensor(x, "a density")
-    if not x.is_floating_point():
-        rule, got = "densities are of inputs that are real numbers", str(x.dtype)
+    tensor: Tensor = one_tensor(x, "a density")
+    if not tensor.is_floating_point():
+        rule, got = "densities are of inputs that are real numbers", str(tensor.dtype)
         hint = "infer tasks by entropy, or convert measurements to floats"
         raise DataError(rule, got=got.removeprefix("torch."), hint=hint)
-    return x.flatten(1).double()
+    return tensor.flatten(1).double()
 
 
 def _rows(batches: Iterable[Batch]) -> tuple[Tensor, Tensor | None]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hypermnesia.evidence.autoencoders import AutoencoderSettings
 
 TaskInference = str
-"""How the task of an input can be inferred: a name in `EVIDENCE`."""
+"""How the task of an input can be inferred: a name in `EVIDENCE`, or `auto`, which chooses one."""
 
 SMALLEST = 4000
 """Learned values of a hypernetwork for the smallest models, for which fewer learn too little."""
@@ -37,7 +37,12 @@ _WIDTHS = (32, 24, 16, 12, 8)
 _OVERHEAD = 1 / 8  # of all values, in what all chunks share
 _LARGEST = 20_000  # entries of a sample that fully connected layers can do with
 _NOISE = 0.3  # of an entry's deviation is what an autoencoder need not explain
-_BY_EVIDENCE = {"entropy": "hnet-ent", "likelihood": "hnet-lik", "classifier": "hnet-tir"}
+_BY_EVIDENCE = {
+    "entropy": "hnet-ent",
+    "likelihood": "hnet-lik",
+    "classifier": "hnet-tir",
+    "gaussian": "hypermnesia.evidence.gaussian:TaskGaussians",
+}
 _SCHEDULE = {0.5: 0.3, 0.75: 0.1, 0.9: 0.03}
 _BOUND = BoundSettings(divergence=2)  # as on Split MNIST
 # β of the autoencoders over that of the networks: their losses are of other sizes. Powers of ten
@@ -49,7 +54,7 @@ _VAE_BETA = {"bernoulli": 0.1, "gaussian": 10.0}
 class LearnerSettings:
     """Choices of a `ContinualLearner`, which documents them; raises `ConfigError` for bad ones."""
 
-    infer_task: TaskInference | None = "likelihood"
+    infer_task: TaskInference | None = "auto"
     method: str = "hnet"
     problem: Problem | None = None
     head: str | None = None
@@ -65,8 +70,8 @@ class LearnerSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.infer_task is not None and self.infer_task not in EVIDENCE:
-            raise unknown_name("way to infer tasks", self.infer_task, EVIDENCE)
+        if self.infer_task not in (None, "auto") and self.infer_task not in EVIDENCE:
+            raise unknown_name("way to infer tasks", self.infer_task, ["auto", *EVIDENCE])
         if self.problem not in (None, *LOSSES):
             raise unknown_name("problem", self.problem, tuple(LOSSES))
         for name in ("batch_size", "iterations", "patience", "seed"):
@@ -286,6 +291,7 @@ class Design:
     autoencoder: AutoencoderDesign | None
     outputs: int | None = None  # of the model as it is
     form: Form = field(default_factory=Form)
+    why: str = ""  # tasks are inferred as they are
 
 
 def count_weights(sample_shape: tuple[int, ...], settings: VaeSettings) -> int:
@@ -317,7 +323,42 @@ def method_entry(settings: LearnerSettings) -> MethodEntry:
     evidence = settings.infer_task
     if settings.method != "hnet":
         return METHODS[settings.method]
-    return METHODS["hnet" if evidence is None else _BY_EVIDENCE.get(evidence, evidence)]
+    if evidence in (None, "auto"):
+        return METHODS["hnet"]
+    return METHODS[_BY_EVIDENCE.get(evidence, evidence)]
+
+
+def chosen(
+    settings: LearnerSettings, problem: Problem, inputs: Iterable[Tensor]
+) -> tuple[LearnerSettings, str]:
+    """The settings with an evidence in the place of `auto`, and why this one.
+
+    Gaussians cost nothing in training, and told tasks apart better than autoencoders wherever both
+    were tried (benchmarks/learner/inference.py), so real numbers have them.
+    """
+    if settings.infer_task != "auto":
+        return settings, ""
+    if settings.method != "hnet":
+        return replace(settings, infer_task="gaussian"), ""
+    obstacle = _obstacle(inputs)
+    if not obstacle:
+        return replace(settings, infer_task="gaussian"), "inputs are real numbers of one shape"
+    if problem == "classification":
+        return replace(settings, infer_task="entropy"), f"{obstacle}, which have no density"
+    told = f"{obstacle}, and values no entropy: tasks must be named"
+    return replace(settings, infer_task=None), told
+
+
+def _obstacle(inputs: Iterable[Tensor]) -> str:
+    """What keeps (batch, *sample) inputs from having densities; empty if nothing does."""
+    shapes = set()
+    for x in inputs:
+        if not x.is_floating_point():
+            return "inputs are ids"
+        shapes.add(tuple(x.shape[1:]))
+        if len(shapes) > 1:
+            return "inputs have several shapes"
+    return ""
 
 
 def scenario_of(settings: LearnerSettings, problem: Problem) -> ScenarioName:

@@ -17,12 +17,13 @@ from hypermnesia.compute import Lock
 from hypermnesia.data.stream import each_once
 from hypermnesia.errors import ConfigError, DataError, HypermnesiaError, RunError, TargetError
 from hypermnesia.learner import design as designs
+from hypermnesia.learner.calibration import Calibration
 from hypermnesia.learner.design import Design, LearnerSettings
 from hypermnesia.learner.inputs import Source, slices
 from hypermnesia.learner.samples import SourceSamples, divided, stream_of
 from hypermnesia.learner.targets import Classes, Problem, Targets, problem_of, targets_of
 from hypermnesia.methods import TaskSpec
-from hypermnesia.methods.base import ContinuesInPart
+from hypermnesia.methods.base import ContinuesInPart, InfersTask
 from hypermnesia.modules import check_supported, copied
 from hypermnesia.nets import with_columns
 from hypermnesia.seeding import Generators
@@ -56,6 +57,7 @@ class Fit:
     samples: SourceSamples
     stream: Stream
     stopping: EarlyStopping | None  # None without held-out samples
+    held: SourceSamples | None = None
 
 
 class Knowledge:
@@ -72,6 +74,7 @@ class Knowledge:
         self.generators, self.dtype = Generators(settings.seed), torch.get_default_dtype()
         self.method = designs.method_of(model, settings, design, self.generators, device)
         self.records: list[TaskRecord] = []
+        self.calibration = Calibration()
         self.lock = Lock()
 
     def index(self, name: str | int) -> int | None:
@@ -101,11 +104,14 @@ class Knowledge:
         phase = Phase(0, (), settings.iterations, (), title=f"task {name!r}")
         stream = stream_of(samples, size, self.generators["batches"])
         stopping = None if held is None else EarlyStopping(self.method, held, patience, size)
-        return Fit(task, phase, samples, stream, stopping)
+        return Fit(task, phase, samples, stream, stopping, held)
 
     def end(self, fit: Fit, updates: int) -> None:
         """End the task of a fit that took so many updates."""
         self.method.end_task(each_once([fit.samples], self.settings.batch_size))
+        if self.method.answers != ("task",) and isinstance(self.method, InfersTask):
+            held = each_once([fit.held or fit.samples], self.settings.batch_size)
+            self.calibration.measure(self.method, fit.task, held)
         record = self.records[fit.task]
         samples, updates = record.samples + len(fit.samples), record.updates + updates
         self.records[fit.task] = replace(record, samples=samples, updates=updates)
@@ -176,7 +182,8 @@ class Knowledge:
     @property
     def stored(self) -> int:
         """How many numbers `save` writes: learned values, buffers of all tasks and the model."""
-        everything = self.state_dict()["method"], dict(self.model.named_buffers())
+        state = self.state_dict()
+        everything = state["method"], state["calibration"], dict(self.model.named_buffers())
         return sum(each.numel() for each in tree_leaves(everything) if isinstance(each, Tensor))
 
     def copy(self) -> Knowledge:
@@ -193,12 +200,14 @@ class Knowledge:
         """Weights and random numbers."""
         with self.lock:
             method = self.method.state_dict()
-        return {"method": method, "generators": self.generators.state_dict()}
+        own = {"calibration": self.calibration.state_dict()}
+        return {"method": method, "generators": self.generators.state_dict(), **own}
 
     def load_state_dict(self, state: State) -> None:
         """Put newly built knowledge where `state_dict` found the other."""
         self.method.load_state_dict(state["method"])
         self.generators.load_state_dict(state["generators"])
+        self.calibration.load_state_dict(state["calibration"])
 
 
 def _again(made_of: tuple[Any, ...], state: State, records: list[TaskRecord]) -> Knowledge:
@@ -214,6 +223,7 @@ def first_knowledge(
     """Knowledge of no task, designed for the first one's samples; raises if they do not fit."""
     source, given = data
     problem = settings.problem or problem_of(given)
+    settings, why = designs.chosen(settings, problem, _seen(source))
     entry = designs.method_entry(settings)
     if problem == "regression" and entry.name == "hnet-ent":
         rule = "entropy is of classes, and regression has none"
@@ -226,7 +236,7 @@ def first_knowledge(
     autoencoder = None
     if "vae" in entry.sections:
         autoencoder = designs.autoencoder_design(_seen(source), settings.compression)
-    design = Design(problem, sizes, autoencoder, own, source.form)
+    design = Design(problem, sizes, autoencoder, own, source.form, why)
     return Knowledge(model, settings, design, device)
 
 
