@@ -28,6 +28,7 @@ from hypermnesia.tree import Tree, one_tensor
 
 _ENTRIES = 2**25  # of the rows that a Gaussian is fitted to (256 MiB): of more, every second
 _FEW = 8  # rows below which a class gets no Gaussian of its own
+_FOLDS, _FOLDED = 10, 1_000_000  # parts, and entries of a task up to which it is cross-validated
 _FLOOR = 1e-6  # least variance, as a share of the mean one: what never varied in training may vary
 
 
@@ -137,10 +138,19 @@ def _of_rows(
         factor = torch.linalg.cholesky(rows.T @ rows + noise.diag()).T
         return Gaussian(mean, factor.contiguous(), torch.zeros_like(noise), *of)
     rank = min(len(rows), max(0, int(numbers // entries) - 1))
-    _, sizes, directions = torch.linalg.svd(rows, full_matrices=False)
-    factor = sizes[:rank, None] * directions[:rank]
+    factor = _principal(rows, rank)
     left = rows.square().sum(dim=0) - factor.square().sum(dim=0)
     return Gaussian(mean, factor, noise + left.clamp(min=0), *of)
+
+
+def _principal(rows: Tensor, rank: int) -> Tensor:
+    """The (rank, D) rows that give most of the (k, D) rows' product rowsᵀ rows."""
+    if len(rows) < rows.shape[1]:
+        _, vectors = torch.linalg.eigh(rows @ rows.T)
+        return vectors[:, len(rows) - rank :].T @ rows
+    values, vectors = torch.linalg.eigh(rows.T @ rows)
+    first = len(values) - rank
+    return values[first:, None].clamp(min=0).sqrt() * vectors[:, first:].T
 
 
 def mixture(gaussians: list[Gaussian], x: Tensor) -> Tensor:
@@ -156,11 +166,16 @@ class TaskGaussians(Evidence):
     Densities are of inputs, so all tasks' must have one shape, and their entries one scale. All
     tasks are equally likely before an input is seen. A task that goes on pools the moments of its
     samples with the earlier ones.
+
+    Attributes:
+        unseen: (n,) cross-validated log densities of the samples of the task that has just ended,
+            where they are few; for a while, not saved.
     """
 
     def __init__(self, networks: AllTasks, *, gaussian: GaussianSettings | None = None) -> None:
         self.device, self.settings = networks.memory.device, gaussian or GaussianSettings()
         self.gaussians: list[list[Gaussian]] = []
+        self.unseen: Tensor | None = None
         self.task = self.entries = 0
 
     def begin_task(self, spec: TaskSpec) -> None:  # noqa: ARG002
@@ -186,6 +201,8 @@ class TaskGaussians(Evidence):
         x, y = _rows(batches)
         found = self._fitted(x, y)
         known = self.gaussians[self.task] if self.task < len(self.gaussians) else []
+        few = x.numel() <= _FOLDED and len(x) >= _FOLDS and not known
+        self.unseen = self._out_of_fold(x, y if found[0].label >= 0 else None) if few else None
         self.gaussians[self.task : self.task + 1] = [self._joined(known, found)]
 
     def _fitted(self, x: Tensor, y: Tensor | None) -> list[Gaussian]:
@@ -199,6 +216,16 @@ class TaskGaussians(Evidence):
             each = mixture(self._by_class(x[~held], y[~held]), x[held])
             of = "class" if each.mean() > one.mean() else "task"
         return self._by_class(x, y) if of == "class" else [fitted(x, self.settings.numbers)]
+
+    def _out_of_fold(self, x: Tensor, y: Tensor | None) -> Tensor:
+        """(n,) log densities of (n, D) rows, each as if the Gaussians had not been fitted to it."""
+        fold, found = torch.arange(len(x), device=x.device) % _FOLDS, x.new_zeros(len(x))
+        for held in (fold == each for each in range(_FOLDS)):
+            rest = x[~held]
+            numbers = self.settings.numbers
+            own = [fitted(rest, numbers)] if y is None else self._by_class(rest, y[~held])
+            found[held] = mixture(own, x[held])
+        return found
 
     def _by_class(self, x: Tensor, y: Tensor) -> list[Gaussian]:
         numbers = self.settings.numbers

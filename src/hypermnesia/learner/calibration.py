@@ -40,19 +40,25 @@ class Calibration:
         return float(own.mean().exp()) if len(own) else 1.0
 
     @torch.no_grad()
-    def measure(self, method: InfersTask, task: int, batches: Iterable[Batch]) -> None:
-        """Calibrate a task that has ended by samples of it."""
+    def measure(
+        self, method: InfersTask, task: int, batches: Iterable[Batch], unseen: Tensor | None = None
+    ) -> None:
+        """Calibrate a task that has ended by held-out samples of it.
+
+        `unseen` (n,) are log evidence of more samples under their own task alone.
+        """
         logits, evidence, y = _asked(method, batches)
+        own = evidence[task] if unseen is None else torch.cat([evidence[task], unseen.to(evidence)])
         posterior = sharpest(evidence.T, torch.full((evidence.shape[1],), task))
         outputs = torch.tensor(0.0)
         if not y.is_floating_point():
             outputs = sharpest(logits[task], y)
-        rows = torch.tensor(float(len(y)))
+        rows = torch.tensor(float(len(own)))
         known = None
         if task < len(self.rows):
             known = self.quantiles[task], float(self.rows[task])
             rows = rows + self.rows[task]
-        self._put(task, posterior, outputs, quantiles(evidence[task], known), rows)
+        self._put(task, posterior, outputs, quantiles(own, known), rows)
 
     def _put(self, task: int, *values: Tensor) -> None:
         for name, value in zip(("posterior", "outputs", "quantiles", "rows"), values, strict=True):

@@ -111,7 +111,8 @@ class Knowledge:
         self.method.end_task(each_once([fit.samples], self.settings.batch_size))
         if self.method.answers != ("task",) and isinstance(self.method, InfersTask):
             held = each_once([fit.held or fit.samples], self.settings.batch_size)
-            self.calibration.measure(self.method, fit.task, held)
+            unseen = getattr(getattr(self.method, "evidence", None), "unseen", None)
+            self.calibration.measure(self.method, fit.task, held, unseen)
         record = self.records[fit.task]
         samples, updates = record.samples + len(fit.samples), record.updates + updates
         self.records[fit.task] = replace(record, samples=samples, updates=updates)
