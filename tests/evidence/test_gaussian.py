@@ -8,7 +8,7 @@ import torch
 from scipy.stats import multivariate_normal
 from sklearn.covariance import ledoit_wolf
 
-from hypermnesia.evidence import gaussian
+from hypermnesia.evidence import inputs
 from hypermnesia.evidence.gaussian import Gaussian, fitted, mixture, pooled, shrinkage
 
 MANY = 1e6
@@ -75,6 +75,7 @@ def test_a_mixture_is_weighed_by_its_samples() -> None:
 def test_of_too_many_samples_every_second_is_taken(monkeypatch, batch: int) -> None:
     x = torch.arange(50.0, dtype=torch.float64)[:, None]
     pairs = list(zip(torch.split(x, batch), torch.split(x, batch), strict=True))
-    monkeypatch.setattr(gaussian, "_ENTRIES", 20)
-    kept = torch.cat([part for part, _ in gaussian._thinned(pairs)]).squeeze(1)
-    assert kept.tolist() == list(range(0, 50, 4))
+    monkeypatch.setattr(inputs, "_ENTRIES", 20)
+    found, same = inputs.rows_of(pairs)
+    assert found.squeeze(1).tolist() == list(range(0, 50, 4))
+    assert torch.equal(found, same)

@@ -10,7 +10,7 @@ diagonal, as of factor analysis. Nothing is trained: a fit of sums, when the tas
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -21,12 +21,12 @@ from torch import Tensor
 from hypermnesia.data.types import Batch, TaskSpec
 from hypermnesia.errors import DataError
 from hypermnesia.evidence import Evidence
+from hypermnesia.evidence.inputs import SharedLayer, flat, rows_of
 from hypermnesia.hypernet.ensemble import AllTasks
 from hypermnesia.settings import Positive
 from hypermnesia.state_files import State
-from hypermnesia.tree import Tree, one_tensor
+from hypermnesia.tree import Tree
 
-_ENTRIES = 2**25  # of the rows that a Gaussian is fitted to (256 MiB): of more, every second
 _FEW = 8  # rows below which a class gets no Gaussian of its own
 _FOLDS, _FOLDED = 10, 1_000_000  # parts, and entries of a task up to which it is cross-validated
 _FLOOR = 1e-6  # least variance, as a share of the mean one: what never varied in training may vary
@@ -45,6 +45,9 @@ class GaussianSettings:
 
     numbers: Positive = 100_000
     of: Literal["task", "class", "best"] = "best"
+
+
+_DEFAULT = GaussianSettings()
 
 
 @dataclass(frozen=True)
@@ -145,12 +148,11 @@ def _of_rows(
 
 def _principal(rows: Tensor, rank: int) -> Tensor:
     """The (rank, D) rows that give most of the (k, D) rows' product rowsᵀ rows."""
-    if len(rows) < rows.shape[1]:
-        _, vectors = torch.linalg.eigh(rows @ rows.T)
-        return vectors[:, len(rows) - rank :].T @ rows
-    values, vectors = torch.linalg.eigh(rows.T @ rows)
+    wide = len(rows) < rows.shape[1]
+    values, vectors = torch.linalg.eigh(rows @ rows.T if wide else rows.T @ rows)
     first = len(values) - rank
-    return values[first:, None].clamp(min=0).sqrt() * vectors[:, first:].T
+    best: Tensor = vectors[:, first:].T
+    return best @ rows if wide else values[first:, None].clamp(min=0).sqrt() * best
 
 
 def mixture(gaussians: list[Gaussian], x: Tensor) -> Tensor:
@@ -163,7 +165,8 @@ def mixture(gaussians: list[Gaussian], x: Tensor) -> Tensor:
 class TaskGaussians(Evidence):
     """A Gaussian for each task or class: nothing is trained, and little is to be tuned.
 
-    Densities are of inputs, so all tasks' must have one shape, and their entries one scale. All
+    Densities are of inputs or, with `features`, of a shared layer's activations: all tasks' must
+    have one shape, and their entries one scale. All
     tasks are equally likely before an input is seen. A task that goes on pools the moments of its
     samples with the earlier ones.
 
@@ -172,8 +175,15 @@ class TaskGaussians(Evidence):
             where they are few; for a while, not saved.
     """
 
-    def __init__(self, networks: AllTasks, *, gaussian: GaussianSettings | None = None) -> None:
-        self.device, self.settings = networks.memory.device, gaussian or GaussianSettings()
+    def __init__(
+        self,
+        networks: AllTasks,
+        *,
+        gaussian: GaussianSettings = _DEFAULT,
+        features: str | None = None,
+    ) -> None:
+        self.device, self.settings = networks.memory.device, gaussian
+        self.layer = SharedLayer(networks.memory, features) if features else None
         self.gaussians: list[list[Gaussian]] = []
         self.unseen: Tensor | None = None
         self.task = self.entries = 0
@@ -188,7 +198,7 @@ class TaskGaussians(Evidence):
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Nothing is trained; raises `DataError` for inputs that have no density beside others."""
-        x = flat(one_tensor(batch.original, "a density")[:1])
+        x = self._seen(batch.original)
         if self.entries not in (0, x.shape[1]):
             rule, hint = "densities compare inputs of one shape", "pad them, or use entropy"
             got = f"{x.shape[1]} entries, where they had {self.entries}"
@@ -196,9 +206,16 @@ class TaskGaussians(Evidence):
         self.entries = x.shape[1]
         return {}
 
+    def _seen(self, x: Tree) -> Tensor:
+        """(batch, D) float64 entries of inputs, or of the layer's activations."""
+        return flat(x if self.layer is None else self.layer(x))
+
     def end_task(self, batches: Iterable[Batch]) -> None:
         """Fit the Gaussians of the task's samples, or pool them with those that it has."""
-        x, y = _rows(batches)
+        if self.layer:
+            self.layer.forget()  # shared parts are learned with the first task
+        x, labels = rows_of((self._seen(batch.original), batch.y) for batch in batches)
+        y = None if labels.is_floating_point() else labels
         found = self._fitted(x, y)
         known = self.gaussians[self.task] if self.task < len(self.gaussians) else []
         few = x.numel() <= _FOLDED and len(x) >= _FOLDS and not known
@@ -241,7 +258,7 @@ class TaskGaussians(Evidence):
 
     def log_evidence(self, x: Tree, logits: Tensor) -> Tensor:
         """(tasks, batch) log densities, in nats; the lowest for a task that has not ended."""
-        x = flat(x)
+        x = self._seen(x)
         found = [mixture(gaussians, x) for gaussians in self.gaussians]
         lowest = torch.stack(found).amin(dim=0) if found else x.new_zeros(len(x))
         found += [lowest] * (len(logits) - len(found))
@@ -259,6 +276,8 @@ class TaskGaussians(Evidence):
 
     def load_state_dict(self, state: State) -> None:
         """Put an evidence where `state_dict` found the other."""
+        if self.layer:
+            self.layer.forget()
         self.task, self.entries = state["task"], state["entries"]
         self.gaussians = [[self._restored(each) for each in task] for task in state["gaussians"]]
 
@@ -282,36 +301,3 @@ def _stored(gaussian: Gaussian) -> dict[str, Any]:
         factor = factor[tuple(torch.triu_indices(*factor.shape))]
     own = {"mean": gaussian.mean, "noise": gaussian.noise}
     return {**own, "factor": factor, "count": gaussian.count, "label": gaussian.label}
-
-
-def flat(x: Tree) -> Tensor:
-    """(batch, D) float64 entries of (batch, *sample) inputs; raises `DataError` for ids."""
-    tensor: Tensor = one_tensor(x, "a density")
-    if not tensor.is_floating_point():
-        rule, got = "densities are of inputs that are real numbers", str(tensor.dtype)
-        hint = "infer tasks by entropy, or convert measurements to floats"
-        raise DataError(rule, got=got.removeprefix("torch."), hint=hint)
-    return tensor.flatten(1).double()
-
-
-def _rows(batches: Iterable[Batch]) -> tuple[Tensor, Tensor | None]:
-    """(n, D) entries of samples, and (n,) classes; None for other targets."""
-    kept = list(_thinned((flat(batch.original), batch.y) for batch in batches))
-    x, y = (torch.cat(each) for each in zip(*kept, strict=True))
-    return x, None if y.is_floating_point() else y
-
-
-def _thinned(pairs: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
-    """All pairs or, where their inputs have too many entries, every second, fourth, ... sample."""
-    kept: list[tuple[Tensor, Tensor]] = []
-    stride, entries, seen = 1, 0, 0
-    for x, y in pairs:
-        own = slice(-seen % stride, None, stride)
-        seen += len(x)
-        kept.append((x[own], y[own]))
-        entries += kept[-1][0].numel()
-        while entries > _ENTRIES and entries > x[:1].numel():
-            whole = [torch.cat(each) for each in zip(*kept, strict=True)]
-            kept, stride = [(whole[0][::2], whole[1][::2])], 2 * stride
-            entries = kept[0][0].numel()
-    return iter(kept)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,17 @@ from hypermnesia.vae import BoundSettings, CentredVae, Likelihood, Vae, VaeSetti
 
 if TYPE_CHECKING:
     from hypermnesia.evidence.autoencoders import AutoencoderSettings
+
+
+class Density(Protocol):
+    """What can be fitted to (n, D) inputs and gives (n,) log densities, as scikit-learn's do."""
+
+    def fit(self, x: Any) -> Any:
+        """Fit it to inputs."""
+
+    def score_samples(self, x: Any) -> Any:
+        """Log densities of inputs."""
+
 
 TaskInference = str
 """How the task of an input can be inferred: a name in `EVIDENCE`, or `auto`, which chooses one."""
@@ -68,9 +79,11 @@ class LearnerSettings:
     patience: int = 400
     validation: float = 0.1
     seed: int = 0
+    features: str | None = None
 
     def __post_init__(self) -> None:
-        if self.infer_task not in (None, "auto") and self.infer_task not in EVIDENCE:
+        own = is_density(self.infer_task)
+        if not own and self.infer_task not in (None, "auto") and self.infer_task not in EVIDENCE:
             raise unknown_name("way to infer tasks", self.infer_task, ["auto", *EVIDENCE])
         if self.problem not in (None, *LOSSES):
             raise unknown_name("problem", self.problem, tuple(LOSSES))
@@ -100,6 +113,11 @@ class LearnerSettings:
 
 def _beta_is_valid(beta: float | str) -> bool:
     return beta == "auto" or (not isinstance(beta, str) and 0 <= beta < math.inf)
+
+
+def is_density(given: object) -> bool:
+    """Whether tasks are to be inferred by an object of the user's."""
+    return all(hasattr(given, name) for name in ("fit", "score_samples"))
 
 
 def patterns(given: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -323,7 +341,9 @@ def method_entry(settings: LearnerSettings) -> MethodEntry:
     evidence = settings.infer_task
     if settings.method != "hnet":
         return METHODS[settings.method]
-    if evidence in (None, "auto"):
+    if is_density(evidence):
+        return METHODS["hypermnesia.evidence.densities:TaskDensities"]
+    if evidence is None or evidence == "auto":
         return METHODS["hnet"]
     return METHODS[_BY_EVIDENCE.get(evidence, evidence)]
 
@@ -336,11 +356,11 @@ def chosen(
     Gaussians cost nothing in training, and told tasks apart better than autoencoders wherever both
     were tried (benchmarks/learner/inference.py), so real numbers have them.
     """
-    if settings.infer_task != "auto":
+    if is_density(settings.infer_task) or settings.infer_task != "auto":
         return settings, ""
     if settings.method != "hnet":
         return replace(settings, infer_task="gaussian"), ""
-    obstacle = _obstacle(inputs)
+    obstacle = "" if settings.features else _obstacle(inputs)
     if not obstacle:
         return replace(settings, infer_task="gaussian"), "inputs are real numbers of one shape"
     if problem == "classification":
@@ -427,6 +447,7 @@ def method_of(
             sections["view"] = autoencoder.view
     made_with: dict[str, Any] = {"generators": generators, "device": device}
     made_with |= {"sample_shape": sample_shape, "criterion": LOSSES[design.problem]}
+    made_with |= {"density": settings.infer_task, "features": settings.features}
     method = build_method(entry, model, scenario, sections, **made_with)
     if method.trains_on == "all":
         rule, hint = "a learner learns one task after another", "choose another method"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
@@ -13,7 +13,13 @@ from torch import nn
 from hypermnesia.compute import Lock, device_of, undisturbed
 from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.learner import knowledge
-from hypermnesia.learner.design import LearnerSettings, TaskInference, method_entry, patterns
+from hypermnesia.learner.design import (
+    Density,
+    LearnerSettings,
+    TaskInference,
+    method_entry,
+    patterns,
+)
 from hypermnesia.learner.drift import Drift, drifts, warn_of
 from hypermnesia.learner.inputs import Source, source_of
 from hypermnesia.learner.persistence import Stored, save
@@ -34,10 +40,13 @@ class ContinualLearner(Predictor):
     Args:
         model: any `nn.Module` that gives (batch, outputs) logits. Its last linear layer follows
             the number of outputs of each task.
-        infer_task: how to tell the task of an input that comes without one. `likelihood`: an
-            autoencoder for each task, for inputs of real numbers; `entropy`: the surest network
-            answers, in classification with two or more classes a task; None: tasks are always
-            given.
+        infer_task: how to tell the task of an input that comes without one. `gaussian`: by a
+            Gaussian for each task, or for each class where held-out samples are likelier so, of
+            inputs of real numbers and one scale; `likelihood`: by an autoencoder for each task, of
+            such inputs; `entropy`: the surest network answers, in classification with two or more
+            classes a task; `auto`: `gaussian` where inputs can have a density, else `entropy` or
+            None, as `inference` tells; an object with `fit` and `score_samples`, which is copied
+            for each task (such a learner cannot be saved); None: tasks are always given.
         method: the name of a registered method; by default a hypernetwork that makes the model's
             weights for every task. Others train the model itself: in the task scenario if
             `infer_task` is None, and otherwise in the class scenario (regression: domain).
@@ -61,6 +70,8 @@ class ContinualLearner(Predictor):
         seed: of everything random.
         device: where to learn; a GPU if there is one by default.
         progress: show a bar while fitting.
+        features: name of a layer that all tasks share, as of a frozen backbone: Gaussians are of
+            its activations, averaged over positions, and not of inputs.
 
     Attributes:
         drift_: what the last fit changed of each other task; a fit that breaks the bound warns.
@@ -73,7 +84,7 @@ class ContinualLearner(Predictor):
     def __init__(
         self,
         model: nn.Module,
-        infer_task: TaskInference | None = LearnerSettings.infer_task,
+        infer_task: TaskInference | Density | None = LearnerSettings.infer_task,
         *,
         method: str = LearnerSettings.method,
         problem: Problem | None = None,
@@ -90,12 +101,13 @@ class ContinualLearner(Predictor):
         seed: int = LearnerSettings.seed,
         device: torch.device | str | None = None,
         progress: bool = False,
+        features: str | None = None,
     ) -> None:
         knowledge.check_module(model)
         self.model, self.progress = copied(model), progress
         self.settings = LearnerSettings(
-            infer_task, method, problem, head, patterns(generated), compression, beta, drift, lr,
-            batch_size, iterations, patience, validation, seed,
+            cast(Any, infer_task), method, problem, head, patterns(generated), compression, beta,
+            drift, lr, batch_size, iterations, patience, validation, seed, features,
         )  # fmt: skip
         method_entry(self.settings)
         self.device = device_of(device)
