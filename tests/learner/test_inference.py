@@ -32,14 +32,21 @@ def test_real_numbers_have_gaussians_by_default(taught) -> None:
     assert taught.settings.infer_task == "auto"
     assert isinstance(taught._learned.method.evidence, TaskGaussians)
     assert "gaussian: inputs are real numbers" in taught.inference
-    assert "inferred by gaussian" in taught.summary()
+    assert "inferred by gaussian: inputs" in taught.summary()
+    assert taught.inference.endswith("; held-out samples recognised: 100%, 100%")
     assert (taught.predict_task(x).tasks == tasks).all()
+
+
+def test_tasks_that_look_the_same_are_warned_of() -> None:
+    made = ContinualLearner(mlp(), **QUICK).fit(*clouds(0), task="a")
+    with pytest.warns(UserWarning, match="'b' should be told from the others; got"):
+        made.fit(*clouds(0), task="b")
 
 
 def test_ids_are_told_apart_by_entropy_and_values_must_be_named() -> None:
     ids = np.random.default_rng(0).integers(0, 9, (40, 12))
     made = ContinualLearner(TokenTransformer(), iterations=2).fit(ids, ids[:, 0] > 4, task="a")
-    assert made.inference == "entropy: inputs are ids, which have no density"
+    assert made.inference.startswith("entropy: inputs are ids, which have no density")
     values = ContinualLearner(TokenTransformer(), iterations=2).fit(ids, ids[:, 0] / 9, task="a")
     assert "tasks must be named" in values.inference
     with pytest.raises(ConfigError, match="infers no tasks"):

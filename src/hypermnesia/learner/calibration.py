@@ -23,15 +23,17 @@ _DOUBT = 1.0  # nats against a temperature e times, or 1/e times, as high as 1
 
 
 class Calibration:
-    """Temperatures of p(t | x) and p(y | x, t), and quantiles of log p(x | t), of each task.
+    """Temperatures of p(t | x) and p(y | x, t), quantiles of log p(x | t), and shares recognised.
 
     Earlier tasks' samples are gone, so each is calibrated as the tasks were at the end of its last
     fit; p(t | x) has the geometric mean of all temperatures.
     """
 
     def __init__(self) -> None:
-        self.posterior, self.outputs = torch.zeros(0), torch.zeros(0)  # log temperatures
-        self.quantiles, self.rows = torch.zeros(0, QUANTILES), torch.zeros(0)
+        none = torch.zeros(0, dtype=torch.float32)
+        self.posterior, self.outputs = none, none  # log temperatures
+        self.quantiles, self.rows = none.view(0, QUANTILES), none
+        self.recognised = none  # of a task's held-out samples
 
     @property
     def temperature(self) -> float:
@@ -58,10 +60,11 @@ class Calibration:
         if task < len(self.rows):
             known = self.quantiles[task], float(self.rows[task])
             rows = rows + self.rows[task]
-        self._put(task, posterior, outputs, quantiles(own, known), rows)
+        recognised = (evidence.argmax(dim=0) == task).double().mean()
+        self._put(task, posterior, outputs, quantiles(own, known), rows, recognised)
 
     def _put(self, task: int, *values: Tensor) -> None:
-        for name, value in zip(("posterior", "outputs", "quantiles", "rows"), values, strict=True):
+        for name, value in zip(vars(self), values, strict=True):
             old = getattr(self, name)
             setattr(self, name, torch.cat([old[:task], value[None].float(), old[task + 1 :]]))
 

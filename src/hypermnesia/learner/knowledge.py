@@ -35,6 +35,7 @@ from hypermnesia.training.phases import Phase
 Data = tuple[Source, Any]
 """Inputs, and their targets as the user gave them."""
 
+_RECOGNISED = 0.9  # least share of a task's held-out samples, below which a learner warns
 _REFUSALS = (RuntimeError, ValueError, TypeError, IndexError)  # torch's, of inputs that do not fit
 
 
@@ -113,9 +114,19 @@ class Knowledge:
             held = each_once([fit.held or fit.samples], self.settings.batch_size)
             unseen = getattr(getattr(self.method, "evidence", None), "unseen", None)
             self.calibration.measure(self.method, fit.task, held, unseen)
+            self._warn_of_confusion(fit.task)
         record = self.records[fit.task]
         samples, updates = record.samples + len(fit.samples), record.updates + updates
         self.records[fit.task] = replace(record, samples=samples, updates=updates)
+
+    def _warn_of_confusion(self, task: int) -> None:
+        """Warn if the evidence, which the user has not chosen, takes a task for others."""
+        share = float(self.calibration.recognised[task])
+        if self.design.why and share < _RECOGNISED:
+            name, way = self.records[task].name, self.settings.infer_task
+            told = f"task {name!r} should be told from the others; got {share:.0%} of its held-out"
+            hint = "name the task, give inputs of one task together, or choose infer_task"
+            warnings.warn(f"{told} samples by {way}; {hint}", stacklevel=4)
 
     def network(self, task: int) -> nn.Module:
         """A plain module with the outputs of a task alone, on the CPU."""

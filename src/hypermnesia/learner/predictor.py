@@ -112,14 +112,14 @@ def _marginal(knowledge: Knowledge, logits: Tensor, log_posterior: Tensor) -> An
 
     `logits` are (tasks, n, outputs), `log_posterior` (tasks, n).
     """
-    confidence, tasks = log_posterior.exp().max(dim=0)
+    confidence, tasks = log_posterior.exp().to(logits.dtype).max(dim=0)
     if knowledge.design.problem == "regression":
         own = logits[tasks, torch.arange(len(tasks), device=tasks.device)]
-        return Answers(own, tasks, confidence.float())
+        return Answers(own, tasks, confidence)
     joint = knowledge.calibration.log_outputs(logits) + log_posterior[:, :, None]
     widths = [record.targets.outputs for record in knowledge.records]
     parts = [own[:, :width] for own, width in zip(joint, widths, strict=True)]
-    return Answers(torch.cat(parts, dim=1).float(), tasks, confidence.float(), joined=True)
+    return Answers(torch.cat(parts, dim=1).to(logits.dtype), tasks, confidence, joined=True)
 
 
 def _answer_jointly(knowledge: Knowledge, x: Tensor) -> Answers:
@@ -221,9 +221,17 @@ def summary(knowledge: Knowledge) -> str:
     kept = f"{share:.2f} of the learned values of one task's networks"
     stored = f"{knowledge.stored} numbers stored, with buffers"
     lines += [f"{knowledge.design.problem}; {tasks} tasks kept in {kept}; {stored}"]
-    if knowledge.design.why:
-        lines += [f"tasks are inferred by {knowledge.settings.infer_task}: {knowledge.design.why}"]
+    lines += [f"tasks inferred by {_inference(knowledge)}"]
     return "\n".join(lines)
+
+
+def _inference(knowledge: Knowledge) -> str:
+    """How tasks are inferred, why, and how many held-out samples are found to be their task's."""
+    way, why = knowledge.settings.infer_task, knowledge.design.why
+    named = way if isinstance(way, str | None) else type(way).__name__
+    told = f"{named}: {why}" if why else f"{named}"
+    shares = ", ".join(f"{share:.0%}" for share in knowledge.calibration.recognised.tolist())
+    return f"{told}; held-out samples recognised: {shares}" if shares else told
 
 
 def _names(knowledge: Knowledge) -> list[str | int]:
@@ -374,9 +382,8 @@ class Predictor:
 
     @property
     def inference(self) -> str:
-        """How tasks are inferred, and why so."""
-        known = self._learned
-        return f"{known.settings.infer_task}: {known.design.why}"
+        """How tasks are inferred, why, and what share of held-out samples it recognises."""
+        return _inference(self._learned)
 
     def summary(self) -> str:
         """A table of the tasks, and what is kept for them."""
