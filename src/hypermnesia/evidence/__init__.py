@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hypermnesia.data.types import Batch, TaskSpec
     from hypermnesia.state_files import State
 
-__all__ = ["EVIDENCE", "Evidence"]
+__all__ = ["EVIDENCE", "Density", "Evidence", "is_density"]
 
 
 class Evidence(Protocol):
@@ -77,6 +77,21 @@ class Evidence(Protocol):
     def load_state_dict(self, state: State) -> None:
         """Put an evidence where `state_dict` found the other."""
         return
+
+
+class Density(Protocol):
+    """What can be fitted to (n, D) inputs and gives (n,) log densities, as scikit-learn's do."""
+
+    def fit(self, x: Any) -> Any:
+        """Fit it to inputs."""
+
+    def score_samples(self, x: Any) -> Any:
+        """Log densities of inputs."""
+
+
+def is_density(given: object) -> bool:
+    """Whether tasks are to be inferred by an object of the user's."""
+    return all(hasattr(given, name) for name in ("fit", "score_samples"))
 
 
 EVIDENCE: Registry[type[Evidence]] = Registry("evidence", "evidence", must_be("a class"))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.errors import ConfigError, DataError, TargetError
-from hypermnesia.evidence import EVIDENCE
+from hypermnesia.evidence import EVIDENCE, is_density
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.hypernet.target import Target
 from hypermnesia.learner.arrays import Form
@@ -26,16 +26,6 @@ from hypermnesia.vae import BoundSettings, CentredVae, Likelihood, Vae, VaeSetti
 
 if TYPE_CHECKING:
     from hypermnesia.evidence.autoencoders import AutoencoderSettings
-
-
-class Density(Protocol):
-    """What can be fitted to (n, D) inputs and gives (n,) log densities, as scikit-learn's do."""
-
-    def fit(self, x: Any) -> Any:
-        """Fit it to inputs."""
-
-    def score_samples(self, x: Any) -> Any:
-        """Log densities of inputs."""
 
 
 TaskInference = str
@@ -113,11 +103,6 @@ class LearnerSettings:
 
 def _beta_is_valid(beta: float | str) -> bool:
     return beta == "auto" or (not isinstance(beta, str) and 0 <= beta < math.inf)
-
-
-def is_density(given: object) -> bool:
-    """Whether tasks are to be inferred by an object of the user's."""
-    return all(hasattr(given, name) for name in ("fit", "score_samples"))
 
 
 def patterns(given: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -346,39 +331,6 @@ def method_entry(settings: LearnerSettings) -> MethodEntry:
     if evidence is None or evidence == "auto":
         return METHODS["hnet"]
     return METHODS[_BY_EVIDENCE.get(evidence, evidence)]
-
-
-def chosen(
-    settings: LearnerSettings, problem: Problem, inputs: Iterable[Tensor]
-) -> tuple[LearnerSettings, str]:
-    """The settings with an evidence in the place of `auto`, and why this one.
-
-    Gaussians cost nothing in training, and told tasks apart better than autoencoders wherever both
-    were tried (benchmarks/learner/inference.py), so real numbers have them.
-    """
-    if is_density(settings.infer_task) or settings.infer_task != "auto":
-        return settings, ""
-    if settings.method != "hnet":
-        return replace(settings, infer_task="gaussian"), ""
-    obstacle = "" if settings.features else _obstacle(inputs)
-    if not obstacle:
-        return replace(settings, infer_task="gaussian"), "inputs are real numbers of one shape"
-    if problem == "classification":
-        return replace(settings, infer_task="entropy"), f"{obstacle}, which have no density"
-    told = f"{obstacle}, and values no entropy: tasks must be named"
-    return replace(settings, infer_task=None), told
-
-
-def _obstacle(inputs: Iterable[Tensor]) -> str:
-    """What keeps (batch, *sample) inputs from having densities; empty if nothing does."""
-    shapes = set()
-    for x in inputs:
-        if not x.is_floating_point():
-            return "inputs are ids"
-        shapes.add(tuple(x.shape[1:]))
-        if len(shapes) > 1:
-            return "inputs have several shapes"
-    return ""
 
 
 def scenario_of(settings: LearnerSettings, problem: Problem) -> ScenarioName:

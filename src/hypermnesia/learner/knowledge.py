@@ -18,6 +18,7 @@ from hypermnesia.data.stream import each_once
 from hypermnesia.errors import ConfigError, DataError, HypermnesiaError, RunError, TargetError
 from hypermnesia.learner import design as designs
 from hypermnesia.learner.calibration import Calibration
+from hypermnesia.learner.choice import chosen
 from hypermnesia.learner.design import Design, LearnerSettings
 from hypermnesia.learner.inputs import Source, slices
 from hypermnesia.learner.samples import SourceSamples, divided, stream_of
@@ -235,7 +236,7 @@ def first_knowledge(
     """Knowledge of no task, designed for the first one's samples; raises if they do not fit."""
     source, given = data
     problem = settings.problem or problem_of(given)
-    settings, why = designs.chosen(settings, problem, _seen(source))
+    settings, why = chosen(settings, problem, _seen(source))
     entry = designs.method_entry(settings)
     if problem == "regression" and entry.name == "hnet-ent":
         rule = "entropy is of classes, and regression has none"

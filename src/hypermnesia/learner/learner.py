@@ -12,9 +12,9 @@ from torch import nn
 
 from hypermnesia.compute import Lock, device_of, undisturbed
 from hypermnesia.errors import ConfigError, DataError
+from hypermnesia.evidence import Density
 from hypermnesia.learner import knowledge
 from hypermnesia.learner.design import (
-    Density,
     LearnerSettings,
     TaskInference,
     method_entry,

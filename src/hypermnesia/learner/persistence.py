@@ -17,7 +17,8 @@ from torch.utils._pytree import tree_leaves
 
 from hypermnesia import storage
 from hypermnesia.errors import RunError
-from hypermnesia.learner.design import Design, LearnerSettings, is_density
+from hypermnesia.evidence import is_density
+from hypermnesia.learner.design import Design, LearnerSettings
 from hypermnesia.learner.knowledge import Knowledge, TaskRecord
 from hypermnesia.learner.targets import from_json, restored
 from hypermnesia.registry import check_known_modules
