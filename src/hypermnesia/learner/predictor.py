@@ -220,8 +220,9 @@ def summary(knowledge: Knowledge) -> str:
     share, tasks = knowledge.method.compression(), len(knowledge.records)
     kept = f"{share:.2f} of the learned values of one task's networks"
     stored = f"{knowledge.stored} numbers stored, with buffers"
+    if knowledge.settings.infer_task is not None or knowledge.design.why:
+        lines += [f"tasks inferred by {_inference(knowledge)}"]
     lines += [f"{knowledge.design.problem}; {tasks} tasks kept in {kept}; {stored}"]
-    lines += [f"tasks inferred by {_inference(knowledge)}"]
     return "\n".join(lines)
 
 
