@@ -221,8 +221,8 @@ def test_numbers_stored_are_those_of_the_folder(method, tmp_path) -> None:
 
 
 def test_what_likelihoods_take_off_inputs_is_stored_too() -> None:
-    """A shift and a scale of each entry, for two tasks."""
+    """A shift and a scale of each entry, and what is calibrated, for two tasks."""
     made = learner("likelihood", iterations=2)
     for task in range(2):
         made.fit(*((a + 5 if a is not None else a) for a in digits(LEARNED, 0, 1)), task=task)
-    assert made._knowledge.stored == made._knowledge.method.kept + 2 * 2 * 64
+    assert made._knowledge.stored == made._knowledge.method.kept + 2 * (2 * 64 + 105)

@@ -25,13 +25,14 @@ from problems import CPU, SMALL_VAE, batches, blobs, learn, small_net
 VAE = {"vae": SMALL_VAE, "sample_shape": (6,)}
 OWN: dict[str, dict[str, Any]] = {
     "entropy": {},
+    "gaussian": {},
     "likelihood": VAE | {"bound": BoundSettings(samples=2)},
     "classifier": VAE | {"network": small_net(), "optimizer": OptimizerSettings(lr=0.01)},
 }
 
 
 def build(name: str, networks: AllTasks, generators: Generators) -> Evidence:
-    streams = {} if name == "entropy" else {"generators": generators}
+    streams = {} if name in ("entropy", "gaussian") else {"generators": generators}
     return EVIDENCE[name](networks, **OWN[name], **streams)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hypermnesia.data.types import Batch, TaskSpec
     from hypermnesia.state_files import State
 
-__all__ = ["EVIDENCE", "Evidence"]
+__all__ = ["EVIDENCE", "Density", "Evidence", "is_density"]
 
 
 class Evidence(Protocol):
@@ -102,9 +102,25 @@ class Evidence(Protocol):
         return
 
 
+class Density(Protocol):
+    """What can be fitted to (n, D) inputs and gives (n,) log densities, as scikit-learn's do."""
+
+    def fit(self, x: Any) -> Any:
+        """Fit it to inputs."""
+
+    def score_samples(self, x: Any) -> Any:
+        """Log densities of inputs."""
+
+
+def is_density(given: object) -> bool:
+    """Whether tasks are to be inferred by an object of the user's."""
+    return all(hasattr(given, name) for name in ("fit", "score_samples"))
+
+
 EVIDENCE: Registry[type[Evidence]] = Registry("evidence", "evidence", must_be("a class"))
 """Every evidence's class, by name."""
 
 EVIDENCE.add("entropy", "hypermnesia.evidence.entropy:Entropy")
 EVIDENCE.add("likelihood", "hypermnesia.evidence.likelihood:TaskLikelihoods")
+EVIDENCE.add("gaussian", "hypermnesia.evidence.gaussian:TaskGaussians")
 EVIDENCE.add("classifier", "hypermnesia.evidence.classifier:TaskClassifier")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.errors import ConfigError, DataError, TargetError
-from hypermnesia.evidence import EVIDENCE
+from hypermnesia.evidence import EVIDENCE, is_density
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.hypernet.target import Target
 from hypermnesia.learner.arrays import Form
@@ -27,8 +27,9 @@ from hypermnesia.vae import BoundSettings, CentredVae, Likelihood, Vae, VaeSetti
 if TYPE_CHECKING:
     from hypermnesia.evidence.autoencoders import AutoencoderSettings
 
+
 TaskInference = str
-"""How the task of an input can be inferred: a name in `EVIDENCE`."""
+"""How the task of an input can be inferred: a name in `EVIDENCE`, or `auto`, which chooses one."""
 
 SMALLEST = 4000
 """Learned values of a hypernetwork for the smallest models, for which fewer learn too little."""
@@ -37,7 +38,12 @@ _WIDTHS = (32, 24, 16, 12, 8)
 _OVERHEAD = 1 / 8  # of all values, in what all chunks share
 _LARGEST = 20_000  # entries of a sample that fully connected layers can do with
 _NOISE = 0.3  # of an entry's deviation is what an autoencoder need not explain
-_BY_EVIDENCE = {"entropy": "hnet-ent", "likelihood": "hnet-lik", "classifier": "hnet-tir"}
+_BY_EVIDENCE = {
+    "entropy": "hnet-ent",
+    "likelihood": "hnet-lik",
+    "classifier": "hnet-tir",
+    "gaussian": "hypermnesia.evidence.gaussian:TaskGaussians",
+}
 _SCHEDULE = {0.5: 0.3, 0.75: 0.1, 0.9: 0.03}
 _BOUND = BoundSettings(divergence=2)  # as on Split MNIST
 # β of the autoencoders over that of the networks: their losses are of other sizes. Powers of ten
@@ -49,7 +55,7 @@ _VAE_BETA = {"bernoulli": 0.1, "gaussian": 10.0}
 class LearnerSettings:
     """Choices of a `ContinualLearner`, which documents them; raises `ConfigError` for bad ones."""
 
-    infer_task: TaskInference | None = "likelihood"
+    infer_task: TaskInference | None = "auto"
     method: str = "hnet"
     problem: Problem | None = None
     head: str | None = None
@@ -64,10 +70,12 @@ class LearnerSettings:
     validation: float = 0.1
     seed: int = 0
     own: tuple[str, ...] = ()  # functions of the user's, by name, which are not saved
+    features: str | None = None
 
     def __post_init__(self) -> None:
-        if self.infer_task is not None and self.infer_task not in EVIDENCE:
-            raise unknown_name("way to infer tasks", self.infer_task, EVIDENCE)
+        own = is_density(self.infer_task)
+        if not own and self.infer_task not in (None, "auto") and self.infer_task not in EVIDENCE:
+            raise unknown_name("way to infer tasks", self.infer_task, ["auto", *EVIDENCE])
         if self.problem not in (None, *LOSSES):
             raise unknown_name("problem", self.problem, tuple(LOSSES))
         for name in ("batch_size", "iterations", "patience", "seed"):
@@ -287,6 +295,7 @@ class Design:
     autoencoder: AutoencoderDesign | None
     outputs: int | None = None  # of the model as it is
     form: Form = field(default_factory=Form)
+    why: str = ""  # tasks are inferred as they are
 
 
 def count_weights(sample_shape: tuple[int, ...], settings: VaeSettings) -> int:
@@ -318,7 +327,11 @@ def method_entry(settings: LearnerSettings) -> MethodEntry:
     evidence = settings.infer_task
     if settings.method != "hnet":
         return METHODS[settings.method]
-    return METHODS["hnet" if evidence is None else _BY_EVIDENCE.get(evidence, evidence)]
+    if is_density(evidence):
+        return METHODS["hypermnesia.evidence.densities:TaskDensities"]
+    if evidence is None or evidence == "auto":
+        return METHODS["hnet"]
+    return METHODS[_BY_EVIDENCE.get(evidence, evidence)]
 
 
 def scenario_of(settings: LearnerSettings, problem: Problem) -> ScenarioName:
@@ -390,6 +403,7 @@ def method_of(
     made_with: dict[str, Any] = {"generators": generators, "device": device}
     criterion = own.criterion or LOSSES[design.problem]
     made_with |= {"sample_shape": sample_shape, "criterion": criterion}
+    made_with |= {"density": settings.infer_task, "features": settings.features}
     method = build_method(entry, model, scenario, sections, **made_with)
     if method.trains_on == "all":
         rule, hint = "a learner learns one task after another", "choose another method"

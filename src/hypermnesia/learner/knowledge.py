@@ -17,6 +17,8 @@ from hypermnesia.compute import Lock
 from hypermnesia.data.stream import each_once
 from hypermnesia.errors import ConfigError, DataError, HypermnesiaError, RunError, TargetError
 from hypermnesia.learner import design as designs
+from hypermnesia.learner.calibration import Calibration
+from hypermnesia.learner.choice import chosen
 from hypermnesia.learner.design import Design, LearnerSettings
 from hypermnesia.learner.inputs import Source, slices
 from hypermnesia.learner.samples import AsTheyCome, SourceSamples, divided, stream_of
@@ -33,7 +35,7 @@ from hypermnesia.learner.targets import (
     targets_of,
 )
 from hypermnesia.methods import TaskSpec
-from hypermnesia.methods.base import ContinuesInPart, KeepsTasksApart
+from hypermnesia.methods.base import ContinuesInPart, InfersTask, KeepsTasksApart
 from hypermnesia.modules import check_supported, copied
 from hypermnesia.nets import with_columns
 from hypermnesia.seeding import Generators
@@ -63,6 +65,7 @@ class Data(NamedTuple):
         return self.given if self.classes is None else self.classes
 
 
+_RECOGNISED = 0.9  # least share of a task's held-out samples, below which a learner warns
 _REFUSALS = (RuntimeError, ValueError, TypeError, IndexError)  # torch's, of inputs that do not fit
 
 
@@ -85,6 +88,7 @@ class Fit:
     samples: SourceSamples
     stream: Stream
     stopping: EarlyStopping | None  # None without held-out samples
+    held: SourceSamples | None = None
 
 
 class Knowledge:
@@ -107,6 +111,7 @@ class Knowledge:
         self.generators, self.dtype = Generators(settings.seed), torch.get_default_dtype()
         self.method = designs.method_of(model, settings, design, self.generators, device, own)
         self.records: list[TaskRecord] = []
+        self.calibration = Calibration()
         self.lock = Lock()
         self._served = Served(self.network, device)
 
@@ -164,15 +169,29 @@ class Knowledge:
         phase = Phase(0, (), settings.iterations, (), title=f"task {name!r}")
         stream = stream_of(samples, size, self.generators["batches"])
         stopping = None if held is None else EarlyStopping(self.method, held, patience, size)
-        return Fit(task, phase, samples, stream, stopping)
+        return Fit(task, phase, samples, stream, stopping, held)
 
     def end(self, fit: Fit, updates: int) -> None:
         """End the task of a fit that took so many updates."""
         self.method.end_task(each_once([fit.samples], self.settings.batch_size))
+        if self.method.answers != ("task",) and isinstance(self.method, InfersTask):
+            held = each_once([fit.held or fit.samples], self.settings.batch_size)
+            unseen = getattr(getattr(self.method, "evidence", None), "unseen", None)
+            self.calibration.measure(self.method, fit.task, held, unseen)
+            self._warn_of_confusion(fit.task)
         record = self.records[fit.task]
         read = fit.stream.rows if isinstance(fit.stream, AsTheyCome) else len(fit.samples)
         samples, updates = record.samples + read, record.updates + updates
         self.records[fit.task] = replace(record, samples=samples, updates=updates)
+
+    def _warn_of_confusion(self, task: int) -> None:
+        """Warn if the evidence, which the user has not chosen, takes a task for others."""
+        share = float(self.calibration.recognised[task])
+        if self.design.why and share < _RECOGNISED:
+            name, way = self.records[task].name, self.settings.infer_task
+            told = f"task {name!r} should be told from the others; got {share:.0%} of its held-out"
+            hint = "name the task, give inputs of one task together, or choose infer_task"
+            warnings.warn(f"{told} samples by {way}; {hint}", stacklevel=4)
 
     def network(self, task: int) -> nn.Module:
         """A plain module with the outputs of a task alone, on the CPU."""
@@ -244,7 +263,8 @@ class Knowledge:
     @property
     def stored(self) -> int:
         """How many numbers `save` writes: learned values, buffers of all tasks and the model."""
-        everything = self.state_dict()["method"], dict(self.model.named_buffers())
+        state = self.state_dict()
+        everything = state["method"], state["calibration"], dict(self.model.named_buffers())
         return sum(each.numel() for each in tree_leaves(everything) if isinstance(each, Tensor))
 
     def copy(
@@ -264,12 +284,14 @@ class Knowledge:
         """Weights and random numbers."""
         with self.lock:
             method = self.method.state_dict()
-        return {"method": method, "generators": self.generators.state_dict()}
+        own = {"calibration": self.calibration.state_dict()}
+        return {"method": method, "generators": self.generators.state_dict(), **own}
 
     def load_state_dict(self, state: State) -> None:
         """Put newly built knowledge where `state_dict` found the other."""
         self.method.load_state_dict(state["method"])
         self.generators.load_state_dict(state["generators"])
+        self.calibration.load_state_dict(state["calibration"])
 
 
 def _again(made_of: tuple[Any, ...], state: State, records: list[TaskRecord]) -> Knowledge:
@@ -289,6 +311,7 @@ def first_knowledge(
     """Knowledge of no task, designed for the first one's samples; raises if they do not fit."""
     source, given = data.source, data.told
     problem = settings.problem or problem_of(given)
+    settings, why = chosen(settings, problem, _seen(source))
     entry = designs.method_entry(settings)
     if problem == "regression" and entry.name == "hnet-ent":
         rule = "entropy is of classes, and regression has none"
@@ -301,7 +324,7 @@ def first_knowledge(
     autoencoder = None
     if "vae" in entry.sections:
         autoencoder = designs.autoencoder_design(_seen(source), settings.compression)
-    design = Design(problem, sizes, autoencoder, outputs_of_model, source.form)
+    design = Design(problem, sizes, autoencoder, outputs_of_model, source.form, why)
     return Knowledge(model, settings, design, device, own)
 
 

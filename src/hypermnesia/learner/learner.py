@@ -6,15 +6,21 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
 
 from hypermnesia.compute import Lock, device_of, undisturbed
 from hypermnesia.errors import ConfigError, DataError
+from hypermnesia.evidence import Density
 from hypermnesia.learner import knowledge
-from hypermnesia.learner.design import LearnerSettings, TaskInference, method_entry, patterns
+from hypermnesia.learner.design import (
+    LearnerSettings,
+    TaskInference,
+    method_entry,
+    patterns,
+)
 from hypermnesia.learner.drift import Drift, drifts, warn_of
 from hypermnesia.learner.inputs import Source, source_of
 from hypermnesia.learner.persistence import Stored, save
@@ -39,10 +45,13 @@ class ContinualLearner(TaskEditor):
     Args:
         model: any `nn.Module` that gives (batch, outputs) logits. Its last linear layer follows
             the number of outputs of each task.
-        infer_task: how to tell the task of an input that comes without one. `likelihood`: an
-            autoencoder for each task, for inputs of real numbers; `entropy`: the surest network
-            answers, in classification with two or more classes a task; None: tasks are always
-            given.
+        infer_task: how to tell the task of an input that comes without one. `gaussian`: by a
+            Gaussian for each task, or for each class where held-out samples are likelier so, of
+            inputs of real numbers and one scale; `likelihood`: by an autoencoder for each task, of
+            such inputs; `entropy`: the surest network answers, in classification with two or more
+            classes a task; `auto`: `gaussian` where inputs can have a density, else `entropy` or
+            None, as `inference` tells; an object with `fit` and `score_samples`, which is copied
+            for each task (such a learner cannot be saved); None: tasks are always given.
         method: the name of a registered method; by default a hypernetwork that makes the model's
             weights for every task. Others train the model itself: in the task scenario if
             `infer_task` is None, and otherwise in the class scenario (regression: domain).
@@ -70,6 +79,8 @@ class ContinualLearner(TaskEditor):
             cross-entropy, or the mean squared error of targets in units of their spread.
         optimizer: (parameters) -> an optimiser of `torch.optim` for the networks, in place of Adam;
             its own step size falls in the course of a fit.
+        features: name of a layer that all tasks share, as of a frozen backbone: Gaussians are of
+            its activations, averaged over positions, and not of inputs.
 
     Attributes:
         history_: a `FitHistory` of each fit since the learner was made or loaded.
@@ -83,7 +94,7 @@ class ContinualLearner(TaskEditor):
     def __init__(
         self,
         model: nn.Module,
-        infer_task: TaskInference | None = LearnerSettings.infer_task,
+        infer_task: TaskInference | Density | None = LearnerSettings.infer_task,
         *,
         method: str = LearnerSettings.method,
         problem: Problem | None = None,
@@ -102,14 +113,16 @@ class ContinualLearner(TaskEditor):
         progress: bool = False,
         criterion: Loss | None = None,
         optimizer: OptimizerFactory | None = None,
+        features: str | None = None,
     ) -> None:
         knowledge.check_module(model)
         self._own = Own(criterion, optimizer)
         self.history_: list[FitHistory] = []
         self.model, self.progress = copied(model), progress
         self.settings = LearnerSettings(
-            infer_task, method, problem, head, patterns(generated), compression, beta, drift, lr,
-            batch_size, iterations, patience, validation, seed, self._own.names,
+            cast(Any, infer_task), method, problem, head, patterns(generated), compression, beta,
+            drift, lr, batch_size, iterations, patience, validation, seed, self._own.names,
+            features,
         )  # fmt: skip
         method_entry(self.settings)
         self.device = device_of(device)

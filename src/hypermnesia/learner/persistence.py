@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from hypermnesia import storage
 from hypermnesia.errors import RunError
+from hypermnesia.evidence import is_density
 from hypermnesia.learner.design import Design, LearnerSettings
 from hypermnesia.learner.knowledge import Knowledge, TaskRecord
 from hypermnesia.learner.targets import Own, from_json, restored, to_json
@@ -47,6 +48,9 @@ def _check_size(design: Design, state: State) -> None:
 
 def save(knowledge: Knowledge, path: Path, *, overwrite: bool) -> None:
     """Write a learner's knowledge to the folder at `path`, completely or not at all."""
+    if is_density(knowledge.settings.infer_task):
+        rule, hint = "a density of your own cannot be saved", "use infer_task='gaussian'"
+        raise RunError(rule, got=type(knowledge.settings.infer_task).__name__, hint=hint)
     settings = TypeAdapter(LearnerSettings).dump_python(knowledge.settings, mode="json")
     design = TypeAdapter(Design).dump_python(knowledge.design, mode="json")
     tasks = [_stored(record) for record in knowledge.records]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -19,28 +21,37 @@ from hypermnesia.learner.targets import Classes, Label, Labels, numbers, plain
 from hypermnesia.methods.base import InfersTask
 from hypermnesia.registry import unknown_name
 
+T = TypeVar("T")
+
 
 class Answers(NamedTuple):
     """Outputs for n inputs."""
 
     outputs: Tensor  # (n, k) of a sample's own task, -inf beyond; or of all tasks side by side
     tasks: Tensor  # (n,) int64 index of the sample's task, given or inferred
-    confidence: Tensor  # (n,) share of that task in the evidence of all, 1 where it was given
-    joined: bool = False  # whether `outputs` are those of all tasks, of one network
+    confidence: Tensor  # (n,) p(t | x) of that task, 1 where it was given
+    joined: bool = False  # whether `outputs` are those of all tasks
 
 
 @torch.no_grad()
-def answers(knowledge: Knowledge, batches: Iterable[Tensor], task: int | None) -> Answers:
-    """Answer with the network of a task or, for each input, with that of its inferred task."""
-    parts, joined = [], False
-    network = None if task is None else knowledge.served(task)
-    for x in batches:
-        with inputs_accepted(x), knowledge.lock:
-            found = _answer(knowledge, _placed(knowledge, x), network, task)
-        joined = found.joined
-        parts.append(found[:3])
-    outputs, tasks, confidence = (torch.cat(each).cpu() for each in zip(*parts, strict=True))
-    return Answers(outputs, tasks, confidence, joined)
+def answers(
+    knowledge: Knowledge, batches: Iterable[Tensor], task: int | None, groups: Tensor | None = None
+) -> Answers:
+    """Answer with the network of a task or, without one, with all that the inputs speak for.
+
+    (n,) `groups` number inputs that come from one task, whose evidence is added up.
+    """
+    if task is not None:
+        network = knowledge.served(task)
+        found = _each(knowledge, batches, partial(_answer_for, network=network, task=task))
+    elif isinstance(method := _inferring(knowledge), InfersTask):
+        found = _weighed(knowledge, method, batches, groups)
+    else:
+        found = _each(knowledge, batches, partial(_answer_jointly, knowledge))
+    parts = list(found)
+    columns = zip(*(part[:3] for part in parts), strict=True)
+    outputs, tasks, confidence = (torch.cat(each).cpu() for each in columns)
+    return Answers(outputs, tasks, confidence, parts[0].joined)
 
 
 @torch.no_grad()
@@ -65,24 +76,69 @@ def _placed(knowledge: Knowledge, x: Tensor) -> Tensor:
     return x.to(knowledge.device, knowledge.dtype if x.is_floating_point() else None)
 
 
-def _answer(
-    knowledge: Knowledge, x: Tensor, network: nn.Module | None, task: int | None
-) -> Answers:
-    if network is not None and task is not None:
-        logits = _logits(network, x)
-        tasks = torch.full((len(x),), task, device=x.device)
-        return Answers(logits, tasks, torch.ones(len(x), device=x.device))
+def _each(
+    knowledge: Knowledge, batches: Iterable[Tensor], ask: Callable[[Tensor], T]
+) -> Iterator[T]:
+    """What is answered to each batch, where the tasks are learned and, whatever torch's default."""
+    for x in batches:
+        with inputs_accepted(x), knowledge.lock:
+            found = ask(_placed(knowledge, x))
+        yield found
+
+
+def _answer_for(x: Tensor, network: nn.Module, task: int) -> Answers:
+    logits, tasks = _logits(network, x), torch.full((len(x),), task, device=x.device)
+    return Answers(logits, tasks, torch.ones(len(x), device=x.device))
+
+
+def _inferring(knowledge: Knowledge) -> Any:
+    """The method; raises `ConfigError` if it must be told the task."""
     method = knowledge.method
     if method.answers == ("task",):
         rule = "a learner that infers no tasks must be told them"
-        hint = "give task=..., or make the learner with infer_task='likelihood' or 'entropy'"
+        hint = "give task=..., or make the learner with infer_task='auto' or another way"
         raise ConfigError(rule, got="no task", hint=hint)
-    if isinstance(method, InfersTask):
-        logits, log_evidence = method.logits_and_evidence(x)
-        confidence, tasks = log_evidence.softmax(dim=0).max(dim=0)
-        own = logits[tasks, torch.arange(len(x), device=x.device)]
+    return method
+
+
+def _weighed(
+    knowledge: Knowledge, method: InfersTask, batches: Iterable[Tensor], groups: Tensor | None
+) -> Iterator[Answers]:
+    """Answers of all tasks, each weighed by p(t | x)."""
+    found = _each(knowledge, batches, method.logits_and_evidence)
+    if groups is None:
+        for logits, evidence in found:
+            yield _marginal(knowledge, logits, knowledge.calibration.log_posterior(evidence))
+        return
+    every = list(found)
+    evidence = _pooled(torch.cat([evidence for _, evidence in every], dim=1), groups)
+    posterior = torch.split(
+        knowledge.calibration.log_posterior(evidence), [each.shape[1] for _, each in every], dim=1
+    )
+    for (logits, _), own in zip(every, posterior, strict=True):
+        yield _marginal(knowledge, logits, own)
+
+
+def _pooled(evidence: Tensor, groups: Tensor) -> Tensor:
+    """(tasks, n) sums of (tasks, n) log evidence over the samples of a group, for each of these."""
+    groups = groups.to(evidence.device)
+    sums = evidence.new_zeros(len(evidence), int(groups.max()) + 1, dtype=torch.float64)
+    return sums.index_add(1, groups, evidence.double())[:, groups]
+
+
+def _marginal(knowledge: Knowledge, logits: Tensor, log_posterior: Tensor) -> Answers:
+    """p(y | x) = Σ_t p(t | x) p(y | x, t), its parts side by side; values are the likeliest task's.
+
+    `logits` are (tasks, n, outputs), `log_posterior` (tasks, n).
+    """
+    confidence, tasks = log_posterior.exp().to(logits.dtype).max(dim=0)
+    if knowledge.design.problem == "regression":
+        own = logits[tasks, torch.arange(len(tasks), device=tasks.device)]
         return Answers(own, tasks, confidence)
-    return _answer_jointly(knowledge, x)
+    joint = knowledge.calibration.log_outputs(logits) + log_posterior[:, :, None]
+    widths = [record.targets.outputs for record in knowledge.records]
+    parts = [own[:, :width] for own, width in zip(joint, widths, strict=True)]
+    return Answers(torch.cat(parts, dim=1).to(logits.dtype), tasks, confidence, joined=True)
 
 
 def _answer_jointly(knowledge: Knowledge, x: Tensor) -> Answers:
@@ -94,6 +150,17 @@ def _answer_jointly(knowledge: Knowledge, x: Tensor) -> Answers:
     by_task = torch.split(outputs.softmax(dim=1), list(scenario.heads), dim=1)
     confidence, tasks = torch.stack([each.sum(dim=1) for each in by_task]).max(dim=0)
     return Answers(outputs, tasks, confidence, joined=True)
+
+
+@torch.no_grad()
+def evidence_of(knowledge: Knowledge, batches: Iterable[Tensor]) -> Tensor:
+    """(tasks, n) log evidence; raises `ConfigError` for a method that has none."""
+    method = _inferring(knowledge)
+    if not isinstance(method, InfersTask):
+        rule = "only a hypernetwork's tasks have an evidence"
+        raise ConfigError(rule, got=knowledge.settings.method, hint="use method='hnet'")
+    found = _each(knowledge, batches, lambda x: method.logits_and_evidence(x)[1])
+    return torch.cat(list(found), dim=1).cpu()
 
 
 def _columns(knowledge: Knowledge, task: int | None) -> list[Label]:
@@ -108,12 +175,20 @@ def _columns(knowledge: Knowledge, task: int | None) -> list[Label]:
     return values
 
 
+def _labels(knowledge: Knowledge, task: int | None) -> Labels:
+    """The distinct labels of a task or of all, sorted within each kind where they can be."""
+    columns = _columns(knowledge, task)
+    try:
+        return Labels(sorted(columns, key=lambda label: (type(label).__name__, label)))
+    except TypeError:  # tuples with parts of several kinds
+        return Labels(columns)
+
+
 def predictions(knowledge: Knowledge, found: Answers) -> NDArray[Any]:
     """(n,) labels, or (n,) or (n, k) values; raises `ConfigError` where their numbers differ."""
     if found.joined and knowledge.design.problem == "classification":
-        columns = _columns(knowledge, None)
-        labels = Labels(columns)
-        chosen: NDArray[Any] = labels.array[labels.encode(columns)[found.outputs.argmax(dim=1)]]
+        best = probabilities(knowledge, found, None).argmax(axis=1)
+        chosen: NDArray[Any] = _labels(knowledge, None).array[best]
         return chosen
     parts, rows = [], []
     for task in torch.unique(found.tasks).tolist():
@@ -130,17 +205,10 @@ def predictions(knowledge: Knowledge, found: Answers) -> NDArray[Any]:
 
 
 def probabilities(knowledge: Knowledge, found: Answers, task: int | None) -> NDArray[np.float32]:
-    """(n, labels) probabilities; 0 for a label that a sample's own task does not have."""
-    labels = Labels(_columns(knowledge, task))
-    shares = found.outputs.new_zeros(len(found.outputs), len(labels))
-    if found.joined:
-        columns = labels.encode(_columns(knowledge, None))
-        return shares.index_add(1, columns, found.outputs.softmax(dim=1)).numpy()
-    for index in torch.unique(found.tasks).tolist():
-        own, of_task = _columns(knowledge, index), (found.tasks == index).nonzero()
-        of_own = found.outputs[of_task.squeeze(1), : len(own)].softmax(dim=1)
-        shares[of_task, labels.encode(own)] = of_own
-    return shares.numpy()
+    """(n, labels) probabilities; those of a label that several tasks share are added up."""
+    labels, shares = _labels(knowledge, task), found.outputs.softmax(dim=1)
+    columns = labels.encode(_columns(knowledge, task))
+    return shares.new_zeros(len(shares), len(labels)).index_add(1, columns, shares).numpy()
 
 
 def score(knowledge: Knowledge, answers: NDArray[Any], given: list[object]) -> float:
@@ -171,9 +239,19 @@ def summary(knowledge: Knowledge) -> str:
     share, tasks = knowledge.method.compression(), len(knowledge.records)
     kept = f"{share:.2f} of the learned values of one task's networks"
     stored = f"{knowledge.stored} numbers stored, with buffers"
-    return "\n".join(
-        [*lines, f"{knowledge.design.problem}; {tasks} tasks kept in {kept}; {stored}"]
-    )
+    if knowledge.settings.infer_task is not None or knowledge.design.why:
+        lines += [f"tasks inferred by {_inference(knowledge)}"]
+    lines += [f"{knowledge.design.problem}; {tasks} tasks kept in {kept}; {stored}"]
+    return "\n".join(lines)
+
+
+def _inference(knowledge: Knowledge) -> str:
+    """How tasks are inferred, why, and how many held-out samples are found to be their task's."""
+    way, why = knowledge.settings.infer_task, knowledge.design.why
+    named = way if isinstance(way, str | None) else type(way).__name__
+    told = f"{named}: {why}" if why else f"{named}"
+    shares = ", ".join(f"{share:.0%}" for share in knowledge.calibration.recognised.tolist())
+    return f"{told}; held-out samples recognised: {shares}" if shares else told
 
 
 def _names(knowledge: Knowledge) -> list[Label]:
@@ -194,13 +272,27 @@ def _source(knowledge: Knowledge, x: Any, y: Any = None) -> Source:
     return source
 
 
-def _asked(knowledge: Knowledge, x: Any, task: Label | None) -> Answers:
-    index = None if task is None else _index(knowledge, task)
-    return answers(knowledge, slices(_source(knowledge, x)), index)
+def _asked(knowledge: Knowledge, x: Any, task: Label | None, together: Any = False) -> Answers:
+    index, source = None if task is None else _index(knowledge, task), _source(knowledge, x)
+    return answers(knowledge, slices(source), index, _groups(together, len(source)))
+
+
+def _groups(together: Any, n: int) -> Tensor | None:
+    """(n,) int64 number of each input's group; None where each is on its own."""
+    if together is False or together is None:
+        return None
+    given = np.zeros(n) if together is True else np.asarray(together)
+    if given.shape != (n,):
+        rule, hint = "together must be true, or name each input's group", f"give {n} names"
+        raise DataError(rule, got=f"shape {given.shape}", hint=hint)
+    return torch.from_numpy(np.unique(given, return_inverse=True)[1]).long()
 
 
 class InferredTasks(NamedTuple):
-    """The tasks that inputs speak for: (n,) names, and their shares in the evidence of all."""
+    """The tasks that inputs speak for: (n,) names, and p(t | x) of each.
+
+    A name is None where an input was rejected.
+    """
 
     tasks: NDArray[Any]
     confidence: NDArray[np.float32]
@@ -215,13 +307,16 @@ class Predictor:
 
     _knowledge: Knowledge | None = None
 
-    def predict(self, x: Any, task: Label | None = None) -> NDArray[Any]:
+    def predict(self, x: Any, task: Label | None = None, *, together: Any = False) -> NDArray[Any]:
         """The labels, or the values, of inputs.
 
         Args:
             x: (n, *sample) inputs, or a `Dataset` or `DataLoader` of which the inputs are taken: a
                 loader's in the order of one epoch, or that of the data set where it shuffles.
-            task: their task; inferred for each input if it is not given.
+            task: their task. Without it, a label is the likeliest under all tasks, each weighed by
+                its share in the evidence; values are those of the likeliest task.
+            together: True if all inputs come from one task, or (n,) names of groups of which each
+                does: then their evidence adds up.
 
         Returns:
             (n,) labels as they were given to `fit`; in regression (n,) or (n, k) values.
@@ -230,29 +325,56 @@ class Predictor:
             ConfigError: an unknown task, or none where it is needed.
         """
         with self._undisturbed() as known:
-            if task is not None:
-                return told(known, slices(_source(known, x)), _index(known, task))
-            return predictions(known, _asked(known, x, None))
+            return predictions(known, _asked(known, x, task, together))
 
-    def predict_proba(self, x: Any, task: Label | None = None) -> NDArray[np.float32]:
-        """(n, labels) probabilities, in the order of `classes(task)`.
+    def predict_proba(
+        self, x: Any, task: Label | None = None, *, together: Any = False
+    ) -> NDArray[np.float32]:
+        """(n, labels) probabilities, in the order of `classes(task)`; arguments as of `predict`.
 
-        Without a task, those of the inferred task's network, and 0 for labels of other tasks.
-        Raises `ConfigError` for an unknown task, none where it is needed, or regression.
+        Without a task p(y | x) = Σ_t p(t | x) p(y | x, t), where all tasks are equally frequent and
+        both factors have temperatures under which held-out samples of the fits were likeliest. With
+        a task, the softmax of its network's logits, as they are exported. Raises `ConfigError` for
+        an unknown task, none where it is needed, or regression.
         """
         with self._undisturbed() as known:
             index = None if task is None else _index(known, task)
-            return probabilities(known, _asked(known, x, task), index)
+            return probabilities(known, _asked(known, x, task, together), index)
 
-    def predict_task(self, x: Any) -> InferredTasks:
-        """The task of each of n inputs, and how much of the evidence speaks for it.
+    def predict_task(
+        self, x: Any, *, reject: float | None = None, together: Any = False
+    ) -> InferredTasks:
+        """The task of each of n inputs, and its probability; `together` as of `predict`.
 
-        The evidence is the likelihood of an input under a task or, less to be trusted,
-        exp(-entropy) of its answer. Raises `ConfigError` if the learner infers no tasks.
+        Args:
+            x: as of `predict`.
+            reject: a share of known inputs, such as 0.05, to give up: None is the task of an input
+                for which less speaks, under every task, than for this share of the samples that
+                the task's fits held out. It takes 1 / reject of them to reject anything.
+            together: as of `predict`; inputs are rejected one by one all the same.
+
+        Raises:
+            ConfigError: a learner that infers no tasks, or a share that is none.
+        """
+        if reject is not None and not 0 <= reject < 1:
+            raise ConfigError("reject must be a share, from 0 to below 1", got=reject)
+        with self._undisturbed() as known:
+            found, names = _asked(known, x, None, together), Labels(_names(known)).array
+            tasks = names[found.tasks.numpy()]
+            if reject is not None:
+                evidence = evidence_of(known, slices(_source(known, x)))
+                strange = known.calibration.p_values(evidence).amax(dim=0) < reject
+                tasks = np.where(strange.numpy(), None, tasks.astype(object))
+            return InferredTasks(tasks, found.confidence.numpy())
+
+    def score_samples(self, x: Any) -> NDArray[np.float32]:
+        """(n,) log p(x) of inputs, all tasks equally frequent, in nats; of an entropy: no density.
+
+        It tells known inputs from others. Raises `ConfigError` if the learner infers no tasks.
         """
         with self._undisturbed() as known:
-            found, names = _asked(known, x, None), Labels(_names(known)).array
-            return InferredTasks(names[found.tasks.numpy()], found.confidence.numpy())
+            evidence = evidence_of(known, slices(_source(known, x)))
+            return (evidence.logsumexp(dim=0) - math.log(len(evidence))).numpy()
 
     def score(self, data: Any, y: Any = None, *, task: Label | None = None) -> float:
         """Share of right labels, or R² of values, as scikit-learn scores them; data as for `fit`.
@@ -272,9 +394,14 @@ class Predictor:
         return _names(known) if known else []
 
     def classes(self, task: Label | None = None) -> NDArray[Any]:
-        """The labels of a task, sorted; or those of all tasks, in the order in which they came."""
+        """The labels of a task, or of all, sorted; those of several kinds by kind."""
         known = self._learned
-        return Labels(_columns(known, None if task is None else _index(known, task))).array
+        return _labels(known, None if task is None else _index(known, task)).array
+
+    @property
+    def inference(self) -> str:
+        """How tasks are inferred, why, and what share of held-out samples it recognises."""
+        return _inference(self._learned)
 
     def summary(self) -> str:
         """A table of the tasks, and what is kept for them."""

@@ -1,0 +1,303 @@
+"""`gaussian`: the task under whose Gaussians a sample is likeliest.
+
+task = argmax_t log p(x | t), with p(x | t) = N(x; μ_t, Σ_t) or Σ_c p(c) N(x; μ_tc, Σ_tc) over the
+task's classes, whichever held-out samples speak for. Covariances are shrunk by Ledoit and Wolf 2004
+("A well-conditioned estimator for large-dimensional covariance matrices", doi
+10.1016/S0047-259X(03)00096-4). Where a matrix has more numbers than the budget it is low rank plus
+diagonal, as of factor analysis. Nothing is trained: a fit of sums, when the task ends.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from hypermnesia.data.types import Batch, TaskSpec
+from hypermnesia.errors import DataError
+from hypermnesia.evidence import Evidence
+from hypermnesia.evidence.inputs import SharedLayer, flat, rows_of
+from hypermnesia.hypernet.ensemble import AllTasks
+from hypermnesia.settings import Positive
+from hypermnesia.state_files import State
+from hypermnesia.tree import Tree
+
+_FEW = 8  # rows below which a class gets no Gaussian of its own
+_FOLDS, _FOLDED = 10, 1_000_000  # parts, and entries of a task up to which it is cross-validated
+_FLOOR = 1e-6  # least variance, as a share of the mean one: what never varied in training may vary
+
+
+@dataclass(frozen=True)
+class GaussianSettings:
+    """How large the Gaussians may be, and whose they are.
+
+    Attributes:
+        numbers: most numbers of a covariance: full, D(D+1)/2 for inputs of D entries, if these are
+            no more; else of as many rank-one parts as fit, and a diagonal.
+        of: what has a Gaussian of its own: each `task`, each `class` of it, or whichever a fifth of
+            the task's samples, held out, are likelier under (`best`).
+    """
+
+    numbers: Positive = 100_000
+    of: Literal["task", "class", "best"] = "best"
+
+
+_DEFAULT = GaussianSettings()
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """N(x; mean, factorᵀ factor + diag(noise)), of so many samples of a class; -1: of the task.
+
+    `mean` and `noise` are (D,), `factor` is (r, D). A full covariance has r = D and no noise, its
+    factor is upper triangular.
+    """
+
+    mean: Tensor
+    factor: Tensor
+    noise: Tensor
+    count: int
+    label: int
+
+    @property
+    def full(self) -> bool:
+        """Whether the covariance is as it was found."""
+        return not bool(self.noise.any())
+
+    @property
+    def kept(self) -> int:
+        """Numbers that it has."""
+        rank, entries = self.factor.shape
+        return entries + (rank * (rank + 1) // 2 if self.full else (rank + 1) * entries)
+
+    def log_density(self, x: Tensor) -> Tensor:
+        """(batch,) log densities, in nats, of (batch, D) inputs."""
+        squares, log_det = self._distances(x - self.mean)
+        return -0.5 * (squares + log_det + len(self.mean) * math.log(2 * math.pi))
+
+    def _distances(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """vᵀ Σ⁻¹ v of (batch, D) rows, and log |Σ|."""
+        if self.full:
+            white = torch.linalg.solve_triangular(self.factor.T, v.T, upper=False)
+            return white.square().sum(dim=0), 2 * self.factor.diagonal().abs().log().sum()
+        u, (half, inner) = v / self.noise.sqrt(), self._woodbury
+        explained = torch.linalg.solve_triangular(inner, half @ u.T, upper=False)
+        log_det = self.noise.log().sum() + 2 * inner.diagonal().log().sum()
+        return u.square().sum(dim=1) - explained.square().sum(dim=0), log_det
+
+    @cached_property
+    def _woodbury(self) -> tuple[Tensor, Tensor]:
+        """A = F Ψ^-1/2 and the Cholesky factor of I + A Aᵀ."""
+        half = self.factor / self.noise.sqrt()
+        eye = torch.eye(len(half), dtype=half.dtype, device=half.device)
+        return half, torch.linalg.cholesky(eye + half @ half.T)
+
+
+def shrinkage(x: Tensor) -> Tensor:
+    """Ledoit and Wolf's share of the mean variance in the covariance of (n, D) centred rows.
+
+    min(β², δ²) / δ², β² = (Σ |x_i|⁴ / n - |S|²) / n and δ² = |S - μ I|², with S = xᵀ x / n.
+    """
+    n, entries = x.shape
+    gram = x @ x.T if n < entries else x.T @ x
+    squared = gram.square().sum() / n**2
+    mean = x.square().sum() / n / entries
+    spread = squared - entries * mean**2
+    error = (x.square().sum(dim=1).square().sum() / n - squared) / n
+    return (error / spread).clamp(0, 1) if spread > 0 else torch.ones_like(spread)
+
+
+def fitted(x: Tensor, numbers: float, label: int = -1) -> Gaussian:
+    """The Gaussian of (n, D) rows, of a covariance with so many numbers at most."""
+    mean, n = x.mean(dim=0), len(x)
+    centred = x - mean
+    share, variance = shrinkage(centred), centred.square().mean()
+    least = _FLOOR * torch.maximum(variance, _FLOOR * (1 + x.square().mean()))
+    noise = torch.maximum(share * variance, least).expand(x.shape[1])
+    return _of_rows(mean, ((1 - share) / n).sqrt() * centred, noise, numbers, (n, label))
+
+
+def pooled(a: Gaussian, b: Gaussian, numbers: float) -> Gaussian:
+    """The Gaussian with the moments of both together, each counted by its samples."""
+    count = a.count + b.count
+    p, q = a.count / count, b.count / count
+    between = math.sqrt(p * q) * (a.mean - b.mean)[None]
+    rows = torch.cat([math.sqrt(p) * a.factor, math.sqrt(q) * b.factor, between])
+    mean, noise = p * a.mean + q * b.mean, p * a.noise + q * b.noise
+    return _of_rows(mean, rows, noise, numbers, (count, a.label))
+
+
+def _of_rows(
+    mean: Tensor, rows: Tensor, noise: Tensor, numbers: float, of: tuple[int, int]
+) -> Gaussian:
+    """The Gaussian with the covariance rowsᵀ rows + diag(noise), or one of fewer numbers."""
+    entries = len(mean)
+    if entries * (entries + 1) // 2 <= numbers:
+        factor = torch.linalg.cholesky(rows.T @ rows + noise.diag()).T
+        return Gaussian(mean, factor.contiguous(), torch.zeros_like(noise), *of)
+    rank = min(len(rows), max(0, int(numbers // entries) - 1))
+    factor = _principal(rows, rank)
+    left = rows.square().sum(dim=0) - factor.square().sum(dim=0)
+    return Gaussian(mean, factor, noise + left.clamp(min=0), *of)
+
+
+def _principal(rows: Tensor, rank: int) -> Tensor:
+    """The (rank, D) rows that give most of the (k, D) rows' product rowsᵀ rows."""
+    wide = len(rows) < rows.shape[1]
+    values, vectors = torch.linalg.eigh(rows @ rows.T if wide else rows.T @ rows)
+    first = len(values) - rank
+    best: Tensor = vectors[:, first:].T
+    return best @ rows if wide else values[first:, None].clamp(min=0).sqrt() * best
+
+
+def mixture(gaussians: list[Gaussian], x: Tensor) -> Tensor:
+    """(batch,) log densities of (batch, D) inputs, each Gaussian counted by its samples."""
+    counts = x.new_tensor([each.count for each in gaussians])
+    densities = torch.stack([each.log_density(x) for each in gaussians])
+    return (densities + (counts / counts.sum()).log()[:, None]).logsumexp(dim=0)
+
+
+class TaskGaussians(Evidence):
+    """A Gaussian for each task or class: nothing is trained, and little is to be tuned.
+
+    Densities are of inputs or, with `features`, of a shared layer's activations: all tasks' must
+    have one shape, and their entries one scale. All
+    tasks are equally likely before an input is seen. A task that goes on pools the moments of its
+    samples with the earlier ones.
+
+    Attributes:
+        unseen: (n,) cross-validated log densities of the samples of the task that has just ended,
+            where they are few; for a while, not saved.
+    """
+
+    def __init__(
+        self,
+        networks: AllTasks,
+        *,
+        gaussian: GaussianSettings = _DEFAULT,
+        features: str | None = None,
+    ) -> None:
+        self.device, self.settings = networks.memory.device, gaussian
+        self.layer = SharedLayer(networks.memory, features) if features else None
+        self.gaussians: list[list[Gaussian]] = []
+        self.unseen: Tensor | None = None
+        self.task = self.entries = 0
+
+    def begin_task(self, spec: TaskSpec) -> None:  # noqa: ARG002
+        """Note that a task has begun, of which there is no Gaussian yet."""
+        self.task = len(self.gaussians)
+
+    def continue_task(self, task: int, spec: TaskSpec) -> None:  # noqa: ARG002
+        """Note the task."""
+        self.task = task
+
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        """Nothing is trained; raises `DataError` for inputs that have no density beside others."""
+        x = self._seen(batch.original)
+        if self.entries not in (0, x.shape[1]):
+            rule, hint = "densities compare inputs of one shape", "pad them, or use entropy"
+            got = f"{x.shape[1]} entries, where they had {self.entries}"
+            raise DataError(rule, got=got, hint=hint)
+        self.entries = x.shape[1]
+        return {}
+
+    def _seen(self, x: Tree) -> Tensor:
+        """(batch, D) float64 entries of inputs, or of the layer's activations."""
+        return flat(x if self.layer is None else self.layer(x))
+
+    def end_task(self, batches: Iterable[Batch]) -> None:
+        """Fit the Gaussians of the task's samples, or pool them with those that it has."""
+        if self.layer:
+            self.layer.forget()  # shared parts are learned with the first task
+        x, labels = rows_of((self._seen(batch.original), batch.y) for batch in batches)
+        y = None if labels.is_floating_point() else labels
+        found = self._fitted(x, y)
+        known = self.gaussians[self.task] if self.task < len(self.gaussians) else []
+        few = x.numel() <= _FOLDED and len(x) >= _FOLDS and not known
+        self.unseen = self._out_of_fold(x, y if found[0].label >= 0 else None) if few else None
+        self.gaussians[self.task : self.task + 1] = [self._joined(known, found)]
+
+    def _fitted(self, x: Tensor, y: Tensor | None) -> list[Gaussian]:
+        """One Gaussian of (n, D) rows, or one a class of (n,) `y`, as the settings say."""
+        of = self.settings.of
+        if y is None or of == "task" or int(torch.unique(y, return_counts=True)[1].min()) < _FEW:
+            return [fitted(x, self.settings.numbers)]
+        if of == "best":
+            held = torch.arange(len(x), device=x.device) % 5 == 4
+            one = fitted(x[~held], self.settings.numbers).log_density(x[held])
+            each = mixture(self._by_class(x[~held], y[~held]), x[held])
+            of = "class" if each.mean() > one.mean() else "task"
+        return self._by_class(x, y) if of == "class" else [fitted(x, self.settings.numbers)]
+
+    def _out_of_fold(self, x: Tensor, y: Tensor | None) -> Tensor:
+        """(n,) log densities of (n, D) rows, each as if the Gaussians had not been fitted to it."""
+        fold, found = torch.arange(len(x), device=x.device) % _FOLDS, x.new_zeros(len(x))
+        for held in (fold == each for each in range(_FOLDS)):
+            rest = x[~held]
+            numbers = self.settings.numbers
+            own = [fitted(rest, numbers)] if y is None else self._by_class(rest, y[~held])
+            found[held] = mixture(own, x[held])
+        return found
+
+    def _by_class(self, x: Tensor, y: Tensor) -> list[Gaussian]:
+        numbers = self.settings.numbers
+        return [fitted(x[y == label], numbers, label) for label in torch.unique(y).tolist()]
+
+    def _joined(self, known: list[Gaussian], found: list[Gaussian]) -> list[Gaussian]:
+        """Those known and found; two of one class become one."""
+        by_label = {each.label: each for each in known}
+        for new in found:
+            old = by_label.get(new.label)
+            by_label[new.label] = pooled(old, new, self.settings.numbers) if old else new
+        return list(by_label.values())
+
+    def log_evidence(self, x: Tree, logits: Tensor) -> Tensor:
+        """(tasks, batch) log densities, in nats; the lowest for a task that has not ended."""
+        x = self._seen(x)
+        found = [mixture(gaussians, x) for gaussians in self.gaussians]
+        lowest = torch.stack(found).amin(dim=0) if found else x.new_zeros(len(x))
+        found += [lowest] * (len(logits) - len(found))
+        return torch.stack(found).to(logits.dtype)
+
+    @property
+    def kept(self) -> int:
+        """Numbers of all Gaussians."""
+        return sum(each.kept for gaussians in self.gaussians for each in gaussians)
+
+    def state_dict(self) -> State:
+        """The Gaussians, and which task is in training."""
+        gaussians = [list(map(_stored, each)) for each in self.gaussians]
+        return {"task": self.task, "entries": self.entries, "gaussians": gaussians}
+
+    def load_state_dict(self, state: State) -> None:
+        """Put an evidence where `state_dict` found the other."""
+        if self.layer:
+            self.layer.forget()
+        self.task, self.entries = state["task"], state["entries"]
+        self.gaussians = [[self._restored(each) for each in task] for task in state["gaussians"]]
+
+    def _restored(self, stored: dict[str, Any]) -> Gaussian:
+        parts: dict[str, Any] = {
+            name: value.to(self.device) if isinstance(value, Tensor) else value
+            for name, value in stored.items()
+        }
+        if (packed := parts["factor"]).ndim == 1:
+            entries = len(parts["mean"])
+            factor = packed.new_zeros(entries, entries)
+            factor[tuple(torch.triu_indices(entries, entries))] = packed
+            parts["factor"] = factor
+        return Gaussian(**parts)
+
+
+def _stored(gaussian: Gaussian) -> dict[str, Any]:
+    """What a file holds of it: of a full factor the upper triangle, row by row."""
+    factor = gaussian.factor
+    if gaussian.full:
+        factor = factor[tuple(torch.triu_indices(*factor.shape))]
+    own = {"mean": gaussian.mean, "noise": gaussian.noise}
+    return {**own, "factor": factor, "count": gaussian.count, "label": gaussian.label}
