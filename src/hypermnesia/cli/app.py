@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from hypermnesia import __version__
-from hypermnesia.cli import inspection, training
+from hypermnesia.cli import inspection, own_data, training
 from hypermnesia.errors import HypermnesiaError, printable
 
 
@@ -84,6 +84,10 @@ for _command in (
     training.resume_command,
     training.compare_command,
     training.reproduce_command,
+    own_data.fit_command,
+    own_data.predict_command,
+    own_data.score_command,
+    own_data.tasks_command,
     inspection.report_command,
     training.tune_command,
     inspection.figures_command,
