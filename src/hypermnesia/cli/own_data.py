@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -30,7 +32,7 @@ TaskOf = Annotated[
 ]
 Infer = Annotated[bool, typer.Option("--infer", help="Infer the task of each row.")]
 
-_MODEL, _HOLDOUT, _SCALE = "mlp:200,200", 0.2, "columns"
+_MODEL, _HOLDOUT = "mlp:200,200", 0.2
 
 
 def fit_command(
@@ -56,8 +58,8 @@ def fit_command(
     scale: Annotated[
         str | None,
         typer.Option(
-            help="Divide inputs by the deviation of their columns, of all, or none.  "
-            f"[default: {_SCALE}]",
+            help="columns (each to mean 0, deviation 1), range (all to [0, 1], as pixels need; the "
+            "default for one array) or none."
         ),
     ] = None,
     holdout: Annotated[
@@ -88,27 +90,38 @@ def fit_command(
     hypermnesia fit data.csv --target y --out other --set beta=0.5
     """
     from hypermnesia.cli.terminal import interruptible  # torch is slow to import
-    from hypermnesia.learner.folder import is_table_learner
+    from hypermnesia.learner.folder import held, is_table_learner
     from hypermnesia.learner.tables import read_table
-    from hypermnesia.storage import locked
 
+    told = Told(
+        target, task, model, scale, holdout,
+        options.split(ignore or []), options.split(categories or []),
+    )  # fmt: skip
     if name is not None and task is not None:
         got = f"--name {name} and --task {task}"
         raise ConfigError("--name is for a file that is one task", got=got, hint="leave one out")
-    going_on = is_table_learner(out) and not overwrite
-    if out.exists() and not is_table_learner(out) and (not out.is_dir() or any(out.iterdir())):
-        rule, hint = "a learner needs a folder of its own", "choose another with --out"
-        raise RunError(rule, got=f"{out}, which holds something else", hint=hint)
-    table, given = read_table(data), _settings(assignments)
-    wanted = {"target": target, "model": model, "scale": scale, "holdout": holdout}
-    lists = {"ignore": options.split(ignore or []), "categories": options.split(categories or [])}
+    table, settings = read_table(data), _settings(assignments)
     _use_threads(threads)
-    make = _continued if going_on else _begun
-    learner = make(out, table, {**wanted, **lists, "task": task, "device": device}, given)
-    one = name or (None if learner.record.columns.task else data.stem)
-    with locked(out.parent, f".{out.name}.lock", "a learner"), interruptible():
+    with held(out), interruptible():
+        begins = overwrite or not is_table_learner(out)
+        make = partial(_begun, table=table) if begins else _continued
+        learner = make(out, told=told, settings=settings, device=device)
+        one = name or (None if learner.record.columns.task else data.stem)
         _teach(learner, table, one)
     typer.echo(out)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a fit is told of its table and model; None for what it is not."""
+
+    target: str | None
+    task: str | None
+    model: str | None
+    scale: str | None
+    holdout: float | None
+    ignore: list[str]
+    categories: list[str]
 
 
 def _settings(assignments: Sequence[str] | None) -> dict[str, Any]:
@@ -134,73 +147,63 @@ def _number(value: Any) -> Any:
 
 
 def _use_threads(threads: int | None) -> None:
-    if threads is not None:
-        if threads < 1:
-            raise ConfigError("--threads must be 1 or more", got=threads)
-        import torch
+    if threads is None:
+        return
+    if threads < 1:
+        raise ConfigError("--threads must be 1 or more", got=threads)
+    import torch
 
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads)
 
 
-def _begun(out: Path, table: Table, wanted: dict[str, Any], given: dict[str, Any]) -> TableLearner:
+def _begun(
+    out: Path, *, table: Table, told: Told, settings: dict[str, Any], device: str | None
+) -> TableLearner:
     """A learner that has learned nothing, and reads the columns of this table."""
-    from dataclasses import replace
-
-    from hypermnesia.learner.columns import columns_of
-    from hypermnesia.learner.folder import Record, TableLearner, is_table_learner, read_record
-
-    if (target := wanted["target"]) is None:
-        hint = f"choose one of: {', '.join(table.columns)}"
-        raise ConfigError("a first fit needs --target, the column to predict", hint=hint)
-    scale, holdout = wanted["scale"] or _SCALE, wanted["holdout"]
-    holdout = _HOLDOUT if holdout is None else holdout
-    if not 0 <= holdout < 1:
-        raise ConfigError("--holdout must be a share, from 0 to below 1", got=holdout)
-    lists = {"ignore": wanted["ignore"], "categories": wanted["categories"]}
-    columns = columns_of(table, target, wanted["task"], scaling=_scaling(scale), **lists)
-    outputs = 1 if columns.kind == "float" else 2
-    record = Record(columns, wanted["model"] or _MODEL, outputs, holdout)
-    if is_table_learner(out):  # what is there stays valid until the first task is learned
-        record = replace(record, step=read_record(out).step)
-    return TableLearner.begin(out, record, given, wanted["device"])
-
-
-def _scaling(text: str) -> Any:
-    from hypermnesia.learner.columns import Scaling
+    from hypermnesia.learner.columns import Scaling, columns_of
+    from hypermnesia.learner.folder import Record, TableLearner, last_step
     from hypermnesia.registry import unknown_name
 
-    if text not in get_args(Scaling):
-        raise unknown_name("scale", text, get_args(Scaling))
-    return text
+    if told.target is None:
+        hint = f"choose one of: {', '.join(table.columns)}"
+        raise ConfigError("a first fit needs --target, the column to predict", hint=hint)
+    if told.scale not in (None, *get_args(Scaling)):
+        raise unknown_name("scale", told.scale, get_args(Scaling))
+    holdout = _HOLDOUT if told.holdout is None else told.holdout
+    if not 0 <= holdout < 1:
+        raise ConfigError("--holdout must be a share, from 0 to below 1", got=holdout)
+    lists = {"ignore": told.ignore, "categories": told.categories}
+    scaling: Any = told.scale
+    columns = columns_of(table, told.target, told.task, scaling=scaling, **lists)
+    outputs = 1 if columns.kind == "float" else 2
+    record = Record(columns, told.model or _MODEL, outputs, holdout, last_step(out))
+    return TableLearner.begin(out, record, settings, device)
 
 
 def _continued(
-    out: Path, table: Table, wanted: dict[str, Any], given: dict[str, Any]
+    out: Path, *, told: Told, settings: dict[str, Any], device: str | None
 ) -> TableLearner:
     """The learner that is there; raises `ConfigError` for options that say something else."""
-    from dataclasses import replace
-
     from hypermnesia.learner.folder import TableLearner
 
-    if wanted["model"] is not None:
-        _named(wanted["model"])
-    found = TableLearner.load(out, wanted["device"])
-    record = found.record
-    inputs = {each.name: each for each in record.columns.inputs}
-    _agree("--target", wanted["target"], record.columns.target)
-    _agree("--model", wanted["model"], record.model)
-    _agree("--scale", wanted["scale"], record.columns.scaling)
-    _agree("--holdout", wanted["holdout"], record.holdout)
-    for setting, value in given.items():
-        _agree(f"--set {setting}", value, getattr(found.learner.settings, setting, value))
-    for name in wanted["categories"]:
-        if name not in inputs or inputs[name].values is None:
-            _agree("--categories", name, "another kind of column")
-    for name in (*wanted["ignore"], *([wanted["task"]] if wanted["task"] else [])):
-        if name in inputs:
-            _agree("--ignore or --task", name, "an input")
-    columns = replace(record.columns, task=wanted["task"] or record.columns.task)
-    found.record = replace(record, columns=columns)
+    if told.model is not None:
+        _named(told.model)
+    found = TableLearner.load(out, device)
+    columns = found.record.columns
+    _agree("--target", told.target, columns.target)
+    _agree("--model", told.model, found.record.model)
+    _agree("--scale", told.scale, columns.scaling)
+    _agree("--holdout", told.holdout, found.record.holdout)
+    for setting, value in settings.items():
+        stored = getattr(found.learner.settings, setting, value)
+        _agree(f"--set {setting}", value, list(stored) if isinstance(stored, tuple) else stored)
+    one_hot = [each.name for each in columns.inputs if each.values is not None]
+    inputs = [each.name for each in columns.inputs]
+    _agree_on("--categories", [name for name in told.categories if name not in one_hot])
+    _agree_on("--ignore", [name for name in told.ignore if name in inputs])
+    _agree_on("--task", [told.task] if told.task in inputs else [])
+    columns = replace(columns, task=told.task or columns.task)
+    found.record = replace(found.record, columns=columns)
     return found
 
 
@@ -209,8 +212,13 @@ def _named(model: str) -> None:
     from hypermnesia.nets import NETS
     from hypermnesia.registry import is_path
 
-    if is_path(model) and model.partition(":")[0] not in NETS._entries:
+    if is_path(model):
         NETS[model]
+
+
+def _agree_on(option: str, others: Sequence[str]) -> None:
+    for name in others:
+        _agree(option, name, "another use for that column")
 
 
 def _agree(option: str, given: Any, stored: Any) -> None:

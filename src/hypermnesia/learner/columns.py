@@ -14,8 +14,8 @@ from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.learner.tables import Table, Values
 from hypermnesia.registry import unknown_name
 
-Scaling = Literal["columns", "all", "none"]
-"""What inputs are measured by: the deviation of their own column, that of all, or as they are."""
+Scaling = Literal["columns", "range", "none"]
+"""How inputs are scaled: each column to mean 0 and deviation 1, all to [0, 1] at once, or not."""
 
 Kind = Literal["int", "float", "text"]
 """What targets are; floats are learned as values (regression), others as classes."""
@@ -30,14 +30,14 @@ class Input:
     Attributes:
         shape: of a sample's numbers in it; empty for one number.
         values: of a column of categories, of which each becomes an input of 0 or 1.
-        mean: subtracted from numbers, which are then divided by `deviation`.
+        shift: subtracted from numbers, which are then divided by `unit`.
     """
 
     name: str
     shape: tuple[int, ...] = ()
     values: tuple[str, ...] | None = None
-    mean: float = 0.0
-    deviation: float = 1.0
+    shift: float = 0.0
+    unit: float = 1.0
 
     @classmethod
     def of(cls, table: Table, name: str, *, category: bool) -> Input:
@@ -59,7 +59,7 @@ class Input:
         if numbers.shape[1:] != self.shape:
             rule = f"samples of {self.name!r} must be of shape {self.shape}, as in the first fit"
             raise DataError(rule, got=f"{numbers.shape[1:]} in {table.path.name}")
-        return (numbers.reshape(len(table), -1) - self.mean) / self.deviation
+        return (numbers.reshape(len(table), -1) - self.shift) / self.unit
 
     def _one_hot(self, table: Table, values: Sequence[str]) -> NDArray[np.float64]:
         texts = table.texts(self.name)
@@ -125,10 +125,11 @@ def columns_of(
     *,
     ignore: Sequence[str] = (),
     categories: Sequence[str] = (),
-    scaling: Scaling = "columns",
+    scaling: Scaling | None = None,
 ) -> Columns:
     """The columns of a first fit: all but target, task and those to `ignore` are inputs.
 
+    A lone array, as of images, is scaled by its range unless told otherwise, other columns each.
     Raises `ConfigError` for a name that is not in the table, or if no input is left.
     """
     kind = kind_of(target, table.values(target))
@@ -140,23 +141,25 @@ def columns_of(
         hint = "leave out fewer columns"
         raise ConfigError("a model needs columns of inputs", got="none but target", hint=hint)
     inputs = [Input.of(table, name, category=name in categories) for name in names]
-    return Columns(tuple(inputs), target, kind, task, scaling)
+    lone = len(inputs) == 1 and inputs[0].shape
+    return Columns(tuple(inputs), target, kind, task, scaling or ("range" if lone else "columns"))
 
 
 def scaled(columns: Columns, table: Table, rows: NDArray[np.int64]) -> Columns:
-    """The columns with mean and deviation of these rows, by which all later ones are scaled, too.
+    """The columns with shift and unit by these rows; all later ones are scaled as they are.
 
-    An input that does not vary is divided by 1.
+    What does not vary is divided by 1.
     """
     numeric = {x.name: table.numbers(x.name)[rows] for x in columns.inputs if x.values is None}
     if columns.scaling == "none" or not numeric:
         return columns
-    if columns.scaling == "all":
-        whole = np.concatenate([each.ravel() for each in numeric.values()])
-        numeric = dict.fromkeys(numeric, whole)
-    inputs = [_measured(x, numeric[x.name]) if x.values is None else x for x in columns.inputs]
+    if columns.scaling == "range":
+        least = min(float(each.min()) for each in numeric.values())
+        most = max(float(each.max()) for each in numeric.values())
+        found = dict.fromkeys(numeric, (least, most - least or 1.0))
+    else:
+        found = {name: (float(v.mean()), float(v.std()) or 1.0) for name, v in numeric.items()}
+    units = [found.get(each.name, (0.0, 1.0)) for each in columns.inputs]
+    pairs = zip(columns.inputs, units, strict=True)
+    inputs = [replace(each, shift=shift, unit=unit) for each, (shift, unit) in pairs]
     return replace(columns, inputs=tuple(inputs))
-
-
-def _measured(column: Input, numbers: NDArray[np.float64]) -> Input:
-    return replace(column, mean=float(numbers.mean()), deviation=float(numbers.std()) or 1.0)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -84,6 +85,38 @@ class Record:
 def is_table_learner(path: Path) -> bool:
     """Whether a folder holds a learner of tables, damaged or not."""
     return (path / DATA).is_file()
+
+
+def last_step(folder: Path) -> int:
+    """The number of the last state in a folder, valid or not; 0 if there is none."""
+    found = [path.name.removeprefix("learner-") for path in folder.glob("learner-*")]
+    return max((int(each) for each in found if each.isdecimal()), default=0)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a folder for one fit at a time; it is gone again if nothing was learned.
+
+    Raises `RunError` if it holds other things than a learner, or is in use.
+    """
+    own = (DATA, ".lock")
+    there = folder.iterdir() if folder.is_dir() else [folder] if folder.exists() else []
+    others = [each for each in there if each.name not in own and not _is_ours(each)]
+    if others:
+        rule, hint = "a learner needs a folder of its own", "choose another with --out"
+        raise RunError(rule, got=f"{folder}, with {others[0].name}", hint=hint)
+    try:
+        with storage.locked(folder, what="a learner"):
+            yield
+    finally:
+        if not is_table_learner(folder):
+            (folder / ".lock").unlink(missing_ok=True)
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _is_ours(path: Path) -> bool:
+    return path.name.startswith(("learner-", "held_out-", ".new-", ".old-", ".writing-"))
 
 
 def read_record(folder: Path) -> Record:
@@ -193,7 +226,7 @@ class TableLearner:
         return cls(folder, record, learner)
 
     def scale(self, table: Table, rows: Rows) -> None:
-        """Settle mean and deviation of inputs by the rows learned first."""
+        """Settle how inputs are scaled by the rows learned first."""
         self.record = replace(self.record, columns=scaled(self.record.columns, table, rows))
 
     def read(self, table: Table) -> Samples:
