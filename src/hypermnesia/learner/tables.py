@@ -66,7 +66,7 @@ class Table:
         found = self.values(name)
         if found.dtype.kind == "U":
             row = next(i for i, text in enumerate(found.tolist()) if not _is_number(text))
-            got = f"{name!r} with {found[row]!r:.30} in row {row + 1} of {self.path.name}"
+            got = f"{name!r} with {str(found[row])!r:.30} in row {row + 1} of {self.path.name}"
             hint = (
                 f"--categories {name} makes a column of each value, --ignore {name} leaves it out"
             )
