@@ -28,7 +28,9 @@ _FILL = "fill it in, or leave out such rows or the column (--ignore)"
 
 @dataclass(frozen=True)
 class Table:
-    """A file's columns by name, each of as many rows; they are looked at when they are asked for.
+    """A file's columns by name, looked at when they are asked for.
+
+    Raises `DataError` unless all have as many rows, one or more.
 
     Attributes:
         path: of the file, for errors.
