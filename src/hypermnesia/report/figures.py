@@ -334,8 +334,8 @@ def reliability(scenario: ScenarioName, bins: NDArray[np.float64]) -> Drawn:
     text = (
         f"Accuracy of the answers against the probability that the learner gave them, in "
         f"{len(bins)} bins of equal width (a larger point has more samples); on the dashed line "
-        f"both agree. They are {distance:.2f} points apart on average over {int(samples.sum())} samples "
-        f"(ECE). Most samples, {int(samples[used][most])}, have a confidence around "
+        f"both agree. Over {int(samples.sum())} samples they are {distance:.2f} points apart on "
+        f"average (ECE). Most samples, {int(samples[used][most])}, have a confidence around "
         f"{sure[most]:.1f} % and an accuracy of {right[most]:.1f} %."
     )
     return Drawn(f"reliability-{scenario}", f"Calibration, {scenario} scenario", text, figure)
