@@ -54,7 +54,7 @@ def _filled(table: re.Match[str]) -> str:
 
 def _by_method(benchmark: str) -> Iterator[list[RunSummary]]:
     of_it = [run for run in summaries() if run.config.benchmark == benchmark]
-    for method in METHOD_NAMES:
+    for method in ("finetune", *METHOD_NAMES):
         if runs := [run for run in of_it if run.config.method == method]:
             yield runs
 

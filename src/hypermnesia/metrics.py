@@ -104,3 +104,31 @@ def _square(matrix: Matrix) -> Matrix:
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size:
         raise ValueError(f"R must be (T, T) with T of 1 or more; got {matrix.shape}")
     return matrix
+
+
+def reliability_bins(
+    confidence: NDArray[np.float64], right: NDArray[np.float64], bins: int = 15
+) -> NDArray[np.float64]:
+    """Sort (n,) confidences into equal bins of [0, 1]: (bins, 3) samples, confidence, right ones.
+
+    The last two are sums over the samples of a bin.
+    """
+    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    sums = [np.bincount(place, each, bins) for each in (np.ones_like(right), confidence, right)]
+    return np.stack(sums, axis=1)
+
+
+def calibration_error(bins: NDArray[np.float64]) -> float:
+    """ECE: mean distance of confidence and accuracy over samples in (bins, 3) `reliability_bins`.
+
+    Guo et al., "On calibration of modern neural networks", ICML 2017. NaN without samples.
+
+    Example:
+        >>> import numpy as np
+        >>> from hypermnesia.metrics import calibration_error, reliability_bins
+        >>> sure, right = np.array([0.9, 0.9, 0.9, 0.9]), np.array([1.0, 1.0, 1.0, 0.0])
+        >>> round(calibration_error(reliability_bins(sure, right)), 3)
+        0.15
+    """
+    samples = bins[:, 0].sum()
+    return float(np.abs(bins[:, 1] - bins[:, 2]).sum() / samples) if samples else math.nan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -15,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from hypermnesia import __version__
-from hypermnesia.cli import inspection, training
+from hypermnesia.cli import inspection, own_data, training
 from hypermnesia.errors import HypermnesiaError, printable
 
 
@@ -74,6 +75,8 @@ app = typer.Typer(
     hypermnesia doctor
 
     hypermnesia run split-digits --method hnet,finetune --seeds 0-2
+
+    hypermnesia fit data.csv --target y --out learner
     """,
     no_args_is_help=True,
     add_completion=False,
@@ -84,6 +87,10 @@ for _command in (
     training.resume_command,
     training.compare_command,
     training.reproduce_command,
+    own_data.fit_command,
+    own_data.predict_command,
+    own_data.score_command,
+    own_data.tasks_command,
     inspection.report_command,
     training.tune_command,
     inspection.figures_command,
@@ -123,6 +130,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: what was typed after the program's name; by default `sys.argv[1:]`.
     """
+    # Threads that wait must not spin: they would take the cores from whoever shares them.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
     logging.getLogger("hypermnesia").setLevel(logging.INFO)
     outcome = Outcome()

@@ -248,21 +248,29 @@ def report_command(
 ) -> None:
     """Write one self-contained HTML page about runs: figures, tables, settings and machines.
 
-    Run folders are only read. What is unfinished or damaged is left out, and listed.
+    Folders that `fit` wrote are described, too. All are only read. What is unfinished or damaged is
+    left out, and listed.
 
     For example:
 
     hypermnesia report runs/split-digits_*
+
+    hypermnesia report learner --out learner.html
     """
     from hypermnesia.experiments.verify import run_folders
+    from hypermnesia.learner.folder import is_table_learner
     from hypermnesia.report.collect import collect
+    from hypermnesia.report.own_data import learner_section
     from hypermnesia.report.page import check_output, html_page, write_page
 
     check_output(out, overwrite=overwrite)
-    collected = collect([folder for path in runs for folder in run_folders(path)])
+    learners = [path for path in runs if is_table_learner(path)]
+    folders = [folder for p in runs if p not in learners for folder in run_folders(p)]
+    collected = collect(folders) if folders or not learners else []
+    sections = [learner_section(path, f"learner-{i}") for i, path in enumerate(learners, start=1)]
     command = ["hypermnesia", "report", *map(str, runs), "--out", str(out)]
     command += ["--overwrite"] if overwrite else []
-    write_page(out, html_page(collected, shlex.join(command)))
+    write_page(out, html_page(collected, shlex.join(command), sections))
     for run in collected:
         for line in run.missing:
             typer.echo(f"{run.label}: {line}", err=True)

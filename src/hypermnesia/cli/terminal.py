@@ -41,7 +41,7 @@ def session(folders: Sequence[Path] = ()) -> Iterator[Watch]:
     keep_freed_memory()
     termination = Termination()
     with (
-        _interruptible(folders),
+        interruptible(folders),
         interrupt_on_sigterm(termination.request),
         progress_display() as show,
     ):
@@ -49,7 +49,7 @@ def session(folders: Sequence[Path] = ()) -> Iterator[Watch]:
 
 
 @contextmanager
-def _interruptible(folders: Sequence[Path] = ()) -> Iterator[None]:
+def interruptible(folders: Sequence[Path] = ()) -> Iterator[None]:
     """Turn an interrupt into an exit with the shell's code, after a line on how to continue."""
     try:
         yield
@@ -89,7 +89,7 @@ def compare_and_show(
         raise ConfigError(rule, got=got, hint="name it with --out")
     failed = {}
     if train:
-        with _interruptible():
+        with interruptible():
             failed = carry_out(cells, out, jobs or cores(), lambda line: typer.echo(line, err=True))
     comparison = make(filled(cells, out))
     show_comparison(comparison)

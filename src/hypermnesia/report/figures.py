@@ -319,6 +319,28 @@ def task_confusion(counts: Counts, scenarios: Sequence[str], samples: str = "tes
     return Drawn(name, f"Task confusion ({where})", text, figure)
 
 
+def reliability(scenario: ScenarioName, bins: NDArray[np.float64]) -> Drawn:
+    """Draw the accuracy of answers against their confidence, of `metrics.reliability_bins`."""
+    samples = bins[:, 0]
+    used = samples > 0
+    sure, right = (100 * bins[used, column] / samples[used] for column in (1, 2))
+    figure, axes = canvas.new_axes(canvas.NARROW, canvas.NARROW)
+    axes.plot([0, 100], [0, 100], "--", color="black", linewidth=1)
+    sizes = 12 + 150 * samples[used] / samples.sum()
+    axes.scatter(sure, right, s=sizes, color=canvas.COLOURS[0])
+    axes.plot(sure, right, color=canvas.COLOURS[0], linewidth=1)
+    canvas.label_axes(axes, "confidence %", "accuracy %")
+    distance, most = 100 * metrics.calibration_error(bins), int(samples[used].argmax())
+    text = (
+        f"Accuracy of the answers against the probability that the learner gave them, in "
+        f"{len(bins)} bins of equal width (a larger point has more samples); on the dashed line "
+        f"both agree. Over {int(samples.sum())} samples they are {distance:.2f} points apart on "
+        f"average (ECE). Most samples, {int(samples[used][most])}, have a confidence around "
+        f"{sure[most]:.1f} % and an accuracy of {right[most]:.1f} %."
+    )
+    return Drawn(f"reliability-{scenario}", f"Calibration, {scenario} scenario", text, figure)
+
+
 def embedding_transfer(
     matrix: Matrix, tasks: Sequence[int], chance: float | None, samples: str = "test"
 ) -> Drawn:

@@ -126,6 +126,7 @@ class Section:
         facts: (term, description).
         command: repeats the run; None for several runs.
         tables: always visible.
+        kind: what it is about.
     """
 
     anchor: str
@@ -136,6 +137,7 @@ class Section:
     command: str | None = None
     tables: Sequence[TextTable] = ()
     background: Sequence[TextTable] = ()
+    kind: str = "Run"
 
 
 def comparison_sections(runs: Sequence[CollectedRun]) -> list[Section]:
@@ -146,7 +148,7 @@ def comparison_sections(runs: Sequence[CollectedRun]) -> list[Section]:
             groups.setdefault(topic(run), []).append(run)
     sections = []
     for number, (title, own) in enumerate(groups.items(), start=1):
-        pictures = _pictures(comparison_figures(own), f"results-{number}")
+        pictures = pictures_of(comparison_figures(own), f"results-{number}")
         details, results = [tables.cost_table(own)], [tables.results_table(own)]
         sections.append(Section(f"results-{number}", title, pictures, details, tables=results))
     return sections
@@ -171,7 +173,7 @@ def run_section(run: CollectedRun, anchor: str) -> Section:
     return Section(
         anchor,
         run.label,
-        _pictures(drawn, anchor),
+        pictures_of(drawn, anchor),
         details=list(tables.matrix_tables(run)) if run.results else [],
         facts=[*facts, *(("Not drawn", safe_text(line)) for line in damaged)],
         command=safe_text(rerun_command(run.config), 4000),
@@ -179,7 +181,8 @@ def run_section(run: CollectedRun, anchor: str) -> Section:
     )
 
 
-def _pictures(drawn: Iterable[Drawn], anchor: str) -> list[Picture]:
+def pictures_of(drawn: Iterable[Drawn], anchor: str) -> list[Picture]:
+    """Render figures for a section whose anchor is this."""
     return [picture(each, f"{anchor}-{each.name}") for each in drawn]
 
 
@@ -200,9 +203,11 @@ def write_page(path: Path, page: str) -> None:
     write_text(path, page)
 
 
-def html_page(runs: Sequence[CollectedRun], command: str) -> str:
-    """Render the page about `runs`, one or more, that `command` makes."""
+def html_page(runs: Sequence[CollectedRun], command: str, learners: Sequence[Section] = ()) -> str:
+    """Render the page about `runs` and `learners`, one or more, that `command` makes."""
     measures = [run.summary.measure for run in runs if run.results]
+    topics = [*dict.fromkeys(map(topic, runs)), *(each.title for each in learners)]
+    sections = [run_section(run, f"run-{position}") for position, run in enumerate(runs, start=1)]
     environment = Environment(
         loader=PackageLoader(__package__),
         autoescape=True,
@@ -211,10 +216,10 @@ def html_page(runs: Sequence[CollectedRun], command: str) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template("page.html").render(
-        title=f"Learned one after another: {', '.join(dict.fromkeys(map(topic, runs)))}",
+        title=f"Learned one after another: {', '.join(topics)}",
         missing=[(run.label, line) for run in runs for line in run.missing],
         comparisons=comparison_sections(runs),
-        runs=[run_section(run, f"run-{position}") for position, run in enumerate(runs, start=1)],
+        runs=[*sections, *learners],
         legend=tables.legend(measures or ["accuracy"]),
         spread=tables.SPREAD,
         command=safe_text(command, 4000),

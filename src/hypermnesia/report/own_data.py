@@ -1,0 +1,122 @@
+"""A report's section on a learner of tables, from the numbers that its fits kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from hypermnesia.data.scenarios import ScenarioName
+from hypermnesia.learner.folder import Entry, Record, read_record
+from hypermnesia.learner.quality import Answered
+from hypermnesia.metrics import Matrix
+from hypermnesia.report import figures, tables
+from hypermnesia.report.canvas import SCALES, Drawn
+from hypermnesia.report.collect import safe_text
+from hypermnesia.report.page import Section, pictures_of
+from hypermnesia.report.tables import TextTable
+
+
+def matrix_of(answered: Answered) -> Matrix:
+    """(T, T) R, NaN above the diagonal and where no row was held out."""
+    matrix = np.full((len(answered.matrix), len(answered.matrix)), math.nan)
+    for i, row in enumerate(answered.matrix):
+        matrix[i, : len(row)] = [math.nan if value is None else value for value in row]
+    return matrix
+
+
+def scenarios_of(record: Record) -> dict[ScenarioName, Answered]:
+    """What was measured, by scenario: with the task given, and where it is inferred."""
+    quality = record.quality
+    found: dict[ScenarioName, Answered] = {"task": quality.given}
+    if quality.inferred is not None:
+        apart = quality.measure == "accuracy" and quality.distinct
+        found["class" if apart else "domain"] = quality.inferred
+    return found
+
+
+def task_table(record: Record) -> TextTable:
+    """Tabulate the tasks: samples, classes, the measure when learned and now, drift."""
+    name = {"accuracy": "ACC %", "mse": "MSE"}[record.quality.measure]
+    inferred = [f"{name} if inferred"] if record.quality.inferred else []
+    headings = ["task", "learned", "held out", "classes", f"{name} first", f"{name} now", *inferred]
+    rows = [_task_row(record, place, entry) for place, entry in enumerate(record.tasks)]
+    return TextTable("Tasks, measured on rows held out", [*headings, "drift"], rows)
+
+
+def _task_row(record: Record, place: int, entry: Entry) -> list[str]:
+    quality = record.quality
+    matrix, inferred = quality.given.matrix, quality.inferred
+    drift = quality.drift[place]
+    values = [matrix[place][place], matrix[-1][place]]
+    values += [inferred.matrix[-1][place]] if inferred else []
+    shown = ["-" if v is None else SCALES[quality.measure].text(v) for v in values]
+    return [
+        safe_text(entry.name, 40),
+        str(entry.rows),
+        str(entry.held_out),
+        "-" if entry.labels is None else safe_text(", ".join(entry.labels), 60),
+        *shown,
+        "-" if drift is None else f"{drift:.3f}",
+    ]
+
+
+def learner_figures(record: Record) -> Iterator[Drawn]:
+    """Draw accuracy matrices, forgetting, task confusion and calibration of held-out rows."""
+    quality = record.quality
+    for scenario, answered in scenarios_of(record).items():
+        matrix = matrix_of(answered)
+        yield figures.accuracy_matrix(scenario, matrix, 1, quality.measure)
+        for drawn in (
+            figures.accuracy_over_time(scenario, matrix, 1, quality.measure),
+            figures.forgetting(scenario, {"learner": [matrix]}, quality.measure),
+        ):
+            yield from [] if drawn is None else [drawn]
+        if answered.calibration:
+            yield figures.reliability(scenario, np.array(answered.calibration))
+    if len(quality.confusion) > 1:
+        others = [name for name in scenarios_of(record) if name != "task"]
+        yield figures.task_confusion(np.array(quality.confusion), others, "held-out")
+
+
+def learner_section(folder: Path, anchor: str) -> Section:
+    """Describe a learner of tables; its folder is only read."""
+    record = read_record(folder)
+    complete = all(entry.held_out for entry in record.tasks)
+    why = "a task of which no rows were held out (fit with --holdout 0.2)"
+    columns = record.columns
+    facts = [
+        ("Folder", safe_text(folder.resolve().name)),
+        ("Model", safe_text(record.model)),
+        ("Predicts", f"{safe_text(columns.target)} from {len(columns.inputs)} columns"),
+        ("Drift", _DRIFT[record.quality.measure]),
+        *([] if complete else [("Not drawn", why)]),
+    ]
+    return Section(
+        anchor,
+        safe_text(folder.resolve().name),
+        pictures_of(learner_figures(record) if complete else (), anchor),
+        details=list(_matrices(record)),
+        facts=facts,
+        tables=[task_table(record)],
+        kind="Learner",
+    )
+
+
+_DRIFT = {
+    "accuracy": "share of the answers on held-out rows that changed since their task was learned",
+    "mse": "root mean square change of the answers since their task was learned, over the "
+    "deviation of the targets",
+}
+
+
+def _matrices(record: Record) -> Iterator[TextTable]:
+    measure = record.quality.measure
+    names = [safe_text(entry.name, 40) for entry in record.tasks]
+    for scenario, answered in scenarios_of(record).items():
+        rows = tables.matrix_rows(matrix_of(answered), measure)
+        named = [[name, *row[1:]] for name, row in zip(names, rows, strict=True)]
+        title = f"{SCALES[measure].name.capitalize()} matrix, {scenario} scenario"
+        yield TextTable(title, ["after task", *names], named)
