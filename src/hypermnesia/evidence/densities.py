@@ -55,6 +55,11 @@ class TaskDensities(Evidence):
         found += [lowest] * (len(logits) - len(found))
         return torch.stack(found).to(logits)
 
+    def remove_task(self, task: int) -> None:
+        """Drop what was fitted for the task."""
+        del self.fitted[task]
+        self.task = len(self.fitted)
+
     def state_dict(self) -> State:
         """The objects themselves, which can be copied and not written to a file."""
         return {"task": self.task, "fitted": self.fitted}

@@ -196,6 +196,20 @@ class TaskGaussians(Evidence):
         """Note the task."""
         self.task = task
 
+    def remove_task(self, task: int) -> None:
+        """Drop the task's Gaussians."""
+        del self.gaussians[task]
+        self.task = len(self.gaussians)
+
+    def merge(self, other: Any) -> None:
+        """Take over the Gaussians of another's tasks."""
+        if other.entries not in (0, self.entries):
+            rule, hint = "densities compare inputs of one shape", "learn them in one shape"
+            got = f"{other.entries} entries, where they had {self.entries}"
+            raise DataError(rule, got=got, hint=hint)
+        stored = [list(map(_stored, each)) for each in other.gaussians]
+        self.gaussians += [[self._restored(each) for each in task] for task in stored]
+
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Nothing is trained; raises `DataError` for inputs that have no density beside others."""
         x = self._seen(batch.original)

@@ -68,6 +68,16 @@ class Calibration:
             old = getattr(self, name)
             setattr(self, name, torch.cat([old[:task], value[None].float(), old[task + 1 :]]))
 
+    def remove(self, task: int) -> None:
+        """Forget a task."""
+        for name, value in vars(self).items():
+            setattr(self, name, torch.cat([value[:task], value[task + 1 :]]))
+
+    def join(self, other: Calibration) -> None:
+        """Take over another's tasks."""
+        for name, value in vars(self).items():
+            setattr(self, name, torch.cat([value, vars(other)[name]]))
+
     def log_posterior(self, evidence: Tensor) -> Tensor:
         """(tasks, ...) log p(t | x) of (tasks, ...) log evidence; each task is equally frequent."""
         return (evidence.double() / self.temperature).log_softmax(dim=0)

@@ -125,11 +125,13 @@ class Knowledge:
         if erase:
             method.erase_task(task, self.settings.iterations)
         method.remove_task(task)
+        self.calibration.remove(task)
         del self.records[task]
 
     def merge(self, other: Knowledge) -> list[float]:
         """Take over another's tasks; returns the error of each task's weights, as a share."""
         errors = self._apart().merge(other.method, self.settings.iterations)
+        self.calibration.join(other.calibration)
         self.records += other.records
         return errors
 
