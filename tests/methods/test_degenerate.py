@@ -80,7 +80,7 @@ def test_so_it_is_in_the_other_scenarios(name: str, case: str, scenario: str) ->
     assert np.isfinite(result.accuracy[scenario][-1]).all()
 
 
-@pytest.mark.parametrize("case", CASES.keys() - {"one class"})
+@pytest.mark.parametrize("case", [case for case in CASES if case != "one class"])
 def test_calibration_divides_by_no_zero(case: str) -> None:
     generators = Generators(0)
     inference = EntropySettings(calibrated=True)
