@@ -17,10 +17,11 @@ MODULES = {
     *("pickle", "cPickle", "_pickle", "marshal", "shelve", "copyreg"),
     *("dill", "cloudpickle", "joblib", "jsonpickle"),
 }
+ARRAYS = {"np.load", "numpy.load"}  # which must say that they unpickle nothing
 BUILTINS = {"eval", "exec", "compile", "__import__"}
 CALLS = {
     *("torch.load", "torch.save", "torch.jit.load", "torch.package"),
-    *("np.load", "numpy.load", "np.save"),
+    "np.save",
     *("yaml.load", "yaml.load_all", "yaml.full_load", "yaml.unsafe_load"),
     *("yaml.FullLoader", "yaml.UnsafeLoader", "yaml.Loader"),
     *("os.system", "os.popen"),
@@ -41,6 +42,10 @@ def found(tree: ast.AST) -> Iterator[str]:
             yield str(node.module)
         elif isinstance(node, ast.Attribute) and name_of(node) in CALLS:
             yield name_of(node)
+        elif isinstance(node, ast.Call) and name_of(node.func) in ARRAYS:
+            given = {each.arg: ast.unparse(each.value) for each in node.keywords}
+            if given.get("allow_pickle") != "False":
+                yield name_of(node.func)
         elif isinstance(node, ast.Call) and name_of(node.func) in BUILTINS:
             yield name_of(node.func)
         elif isinstance(node, ast.keyword) and node.arg == "shell":

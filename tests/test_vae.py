@@ -211,10 +211,10 @@ def test_a_whole_vae_or_its_decoder_is_a_target(generated) -> None:
     pattern = (torch.arange(10) % 2).float().expand(16, 10)
     data = [pattern, 1 - pattern]
     train_task(memory, trainer, data[0], generators)
-    shared = [p.detach().clone() for p in memory.target.shared.parameters()]
+    shared = [p.detach().clone() for p in memory.target.shared.values()]
     train_task(memory, trainer, data[1], generators)
     assert len(shared) == (0 if generated == ["*"] else 4)
-    for now, then in zip(memory.target.shared.parameters(), shared, strict=True):
+    for now, then in zip(memory.target.shared.values(), shared, strict=True):
         assert not torch.equal(now, then)
     noise = draw_noise(1, 16, 3, generators["noise"])
     for task, x in enumerate(data):

@@ -44,7 +44,10 @@ class Evidence(Protocol):
         return
 
     def remove_task(self, task: int) -> None:
-        """Forget all that is kept of a task; later ones count one less. Where one can: override."""
+        """Forget all that is kept of a task; later ones count one less.
+
+        Raises `ConfigError`, where a class does not override it.
+        """
         raise ConfigError(
             "the evidence must be one that can forget a task",
             got=type(self).__name__,
@@ -52,7 +55,10 @@ class Evidence(Protocol):
         )
 
     def merge(self, other: Any) -> None:
-        """Take over what another evidence of this class keeps of its tasks, as further ones."""
+        """Take over what another evidence of this class keeps of its tasks, as further ones.
+
+        Raises `ConfigError`, where a class does not override it.
+        """
         rule, hint = "the evidence must be kept apart for each task", "or set infer_task=None"
         got = f"{type(self).__name__}, which is learned for all together"
         raise ConfigError(f"to merge, {rule}", got=got, hint=f"use 'entropy', {hint}")

@@ -202,7 +202,7 @@ class TaskGaussians(Evidence):
         self.task = len(self.gaussians)
 
     def merge(self, other: Any) -> None:
-        """Take over the Gaussians of another's tasks."""
+        """Take over the Gaussians of another's tasks; raises `DataError` for other shapes."""
         if other.entries not in (0, self.entries):
             rule, hint = "densities compare inputs of one shape", "learn them in one shape"
             got = f"{other.entries} entries, where they had {self.entries}"

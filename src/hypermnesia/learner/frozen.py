@@ -12,7 +12,6 @@ from hypermnesia.learner.inputs import source_of
 from hypermnesia.learner.knowledge import Knowledge
 from hypermnesia.learner.predictor import Predictor
 from hypermnesia.learner.targets import Label, listed, plain
-from hypermnesia.learner.whole import onnx_of
 from hypermnesia.storage import write_bytes
 
 
@@ -53,6 +52,8 @@ class Servable(Predictor):
         with self._undisturbed() as known:
             source = source_of(x, form=known.design.form)
             shown = source.read(torch.arange(2) % len(source))
+            from hypermnesia.learner.whole import onnx_of  # which few ask for
+
             write_bytes(path, onnx_of(known, self._labels(known), shown))
 
     def _labels(self, known: Knowledge) -> list[Label]:

@@ -27,7 +27,7 @@ from hypermnesia.learner.persistence import Stored, save
 from hypermnesia.learner.samples import opened, targets_read, weights_of
 from hypermnesia.learner.targets import Label, Own, Problem
 from hypermnesia.learner.tasks import TaskEditor
-from hypermnesia.methods.base import Loss
+from hypermnesia.methods.base import BoundsDrift, Loss
 from hypermnesia.modules import copied
 from hypermnesia.optimizers import OptimizerFactory
 from hypermnesia.training.history import FitHistory, Recorder, callbacks_of
@@ -202,7 +202,8 @@ class ContinualLearner(TaskEditor):
                 held_out = self._checked(source_of(validation, form=source.form), "validation")
             self._knowledge, self.drift_ = self._taught(settings, recorder, samples, held_out)
             self.history_.append(recorder.history)
-            warn_of(self.drift_, settings, name)
+            if isinstance(self._knowledge.method, BoundsDrift):
+                warn_of(self.drift_, settings, name)
             recorder.call("on_fit_end", recorder.history)
         return self
 
@@ -219,7 +220,8 @@ class ContinualLearner(TaskEditor):
             made_of = self.model, settings, samples, self.device, self._own
             learning = knowledge.first_knowledge(*made_of)
         else:
-            learning = self._knowledge.copy(settings)
+            chosen = self._knowledge.settings.infer_task  # where the user left it open
+            learning = self._knowledge.copy(replace(settings, infer_task=chosen))
         fit = learning.begin(task, samples, held_out)
         observers = ObserverGroup(Health(), recorder, *([fit.stopping] if fit.stopping else []))
         if fit.stopping:

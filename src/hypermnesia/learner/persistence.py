@@ -47,7 +47,10 @@ def _check_size(design: Design, state: State) -> None:
 
 
 def save(knowledge: Knowledge, path: Path, *, overwrite: bool) -> None:
-    """Write a learner's knowledge to the folder at `path`, completely or not at all."""
+    """Write a learner's knowledge to the folder at `path`, completely or not at all.
+
+    Raises `RunError` for a density of the user's own.
+    """
     if is_density(knowledge.settings.infer_task):
         rule, hint = "a density of your own cannot be saved", "use infer_task='gaussian'"
         raise RunError(rule, got=type(knowledge.settings.infer_task).__name__, hint=hint)

@@ -115,8 +115,9 @@ def _evidence(knowledge: Knowledge) -> nn.Module:
 
 
 def onnx_of(knowledge: Knowledge, labels: Sequence[Label], x: Tensor) -> bytes:
-    """The file of `Whole`; `x` are inputs as the model takes them, two or more.
+    """The file of `Whole`; `x`, (n, *sample), are two inputs or more as the model takes them.
 
+    Raises `ConfigError` for tasks with different numbers of values.
     Its metadata are JSON: `tasks`, their names, and `classes`, the labels, both by number.
     """
     if len({record.targets.outputs for record in knowledge.records}) > 1 and not labels:

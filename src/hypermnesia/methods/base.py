@@ -147,6 +147,15 @@ class ContinuesInPart(Protocol):
 
 
 @runtime_checkable
+class BoundsDrift(Protocol):
+    """A method that can bound how far earlier tasks drift."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether they are within the bound now; always where there is none."""
+
+
+@runtime_checkable
 class KeepsTasksApart(Protocol):
     """A method that keeps every task apart, so that one can be dropped, or taken over."""
 

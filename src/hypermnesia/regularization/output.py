@@ -70,18 +70,18 @@ class RegularizerSettings:
     Attributes:
         beta: β, weight of the regulariser against the task's loss; 0 switches it off, `auto` lets
             it follow the bound `drift` (`hypermnesia.regularization.drift`).
-        drift: for `auto`, how much the weights of an earlier task may change while another is
-            learned: the squares of the changes over those of the weights.
         kind: a name in `REGULARIZERS`.
         lookahead: a name in `hypermnesia.regularization.lookahead.LOOKAHEADS`.
         subset: number of earlier tasks that `sampled` draws at an iteration; None for all.
+        drift: for `auto`, how much the weights of an earlier task may change while another is
+            learned: the squares of the changes over those of the weights.
     """
 
     beta: NonNegative | Literal["auto"] = 0.01
-    drift: Share = _DRIFT
     kind: Annotated[Name, named_in(REGULARIZERS)] = "closed"
     lookahead: Annotated[Name, named_in(LOOKAHEADS)] = "optimizer"
     subset: Width | None = None
+    drift: Share = _DRIFT
 
     def __post_init__(self) -> None:
         if self.subset is not None and self.subset < 1:

@@ -18,7 +18,7 @@ from torch import Tensor
 from hypermnesia.data.stream import each_once
 from hypermnesia.data.types import Samples, Task
 from hypermnesia.errors import RunError
-from hypermnesia.methods.base import Method
+from hypermnesia.methods.base import BoundsDrift, Method
 from hypermnesia.state_files import State
 from hypermnesia.training.phases import Phase, Rows
 
@@ -246,13 +246,16 @@ class EarlyStopping(Observer):
         self.loss = losses["loss"]
         for name, loss in losses.items():
             # A state that changed earlier tasks too much is not one to go back to.
-            if loss < self._best[name].loss and getattr(self._method, "holds", True):
+            if loss < self._best[name].loss and self._holds():
                 state = copy.deepcopy(self._method.parts[name].state_dict())
                 self._best[name] = _Best(loss, iteration, state)
         self.watching.on_validation(phase, iteration, losses)
         best = self._best.values()
         if all(each.state and iteration - each.at >= self._patience for each in best):
             raise StopTask
+
+    def _holds(self) -> bool:
+        return not isinstance(self._method, BoundsDrift) or self._method.holds
 
     def on_updates_end(self, phase: Phase) -> None:  # noqa: ARG002
         """Put every part to its best state."""
