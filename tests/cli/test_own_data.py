@@ -15,6 +15,9 @@ from hypermnesia.cli import main
 from hypermnesia.learner.folder import Record, TableLearner, read_record
 from hypermnesia.learner.learner import ContinualLearner
 
+# A third site that is like another one is told so.
+pytestmark = pytest.mark.filterwarnings("ignore:task .* should be told from the others")
+
 SHORT = ["--model", "mlp:20", "--set", "iterations=80", "--set", "lr=1e-2"]
 FIT = ["fit", "data.csv", "--target", "kind", "--task", "site", "--out", "learner", *SHORT]
 

@@ -42,9 +42,10 @@ def drifts(before: Knowledge, after: Knowledge, fit: Fit) -> dict[Label, Drift]:
 
 def _drift(before: Knowledge, after: Knowledge, task: int, x: Tensor) -> Drift:
     then, now = before.network(task), after.network(task)
-    pairs = zip(now.parameters(), then.parameters(), strict=True)
+    pairs = [*zip(now.parameters(), then.parameters(), strict=True)]
+    pairs = [(a, b) for a, b in pairs if b.is_floating_point()]  # others are frozen
     moved = sum(float((a - b).square().sum()) for a, b in pairs)
-    size = sum(float(b.square().sum()) for b in then.parameters())
+    size = sum(float(b.square().sum()) for _, b in pairs)
     answers = _changed(now(x), then(x), classes=before.design.problem == "classification")
     return Drift(answers, moved / max(size, 1e-30))
 

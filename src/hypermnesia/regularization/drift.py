@@ -4,23 +4,26 @@
 
 by dual ascent on the multiplier β: log β rises by 0.05 log(R/ε) at an iteration, at most by 0.1
 (compare GECO, Rezende and Viola 2018, arXiv 1810.00597). R is the output regulariser, the mean
-squared change of an earlier task's weights; ε is a share, `RegularizerSettings.drift`, of their
-squares.
+squared change of an earlier task's weights; ε is a share, `RegularizerSettings.drift`, of the
+squares of the smallest such weights.
 """
 
 from __future__ import annotations
 
 import math
 
+FIRST = 0.1
+"""β before it has followed anything."""
+
 _RATE, _MOST = 0.05, 0.1
-_FIRST, _LEAST, _LARGEST = 0.1, 1e-6, 1e9
+_LEAST, _LARGEST = 1e-6, 1e9
 
 
 class Multiplier:
     """β, which follows R; `bound` is ε."""
 
     def __init__(self, bound: float) -> None:
-        self.bound, self.beta, self.distance = bound, _FIRST, 0.0
+        self.bound, self.beta, self.distance = bound, FIRST, 0.0
 
     def follow(self, distance: float) -> None:
         """Take the next β, after an iteration with this R."""

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from hypermnesia import tree
 from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.optimizers import OptimizerSettings, gradient_norm, parameters_of
-from hypermnesia.regularization.drift import Multiplier
+from hypermnesia.regularization.drift import FIRST, Multiplier
 from hypermnesia.regularization.lookahead import LOOKAHEADS, Lookahead, Rows
 from hypermnesia.regularization.output import (
     REGULARIZERS,
@@ -127,15 +127,16 @@ class HypernetTrainer:
             settings, regularizer = self.regularizer, REGULARIZERS[self.regularizer.kind]
             ahead = LOOKAHEADS[settings.lookahead](self.optimizers["theta"][1])
             penalty = regularizer(memory.hypernet, snapshot, settings, self.generators)
-            follows = settings.beta == "auto"
+            # What a task learned before is weighed against what it learns now, not bounded.
+            follows = settings.beta == "auto" and not set(self.tasks) & set(self.held)
             multiplier = Multiplier(settings.drift * self._size()) if follows else None
             self.protection = _Protection(snapshot, ahead, penalty, multiplier)
 
     @torch.no_grad()
     def _size(self) -> float:
-        """Return the sum of the squared weights of an earlier task, a mean over these."""
+        """Return the sum of the squared weights of the earlier task that has the smallest."""
         squares = [self.memory.weights(task).square().sum() for task in self.held]
-        return float(torch.stack(squares).mean())
+        return float(torch.stack(squares).min())
 
     def step(self, loss_of: Callable[[], Tensor]) -> dict[str, Tensor]:
         """Take one iteration (von Oswald et al. 2020, equation 2).
@@ -179,7 +180,8 @@ class HypernetTrainer:
         assert self.protection is not None  # noqa: S101 - the caller's case
         beta, multiplier = self.regularizer.beta, self.protection.multiplier
         if multiplier is None:
-            return {"penalty": self.protection.penalty(point, gradients, float(beta))}
+            fixed = FIRST if beta == "auto" else beta
+            return {"penalty": self.protection.penalty(point, gradients, fixed)}
         drift = self.protection.penalty(point, gradients, multiplier.beta)
         found = {"penalty": drift, "beta": torch.tensor(multiplier.beta)}
         multiplier.follow(float(drift))
