@@ -26,11 +26,11 @@ from hypermnesia.tree import Tree
 Way = Literal["batched", "swapped", "copied"]
 """All tasks under `vmap`; weights put in task by task; a copy of the module for each task."""
 
-Named = Mapping[str, Tensor]
+_Named = Mapping[str, Tensor]
 Buffers = dict[str, Tensor]  #: of a target network, by name
 _ROWS = 8  # of a batch, which a trial is made on
 _EXACT, _IN_BF16 = 1e-3, 5e-2  # largest norm of a difference, as a share
-FAULTS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError)
+_FAULTS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError)
 
 
 class Tried(Protocol):
@@ -41,7 +41,7 @@ class Tried(Protocol):
     def parameters(self, layout: Layout, weights: Tensor) -> dict[str, Tensor]:
         """Return every parameter by name, of (N,) weights."""
 
-    def trained(self, parameters: Named, x: Tree, buffers: Buffers) -> Any:
+    def trained(self, parameters: _Named, x: Tree, buffers: Buffers) -> Any:
         """Run in training on (batch, *sample) inputs."""
 
     def swapped(self, weights: Tensor, x: Tree, layout: Layout, buffers: Buffers) -> Any:
@@ -81,7 +81,7 @@ def check(target: Tried, weights: Tensor, x: Tree, layout: Layout, buffers: Buff
             expected = reference()
         except HypermnesiaError:
             raise
-        except FAULTS:
+        except _FAULTS:
             return  # PyTorch cannot run it either: the call itself says why
         if not all(leaf.isfinite().all() for leaf in expected.outputs):
             return
@@ -110,7 +110,7 @@ def _of_copy(target: Tried, network: nn.Module, x: Tree) -> _Outcome:
     return _Outcome(outputs, _gradients(outputs, learned), dict(network.named_buffers()))
 
 
-def _of_target(target: Tried, parameters: Named, x: Tree, buffers: Buffers) -> _Outcome:
+def _of_target(target: Tried, parameters: _Named, x: Tree, buffers: Buffers) -> _Outcome:
     leaves = {
         name: p.detach().clone().requires_grad_(p.is_floating_point())
         for name, p in parameters.items()
@@ -119,7 +119,7 @@ def _of_target(target: Tried, parameters: Named, x: Tree, buffers: Buffers) -> _
     given = tree.map(torch.clone, x)
     try:
         outputs = _run(lambda: target.trained(leaves, given, own))
-    except FAULTS as error:
+    except _FAULTS as error:
         rule, hint = "a model must run with weights from outside", "make it a plain nn.Module"
         raise TargetError(rule, got=_first_line(error), hint=hint) from error
     _check_own(outputs, list(leaves.values()))
@@ -137,7 +137,7 @@ def _run(forward: Callable[[], Any]) -> list[Tensor]:
     return [leaf for leaf in leaves if leaf.is_floating_point()]
 
 
-def _gradients(outputs: list[Tensor], parameters: Named) -> dict[str, Tensor]:
+def _gradients(outputs: list[Tensor], parameters: _Named) -> dict[str, Tensor]:
     """Return the gradient of a fixed sum of the outputs; raises `TargetError` without any."""
     roots = [leaf for leaf in outputs if leaf.requires_grad]
     if not roots:
@@ -225,7 +225,7 @@ def _holds(claim: Callable[[], bool]) -> bool:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="There is a performance drop")
             return claim()
-    except (*FAULTS, UserWarning):
+    except (*_FAULTS, UserWarning):
         return False
 
 

@@ -37,6 +37,7 @@ DATA = "data.json"
 
 _KIND, _FORMAT = "hypermnesia learner of tables", 1
 Index = Annotated[int, Field(ge=1, le=10**6)]
+"""The number of a task's files, from 1."""
 Rows = NDArray[np.int64]
 """(n,) numbers of rows, from 0."""
 Samples = tuple[NDArray[np.float32], Values]
