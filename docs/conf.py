@@ -37,7 +37,15 @@ default_role = "code"  # a docstring's `name` is code
 # What an error says in an example is what it says.
 doctest_default_flags = doctest.ELLIPSIS | doctest.DONT_ACCEPT_TRUE_FOR_1
 
-autodoc_default_options = {"members": True, "show-inheritance": True}
+# scikit-learn makes these of an estimator's signatures, with links into its own documents.
+_ROUTING = [
+    f"set_{name}_request" for name in ("fit", "partial_fit", "predict", "predict_proba", "score")
+]
+autodoc_default_options = {
+    "members": True,
+    "show-inheritance": True,
+    "exclude-members": ",".join(_ROUTING),
+}
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False

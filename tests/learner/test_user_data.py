@@ -15,7 +15,7 @@ from torch.utils.data import (
 )
 
 from hypermnesia.errors import DataError
-from hypermnesia.learner.inputs import Source, slices, source_of
+from hypermnesia.learner.inputs import InputSource, slices, source_of
 from hypermnesia.learner.targets import listed
 
 X, Y = np.arange(30, dtype=np.float64).reshape(10, 3), np.arange(10) % 3
@@ -39,7 +39,7 @@ class Endless(IterableDataset):
         yield from zip(X, Y, strict=True)
 
 
-def everything(source: Source) -> Tensor:
+def everything(source: InputSource) -> Tensor:
     return torch.cat(list(slices(source, rows=4)))
 
 

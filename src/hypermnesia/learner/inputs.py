@@ -48,7 +48,7 @@ _READING = (
 )
 
 
-class Source(Protocol):
+class InputSource(Protocol):
     """Inputs by row, and what belongs to them.
 
     Attributes:
@@ -241,7 +241,7 @@ def as_pair(batch: Any, count: int | None = None) -> tuple[Tensor, Any]:
     return inputs, batch[1]
 
 
-def source_of(data: Any, y: Any = None, *, form: Form | None = None, draws: int = 0) -> Source:
+def source_of(data: Any, y: Any = None, *, form: Form | None = None, draws: int = 0) -> InputSource:
     """The source that a user's data are; raises `DataError` for what has no samples by number.
 
     They are a `DataLoader` or map-style `Dataset` of (input, target), a pair of arrays or tensors,
@@ -286,7 +286,7 @@ def _sampler(loader: DataLoader[Any]) -> Any:
     return batches.sampler if type(batches) is BatchSampler else None
 
 
-def _one_epoch(loader: DataLoader[Any], form: Form | None) -> Source:
+def _one_epoch(loader: DataLoader[Any], form: Form | None) -> InputSource:
     """The rows of an epoch: in the data set's order, if nobody can know in which they are drawn."""
     batches, sampler = list(_epoch(loader)), _sampler(loader)
     keys = [key for batch in batches for key in batch]
@@ -296,7 +296,7 @@ def _one_epoch(loader: DataLoader[Any], form: Form | None) -> Source:
     return _source(loader, form, keys, sizes=list(map(len, batches)))
 
 
-def _to_learn(loader: DataLoader[Any], form: Form | None, draws: int) -> Source:
+def _to_learn(loader: DataLoader[Any], form: Form | None, draws: int) -> InputSource:
     """All rows that a loader shuffles; else those that its sampler draws, epoch after epoch."""
     sampler = _sampler(loader)
     if type(sampler) is SequentialSampler:
@@ -327,7 +327,7 @@ def _source(
     *,
     order: Tensor | None = None,
     sizes: list[int] | None = None,
-) -> Source:
+) -> InputSource:
     """Samples of a loader; where its own `collate_fn` makes them, in batches of such `sizes`."""
     collate = loader.collate_fn
     sizes = None if collate is default_collate else sizes
@@ -337,12 +337,12 @@ def _source(
     return FromDataset(loader.dataset, form, **own)
 
 
-def slices(source: Source, rows: int | None = None) -> Iterator[Tensor]:
+def slices(source: InputSource, rows: int | None = None) -> Iterator[Tensor]:
     """All inputs of a source in order, some at a time."""
     yield from map(source.read, source.parts if rows is None else _slices(len(source), rows))
 
 
-def read_once(source: Source) -> tuple[Iterator[Tensor], list[object]]:
+def read_once(source: InputSource) -> tuple[Iterator[Tensor], list[object]]:
     """All inputs, some at a time, and a list that gets their targets as they are read."""
     found: list[object] = []
 

@@ -20,7 +20,7 @@ from hypermnesia.learner import design as designs
 from hypermnesia.learner.calibration import Calibration
 from hypermnesia.learner.choice import chosen
 from hypermnesia.learner.design import Design, LearnerSettings
-from hypermnesia.learner.inputs import Source, slices
+from hypermnesia.learner.inputs import InputSource, slices
 from hypermnesia.learner.samples import AsTheyCome, SourceSamples, divided, stream_of
 from hypermnesia.learner.serving import Served
 from hypermnesia.learner.targets import (
@@ -54,7 +54,7 @@ class Data(NamedTuple):
         weight: (n,) of each sample in the loss; None where all count alike.
     """
 
-    source: Source
+    source: InputSource
     given: Any
     classes: Any = None
     weight: Tensor | None = None
@@ -205,7 +205,7 @@ class Knowledge:
         own = slice(first, first + scenario.heads[task])
         return with_columns(network, own, self.settings.head).eval()
 
-    def _centre(self, source: Source, task: int | None) -> dict[str, Tensor]:
+    def _centre(self, source: InputSource, task: int | None) -> dict[str, Tensor]:
         """Where the autoencoder of a new task starts; raises for inputs that it cannot be shown."""
         if (design := self.design.autoencoder) is None:
             return {}
@@ -391,7 +391,7 @@ def rejected(x: Tensor, got: str) -> TargetError:
 
 
 @torch.no_grad()
-def check_model(model: nn.Module, source: Source) -> int:
+def check_model(model: nn.Module, source: InputSource) -> int:
     """Return the number of outputs; raises `TargetError` unless it gives logits for such inputs."""
     x, probe = _first(source), copied(model).cpu().eval()
     with inputs_accepted(x):
@@ -404,7 +404,7 @@ def check_model(model: nn.Module, source: Source) -> int:
 
 
 @torch.no_grad()
-def check_network(network: nn.Module, source: Source, outputs: int, problem: Problem) -> None:
+def check_network(network: nn.Module, source: InputSource, outputs: int, problem: Problem) -> None:
     """Raise `TargetError` unless a new task's network gives `outputs` plain logits."""
     hint = "name the output layer (head=...), a linear one"
     rule = f"the network must give (batch, {outputs}) for a task with {outputs} outputs"
@@ -426,10 +426,10 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
-def _seen(source: Source) -> Iterator[Tensor]:
+def _seen(source: InputSource) -> Iterator[Tensor]:
     """All inputs, one by one where those that are read with one may change its shape."""
     return slices(source, 1 if source.alone else None)
 
 
-def _first(source: Source) -> Tensor:
+def _first(source: InputSource) -> Tensor:
     return source.read(torch.arange(min(2, len(source))))

@@ -22,7 +22,7 @@ from hypermnesia.learner.design import (
     patterns,
 )
 from hypermnesia.learner.drift import Drift, drifts, warn_of
-from hypermnesia.learner.inputs import Source, source_of
+from hypermnesia.learner.inputs import InputSource, source_of
 from hypermnesia.learner.persistence import Stored, save
 from hypermnesia.learner.samples import opened, targets_read, weights_of
 from hypermnesia.learner.targets import Label, Own, Problem
@@ -239,7 +239,7 @@ class ContinualLearner(TaskEditor):
         return learning if settings == self.settings else learning.copy(self.settings), changed
 
     def _checked(
-        self, source: Source, purpose: str, classes: Any = None, weight: Any = None
+        self, source: InputSource, purpose: str, classes: Any = None, weight: Any = None
     ) -> knowledge.Data:
         """Samples that the model takes, one or more, and their targets."""
         if not len(source):

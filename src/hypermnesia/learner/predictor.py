@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hypermnesia.compute import undisturbed
 from hypermnesia.errors import ConfigError, DataError
-from hypermnesia.learner.inputs import Source, read_once, slices, source_of
+from hypermnesia.learner.inputs import InputSource, read_once, slices, source_of
 from hypermnesia.learner.knowledge import Knowledge, inputs_accepted, rejected
 from hypermnesia.learner.targets import Classes, Label, Labels, numbers, plain
 from hypermnesia.methods.base import InfersTask
@@ -265,7 +265,7 @@ def _index(knowledge: Knowledge, task: Label) -> int:
     return index
 
 
-def _source(knowledge: Knowledge, x: Any, y: Any = None) -> Source:
+def _source(knowledge: Knowledge, x: Any, y: Any = None) -> InputSource:
     source = source_of(x, y, form=knowledge.design.form)
     if not len(source):
         raise DataError("there must be inputs to answer for", got="none")

@@ -17,7 +17,14 @@ from hypermnesia.data.types import Batch, Samples, hold_out
 from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.learner.arrays import Form, as_input, finite
 from hypermnesia.learner.design import LearnerSettings
-from hypermnesia.learner.inputs import Arrays, FromDataset, Source, as_pair, collated, source_of
+from hypermnesia.learner.inputs import (
+    Arrays,
+    FromDataset,
+    InputSource,
+    as_pair,
+    collated,
+    source_of,
+)
 from hypermnesia.learner.targets import listed
 from hypermnesia.training.observers import StopTask
 
@@ -90,7 +97,7 @@ def _pair(batch: Any) -> tuple[Tensor, Any]:
 
 def opened(
     data: Any, y: Any, form: Form | None, settings: LearnerSettings, steps: int | None
-) -> Source:
+) -> InputSource:
     """The source of a fit's data; raises `ConfigError` for `steps` of data that are no stream."""
     stream = y is None and is_stream(data)
     if stream and steps is not None:
@@ -101,7 +108,7 @@ def opened(
     return source_of(data, y, form=form, draws=settings.iterations * settings.batch_size)
 
 
-def targets_read(source: Source, classes: Any) -> Any:
+def targets_read(source: InputSource, classes: Any) -> Any:
     """The targets; None of a data set whose classes are told, which is read as it is learned."""
     if classes is None or not isinstance(source, FromDataset):
         return source.targets()
@@ -109,7 +116,7 @@ def targets_read(source: Source, classes: Any) -> Any:
     return None
 
 
-def weights_of(given: Any, source: Source) -> Tensor | None:
+def weights_of(given: Any, source: InputSource) -> Tensor | None:
     """(n,) weights of samples, of mean 1; raises `DataError` for others, or other data."""
     if given is None:
         return None
@@ -137,7 +144,7 @@ class SourceSamples:
         weight: (rows of the source,) of each in the loss; None where all count alike.
     """
 
-    source: Source
+    source: InputSource
     encode: Callable[[Any], Tensor]
     y: Tensor
     rows: Tensor
@@ -271,7 +278,7 @@ def _ordered(
 
 
 def _read_ahead(
-    samples: SourceSamples, source: Source, batch_size: int, generator: torch.Generator
+    samples: SourceSamples, source: InputSource, batch_size: int, generator: torch.Generator
 ) -> _ReadAhead | None:
     """The samples, if their source has workers; a twin of the generator tells them the order."""
     twin, other = torch.Generator(), torch.Generator()
