@@ -108,6 +108,12 @@ def test_inputs_to_answer_for(way, x) -> None:
 SETTINGS = {
     "a float": ({"iterations": 1e3}, "iterations must be a whole number; got 1000.0"),
     "a string": ({"lr": "0.1"}, "lr must be a number; got '0.1'"),
+    "beta misspelt": ({"beta": "aut"}, "beta must be a number, or auto; got 'aut'"),
+    "auto for another": ({"lr": "auto"}, "lr must be a number; got 'auto'"),
+    "a bound that nothing holds": (
+        {"beta": 0.1, "drift": 0.5},
+        "drift is a bound that .*; got 0.5",
+    ),
     "one pattern": ({"generated": "0.*"}, r"a list of patterns; got '0.\*'; give \['0.\*'\]"),
     "a device": ({"device": "gpu"}, "torch finds here; got 'gpu'"),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -84,26 +84,26 @@ class LearnerSettings:
                 raise ConfigError(rule, got=repr(value), hint=hint)
         for name in ("beta", "drift", "lr", "validation", "compression"):
             value = getattr(self, name)
-            if value not in (None, "auto") and not isinstance(value, int | float):
-                raise ConfigError(f"{name} must be a number", got=repr(value))
+            if value is None or isinstance(value, int | float) or (name, value) == ("beta", "auto"):
+                continue
+            kind = "a number, or auto" if name == "beta" else "a number"
+            raise ConfigError(f"{name} must be {kind}", got=repr(value))
         for name in ("batch_size", "iterations", "patience"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be 1 or more", got=getattr(self, name))
-        held, size = self.validation, self.compression
+        held, size, beta = self.validation, self.compression, cast(Any, self.beta)
+        usual = self.drift == LearnerSettings.drift
         share = "validation is the share of a task's samples"
         for rule, value, valid in (
             (f"{share} that is held out, from 0 to below 1", held, 0 <= held < 1),
             ("lr must be above 0", self.lr, 0 < self.lr < math.inf),
             ("compression must be above 0", size, size is None or 0 < size < math.inf),
-            ("beta must be 0 or more, or auto", self.beta, _beta_is_valid(self.beta)),
+            ("beta must be 0 or more, or auto", beta, beta == "auto" or 0 <= beta < math.inf),
+            ("drift is a bound that beta='auto' holds", self.drift, beta == "auto" or usual),
             ("drift must be above 0, at most 1", self.drift, 0 < self.drift <= 1),
         ):
             if not valid:
                 raise ConfigError(rule, got=value)
-
-
-def _beta_is_valid(beta: float | str) -> bool:
-    return beta == "auto" or (not isinstance(beta, str) and 0 <= beta < math.inf)
 
 
 def patterns(given: Sequence[str] | None) -> tuple[str, ...] | None:
