@@ -76,7 +76,7 @@ def check(target: Tried, weights: Tensor, x: Tree, layout: Layout, buffers: Buff
         network = target.plain(weights, layout=layout, buffers=buffers, training=True)
         return _of_copy(target, network, x)
 
-    with _apart(weights.device), torch.enable_grad():
+    with _apart(), torch.enable_grad():
         try:
             expected = reference()
         except HypermnesiaError:
@@ -132,7 +132,8 @@ def _run(forward: Callable[[], Any]) -> list[Tensor]:
     torch.default_generator.manual_seed(0)
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002
-    torch.cuda.manual_seed(0)  # does nothing without a GPU
+    if _uses_gpu():
+        torch.cuda.manual_seed(0)
     leaves = [leaf for leaf in pytree.tree_leaves(forward()) if isinstance(leaf, Tensor)]
     return [leaf for leaf in leaves if leaf.is_floating_point()]
 
@@ -188,7 +189,7 @@ def way_to_evaluate(
     def copy(task: int) -> nn.Module:
         return target.plain(weights[task], layout=layout, buffers=kept[task])
 
-    with _apart(weights.device), torch.no_grad():
+    with _apart(), torch.no_grad():
         first, second = copy(0), copy(1)
         expected = [_answer(target, first, x), _answer(target, second, x)]
         Slots(first).put({name: buffer.clone() for name, buffer in kept[0].items()})
@@ -268,10 +269,15 @@ def some(x: Tree) -> Tree:
     return tree.index(x, slice(_ROWS)) if len(rows) == 1 and () not in rows else x
 
 
+def _uses_gpu() -> bool:
+    """Whether this process computes on a GPU, whose draws a trial must not disturb either."""
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+
+
 @contextmanager
-def _apart(device: torch.device) -> Iterator[None]:
-    """Leave random numbers as they are; one thread at a time."""
-    cuda = [device] if device.type == "cuda" else []
+def _apart() -> Iterator[None]:
+    """Leave random numbers as they are, a GPU's too; one thread at a time."""
+    cuda = [torch.cuda.current_device()] if _uses_gpu() else []
     with one_at_a_time:
         others = random.getstate(), np.random.get_state()  # noqa: NPY002
         try:
