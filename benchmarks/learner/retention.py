@@ -10,13 +10,16 @@ import warnings
 import numpy as np
 import torch
 
+from benchmarks.learner.made import MADE
 from benchmarks.learner.streams import STREAMS, seeded_model
 from hypermnesia import ContinualLearner
+
+ALL = {**STREAMS, **MADE}
 
 
 def measure(name: str, seed: int, settings: dict[str, object]) -> dict[str, object]:
     """Learn a stream; accuracies in percent, seconds, and what was warned of."""
-    stream, start = STREAMS[name], time.perf_counter()
+    stream, start = ALL[name], time.perf_counter()
     learner = ContinualLearner(seeded_model(stream, seed), None, seed=seed, **settings)
     tasks, learned = list(stream.tasks(seed)), []
     with warnings.catch_warnings(record=True) as caught:
@@ -41,7 +44,7 @@ def measure(name: str, seed: int, settings: dict[str, object]) -> dict[str, obje
 def main() -> None:
     """Print a line of JSON for each stream and seed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("streams", nargs="*", default=list(STREAMS))
+    parser.add_argument("streams", nargs="*", default=list(ALL))
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--set", default="{}", help="settings of the learner, as JSON")
     given = parser.parse_args()

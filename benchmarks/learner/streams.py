@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,9 +21,9 @@ class Task(NamedTuple):
 
     name: str
     x: Array
-    y: NDArray[np.int64]
+    y: NDArray[Any]
     test_x: Array
-    test_y: NDArray[np.int64]
+    test_y: NDArray[Any]
 
 
 class Stream(NamedTuple):

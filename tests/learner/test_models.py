@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from models import Curve, Recurrent, ResNet18, TokenTransformer
+from benchmarks.learner.models import Curve, Recurrent, ResNet18, TokenTransformer
 from torch import Tensor, nn
 
 from hypermnesia import ContinualLearner

@@ -32,7 +32,7 @@ def test_a_compression_is_kept_to_and_used(weights: int, compression: float) -> 
 
 def test_large_models_get_wide_features() -> None:
     assert hypernet_sizes(10_000_000).hidden == (32, 32)
-    assert hypernet_sizes(3_000).hidden == (12, 12)
+    assert hypernet_sizes(3_000, 1.5).hidden == (12, 12)
 
 
 def test_no_room_for_a_hypernetwork() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from benchmarks.learner.models import TokenTransformer
 from learners import QUICK, clouds, learner, mlp, words
-from models import TokenTransformer
 from sklearn.neighbors import KernelDensity
 from torch import nn
 

@@ -20,6 +20,7 @@ from hypermnesia.learner.targets import LOSSES, Own, Problem
 from hypermnesia.methods import METHODS, Method, MethodEntry, build_method
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.registry import unknown_name
+from hypermnesia.regularization.drift import DRIFT
 from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
 from hypermnesia.vae import BoundSettings, CentredVae, Likelihood, Vae, VaeSettings
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 TaskInference = str
 """How the task of an input can be inferred: a name in `EVIDENCE`, or `auto`, which chooses one."""
 
-SMALLEST = 4000
-"""Learned values of a hypernetwork for the smallest models, for which fewer learn too little."""
+SMALLEST = 50_000
+"""Learned values of a hypernetwork for small models: 200 kB, for which fewer hold too few tasks."""
 
 _WIDTHS = (32, 24, 16, 12, 8)
 _OVERHEAD = 1 / 8  # of all values, in what all chunks share
@@ -62,7 +63,7 @@ class LearnerSettings:
     generated: tuple[str, ...] | None = None
     compression: float | None = None
     beta: float | Literal["auto"] = "auto"
-    drift: float = 1e-3
+    drift: float = DRIFT
     lr: float = 1e-3
     batch_size: int = 64
     iterations: int = 2000
@@ -187,7 +188,7 @@ def hypernet_sizes(weights: int, compression: float | None = None) -> HypernetSe
     """A chunked hypernetwork for a target network of |W| weights; else raises `ConfigError`.
 
     It has at most compression·|W| learned values, the first task's embedding among them; by default
-    as many as |W|, or 4,000 if that is more.
+    as many as |W|, or 50,000 if that is more.
     """
     budget = max(weights, SMALLEST) if compression is None else int(compression * weights)
     for width in _WIDTHS:

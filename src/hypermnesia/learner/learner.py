@@ -62,7 +62,7 @@ class ContinualLearner(TaskEditor):
             all that are not frozen (`requires_grad`). The rest is shared, and learned with the
             first task only.
         compression: most learned values to keep, as a share of the weights that they make; by
-            default 1, or 4,000 values for models that have fewer weights.
+            default 1, or 50,000 values for models that have fewer weights.
         beta: how firmly earlier tasks are held against the loss of the one being learned; by
             default it follows by itself what `drift` allows.
         drift: how much a fit may change the weights of an earlier task, for `beta="auto"`: the

@@ -54,11 +54,11 @@ from torch.nn.utils.rnn import pad_sequence
 from hypermnesia.errors import ConfigError
 from hypermnesia.hypernet.network import ChunkPlan, Hypernetwork
 from hypermnesia.registry import Registry
+from hypermnesia.regularization.drift import DRIFT
 from hypermnesia.regularization.lookahead import LOOKAHEADS, Rows
 from hypermnesia.seeding import Generators
 from hypermnesia.settings import Name, NonNegative, Share, Width, named_in
 
-_DRIFT = 1e-3
 Parameters = dict[str, Tensor]
 """Tensors by the names of a hypernetwork's parameters."""
 
@@ -81,12 +81,12 @@ class RegularizerSettings:
     kind: Annotated[Name, named_in(REGULARIZERS)] = "closed"
     lookahead: Annotated[Name, named_in(LOOKAHEADS)] = "optimizer"
     subset: Width | None = None
-    drift: Share = _DRIFT
+    drift: Share = DRIFT
 
     def __post_init__(self) -> None:
         if self.subset is not None and self.subset < 1:
             raise ConfigError("regularizer.subset must be 1 or more", got=self.subset)
-        if self.beta != "auto" and self.drift != _DRIFT:
+        if self.beta != "auto" and self.drift != DRIFT:
             rule = "regularizer.drift is a bound that regularizer.beta=auto holds"
             got = f"regularizer.beta={self.beta}, regularizer.drift={self.drift}"
             raise ConfigError(rule, got=got, hint="set regularizer.beta=auto, or leave drift out")

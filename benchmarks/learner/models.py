@@ -1,4 +1,4 @@
-"""Models as people have them: none of them knows of hypernetworks."""
+"""Models as people have them: none of them knows of hypernetworks; tests use them too."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class Block(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
+        """(n, inputs, h, w) to (n, outputs, h / stride, w / stride)."""
         identity = x if self.downsample is None else self.downsample(x)
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
@@ -49,6 +50,7 @@ class ResNet18(nn.Module):
         self.fc = nn.Linear(512, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(n, 3, h, w) images to (n, outputs) logits."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(torch.flatten(self.avgpool(x), 1))
@@ -68,6 +70,7 @@ class TokenTransformer(nn.Module):
         self.scale = math.sqrt(width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(n, words) ids to (n, outputs) logits."""
         embedded = self.embed(x) * self.scale + self.positions[: x.shape[1]]
         return self.out(self.encoder(embedded).mean(1))
 
@@ -82,6 +85,7 @@ class Recurrent(nn.Module):
         self.out = nn.Linear(16, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(n, words) ids to (n, outputs) logits."""
         return self.out(self.layer(self.embed(x))[0][:, -1])
 
 
