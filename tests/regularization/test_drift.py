@@ -12,7 +12,7 @@ from torch import nn
 from hypermnesia.errors import ConfigError
 from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.hypernet.network import HypernetSettings
-from hypermnesia.regularization.drift import Multiplier
+from hypermnesia.regularization.drift import LEAST, Multiplier
 from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.regularization.step import HypernetTrainer
 from hypermnesia.seeding import Generators
@@ -28,7 +28,7 @@ def test_the_multiplier_rises_above_the_bound_and_falls_below_it() -> None:
     assert not multiplier.holds
     for _ in range(500):
         multiplier.follow(0.0)
-    assert multiplier.beta == pytest.approx(1e-6)
+    assert multiplier.beta == LEAST
     assert multiplier.holds
 
 

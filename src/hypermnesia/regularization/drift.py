@@ -16,7 +16,7 @@ import math
 DRIFT = 3e-4
 """The share by default: 1.7 % of the length of a task's weights."""
 
-FIRST = 0.1
+LEAST = 0.1
 """β where the bound holds by itself: the least, and the first."""
 
 _RATE, _MOST = 0.05, 0.1
@@ -27,14 +27,14 @@ class Multiplier:
     """β, which follows R; `bound` is ε."""
 
     def __init__(self, bound: float) -> None:
-        self.bound, self.beta, self.distance = bound, FIRST, 0.0
+        self.bound, self.beta, self.distance = bound, LEAST, 0.0
 
     def follow(self, distance: float) -> None:
         """Take the next β, after an iteration with this R."""
         self.distance = distance
         change = _RATE * math.log(max(distance, 1e-30) / self.bound)
         change = min(max(change, -_MOST), _MOST)
-        self.beta = min(max(self.beta * math.exp(change), FIRST), _LARGEST)
+        self.beta = min(max(self.beta * math.exp(change), LEAST), _LARGEST)
 
     @property
     def holds(self) -> bool:
