@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from hypermnesia import tree
 from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.optimizers import OptimizerSettings, gradient_norm, parameters_of
-from hypermnesia.regularization.drift import FIRST, Multiplier
+from hypermnesia.regularization.drift import LEAST, Multiplier
 from hypermnesia.regularization.lookahead import LOOKAHEADS, Lookahead, Rows
 from hypermnesia.regularization.output import (
     REGULARIZERS,
@@ -180,7 +180,7 @@ class HypernetTrainer:
         assert self.protection is not None  # noqa: S101 - the caller's case
         beta, multiplier = self.regularizer.beta, self.protection.multiplier
         if multiplier is None:
-            fixed = FIRST if beta == "auto" else beta
+            fixed = LEAST if beta == "auto" else beta
             return {"penalty": self.protection.penalty(point, gradients, fixed)}
         drift = self.protection.penalty(point, gradients, multiplier.beta)
         found = {"penalty": drift, "beta": torch.tensor(multiplier.beta)}
