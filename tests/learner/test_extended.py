@@ -14,6 +14,7 @@ from torch import nn
 from hypermnesia import ContinualClassifier, ContinualLearner
 from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError, DataError, TargetError
+from hypermnesia.learner.whole import Whole
 
 pytestmark = pytest.mark.filterwarnings("ignore:learning .* changed the weights")
 NEW = ["class 0b", "class 9"]  # the first of them sorts between those of task a
@@ -99,16 +100,14 @@ def test_an_export_has_the_sorted_classes() -> None:
     torch.testing.assert_close(logits.softmax(dim=1), shares, rtol=1e-4, atol=1e-5)
 
 
-def test_one_file_answers_the_same(tmp_path: Path) -> None:
-    onnxruntime = pytest.importorskip("onnxruntime")
+def test_what_one_file_holds_answers_the_same() -> None:
     (x, y), (old, classes), other = later(), clouds(0), clouds(1)[0]
     x, y = np.concatenate([x, old]), [*y, *words(classes)]
     made, x = learner("entropy").fit(x, y, task="a", classes=NEW), np.concatenate([x, other])
-    made.export_onnx(tmp_path / "all.onnx", x)
-    session = onnxruntime.InferenceSession(tmp_path / "all.onnx")
+    whole = Whole(made._learned, made.classes().tolist()).eval()
     for number, task in ((-1, None), (0, "a"), (1, "b")):
-        given = {"inputs": x, "task": np.full(len(x), number)}
-        (labels,) = session.run(["labels"], given)
+        with torch.no_grad():
+            labels, *_ = whole(torch.from_numpy(x), torch.full((len(x),), number))
         assert np.array_equal(made.classes()[labels], made.predict(x, task))
 
 
