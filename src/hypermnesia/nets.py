@@ -90,12 +90,14 @@ def with_outputs(
 
 
 @torch.no_grad()
-def with_columns(module: nn.Module, columns: slice, head: str | None = None) -> nn.Module:
-    """Copy a module, with only these outputs; raises `TargetError` without a linear head."""
+def with_columns(
+    module: nn.Module, columns: slice | list[int], head: str | None = None
+) -> nn.Module:
+    """Copy a module with these outputs in turn; raises `TargetError` without a linear head."""
     copied = modules.copied(module)
     found = _head_of(copied, head)
-    wide, own = found.layer, range(found.layer.out_features)[columns]
-    new = blank_linear(wide.in_features, len(own), bias=wide.bias is not None).to(wide.weight)
+    wide, outputs = found.layer, len(found.layer.weight[columns])
+    new = blank_linear(wide.in_features, outputs, bias=wide.bias is not None).to(wide.weight)
     for name, parameter in new.named_parameters():
         parameter.copy_(getattr(wide, name)[columns])
     return _with_layer(copied, found.name, new)

@@ -44,6 +44,16 @@ def test_the_density_is_that_of_its_mean_and_covariance(numbers: float) -> None:
     )
 
 
+@pytest.mark.parametrize("numbers", [MANY, 12.0])
+def test_draws_have_its_mean_and_covariance(numbers: float) -> None:
+    own = fitted(rows(50), numbers)
+    drawn = own.sample(40_000, torch.Generator().manual_seed(0))
+    wanted = covariance(own)
+    scale = wanted.diagonal().max()
+    torch.testing.assert_close(drawn.mean(dim=0), own.mean, rtol=0, atol=0.03 * scale**0.5)
+    torch.testing.assert_close(drawn.T.cov(), wanted, rtol=0, atol=0.05 * scale)
+
+
 @pytest.mark.parametrize("numbers", [MANY, 24.0])
 def test_pooled_moments_are_those_of_all(numbers: float) -> None:
     parts = rows(30), rows(60, seed=1)

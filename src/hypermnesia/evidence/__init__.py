@@ -9,6 +9,7 @@ from hypermnesia.errors import ConfigError
 from hypermnesia.registry import Registry, must_be
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
     from hypermnesia.data.types import Batch, TaskSpec
@@ -34,6 +35,14 @@ class Evidence(Protocol):
     def continue_task(self, task: int, spec: TaskSpec) -> None:
         """Prepare to go on with a task that has ended."""
         return
+
+    def extend_task(self, task: int, spec: TaskSpec) -> None:
+        """Prepare to go on with a task that gets further outputs; `spec` counts all of them."""
+        self.continue_task(task, spec)
+
+    def draw(self, task: int, count: int, generator: torch.Generator) -> Tensor | None:
+        """(count, entries) flat inputs like those of a task; None where it keeps none such."""
+        return None
 
     def update(self, batch: Batch) -> Mapping[str, Tensor]:
         """Take one iteration after the network's; returns detached scalars."""

@@ -99,6 +99,13 @@ class Entropy(Evidence):
         """Note the task."""
         self.task = task
 
+    def extend_task(self, task: int, spec: TaskSpec) -> None:
+        """Note the task; raises `ConfigError` where networks of several widths cannot be mixed."""
+        if self.settings.criterion == "entropy-gradient":
+            rule = "inference.criterion=entropy-gradient mixes networks with heads of one width"
+            raise ConfigError(rule, got="further classes", hint="use inference.criterion=entropy")
+        self.continue_task(task, spec)
+
     def update(self, batch: Batch) -> Mapping[str, Tensor]:
         """Nothing is learned; raises `ConfigError` for targets that are not classes."""
         if batch.y.is_floating_point():
@@ -114,6 +121,9 @@ class Entropy(Evidence):
             seen = [(logits_of(run(b.x)), b.y) for b in batches]
             logits, labels = (torch.cat(each) for each in zip(*seen, strict=True))
             before = self.spreads[self.task] if self.task < len(self.spreads) else None
+            if before is not None:  # a class that the task has gained is new
+                later = before.mean().expand(logits.shape[1] - len(before))
+                before = torch.cat([before, later])
             self.spreads[self.task : self.task + 1] = [mean_spreads(logits, labels, before)]
 
     def remove_task(self, task: int) -> None:

@@ -80,6 +80,13 @@ class Gaussian:
         squares, log_det = self._distances(x - self.mean)
         return -0.5 * (squares + log_det + len(self.mean) * math.log(2 * math.pi))
 
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count, D) draws."""
+        rank, entries = self.factor.shape
+        own = torch.randn(count, rank, generator=generator, dtype=torch.float64).to(self.mean)
+        noise = torch.randn(count, entries, generator=generator, dtype=torch.float64).to(self.mean)
+        return self.mean + own @ self.factor + noise * self.noise.sqrt()
+
     def _distances(self, v: Tensor) -> tuple[Tensor, Tensor]:
         """vᵀ Σ⁻¹ v of (batch, D) rows, and log |Σ|."""
         if self.full:
@@ -195,6 +202,18 @@ class TaskGaussians(Evidence):
     def continue_task(self, task: int, spec: TaskSpec) -> None:  # noqa: ARG002
         """Note the task."""
         self.task = task
+
+    def draw(self, task: int, count: int, generator: torch.Generator) -> Tensor | None:
+        """(count, D) inputs of the task's Gaussians, each as often as its samples; else None."""
+        if self.layer is not None:
+            return None
+        own = self.gaussians[task]
+        shares = torch.tensor([float(each.count) for each in own])
+        chosen = torch.multinomial(shares, count, replacement=True, generator=generator)
+        drawn = [
+            each.sample(int((chosen == place).sum()), generator) for place, each in enumerate(own)
+        ]
+        return torch.cat(drawn)
 
     def remove_task(self, task: int) -> None:
         """Drop the task's Gaussians."""

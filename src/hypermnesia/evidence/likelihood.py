@@ -99,6 +99,13 @@ class TaskLikelihoods(Evidence):
         self.autoencoders.forget()
         self.sampler.continue_task(task, spec.iterations, partly=spec.partly)
 
+    def extend_task(self, task: int, spec: TaskSpec) -> None:
+        """Go on with a task's autoencoder; raises `ConfigError` for one of each class."""
+        if self.settings.of == "class":
+            rule = "likelihood.of=class gives a task the autoencoders that it begins with"
+            raise ConfigError(rule, got="further classes", hint="set likelihood.of=task")
+        self.continue_task(task, spec)
+
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """One iteration on samples of the task in training, not augmented."""
         return self.sampler.learn(self.view(batch.original), self._part(batch))

@@ -66,9 +66,9 @@ class TaskGroups:
     def _made(self, of_weight: int) -> Iterator[TaskGroup]:
         """Make the groups, given the bytes of a weight."""
         memory = self.memory
-        of_layout: dict[int, list[int]] = {}
+        of_layout: dict[tuple[int, ...], list[int]] = {}
         for task, layout in enumerate(memory.layouts):
-            of_layout.setdefault(layout.outputs, []).append(task)
+            of_layout.setdefault((layout.outputs, *layout.grown), []).append(task)
         for same in of_layout.values():
             layout, plan = memory.layouts[same[0]], memory.plans[same[0]]
             size = max(1, self.budget // (layout.total * of_weight))

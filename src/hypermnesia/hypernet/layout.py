@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -73,17 +74,29 @@ class Layout:
         shapes: shape of each generated parameter by name.
         layers: number of generated weights of each layer (module), in the same order.
         starts: where parameters start that are not drawn around 0, by name.
+        grown: outputs that the head gained later, each time; their rows are behind all that was
+            there before, whose places in the flat vector stay.
     """
 
     outputs: int
     shapes: Mapping[str, torch.Size]
     layers: tuple[int, ...]
     starts: Mapping[str, Start]
+    grown: tuple[int, ...] = ()
 
     @property
     def total(self) -> int:
         """The number of generated weights, N."""
         return sum(self.layers)
+
+    @cached_property
+    def pieces(self) -> tuple[tuple[str, torch.Size], ...]:
+        """The parameters, or rows of them, in the order of the flat vector."""
+        head = _of_head(self.shapes) if self.grown else ()
+        later = [(name, _rows(self.shapes[name], rows)) for rows in self.grown for name in head]
+        first = self.outputs - sum(self.grown)
+        each = self.shapes.items()
+        return (*((n, _rows(s, first) if n in head else s) for n, s in each), *later)
 
     def variances(self) -> Float[Tensor, " N"]:
         """Return the variance of each weight that keeps a signal's size through its layer.
@@ -91,8 +104,8 @@ class Layout:
         He et al. 2015 (arXiv 1502.01852) for matrices and filters; biases start near 0, and others
         as their `Start` says.
         """
-        each = [self._variance(name, shape) for name, shape in self.shapes.items()]
-        counts = [shape.numel() for shape in self.shapes.values()]
+        each = [self._variance(name, shape) for name, shape in self.pieces]
+        counts = [shape.numel() for _, shape in self.pieces]
         return torch.tensor(each).repeat_interleave(torch.tensor(counts))
 
     def _variance(self, name: str, shape: torch.Size) -> float:
@@ -105,9 +118,13 @@ class Layout:
 
         Of a vector in bf16, biases and scales are made float32: normalisation wants them so.
         """
-        parts = torch.split(flat, [shape.numel() for shape in self.shapes.values()])
+        parts = torch.split(flat, [shape.numel() for _, shape in self.pieces])
+        own: dict[str, Tensor] = {}
+        for (name, _), part in zip(self.pieces, parts, strict=True):
+            own[name] = torch.cat([own[name], part]) if name in own else part
         named = {}
-        for (name, shape), part in zip(self.shapes.items(), parts, strict=True):
+        for name, shape in self.shapes.items():
+            part = own[name]
             wide = torch.promote_types(part.dtype, torch.float32)
             value = part.view(shape) if len(shape) > 1 else part.to(wide).view(shape)
             named[name] = self.starts[name].of(value) if name in self.starts else value
@@ -117,19 +134,41 @@ class Layout:
         """Return the flat vector that `split` cuts into these parameters."""
         values = {name: named[name] for name in self.shapes}
         values |= {name: start.undone(named[name]) for name, start in self.starts.items()}
-        return torch.cat([value.flatten() for value in values.values()])
+        parts, taken = [], dict.fromkeys(values, 0)
+        for name, shape in self.pieces:
+            first = taken[name]
+            taken[name] += shape.numel()
+            parts.append(values[name].flatten()[first : taken[name]])
+        return torch.cat(parts)
 
 
 def layout_of(
-    shapes: Mapping[str, torch.Size], outputs: int, starts: Mapping[str, Start]
+    shapes: Mapping[str, torch.Size],
+    outputs: int,
+    starts: Mapping[str, Start],
+    grown: tuple[int, ...] = (),
 ) -> Layout:
-    """Make the layout of parameters that have these shapes, in this order."""
-    layers: dict[str, int] = {}
-    for name, shape in shapes.items():
+    """Make the layout of parameters that have these shapes, in this order; the head's are last.
+
+    What the head has `grown` by counts as layers of their own.
+    """
+    own = {name: starts[name].resized(shape) for name, shape in shapes.items() if name in starts}
+    layout, layers = Layout(outputs, shapes, (), own, grown), dict[str, int]()
+    for name, shape in layout.pieces[: len(shapes)]:
         owner = name.rpartition(".")[0]
         layers[owner] = layers.get(owner, 0) + shape.numel()
-    own = {name: starts[name].resized(shape) for name, shape in shapes.items() if name in starts}
-    return Layout(outputs, shapes, tuple(layers.values()), own)
+    of_output = sum(shapes[name][1:].numel() for name in _of_head(shapes))
+    return replace(layout, layers=(*layers.values(), *(rows * of_output for rows in grown)))
+
+
+def _of_head(shapes: Mapping[str, torch.Size]) -> list[str]:
+    """The names of the last layer's parameters."""
+    owner = [*shapes][-1].rpartition(".")[0]
+    return [name for name in shapes if name.rpartition(".")[0] == owner]
+
+
+def _rows(shape: torch.Size, rows: int) -> torch.Size:
+    return torch.Size((rows, *shape[1:]))
 
 
 @torch.no_grad()

@@ -65,12 +65,11 @@ class WeightMemory:
 
     def add_task(self, outputs: int, generators: Generators) -> None:
         """Make room for a task; raises `TargetError` where the head cannot be resized."""
-        self._add_network(outputs, generators["hypernet"])
+        self._add_network(self.target.layout(outputs), generators["hypernet"])
         self.condition.add_task(generators)
 
-    def _add_network(self, outputs: int, generator: torch.Generator) -> None:
-        layout = self.target.layout(outputs)
-        plan = make_plan(self.settings.plan, layout.layers, self.settings.chunk)
+    def _add_network(self, layout: Layout, generator: torch.Generator) -> None:
+        plan = self._plan(layout)
         start = plan, layout.variances(), generator
         if self.tasks == 0:
             self.hypernet = Hypernetwork(self.settings, *start, self.condition.size).to(self.device)
@@ -79,6 +78,25 @@ class WeightMemory:
         self.layouts.append(layout)
         self.plans.append(plan)
         self.buffers.append(self.target.new_buffers())
+
+    def _plan(self, layout: Layout) -> ChunkPlan:
+        return make_plan(self.settings.plan, layout.layers, self.settings.chunk)
+
+    def extend_task(self, task: int, outputs: int, generators: Generators) -> None:
+        """Append so many outputs to a task's head; the weights that it has stay where they are.
+
+        Raises `TargetError` where the head cannot be resized.
+        """
+        old = self.layouts[task]
+        layout = self.target.layout(old.outputs + outputs, (*old.grown, outputs))
+        plan = self._plan(layout)
+        self.hypernet.grow(plan, layout.variances(), generators["hypernet"])
+        self.layouts[task], self.plans[task] = layout, plan
+
+    def before_extension(self, task: int) -> Layout:
+        """Return the layout that a task had before it was last extended."""
+        *grown, last = self.layouts[task].grown
+        return self.target.layout(self.layouts[task].outputs - last, tuple(grown))
 
     def remove_task(self, task: int) -> None:
         """Forget a task: condition, head and buffers, and chunks and rows of θ that it alone used.
@@ -93,7 +111,7 @@ class WeightMemory:
         for kept in (self.layouts, self.plans, self.buffers):
             del kept[task]
         if self.plans:
-            self.hypernet.shrink(max(self.plans, key=lambda plan: plan.total))
+            self.hypernet.shrink(self.plans)
 
     def weights(self, task: int) -> Tensor:
         """Make the (N,) flat weights of a task's target network; differentiable."""
@@ -131,7 +149,7 @@ class WeightMemory:
         """Return parameters, conditions and buffers, with the heads to rebuild their shapes."""
         starts = {n: vars(s) for n, s in self.target.starts.items() if not s.of_a_norm}
         return {
-            "outputs": [layout.outputs for layout in self.layouts],
+            "outputs": [_widths(layout) for layout in self.layouts],
             "hypernet": dict(self.hypernet.state_dict()) if self.tasks else {},
             "condition": self.condition.state_dict(),
             "buffers": self.buffers,
@@ -145,9 +163,13 @@ class WeightMemory:
         self.layouts, self.plans = [], []
         self.target.load(state["shared"], state.get("starts", {}))
         anything = torch.Generator()  # drawn values are overwritten below
-        for outputs in state["outputs"]:
-            self._check_size(outputs, state["hypernet"])
-            self._add_network(outputs, anything)
+        for widths in state["outputs"]:
+            first, *grown = widths if isinstance(widths, list) else [widths]
+            if grown and min(first, *grown) < 1:
+                raise ValueError(f"a head of widths {widths}")
+            layout = self.target.layout(first + sum(grown), tuple(grown))
+            self._check_size(layout, state["hypernet"])
+            self._add_network(layout, anything)
         if self.tasks:
             self.hypernet.load_state_dict(state["hypernet"])
         self.condition.load_state_dict(state["condition"])
@@ -155,9 +177,17 @@ class WeightMemory:
             raise ValueError(f"conditions of {self.condition.tasks} tasks for {self.tasks}")
         self.buffers = [tree.to(saved, self.device) for saved in state["buffers"]]
 
-    def _check_size(self, outputs: int, hypernet: dict[str, Tensor]) -> None:
+    def _check_size(self, layout: Layout, hypernet: dict[str, Tensor]) -> None:
         """Refuse a state that claims larger networks than its tensors make, before making any."""
         chunks = len(hypernet["chunk_embeddings"]) if "chunk_embeddings" in hypernet else 1
-        made, wanted = chunks * len(hypernet["head.weight"]), self.target.layout(outputs).total
+        made, wanted = chunks * len(hypernet["head.weight"]), layout.total
         if wanted > made:
             raise ValueError(f"{wanted} weights of a network where {made} can be made")
+
+
+def _widths(layout: Layout) -> int | list[int]:
+    """Return a head's width; of one that has grown, the first and all that was added.
+
+    Versions that know of no growth refuse the second.
+    """
+    return [layout.outputs - sum(layout.grown), *layout.grown] if layout.grown else layout.outputs

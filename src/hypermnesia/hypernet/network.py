@@ -230,28 +230,37 @@ class Hypernetwork(nn.Module):
         New chunk embeddings and rows of the head start as those of a new hypernetwork with the same
         plan and (N,) variances would.
         """
-        if plan.total <= self.plan.total:
+        chunks, width = self._chunks, self.head.out_features
+        larger = plan.total > self.plan.total
+        if not larger and plan.count <= chunks and plan.width <= width:
             return
         new = Hypernetwork(self.settings, plan, variances, generator, self.condition_size)
         new.to(self.head.weight)
-        if self.chunk_embeddings is not None and new.chunk_embeddings is not None:
-            new.chunk_embeddings[: self.plan.count] = self.chunk_embeddings
+        if plan.count > chunks:
+            assert self.chunk_embeddings is not None and new.chunk_embeddings is not None  # noqa: S101, PT018
+            new.chunk_embeddings[:chunks] = self.chunk_embeddings
             self.chunk_embeddings = new.chunk_embeddings
-        if plan.width > self.plan.width:
-            new.head.weight[: self.plan.width] = self.head.weight
-            new.head.bias[: self.plan.width] = self.head.bias
+        if plan.width > width:
+            new.head.weight[:width] = self.head.weight
+            new.head.bias[:width] = self.head.bias
             self.head = new.head
-        self.plan = ChunkPlan(plan.used, self.head.out_features)
+        used = plan.used if larger else self.plan.used
+        self.plan = ChunkPlan(used, self.head.out_features)
+
+    @property
+    def _chunks(self) -> int:
+        """How many chunks there is room for: a plan of more weights may have fewer."""
+        return 1 if self.chunk_embeddings is None else len(self.chunk_embeddings)
 
     @torch.no_grad()
-    def shrink(self, plan: ChunkPlan) -> None:
-        """Drop what only networks larger than `plan` used; what it makes stays, bit for bit."""
-        if plan.total >= self.plan.total:
-            return
-        self.plan = plan
-        if self.chunk_embeddings is not None:
-            self.chunk_embeddings = nn.Parameter(self.chunk_embeddings[: plan.count].clone())
-        if plan.width < (old := self.head).out_features:
-            self.head = blank_linear(old.in_features, plan.width).to(old.weight)
-            self.head.weight.copy_(old.weight[: plan.width])
-            self.head.bias.copy_(old.bias[: plan.width])
+    def shrink(self, plans: Sequence[ChunkPlan]) -> None:
+        """Drop what none of the `plans` uses; what they make stays, bit for bit."""
+        largest = max(plans, key=lambda plan: plan.total)
+        count, width = max(plan.count for plan in plans), max(plan.width for plan in plans)
+        self.plan = ChunkPlan(largest.used, width)
+        if self.chunk_embeddings is not None and count < self._chunks:
+            self.chunk_embeddings = nn.Parameter(self.chunk_embeddings[:count].clone())
+        if width < (old := self.head).out_features:
+            self.head = blank_linear(old.in_features, width).to(old.weight)
+            self.head.weight.copy_(old.weight[:width])
+            self.head.bias.copy_(old.bias[:width])

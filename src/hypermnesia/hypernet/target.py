@@ -122,11 +122,18 @@ class Target:
             if start.of(torch.zeros(shape, device=self.device)).shape != shape:
                 raise ValueError(f"another shape of '{name}'")
 
-    def layout(self, outputs: int) -> Layout:
-        """List the weights that a task with `outputs` outputs needs, those of the head last."""
+    def layout(self, outputs: int, grown: tuple[int, ...] = ()) -> Layout:
+        """List the weights that a task with `outputs` outputs needs, those of the head last.
+
+        The last of the outputs are what the head has `grown` by, each time.
+        """
         shapes = {n: p.shape for n, p in self.module.named_parameters() if n in self.generated}
         head = find_head(self.module, self.head)
-        if head is not None and outputs not in (self.outputs, head.layer.out_features):
+        if grown and (head is None or self.outputs not in (None, head.layer.out_features)):
+            rule = "the network must end in a linear layer with a row an output to be extended"
+            raise TargetError(rule, got=head and head.name, hint="name the output layer")
+        own = self.outputs, head and head.layer.out_features
+        if head is not None and (grown or outputs not in own):
             if missing := [name for name in head.names if name not in self.generated]:
                 rule = "tasks of different widths need an output layer that is generated, not tied"
                 got = f"'{missing[0]}', which is shared"
@@ -135,7 +142,7 @@ class Target:
             shapes |= {name: torch.Size((outputs, *shapes[name][1:])) for name in head.names}
         if head is not None:
             shapes |= {name: shapes.pop(name) for name in head.names if name in shapes}
-        return layout_of(shapes, outputs, self.starts)
+        return layout_of(shapes, outputs, self.starts, grown)
 
     def new_buffers(self) -> Buffers:
         """Copy the module's buffers (batch-norm statistics), as at the start, for a task."""

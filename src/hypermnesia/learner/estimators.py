@@ -129,7 +129,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             X: as for `fit`.
             y: as for `fit`.
             task: as for `fit`.
-            classes: all labels of the task, where this call brings only some of them.
+            classes: all labels of the task, where this call brings only some of them, or new ones
+                by which it extends a known task.
             sample_weight: as for `fit`.
 
         Returns:

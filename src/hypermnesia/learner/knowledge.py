@@ -140,8 +140,9 @@ class Knowledge:
         self._served.drop()
         if isinstance(self.method, KeepsTasksApart):
             return self.method
-        rule, hint = "a method must keep tasks apart to drop or merge them", "use method='hnet'"
-        raise ConfigError(rule, got=f"method={self.settings.method!r}", hint=hint)
+        rule = "a method must keep tasks apart to drop, merge or extend them"
+        got = f"method={self.settings.method!r}"
+        raise ConfigError(rule, got=got, hint="use method='hnet'")
 
     def served(self, task: int) -> nn.Module:
         """The `network` of a task on the device, kept from call to call; for those who ask."""
@@ -239,11 +240,20 @@ class Knowledge:
     def _continue(self, task: int, data: Data) -> None:
         """Go on with a task; if samples lack some of its labels, protect these, or warn."""
         method, iterations = self.method, self.settings.iterations
-        targets = self.records[task].targets
+        record = self.records[task]
+        targets, known = record.targets, record.targets.outputs
+        if isinstance(targets, Classes) and data.classes is not None:
+            targets = targets.extended(data.classes)
         targets.encode(data.told)
         given = data.told if data.given is None else data.given
-        found, known = len(torch.unique(targets.encode(given), dim=0)), targets.outputs
-        partly = isinstance(targets, Classes) and found < known
+        numbers = torch.unique(targets.encode(given), dim=0)
+        found = int((numbers < known).sum()) if isinstance(targets, Classes) else known
+        partly = found < known
+        if targets.outputs > known:
+            new = targets.outputs - known
+            self._apart().extend_task(task, new, iterations, partly=partly)
+            self.records[task] = replace(record, targets=targets)
+            return
         if partly and isinstance(method, ContinuesInPart):
             method.continue_in_part(task, iterations)
             return

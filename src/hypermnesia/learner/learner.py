@@ -163,7 +163,9 @@ class ContinualLearner(TaskEditor):
                 protected, or a method that cannot warns.
             validation: held-out data of the task, as `data`; a share of `data` by default.
             classes: all labels of the task, some of which may have no samples yet; where they are
-                given, a data set is not read before the fit to find them.
+                given, a data set is not read before the fit to find them. They extend a known task
+                by labels that it does not have: with samples of all its old ones or, where
+                `gaussian` infers tasks of their inputs, without, as then these can be drawn.
             sample_weight: (n,) numbers that say how much each sample of arrays counts in the loss.
             steps: updates to take of an `IterableDataset`, which needs it: each batch read is
                 trained on, until the stream ends. Held out is a share of its first 1,024 samples,

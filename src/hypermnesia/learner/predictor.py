@@ -416,7 +416,8 @@ class Predictor:
         """
         with self._undisturbed() as known:
             index = _index(known, task)
-            return known.records[index].targets.finish(known.network(index))
+            targets, head = known.records[index].targets, known.settings.head
+            return targets.finish(known.network(index), head)
 
     @property
     def _learned(self) -> Knowledge:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.learner.arrays import unmasked
 from hypermnesia.methods.base import Loss
+from hypermnesia.nets import with_columns
 from hypermnesia.optimizers import OptimizerFactory, OptimizerSettings, OwnOptimizer
 
 Label = bool | int | float | str | tuple[Any, ...]
@@ -150,6 +152,12 @@ class Classes:
             raise DataError(rule, got=f"labels of shape {tuple(given.shape)}", hint=hint)
         return cls(Labels.of(listed(given)))
 
+    def extended(self, given: Any) -> Classes:
+        """These and, behind them, new ones; raises `DataError` for labels of another kind."""
+        values = self.labels.values + Classes.of(given).labels.values
+        Labels.of(values)
+        return Classes(Labels(values))
+
     @property
     def outputs(self) -> int:
         """Number of classes."""
@@ -163,7 +171,7 @@ class Classes:
             strange = plain(given[int((numbers < 0).nonzero()[0])])
             known = ", ".join(map(str, self.labels.values[:8]))
             rule = "a task keeps the labels that it was first fitted with"
-            hint = "fit samples with new labels as a task of their own"
+            hint = "fit samples with new labels as a task of their own, or name them in classes"
             raise DataError(rule, got=f"{strange!r:.40}, where it has {known}", hint=hint)
         return numbers
 
@@ -171,9 +179,13 @@ class Classes:
         """(n,) labels of (n, classes) logits."""
         return self.labels.take(outputs.argmax(dim=1))
 
-    def finish(self, network: nn.Module) -> nn.Module:
-        """The network, whose outputs are logits of the labels in their order."""
-        return network
+    def finish(self, network: nn.Module, head: str | None) -> nn.Module:
+        """The network with the outputs in the order of the sorted labels."""
+        values = self.labels.values
+        order = [*range(len(values))]
+        with suppress(TypeError):  # tuples with parts of several kinds
+            order.sort(key=values.__getitem__)
+        return network if order == [*range(len(values))] else with_columns(network, order, head)
 
     def stored(self) -> dict[str, Any]:
         """The labels."""
@@ -223,7 +235,7 @@ class Values:
         values: NDArray[Any] = (outputs * self.spread + self.mean).numpy()
         return values[:, 0] if self.single else values
 
-    def finish(self, network: nn.Module) -> nn.Module:
+    def finish(self, network: nn.Module, head: str | None) -> nn.Module:  # noqa: ARG002
         """The network and, behind it, `Rescale`."""
         return nn.Sequential(network, Rescale(self.mean, self.spread)).eval()
 

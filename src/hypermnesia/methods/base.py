@@ -157,7 +157,7 @@ class BoundsDrift(Protocol):
 
 @runtime_checkable
 class KeepsTasksApart(Protocol):
-    """A method that keeps every task apart, so that one can be dropped, or taken over."""
+    """A method that keeps every task apart, so that one can be dropped, taken over or extended."""
 
     def remove_task(self, task: int) -> None:
         """Drop all that belongs to a task alone; others answer as before, later ones count less."""
@@ -167,6 +167,12 @@ class KeepsTasksApart(Protocol):
 
     def merge(self, other: Any, iterations: int) -> list[float]:
         """Take over the tasks of another such method without data; returns errors of weights."""
+
+    def extend_task(self, task: int, classes: int, iterations: int, *, partly: bool) -> None:
+        """`continue_task` with so many classes more, numbered behind those that it has.
+
+        `partly`: samples lack some that it had, which are kept; or raises `ConfigError`.
+        """
 
 
 def predictions(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,12 +19,13 @@ from torch import Tensor, nn
 from hypermnesia.compute import Precision
 from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch
-from hypermnesia.errors import TargetError
+from hypermnesia.errors import ConfigError, TargetError
 from hypermnesia.evidence import Evidence
 from hypermnesia.evidence.autoencoders import Sampler
 from hypermnesia.hypernet.ensemble import AllTasks
 from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.hypernet.target import Buffers
 from hypermnesia.methods.base import (
     Loss,
     Prediction,
@@ -40,7 +41,10 @@ from hypermnesia.regularization.refit import erase, merge
 from hypermnesia.regularization.step import HypernetTrainer
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
-from hypermnesia.tree import Tree, logits_of
+from hypermnesia.tree import Tree, logits_of, to
+
+if TYPE_CHECKING:
+    from hypermnesia.methods.rehearsal import Rehearsal
 
 
 class _TaskIsGiven(Evidence):
@@ -110,6 +114,7 @@ class HypernetMethod:
         self.all_tasks = AllTasks(self.memory)
         self.evidence = evidence(self.all_tasks) if evidence else _TaskIsGiven()
         self.sampler: Sampler | None = getattr(self.evidence, "sampler", None)
+        self.rehearsal: Rehearsal | None = None
         self.answers: tuple[ScenarioName, ...] = (
             ("task", "domain", "class") if evidence else ("task",)
         )
@@ -137,6 +142,36 @@ class HypernetMethod:
         self.all_tasks.forget()
         self.evidence.continue_task(task, spec)
         self.trainer.begin_task(spec.iterations, [task], partly=spec.partly)
+
+    def extend_task(self, task: int, classes: int, iterations: int, *, partly: bool) -> None:
+        """Give a task's head further outputs, behind those that it has, and go on with it.
+
+        All others are protected. Where old classes lack samples (`partly`), what the evidence
+        draws of the task is answered as its network did before. Raises `ConfigError` if it draws
+        nothing, `TargetError` for a head that cannot be resized.
+        """
+        outputs, draw = self.scenario.heads[task], self.evidence.draw
+        if partly and draw(task, 1, torch.Generator()) is None:
+            rule = "without samples of a task's old classes, its evidence must be able to draw some"
+            hint = "add samples of all of them, or make the learner with infer_task='gaussian'"
+            raise ConfigError(rule, got=type(self.evidence).__name__.lstrip("_"), hint=hint)
+        self.all_tasks.forget()
+        spec = TaskSpec(outputs + classes, iterations, partly=partly)
+        self.evidence.extend_task(task, spec)
+        weights = self.memory.weights(task).detach()
+        self.memory.extend_task(task, classes, self.generators)
+        heads = self.scenario.heads
+        heads = (*heads[:task], outputs + classes, *heads[task + 1 :])
+        self.scenario = replace(self.scenario, heads=heads)
+        self.trainer.begin_task(iterations, [task])
+        if partly:
+            buffers = {name: value.clone() for name, value in self.memory.buffers[task].items()}
+            self._rehearse(task, weights, buffers)
+
+    def _rehearse(self, task: int, weights: Tensor, buffers: Buffers) -> None:
+        from hypermnesia.methods.rehearsal import Rehearsal  # which few need
+
+        self.rehearsal = Rehearsal(self.memory, task, self.evidence.draw, weights, buffers)
 
     def remove_task(self, task: int) -> None:
         """Forget a task: condition, head, buffers, and what the evidence keeps of it.
@@ -171,14 +206,26 @@ class HypernetMethod:
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Take one iteration on a mini-batch of the current task; see `HypernetTrainer.step`."""
         seen: list[Tensor] = []
+        old = None
+        if self.rehearsal:
+            old = self.rehearsal.like(batch.x, self.generators["rehearsal"])
 
         def loss() -> Tensor:
-            seen.append(self._logits(batch.x))
-            return loss_of(self.criterion, seen[0], batch.y, batch.weight)
+            logits = self._logits(batch.x if old is None else torch.cat([batch.x, old[0]]))
+            seen.append(logits[: len(batch)])
+            return self._loss(logits, batch, old)
 
         metrics = self.trainer.step(loss)
         metrics |= reported(metrics["loss"], seen[0], batch.y)
         return {**metrics, **self.evidence.update(batch)}
+
+    def _loss(self, logits: Tensor, batch: Batch, old: tuple[Tensor, Tensor] | None) -> Tensor:
+        """The criterion on a batch and, behind it, what is rehearsed of old classes."""
+        own = loss_of(self.criterion, logits[: len(batch)], batch.y, batch.weight)
+        if old is None or self.rehearsal is None:
+            return own
+        share = self.rehearsal.share
+        return (1 - share) * own + share * loss_of(self.criterion, logits[len(batch) :], old[1])
 
     def _logits(self, x: Tree) -> Tensor:
         """(batch, outputs) logits of the network of the task in training."""
@@ -204,14 +251,19 @@ class HypernetMethod:
     @torch.no_grad()
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The losses of the task in training on held-out samples."""
-        logits = logits_of(self.memory.run(self.trainer.task, batch.x, training=False))
-        loss = loss_of(self.criterion, logits, batch.y, batch.weight)
+        x, old = batch.x, None
+        if self.rehearsal:
+            old = self.rehearsal.like(x, torch.Generator().manual_seed(0))  # comparable
+            x = torch.cat([x, old[0]])
+        logits = logits_of(self.memory.run(self.trainer.task, x, training=False))
+        loss = self._loss(logits, batch, old)
         return {"loss": loss} | self.evidence.losses(batch)
 
     def end_task(self, batches: Iterable[Batch]) -> None:
         """Keep the hypernetwork and the embeddings, and what the evidence keeps."""
         self.trainer.end_task()
         self.evidence.end_task(batches)
+        self.rehearsal = None
 
     @torch.no_grad()
     def logits_and_evidence(self, x: Tree) -> tuple[Tensor, Tensor]:
@@ -265,8 +317,11 @@ class HypernetMethod:
         """The memory of all tasks, the evidence and, within a task, the state of its training."""
         state: State = {"heads": list(self.scenario.heads), "memory": self.memory.state_dict()}
         state["trainer"] = self.trainer.state_dict()
-        evidence = self.evidence.state_dict()
-        return state | ({"evidence": evidence} if evidence else {})
+        if evidence := self.evidence.state_dict():
+            state["evidence"] = evidence
+        if self.rehearsal:
+            state["rehearsal"] = self.rehearsal.state_dict()
+        return state
 
     def load_state_dict(self, state: State) -> None:
         """Put a newly built method where `state_dict` found the other."""
@@ -274,3 +329,6 @@ class HypernetMethod:
         self.memory.load_state_dict(state["memory"])
         self.trainer.load_state_dict(state["trainer"])
         self.evidence.load_state_dict(state.get("evidence", {}))
+        self.rehearsal = None
+        if "rehearsal" in state:
+            self._rehearse(self.trainer.task, **to(state["rehearsal"], self.memory.device))
