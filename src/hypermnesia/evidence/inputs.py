@@ -72,6 +72,10 @@ class SharedLayer:
             self._network = network
         return self._activations(self._network, x)
 
+    def module(self) -> nn.Module:
+        """(batch, channels) float64 activations as a module, on the CPU."""
+        return _LayerModule(self)
+
     def _activations(self, network: nn.Module, x: Tree) -> Tensor:
         found: list[Tensor] = []
         parts = dict(network.named_modules())
@@ -101,3 +105,14 @@ class SharedLayer:
             raise ConfigError(
                 rule, got=f"{self.layer!r}, which tasks have for themselves", hint=hint
             )
+
+
+class _LayerModule(nn.Module):
+    """What a `SharedLayer` gives, of the first task's network as it is now."""
+
+    def __init__(self, layer: SharedLayer) -> None:
+        super().__init__()
+        self.network, self._activations = layer.memory.export(0), layer._activations
+
+    def forward(self, x: Tensor) -> Tensor:
+        return flat(self._activations(self.network, x))

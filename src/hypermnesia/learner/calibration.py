@@ -80,7 +80,7 @@ class Calibration:
 
     def log_posterior(self, evidence: Tensor) -> Tensor:
         """(tasks, ...) log p(t | x) of (tasks, ...) log evidence; each task is equally frequent."""
-        return (evidence.double() / self.temperature).log_softmax(dim=0)
+        return log_shares(evidence, self.temperature)
 
     def log_outputs(self, logits: Tensor) -> Tensor:
         """(tasks, batch, outputs) log p(y | x, t) of such logits."""
@@ -114,6 +114,11 @@ def _asked(method: InfersTask, batches: Iterable[Batch]) -> tuple[Tensor, Tensor
     found = [(*method.logits_and_evidence(batch.x), batch.y) for batch in batches]
     logits, evidence, y = zip(*found, strict=True)
     return torch.cat(logits, 1).cpu(), torch.cat(evidence, 1).cpu(), torch.cat(y).cpu()
+
+
+def log_shares(evidence: Tensor, temperature: float) -> Tensor:
+    """(tasks, ...) log p(t | x) of (tasks, ...) log evidence at a temperature."""
+    return (evidence.double() / temperature).log_softmax(dim=0)
 
 
 def sharpest(scores: Tensor, truth: Tensor) -> Tensor:
