@@ -9,7 +9,14 @@ from scipy.stats import multivariate_normal
 from sklearn.covariance import ledoit_wolf
 
 from hypermnesia.evidence import inputs
-from hypermnesia.evidence.gaussian import Gaussian, _Module, fitted, mixture, pooled, shrinkage
+from hypermnesia.evidence.gaussian import (
+    Gaussian,
+    GaussiansModule,
+    fitted,
+    mixture,
+    pooled,
+    shrinkage,
+)
 
 MANY = 1e6
 
@@ -79,7 +86,7 @@ def test_a_module_of_all_tasks_gives_their_mixtures(numbers: float) -> None:
         [fitted(rows(n, seed=7 * i + n), numbers, i) for i, n in enumerate(own)] for own in sizes
     ]
     x = rows(6, seed=2)
-    found = _Module(tasks, lambda x: x)(x, torch.zeros(3, 6, 2, dtype=torch.float64))
+    found = GaussiansModule(tasks, lambda x: x)(x, torch.zeros(3, 6, 2, dtype=torch.float64))
     expected = torch.stack([mixture(own, x) for own in tasks])
     assert torch.allclose(found, expected, rtol=1e-9)
 

@@ -22,7 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 from hypermnesia.data.types import Batch, TaskSpec
 from hypermnesia.errors import DataError
 from hypermnesia.evidence import Evidence
-from hypermnesia.evidence.inputs import SharedLayer, flat, rows_of
+from hypermnesia.evidence.inputs import Rows, SharedLayer, flat
 from hypermnesia.hypernet.ensemble import AllTasks
 from hypermnesia.settings import Positive
 from hypermnesia.state_files import State
@@ -104,7 +104,7 @@ def _distances(v: Tensor, scale: Tensor, rows: Tensor, full: bool) -> Tensor:
     return squares if full else (v * scale).square().sum(dim=-1) - squares
 
 
-class _Module(nn.Module):
+class GaussiansModule(nn.Module):
     """Log densities of finished tasks, solved once: there is no solver in a graph of it.
 
     `seen` gives the (batch, D) entries of inputs.
@@ -115,6 +115,7 @@ class _Module(nn.Module):
         self.mixtures, self.seen = nn.ModuleList(map(_Mixture, tasks)), seen
 
     def forward(self, x: Tensor, logits: Tensor) -> Tensor:
+        """(tasks, batch) log densities, in nats, of (batch, *sample) inputs."""
         entries = self.seen(x)
         return torch.stack([mixture(entries) for mixture in self.mixtures]).to(logits.dtype)
 
@@ -271,9 +272,19 @@ class TaskGaussians(Evidence):
 
     def end_task(self, batches: Iterable[Batch]) -> None:
         """Fit the Gaussians of the task's samples, or pool them with those that it has."""
+        rows = self.rows()
+        for batch in batches:
+            rows.add(batch.original, batch.y)
+        self.fit(*rows.joined())
+
+    def rows(self) -> Rows:
+        """What collects samples of the task that ends."""
         if self.layer:
             self.layer.forget()  # shared parts are learned with the first task
-        x, labels = rows_of((self._seen(batch.original), batch.y) for batch in batches)
+        return Rows(self._seen)
+
+    def fit(self, x: Tensor, labels: Tensor) -> None:
+        """Fit the Gaussians to (n, D) rows and their (n, ...) targets, or pool them."""
         y = None if labels.is_floating_point() else labels
         found = self._fitted(x, y)
         known = self.gaussians[self.task] if self.task < len(self.gaussians) else []
@@ -325,7 +336,7 @@ class TaskGaussians(Evidence):
 
     def module(self) -> nn.Module:
         """The densities as they are now; those of a layer with the network that it is in."""
-        return _Module(self.gaussians, self.layer.module() if self.layer else flat)
+        return GaussiansModule(self.gaussians, self.layer.module() if self.layer else flat)
 
     @property
     def kept(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +34,7 @@ class Calibration:
         self.posterior, self.outputs = none, none  # log temperatures
         self.quantiles, self.rows = none.view(0, QUANTILES), none
         self.recognised = none  # of a task's held-out samples
+        self.losses = none  # of p(t | x), nats, summed over a task's held-out samples
 
     @property
     def temperature(self) -> float:
@@ -43,13 +44,13 @@ class Calibration:
 
     @torch.no_grad()
     def measure(
-        self, method: InfersTask, task: int, batches: Iterable[Batch], unseen: Tensor | None = None
+        self, task: int, logits: Tensor, evidence: Tensor, y: Tensor, unseen: Tensor | None = None
     ) -> None:
-        """Calibrate a task that has ended by held-out samples of it.
+        """Calibrate a task that has ended by n held-out samples of it.
 
+        Of them are (tasks, n, outputs) `logits`, (tasks, n) `evidence` and (n, ...) targets;
         `unseen` (n,) are log evidence of more samples under their own task alone.
         """
-        logits, evidence, y = _asked(method, batches)
         own = evidence[task] if unseen is None else torch.cat([evidence[task], unseen.to(evidence)])
         posterior = sharpest(evidence.T, torch.full((evidence.shape[1],), task))
         outputs = torch.tensor(0.0)
@@ -61,7 +62,8 @@ class Calibration:
             known = self.quantiles[task], float(self.rows[task])
             rows = rows + self.rows[task]
         recognised = (evidence.argmax(dim=0) == task).double().mean()
-        self._put(task, posterior, outputs, quantiles(own, known), rows, recognised)
+        loss = -log_shares(evidence, float(posterior.exp()))[task].sum()
+        self._put(task, posterior, outputs, quantiles(own, known), rows, recognised, loss)
 
     def _put(self, task: int, *values: Tensor) -> None:
         for name, value in zip(vars(self), values, strict=True):
@@ -109,11 +111,29 @@ class Calibration:
         vars(self).update(state)
 
 
-def _asked(method: InfersTask, batches: Iterable[Batch]) -> tuple[Tensor, Tensor, Tensor]:
-    """(tasks, n, outputs) logits, (tasks, n) evidence and (n, ...) targets, on the CPU."""
-    found = [(*method.logits_and_evidence(batch.x), batch.y) for batch in batches]
-    logits, evidence, y = zip(*found, strict=True)
-    return torch.cat(logits, 1).cpu(), torch.cat(evidence, 1).cpu(), torch.cat(y).cpu()
+class Asked(NamedTuple):
+    """What a method says of held-out samples, on the CPU.
+
+    `logits` are (tasks, n, outputs), `evidence` of each kind (tasks, n), targets `y` (n, ...).
+    """
+
+    logits: Tensor
+    evidence: dict[str, Tensor]
+    y: Tensor
+
+
+@torch.no_grad()
+def asked(method: InfersTask, batches: Iterable[Batch]) -> Asked:
+    """Ask all tasks; an evidence of one kind is found under no name."""
+    each = getattr(getattr(method, "evidence", None), "each", None)
+    logits, evidence, targets = [], [], []
+    for batch in batches:
+        own, found = method.logits_and_evidence(batch.x)
+        logits.append(own)
+        evidence.append(each(batch.x, own) if each else {"": found})
+        targets.append(batch.y)
+    by_kind = {kind: torch.cat([e[kind] for e in evidence], 1).cpu() for kind in evidence[0]}
+    return Asked(torch.cat(logits, 1).cpu(), by_kind, torch.cat(targets).cpu())
 
 
 def log_shares(evidence: Tensor, temperature: float) -> Tensor:

@@ -17,7 +17,7 @@ from hypermnesia.compute import Lock
 from hypermnesia.data.stream import each_once
 from hypermnesia.errors import ConfigError, DataError, HypermnesiaError, RunError, TargetError
 from hypermnesia.learner import design as designs
-from hypermnesia.learner.calibration import Calibration
+from hypermnesia.learner.calibration import Calibration, asked
 from hypermnesia.learner.choice import chosen
 from hypermnesia.learner.design import Design, LearnerSettings
 from hypermnesia.learner.inputs import InputSource, slices
@@ -111,9 +111,19 @@ class Knowledge:
         self.generators, self.dtype = Generators(settings.seed), torch.get_default_dtype()
         self.method = designs.method_of(model, settings, design, self.generators, device, own)
         self.records: list[TaskRecord] = []
-        self.calibration = Calibration()
+        self.calibrations: dict[str, Calibration] = {}  # by kind of evidence
         self.lock = Lock()
         self._served = Served(self.network, device)
+
+    @property
+    def calibration(self) -> Calibration:
+        """That of the kind of evidence that answers."""
+        return self.calibrations.setdefault(self.kind, Calibration())
+
+    @property
+    def kind(self) -> str:
+        """The kind of evidence that answers, where there are several."""
+        return getattr(getattr(self.method, "evidence", None), "chosen", "")
 
     def index(self, name: object) -> int | None:
         """The index of a task; None for a new one."""
@@ -125,14 +135,18 @@ class Knowledge:
         if erase:
             method.erase_task(task, self.settings.iterations)
         method.remove_task(task)
-        self.calibration.remove(task)
+        for calibration in self.calibrations.values():
+            calibration.remove(task)
         del self.records[task]
+        self._choose()
 
     def merge(self, other: Knowledge) -> list[float]:
         """Take over another's tasks; returns the error of each task's weights, as a share."""
         errors = self._apart().merge(other.method, self.settings.iterations)
-        self.calibration.join(other.calibration)
+        for kind in self.calibrations.keys() & other.calibrations.keys():
+            self.calibrations[kind].join(other.calibrations[kind])
         self.records += other.records
+        self._choose()
         return errors
 
     def _apart(self) -> KeepsTasksApart:
@@ -177,20 +191,40 @@ class Knowledge:
         """End the task of a fit that took so many updates."""
         self.method.end_task(each_once([fit.samples], self.settings.batch_size))
         if self.method.answers != ("task",) and isinstance(self.method, InfersTask):
-            held = each_once([fit.held or fit.samples], self.settings.batch_size)
-            unseen = getattr(getattr(self.method, "evidence", None), "unseen", None)
-            self.calibration.measure(self.method, fit.task, held, unseen)
+            self._calibrate(self.method, fit)
             self._warn_of_confusion(fit.task)
         record = self.records[fit.task]
         read = fit.stream.rows if isinstance(fit.stream, AsTheyCome) else len(fit.samples)
         samples, updates = record.samples + read, record.updates + updates
         self.records[fit.task] = replace(record, samples=samples, updates=updates)
 
+    def _calibrate(self, method: InfersTask, fit: Fit) -> None:
+        """Measure every kind of evidence by held-out samples; then the best one answers."""
+        found = asked(method, each_once([fit.held or fit.samples], self.settings.batch_size))
+        unseen = getattr(getattr(method, "evidence", None), "unseen", None)
+        unseen = unseen if isinstance(unseen, dict) else {"": unseen}
+        for kind, evidence in found.evidence.items():
+            own = self.calibrations.setdefault(kind, Calibration())
+            own.measure(fit.task, found.logits, evidence, found.y, unseen.get(kind))
+        self._choose()
+
+    def _choose(self) -> None:
+        """Let the kind of evidence answer that had the least loss, if there are several."""
+        evidence = getattr(self.method, "evidence", None)
+        if isinstance(kinds := getattr(evidence, "kinds", None), dict) and evidence is not None:
+            self.calibrations = {kind: self.calibrations[kind] for kind in kinds}
+            evidence.choose(self.losses)
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """Nats that each kind of evidence lost on all tasks' held-out samples."""
+        return {kind: float(own.losses.sum()) for kind, own in self.calibrations.items()}
+
     def _warn_of_confusion(self, task: int) -> None:
         """Warn if the evidence, which the user has not chosen, takes a task for others."""
         share = float(self.calibration.recognised[task])
         if self.design.why and share < _RECOGNISED:
-            name, way = self.records[task].name, self.settings.infer_task
+            name, way = self.records[task].name, self.kind or self.settings.infer_task
             told = f"task {name!r} should be told from the others; got {share:.0%} of its held-out"
             hint = "name the task, give inputs of one task together, or choose infer_task"
             warnings.warn(f"{told} samples by {way}; {hint}", stacklevel=4)
@@ -286,14 +320,15 @@ class Knowledge:
         """Weights and random numbers."""
         with self.lock:
             method = self.method.state_dict()
-        own = {"calibration": self.calibration.state_dict()}
+        own = {"calibration": {kind: c.state_dict() for kind, c in self.calibrations.items()}}
         return {"method": method, "generators": self.generators.state_dict(), **own}
 
     def load_state_dict(self, state: State) -> None:
         """Put newly built knowledge where `state_dict` found the other."""
         self.method.load_state_dict(state["method"])
         self.generators.load_state_dict(state["generators"])
-        self.calibration.load_state_dict(state["calibration"])
+        for kind, own in state["calibration"].items():
+            self.calibrations.setdefault(kind, Calibration()).load_state_dict(own)
 
 
 def _again(made_of: tuple[Any, ...], state: State, records: list[TaskRecord]) -> Knowledge:
@@ -313,7 +348,7 @@ def first_knowledge(
     """Knowledge of no task, designed for the first one's samples; raises if they do not fit."""
     source, given = data.source, data.told
     problem = settings.problem or problem_of(given)
-    settings, why = chosen(settings, problem, _seen(source))
+    settings, why, candidates = chosen(settings, problem, _seen(source))
     entry = designs.method_entry(settings)
     if problem == "regression" and entry.name == "hnet-ent":
         rule = "entropy is of classes, and regression has none"
@@ -326,7 +361,7 @@ def first_knowledge(
     autoencoder = None
     if "vae" in entry.sections:
         autoencoder = designs.autoencoder_design(_seen(source), settings.compression)
-    design = Design(problem, sizes, autoencoder, outputs_of_model, source.form, why)
+    design = Design(problem, sizes, autoencoder, outputs_of_model, source.form, why, candidates)
     return Knowledge(model, settings, design, device, own)
 
 
