@@ -65,6 +65,7 @@ class Data(NamedTuple):
         return self.given if self.classes is None else self.classes
 
 
+_JUDGED = 10  # least held-out samples by which an autoencoder is judged
 _RECOGNISED = 0.9  # least share of a task's held-out samples, below which a learner warns
 _REFUSALS = (RuntimeError, ValueError, TypeError, IndexError)  # torch's, of inputs that do not fit
 
@@ -193,6 +194,7 @@ class Knowledge:
         if self.method.answers != ("task",) and isinstance(self.method, InfersTask):
             self._calibrate(self.method, fit)
             self._warn_of_confusion(fit.task)
+            self._warn_of_unfitted(fit)
         record = self.records[fit.task]
         read = fit.stream.rows if isinstance(fit.stream, AsTheyCome) else len(fit.samples)
         samples, updates = record.samples + read, record.updates + updates
@@ -228,6 +230,18 @@ class Knowledge:
             told = f"task {name!r} should be told from the others; got {share:.0%} of its held-out"
             hint = "name the task, give inputs of one task together, or choose infer_task"
             warnings.warn(f"{told} samples by {way}; {hint}", stacklevel=4)
+
+    def _warn_of_unfitted(self, fit: Fit) -> None:
+        """Warn if a task's autoencoder explains held-out samples no better than their means do."""
+        evidence: Any = getattr(self.method, "evidence", None)
+        if fit.held is None or len(fit.held) < _JUDGED or not hasattr(evidence, "gain"):
+            return
+        gain = evidence.gain(fit.task, each_once([fit.held], self.settings.batch_size))
+        if gain <= 0:
+            name = self.records[fit.task].name
+            told = f"the autoencoder of task {name!r} should explain held-out samples better than"
+            hint = "raise iterations or lr, or use infer_task='auto'"
+            warnings.warn(f"{told} their means do; got {gain:.2g} nats more; {hint}", stacklevel=4)
 
     def network(self, task: int) -> nn.Module:
         """A plain module with the outputs of a task alone, on the CPU."""
