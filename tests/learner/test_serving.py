@@ -150,19 +150,22 @@ class Backboned(nn.Module):
         super().__init__()
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            self.body, self.head = nn.Conv2d(1, 4, 2), nn.Linear(8, 2)
+            self.body, self.head = nn.Conv2d(1, 4, 5), nn.Linear(4, 2)
         self.body.requires_grad_(requires_grad=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(self.body(x).relu().flatten(1))
 
 
-@pytest.mark.parametrize(("settings", "bytes_"), [({}, True), ({"features": "body"}, False)])
+@pytest.mark.parametrize(
+    ("settings", "bytes_"),
+    [({"infer_task": "filters"}, True), ({"features": "body"}, False)],
+)
 def test_images_in_one_file(settings: dict, bytes_: bool, tmp_path: Path) -> None:
     made, seen = ContinualLearner(Backboned(), **QUICK, **settings), []
     for task in range(2):
-        x, y = clouds(task)
-        x = x.reshape(-1, 1, 2, 3)
+        x, y = clouds(task, inputs=25)
+        x = x.reshape(-1, 1, 5, 5)
         x = (128 + 10 * x).clip(0, 255).astype(np.uint8) if bytes_ else x
         made.fit(x, words(y, task), task=task)
         seen.append(x)
