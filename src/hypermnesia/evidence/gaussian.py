@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -78,10 +77,9 @@ class Gaussian:
 
     def log_density(self, x: Tensor) -> Tensor:
         """(batch,) log densities, in nats, of (batch, D) inputs."""
-        scale, rows, at_mean = self.solved
+        scale, rows, at_mean = self.solved()
         return at_mean - 0.5 * _distances(x - self.mean, scale, rows, self.full)
 
-    @cached_property
     def solved(self) -> tuple[Tensor, Tensor, Tensor]:
         """(D,) s and (r, D) B with Σ⁻¹ = diag(s²) ± BᵀB, + and s = 0 if full; -log |2πΣ| / 2."""
         scale, entries = torch.zeros_like(self.mean), len(self.mean)
@@ -130,7 +128,7 @@ class _Mixture(nn.Module):
 
     def __init__(self, gaussians: Sequence[Gaussian]) -> None:
         super().__init__()
-        scale, rows, at_mean = zip(*(each.solved for each in gaussians), strict=True)
+        scale, rows, at_mean = zip(*(each.solved() for each in gaussians), strict=True)
         counts = torch.tensor([each.count for each in gaussians]).to(at_mean[0])
         own = torch.stack(at_mean) + (counts / counts.sum()).log()
         self.full = gaussians[0].full
@@ -232,6 +230,7 @@ class TaskGaussians(Evidence):
         self.layer = SharedLayer(networks.memory, features) if features else None
         self.gaussians: list[list[Gaussian]] = []
         self.unseen: Tensor | None = None
+        self._ready: list[tuple[list[Gaussian], _Mixture]] = []
         self.task = self.entries = 0
 
     def begin_task(self, spec: TaskSpec) -> None:  # noqa: ARG002
@@ -329,7 +328,9 @@ class TaskGaussians(Evidence):
     def log_evidence(self, x: Tree, logits: Tensor) -> Tensor:
         """(tasks, batch) log densities, in nats; the lowest for a task that has not ended."""
         x = self._seen(x)
-        found = [mixture(gaussians, x) for gaussians in self.gaussians]
+        solved = {id(own): mixture for own, mixture in self._ready}
+        self._ready = [(own, solved.get(id(own)) or _Mixture(own)) for own in self.gaussians]
+        found = [mixture(x) for _, mixture in self._ready]
         lowest = torch.stack(found).amin(dim=0) if found else x.new_zeros(len(x))
         found += [lowest] * (len(logits) - len(found))
         return torch.stack(found).to(logits.dtype)
