@@ -103,7 +103,7 @@ def kinds(name: str, seed: int, settings: dict[str, Any]) -> Iterator[dict[str, 
     learner = taught(tasks, name, seed, {**settings, "infer_task": "sum"})
     known = learner._learned
     evidence: Any = known.method.evidence  # type: ignore[attr-defined]
-    losses, named = known.losses, {"sum": evidence.chosen}
+    losses, named = known.calibrations.losses, {"sum": evidence.chosen}
     evidence.choose({kind: losses[kind] for kind in evidence.members})
     named["best"] = evidence.chosen
     for kind in losses:

@@ -45,9 +45,9 @@ def pictures() -> ContinualLearner:
 def test_what_recognises_held_out_samples_answers(pictures) -> None:
     known = pictures._learned
     evidence: BestEvidence = known.method.evidence
-    assert [*evidence.kinds] == [*known.calibrations] == ["gaussian", "filters", "entropy"]
-    assert evidence.chosen == known.kind == "filters"
-    assert known.losses["filters"] < known.losses["gaussian"] - FIRM
+    assert [*evidence.kinds] == [*known.calibrations.losses] == ["gaussian", "filters", "entropy"]
+    assert evidence.chosen == known.way == "filters"
+    assert known.calibrations.losses["filters"] < known.calibrations.losses["gaussian"] - FIRM
     assert pictures.inference.startswith("filters: inputs are real numbers of one shape; nats lost")
     assert "held-out samples recognised: 100%, 95%" in pictures.summary()
     rows = [noise(task, n=240)[0][200:] for task in range(2)]
@@ -64,7 +64,7 @@ def test_the_choice_is_kept_and_follows_the_tasks(pictures, tmp_path) -> None:
     assert loaded.inference == pictures.inference
     assert np.array_equal(loaded.predict_proba(x), wanted)
     left = loaded.remove(1)
-    assert left._learned.kind == "gaussian"  # of one task nothing is lost
+    assert left._learned.way == "gaussian"  # of one task nothing is lost
     assert np.array_equal(pictures.predict_proba(x), wanted)
 
 
@@ -80,7 +80,7 @@ def test_a_task_of_one_class_has_no_entropy() -> None:
     rng, made = np.random.default_rng(0), ContinualLearner(nn.Linear(4, 2), **FEW)
     made.fit(rng.normal(size=(60, 4)), np.arange(60) % 2, task="two")
     made.fit(5 + rng.normal(size=(60, 4)), np.full(60, 7), task="one")
-    assert [*made._learned.calibrations] == ["gaussian"]
+    assert [*made._learned.calibrations.losses] == ["gaussian"]
     assert made.predict(np.full((3, 4), 5.0)).tolist() == [7, 7, 7]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 QUANTILES = 101
 """How many quantiles of a task's evidence are kept."""
 
+_RECOGNISED = 0.9  # least share of a task's held-out samples, below which a learner warns
 _TEMPERATURES = torch.logspace(-2, 2, 81, dtype=torch.float64)
 _DOUBT = 1.0  # nats against a temperature e times, or 1/e times, as high as 1
 
@@ -109,6 +111,84 @@ class Calibration:
     def load_state_dict(self, state: State) -> None:
         """Put a calibration where `state_dict` found the other."""
         vars(self).update(state)
+
+
+class Calibrations:
+    """A calibration for each kind of evidence that a method has; under no name where it is one."""
+
+    def __init__(self, method: object) -> None:
+        self._evidence: Any = getattr(method, "evidence", None)
+        self._by_kind: dict[str, Calibration] = {}
+
+    @property
+    def kind(self) -> str:
+        """The kind that answers, where there are several."""
+        found: str = getattr(self._evidence, "chosen", "")
+        return found
+
+    @property
+    def current(self) -> Calibration:
+        """That of the kind that answers."""
+        return self._by_kind.setdefault(self.kind, Calibration())
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """Nats that each kind lost on all tasks' held-out samples."""
+        return {kind: float(own.losses.sum()) for kind, own in self._by_kind.items()}
+
+    def measure(self, method: InfersTask, task: int, batches: Iterable[Batch]) -> None:
+        """Calibrate every kind by held-out samples of a task; then the best one answers."""
+        found, unseen = asked(method, batches), getattr(self._evidence, "unseen", None)
+        of_kind = unseen if isinstance(unseen, dict) else {"": unseen}
+        for kind, evidence in found.evidence.items():
+            own = self._by_kind.setdefault(kind, Calibration())
+            own.measure(task, found.logits, evidence, found.y, of_kind.get(kind))
+        self._choose()
+
+    def _choose(self) -> None:
+        if self.kind:
+            self._by_kind = {kind: self._by_kind[kind] for kind in self._evidence.kinds}
+            self._evidence.choose(self.losses)
+
+    def remove(self, task: int) -> None:
+        """Forget a task."""
+        for own in self._by_kind.values():
+            own.remove(task)
+        self._choose()
+
+    def join(self, other: Calibrations) -> None:
+        """Take over another's tasks."""
+        for kind, theirs in other._by_kind.items():
+            if kind in self._by_kind:
+                self._by_kind[kind].join(theirs)
+        self._choose()
+
+    def state_dict(self) -> State:
+        """All numbers."""
+        return {kind: own.state_dict() for kind, own in self._by_kind.items()}
+
+    def load_state_dict(self, state: State) -> None:
+        """Put calibrations where `state_dict` found the others."""
+        self._by_kind = {kind: Calibration() for kind in state}
+        for kind, own in self._by_kind.items():
+            own.load_state_dict(state[kind])
+
+
+def warn_of_confusion(name: object, share: float, way: object) -> None:
+    """Warn if the evidence, which the user has not chosen, takes a task for others."""
+    if share < _RECOGNISED:
+        told = f"task {name!r} should be told from the others; got {share:.0%} of its held-out"
+        hint = "name the task, give inputs of one task together, or choose infer_task"
+        warnings.warn(f"{told} samples by {way}; {hint}", stacklevel=5)
+
+
+def warn_of_unfitted(name: object, method: object, task: int, held: Iterable[Batch]) -> None:
+    """Warn if a task's autoencoder explains held-out samples no better than their means do."""
+    gain = getattr(getattr(method, "evidence", None), "gain", None)
+    if gain is not None and (nats := gain(task, held)) <= 0:
+        told = f"the autoencoder of task {name!r} should explain held-out samples better than"
+        hint = "raise iterations or lr, or use infer_task='auto'"
+        warnings.warn(f"{told} their means do; got {nats:.2g} nats more; {hint}", stacklevel=5)
 
 
 class Asked(NamedTuple):

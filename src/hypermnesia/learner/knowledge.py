@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -17,7 +18,12 @@ from hypermnesia.compute import Lock
 from hypermnesia.data.stream import each_once
 from hypermnesia.errors import ConfigError, DataError, HypermnesiaError, RunError, TargetError
 from hypermnesia.learner import design as designs
-from hypermnesia.learner.calibration import Calibration, asked
+from hypermnesia.learner.calibration import (
+    Calibration,
+    Calibrations,
+    warn_of_confusion,
+    warn_of_unfitted,
+)
 from hypermnesia.learner.choice import chosen
 from hypermnesia.learner.design import Design, LearnerSettings
 from hypermnesia.learner.inputs import InputSource, slices
@@ -66,7 +72,6 @@ class Data(NamedTuple):
 
 
 _JUDGED = 10  # least held-out samples by which an autoencoder is judged
-_RECOGNISED = 0.9  # least share of a task's held-out samples, below which a learner warns
 _REFUSALS = (RuntimeError, ValueError, TypeError, IndexError)  # torch's, of inputs that do not fit
 
 
@@ -112,19 +117,19 @@ class Knowledge:
         self.generators, self.dtype = Generators(settings.seed), torch.get_default_dtype()
         self.method = designs.method_of(model, settings, design, self.generators, device, own)
         self.records: list[TaskRecord] = []
-        self.calibrations: dict[str, Calibration] = {}  # by kind of evidence
+        self.calibrations = Calibrations(self.method)
         self.lock = Lock()
         self._served = Served(self.network, device)
 
     @property
     def calibration(self) -> Calibration:
         """That of the kind of evidence that answers."""
-        return self.calibrations.setdefault(self.kind, Calibration())
+        return self.calibrations.current
 
     @property
-    def kind(self) -> str:
-        """The kind of evidence that answers, where there are several."""
-        return getattr(getattr(self.method, "evidence", None), "chosen", "")
+    def way(self) -> Any:
+        """How tasks are inferred: the kind of evidence that answers, or what the user chose."""
+        return self.calibrations.kind or self.settings.infer_task
 
     def index(self, name: object) -> int | None:
         """The index of a task; None for a new one."""
@@ -136,18 +141,14 @@ class Knowledge:
         if erase:
             method.erase_task(task, self.settings.iterations)
         method.remove_task(task)
-        for calibration in self.calibrations.values():
-            calibration.remove(task)
+        self.calibrations.remove(task)
         del self.records[task]
-        self._choose()
 
     def merge(self, other: Knowledge) -> list[float]:
         """Take over another's tasks; returns the error of each task's weights, as a share."""
         errors = self._apart().merge(other.method, self.settings.iterations)
-        for kind in self.calibrations.keys() & other.calibrations.keys():
-            self.calibrations[kind].join(other.calibrations[kind])
+        self.calibrations.join(other.calibrations)
         self.records += other.records
-        self._choose()
         return errors
 
     def _apart(self) -> KeepsTasksApart:
@@ -192,56 +193,17 @@ class Knowledge:
         """End the task of a fit that took so many updates."""
         self.method.end_task(each_once([fit.samples], self.settings.batch_size))
         if self.method.answers != ("task",) and isinstance(self.method, InfersTask):
-            self._calibrate(self.method, fit)
-            self._warn_of_confusion(fit.task)
-            self._warn_of_unfitted(fit)
+            held = partial(each_once, [fit.held or fit.samples], self.settings.batch_size)
+            self.calibrations.measure(self.method, fit.task, held())
+            name, recognised = self.records[fit.task].name, self.calibration.recognised
+            if self.design.why:
+                warn_of_confusion(name, float(recognised[fit.task]), self.way)
+            if fit.held is not None and len(fit.held) >= _JUDGED:
+                warn_of_unfitted(name, self.method, fit.task, held())
         record = self.records[fit.task]
         read = fit.stream.rows if isinstance(fit.stream, AsTheyCome) else len(fit.samples)
         samples, updates = record.samples + read, record.updates + updates
         self.records[fit.task] = replace(record, samples=samples, updates=updates)
-
-    def _calibrate(self, method: InfersTask, fit: Fit) -> None:
-        """Measure every kind of evidence by held-out samples; then the best one answers."""
-        found = asked(method, each_once([fit.held or fit.samples], self.settings.batch_size))
-        unseen = getattr(getattr(method, "evidence", None), "unseen", None)
-        unseen = unseen if isinstance(unseen, dict) else {"": unseen}
-        for kind, evidence in found.evidence.items():
-            own = self.calibrations.setdefault(kind, Calibration())
-            own.measure(fit.task, found.logits, evidence, found.y, unseen.get(kind))
-        self._choose()
-
-    def _choose(self) -> None:
-        """Let the kind of evidence answer that had the least loss, if there are several."""
-        evidence = getattr(self.method, "evidence", None)
-        if isinstance(kinds := getattr(evidence, "kinds", None), dict) and evidence is not None:
-            self.calibrations = {kind: self.calibrations[kind] for kind in kinds}
-            evidence.choose(self.losses)
-
-    @property
-    def losses(self) -> dict[str, float]:
-        """Nats that each kind of evidence lost on all tasks' held-out samples."""
-        return {kind: float(own.losses.sum()) for kind, own in self.calibrations.items()}
-
-    def _warn_of_confusion(self, task: int) -> None:
-        """Warn if the evidence, which the user has not chosen, takes a task for others."""
-        share = float(self.calibration.recognised[task])
-        if self.design.why and share < _RECOGNISED:
-            name, way = self.records[task].name, self.kind or self.settings.infer_task
-            told = f"task {name!r} should be told from the others; got {share:.0%} of its held-out"
-            hint = "name the task, give inputs of one task together, or choose infer_task"
-            warnings.warn(f"{told} samples by {way}; {hint}", stacklevel=4)
-
-    def _warn_of_unfitted(self, fit: Fit) -> None:
-        """Warn if a task's autoencoder explains held-out samples no better than their means do."""
-        evidence: Any = getattr(self.method, "evidence", None)
-        if fit.held is None or len(fit.held) < _JUDGED or not hasattr(evidence, "gain"):
-            return
-        gain = evidence.gain(fit.task, each_once([fit.held], self.settings.batch_size))
-        if gain <= 0:
-            name = self.records[fit.task].name
-            told = f"the autoencoder of task {name!r} should explain held-out samples better than"
-            hint = "raise iterations or lr, or use infer_task='auto'"
-            warnings.warn(f"{told} their means do; got {gain:.2g} nats more; {hint}", stacklevel=4)
 
     def network(self, task: int) -> nn.Module:
         """A plain module with the outputs of a task alone, on the CPU."""
@@ -334,15 +296,14 @@ class Knowledge:
         """Weights and random numbers."""
         with self.lock:
             method = self.method.state_dict()
-        own = {"calibration": {kind: c.state_dict() for kind, c in self.calibrations.items()}}
+        own = {"calibration": self.calibrations.state_dict()}
         return {"method": method, "generators": self.generators.state_dict(), **own}
 
     def load_state_dict(self, state: State) -> None:
         """Put newly built knowledge where `state_dict` found the other."""
         self.method.load_state_dict(state["method"])
         self.generators.load_state_dict(state["generators"])
-        for kind, own in state["calibration"].items():
-            self.calibrations.setdefault(kind, Calibration()).load_state_dict(own)
+        self.calibrations.load_state_dict(state["calibration"])
 
 
 def _again(made_of: tuple[Any, ...], state: State, records: list[TaskRecord]) -> Knowledge:

@@ -247,12 +247,12 @@ def summary(knowledge: Knowledge) -> str:
 
 def _inference(knowledge: Knowledge) -> str:
     """How tasks are inferred, why, and how many held-out samples are found to be their task's."""
-    way, why = knowledge.kind or knowledge.settings.infer_task, knowledge.design.why
+    way, why, losses = knowledge.way, knowledge.design.why, knowledge.calibrations.losses
     named = way if isinstance(way, str | None) else type(way).__name__
     told = f"{named}: {why}" if why else f"{named}"
-    if len(knowledge.records) > 1 and len(knowledge.losses) > 1:
-        losses = ", ".join(f"{kind} {loss:.1f}" for kind, loss in knowledge.losses.items())
-        told += f"; nats lost on held-out samples: {losses}"
+    if len(knowledge.records) > 1 and len(losses) > 1:
+        each = ", ".join(f"{kind} {loss:.1f}" for kind, loss in losses.items())
+        told += f"; nats lost on held-out samples: {each}"
     shares = ", ".join(f"{share:.0%}" for share in knowledge.calibration.recognised.tolist())
     return f"{told}; held-out samples recognised: {shares}" if shares else told
 
