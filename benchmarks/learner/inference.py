@@ -40,8 +40,15 @@ def labelled(name: str, seed: int) -> list[Task]:
     tasks = list(ALL[name].tasks(seed))
     if "digits" in name:
         return tasks
-    named = [(np.array([f"{t.name} {y}" for y in each]) for each in (t.y, t.test_y)) for t in tasks]
-    return [t._replace(y=y, test_y=z) for t, (y, z) in zip(tasks, named, strict=True)]
+    return [
+        task._replace(
+            **{
+                kind: np.array([f"{task.name} {y}" for y in getattr(task, kind)])
+                for kind in ("y", "test_y")
+            }
+        )
+        for task in tasks
+    ]
 
 
 def calibration_error(shares: NDArray[np.float32], right: NDArray[np.bool_]) -> float:
