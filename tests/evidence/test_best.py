@@ -48,7 +48,8 @@ def test_what_recognises_held_out_samples_answers(pictures) -> None:
     assert [*evidence.kinds] == [*known.calibrations.losses] == ["gaussian", "filters", "entropy"]
     assert evidence.chosen == known.way == "filters"
     assert known.calibrations.losses["filters"] < known.calibrations.losses["gaussian"] - FIRM
-    assert pictures.inference.startswith("filters: inputs are real numbers of one shape; nats lost")
+    assert pictures.inference.startswith("filters: inputs are real numbers of one shape; ")
+    assert f"; {evidence.kept} numbers kept; nats lost on held-out" in pictures.inference
     assert "held-out samples recognised: 100%, 95%" in pictures.summary()
     rows = [noise(task, n=240)[0][200:] for task in range(2)]
     right = [(pictures.predict_task(x).tasks == task).mean() for task, x in enumerate(rows)]

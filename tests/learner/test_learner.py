@@ -143,7 +143,6 @@ def test_it_stops_when_held_out_samples_say_so() -> None:
     assert made.summary().splitlines()[1].split()[-1] == "160"
 
 
-@pytest.mark.filterwarnings("ignore:the autoencoder of task 'a' should explain")
 @pytest.mark.parametrize("way", [None, "likelihood"])
 def test_the_best_state_is_what_stays(way, monkeypatch) -> None:
     """Held-out samples that contradict the others are never answered better than at first."""
