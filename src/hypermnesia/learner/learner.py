@@ -47,11 +47,14 @@ class ContinualLearner(TaskEditor):
             the number of outputs of each task.
         infer_task: how to tell the task of an input that comes without one. `gaussian`: by a
             Gaussian for each task, or for each class where held-out samples are likelier so, of
-            inputs of real numbers and one scale; `likelihood`: by an autoencoder for each task, of
-            such inputs; `entropy`: the surest network answers, in classification with two or more
-            classes a task; `auto`: `gaussian` where inputs can have a density, else `entropy` or
-            None, as `inference` tells; an object with `fit` and `score_samples`, which is copied
-            for each task (such a learner cannot be saved); None: tasks are always given.
+            inputs of real numbers and one scale; `filters`: by such Gaussians of what random
+            filters find in images; `likelihood`: by an autoencoder for each task, of real numbers;
+            `entropy`: the surest network answers, in classification with two or more classes a
+            task; `best`: the one of `gaussian`, `filters` and `entropy` that recognised held-out
+            samples best, as `inference` tells; `sum`: as `best`, or a Gaussian and an entropy
+            added up; `auto`: `best` where inputs can have a density, else `entropy` or None; an
+            object with `fit` and `score_samples`, which is copied for each task (such a learner
+            cannot be saved); None: tasks are always given.
         method: the name of a registered method; by default a hypernetwork that makes the model's
             weights for every task. Others train the model itself: in the task scenario if
             `infer_task` is None, and otherwise in the class scenario (regression: domain).
