@@ -72,9 +72,9 @@ class Whole(nn.Module):
         by_column = torch.cat(
             [p[:, :width] for p, width in zip(joint, self.widths, strict=True)], 1
         )
-        probabilities = by_column @ self.columns
+        probabilities = (by_column @ self.columns).float()
         labels = torch.where(tasks < 0, -1, probabilities.argmax(dim=1))
-        return labels, tasks, probabilities.float()
+        return labels, tasks, probabilities
 
     def _logits(self, x: Tensor) -> Tensor:
         """(tasks, batch, widest head) logits, -inf beyond a task's own."""
