@@ -8,7 +8,7 @@ second factor of a low-rank update at 0) means that constant, so W₀ is the mod
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -105,7 +105,15 @@ class Layout:
 
         Of a vector in bf16, biases and scales are made float32: normalisation wants them so.
         """
-        parts = torch.split(flat, [shape.numel() for shape in self.shapes.values()])
+        return self.named(torch.split(flat, self.sizes))
+
+    @property
+    def sizes(self) -> list[int]:
+        """The number of weights of each parameter."""
+        return [shape.numel() for shape in self.shapes.values()]
+
+    def named(self, parts: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Return the parameters, by name, that flat parts of these `sizes` stand for."""
         named = {}
         for (name, shape), part in zip(self.shapes.items(), parts, strict=True):
             wide = torch.promote_types(part.dtype, torch.float32)
