@@ -35,10 +35,8 @@ class Generation:
         self, condition: Float[Tensor, "1 E"], plan: ChunkPlan, sizes: Sequence[int]
     ) -> tuple[Tensor, ...]:
         """Make a task's flat weights, cut into parts of these sizes; differentiable once."""
-        features = self._hypernet.features(condition, plan.count)[0]
-        return cast(
-            tuple[Tensor, ...], _Parts.apply(features, self._hypernet.head.bias, self, sizes)
-        )
+        features, bias = self._hypernet.features(condition, plan.count)[0], self._hypernet.head.bias
+        return cast(tuple[Tensor, ...], _Parts.apply(features, bias, self, sizes))
 
     def buffer(self, rows: int) -> Float[Tensor, "C D"]:
         """Return the next buffer that this loss has not used."""
@@ -77,7 +75,8 @@ class _Parts(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        # Whatever used the weights has gone back already: nobody needs them any more.
+        # Nobody needs the weights any more: autograd's engine takes nodes that wait in the reverse
+        # order of their making, and this was made before any that used the weights.
         (features,), made, total = ctx.saved_tensors, ctx.made, sum(ctx.sizes)
         flat = made.view(-1)
         for part, gradient in zip(

@@ -75,11 +75,11 @@ class WeightMemory:
     def _add_network(self, outputs: int, generator: torch.Generator) -> None:
         layout = self.target.layout(outputs)
         plan = make_plan(self.settings.plan, layout.layers, self.settings.chunk)
-        start = plan, layout.variances(), generator
         if self.tasks == 0:
+            start = plan, layout.variances(), generator
             self.hypernet = Hypernetwork(self.settings, *start, self.condition.size).to(self.device)
-        else:
-            self.hypernet.grow(*start)
+        elif plan.total > self.hypernet.plan.total:
+            self.hypernet.grow(plan, layout.variances(), generator)
         self.layouts.append(layout)
         self.plans.append(plan)
         self.buffers.append(self.target.new_buffers())
@@ -151,6 +151,13 @@ class WeightMemory:
             "shared": {name: p.detach() for name, p in self.target.shared.items()},
             **({"starts": starts} if starts else {}),
         }
+
+    def share(self, other: WeightMemory) -> None:
+        """Take over θ of another memory of the same tasks, the tensors themselves.
+
+        Training leaves them to the other: `HypernetTrainer` moves copies.
+        """
+        self.hypernet.load_state_dict(other.hypernet.state_dict(), assign=True)
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:

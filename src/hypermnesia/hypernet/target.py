@@ -65,11 +65,16 @@ class Target:
         compile: bool = False,
     ) -> None:
         check_supported(module)
-        self.module = dense(copied(module)).to(device)  # a template, which is never run
+        every = dict(module.named_parameters())
+        self.generated = chosen(list(every), generated)
+        # A template, which is never run: the values of what is generated are not used once it is
+        # known where they start, so that they need no memory of their own.
+        here = [every[name] for name in self.generated if every[name].device == torch.device("cpu")]
+        shared = here if device.type == "cpu" else []
+        self.module = dense(copied(module, shared)).to(device)
         train(self.module, parts_in_eval(module))
         self.head, self.outputs, self.device, self.compiled = head, outputs, device, compile
         every = dict(self.module.named_parameters())
-        self.generated = chosen(list(every), generated)
         if not self.generated:
             rule = "at least one parameter of the target network must be generated"
             got = f"patterns {list(generated)} that match none of {[*every][:8]}"
@@ -93,7 +98,7 @@ class Target:
 
     @cached_property
     def _evaluated(self) -> Slots:
-        return Slots(copied(self.module).eval())
+        return Slots(copied(self.module, shared=list(self.module.parameters())).eval())
 
     @property
     def evaluated(self) -> nn.Module:

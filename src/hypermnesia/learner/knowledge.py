@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_leaves
 from hypermnesia.compute import Lock
 from hypermnesia.data.stream import each_once
 from hypermnesia.errors import ConfigError, DataError, HypermnesiaError, RunError, TargetError
+from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.learner import design as designs
 from hypermnesia.learner.calibration import Calibration
 from hypermnesia.learner.choice import chosen
@@ -275,7 +276,11 @@ class Knowledge:
         """The same, of which a change changes nothing here; with other settings, or elsewhere."""
         make, ((model, own_settings, *others, own_device, own), *parts) = self.__reduce__()
         made_of = model, settings or own_settings, *others, device or own_device, own
-        return make(made_of, *parts)
+        made = make(made_of, *parts)
+        here, there = (getattr(each.method, "memory", None) for each in (made, self))
+        if self.records and isinstance(here, WeightMemory) and made.device == self.device:
+            here.share(there)
+        return made
 
     def __reduce__(self) -> tuple[Callable[..., Knowledge], tuple[Any, ...]]:
         """How copies are made: of state, as modules may be in use."""

@@ -2,8 +2,8 @@
 
 A block's gradient, the point where the lookahead takes it, what the regulariser adds to the
 gradient and the optimiser's step follow each other while it is in the cache, and no vector of θ's
-size is made. `HypernetTrainer.step` without it is the definition, to rounding: products of fewer rows at a time
-round the last of them otherwise.
+size is made. `HypernetTrainer.step` without it is the definition, to rounding: products of fewer
+rows at a time round the last of them otherwise.
 """
 
 from __future__ import annotations

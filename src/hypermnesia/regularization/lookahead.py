@@ -89,20 +89,30 @@ class AdamLookahead:
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
+        self._scratch: list[list[Tensor]] = [[] for _ in parameters_of(optimizer)]
 
     def __call__(self, gradients: Sequence[Rows]) -> list[Rows]:
         """Return the stepped parameters, not made yet."""
-        states, pairs = self.optimizer.state, _with_gradients(self.optimizer, gradients)
-        return [_AdamRows(p.detach(), g, group, states.get(p, {})) for p, g, group in pairs]
+        states, each = self.optimizer.state, _with_gradients(self.optimizer, gradients)
+        return [
+            _AdamRows(p.detach(), g, group, states.get(p, {}), scratch)
+            for (p, g, group), scratch in zip(each, self._scratch, strict=True)
+        ]
 
 
 class _AdamRows:
-    """Rows of one parameter after Adam's step."""
+    """Rows of one parameter after Adam's step, in a scratch that the next ones overwrite."""
 
     def __init__(
-        self, parameter: Tensor, gradient: Rows, group: dict[str, Any], state: dict[str, Any]
+        self,
+        parameter: Tensor,
+        gradient: Rows,
+        group: dict[str, Any],
+        state: dict[str, Any],
+        scratch: list[Tensor] | None = None,
     ) -> None:
         self._parameter, self._gradient = parameter, gradient
+        self._scratch = [] if scratch is None else scratch
         self._group, self._state = group, state
         # Where torch's Adam would make it: the fused kernels want it beside the parameter.
         beside = group["fused"] or group["capturable"]
@@ -111,13 +121,14 @@ class _AdamRows:
 
     @torch.no_grad()
     def __getitem__(self, rows: slice, /) -> Tensor:
-        def copied(key: str) -> Tensor:
-            saved = self._state.get(key)
-            return stepped.new_zeros(stepped.shape) if saved is None else saved[rows].clone()
-
-        stepped = self._parameter[rows].clone()
         names = ("exp_avg", "exp_avg_sq", *["max_exp_avg_sq"] * self._group["amsgrad"])
-        moments = [copied(name) for name in names]
+        saved, now = [self._state.get(name) for name in names], self._parameter[rows]
+        if not self._scratch or len(self._scratch[0]) < len(now):
+            self._scratch[:] = [torch.empty_like(now) for _ in (now, *names)]
+        stepped, *moments = (each[: len(now)] for each in self._scratch)
+        stepped.copy_(now)
+        for moment, source in zip(moments, saved, strict=True):
+            moment.zero_() if source is None else moment.copy_(source[rows])
         adam_step(self._group, stepped, self._gradient[rows], moments, self._step.clone())
         return stepped
 

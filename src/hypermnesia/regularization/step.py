@@ -98,9 +98,11 @@ class HypernetTrainer:
         partly = partly and self.regularizer.beta != 0
         self.held = [t for t in range(self.memory.tasks) if partly or t not in self.tasks]
         snapshot = None
+        # θ* are the tensors so far, which another memory may share; θ goes on in copies of them.
+        parameters = {name: p.detach() for name, p in self.memory.hypernet.named_parameters()}
+        for parameter in self.memory.hypernet.parameters():
+            parameter.data = parameter.detach().clone()
         if self.held and self.regularizer.beta != 0:
-            hypernet = self.memory.hypernet.named_parameters()
-            parameters = {name: p.detach().clone() for name, p in hypernet}
             snapshot = self._snapshot(parameters, self.memory.condition(self.held).detach())
         self._start(iterations, snapshot)
 
