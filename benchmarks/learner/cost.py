@@ -114,12 +114,12 @@ class Turns:
         if iteration % self.block:
             return
         if self.start:
-            self.ours.append((time.perf_counter() - self.start) / self.block)
-        start = time.perf_counter()
+            self.ours.append((time.process_time() - self.start) / self.block)
+        start = time.process_time()
         for _ in range(self.block):
             self.update()
-        self.plain.append((time.perf_counter() - start) / self.block)
-        self.start = time.perf_counter()
+        self.plain.append((time.process_time() - start) / self.block)
+        self.start = time.process_time()
 
 
 def learner(network: str, millions: float, validation: float) -> ContinualLearner:
@@ -137,9 +137,9 @@ def seconds(network: str, millions: float, validation: float, rounds: int) -> di
     block = 10 if network == "perceptron" and millions <= 1 else 1
     made = learner(network, millions, validation)
     turns = Turns(plain(network, millions), block)
-    start = time.perf_counter()
+    start = time.process_time()
     made.fit(*samples(network), task="new", iterations=rounds * block, callbacks=turns)
-    whole = time.perf_counter() - start
+    whole = time.process_time() - start
     ours, theirs = min(turns.ours), min(turns.plain)
     mean = sum(turns.ours) / len(turns.ours)
     around = whole - block * (sum(turns.plain) + mean * rounds)

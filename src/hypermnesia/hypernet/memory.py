@@ -158,6 +158,7 @@ class WeightMemory:
         Training leaves them to the other: `HypernetTrainer` moves copies.
         """
         self.hypernet.load_state_dict(other.hypernet.state_dict(), assign=True)
+        self.target.take_over(other.target)
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import nn
 
-from hypermnesia.compute import Lock, device_of, undisturbed
+from hypermnesia.compute import Lock, device_of, release_freed_memory, undisturbed
 from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.evidence import Density
 from hypermnesia.learner import knowledge
@@ -233,8 +233,10 @@ class ContinualLearner(TaskEditor):
                 make = stack.enter_context(progress_bars())
                 observers = ObserverGroup(observers, make(f"task {task}", fit.stopping))
                 observers.on_start((), fit.phase.iterations)
+            release_freed_memory()
             updates = learn(learning.method, fit.stream, fit.phase, observers)
         learning.end(fit, updates)
+        release_freed_memory()
         changed = drifts(self._knowledge, learning, fit) if self._knowledge else {}
         return learning if settings == self.settings else learning.copy(self.settings), changed
 

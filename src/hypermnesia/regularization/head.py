@@ -21,7 +21,7 @@ from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularization.lookahead import adam_step
 from hypermnesia.regularization.output import RegularizerSettings, block_rows
 
-SMALLEST = 1 << 18
+SMALLEST = 1 << 21
 """Entries of a head that are worth it: below, all of θ is in the cache anyway."""
 
 
