@@ -2,7 +2,7 @@
 
 Updates of a `ContinualLearner` that knows ten other tasks, and updates of the same network by
 torch's own Adam, in blocks that take turns within one fit, on one thread: what else runs on the
-machine meets both alike. The least mean time of a block counts. Memory is the peak of a process of
+machine meets both alike. Time is the processor's, the least mean of a block. Memory is the peak of a process of
 its own, over that of one that only imports what both need.
 """
 
@@ -89,12 +89,12 @@ def plain(network: str, millions: float) -> Callable[[], None]:
     """Return an update of the network by Adam, in torch's fused implementation."""
     module, data = NETWORKS[network][0](millions), samples(network)
     optimizer = torch.optim.Adam(module.parameters(), fused=True)
-    batches = cycle([*zip(data[0].split(BATCH), data[1].split(BATCH), strict=True)])
+    batches = cycle([*zip(*(torch.split(each, BATCH) for each in data), strict=True)])
 
     def update() -> None:
         x, y = next(batches)
         optimizer.zero_grad()
-        F.cross_entropy(module(x), y).backward()
+        torch.autograd.backward(F.cross_entropy(module(x), y))
         optimizer.step()
 
     return update

@@ -8,8 +8,8 @@ and the head's gradient dV = dYᵀ φ is a product of which a caller takes some 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -36,7 +36,8 @@ class Generation:
     ) -> tuple[Tensor, ...]:
         """Make a task's flat weights, cut into parts of these sizes; differentiable once."""
         features, bias = self._hypernet.features(condition, plan.count)[0], self._hypernet.head.bias
-        return cast(tuple[Tensor, ...], _Parts.apply(features, bias, self, sizes))
+        apply: Callable[..., tuple[Tensor, ...]] = _Parts.apply
+        return apply(features, bias, self, sizes)
 
     def buffer(self, rows: int) -> Float[Tensor, "C D"]:
         """Return the next buffer that this loss has not used."""

@@ -278,8 +278,9 @@ class Knowledge:
         made_of = model, settings or own_settings, *others, device or own_device, own
         made = make(made_of, *parts)
         here, there = (getattr(each.method, "memory", None) for each in (made, self))
-        if self.records and isinstance(here, WeightMemory) and made.device == self.device:
-            here.share(there)
+        if isinstance(here, WeightMemory) and isinstance(there, WeightMemory) and there.tasks:
+            if made.device == self.device:  # else they were copied there
+                here.share(there)
         return made
 
     def __reduce__(self) -> tuple[Callable[..., Knowledge], tuple[Any, ...]]:

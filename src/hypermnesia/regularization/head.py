@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Adam, AdamW, Optimizer
 
 from hypermnesia.hypernet.generation import Generation
@@ -34,7 +34,7 @@ class HeadStep:
     """
 
     def __init__(self, memory: WeightMemory, optimizer: Optimizer) -> None:
-        self.parameter: nn.Parameter = memory.hypernet.head.weight
+        self.parameter: Tensor = memory.hypernet.head.weight
         self._memory = memory
         self.generation, self._optimizer = Generation(memory.hypernet), optimizer
         self._rows = block_rows(self.parameter)
@@ -98,7 +98,8 @@ class HeadStep:
             self.step(slice(self._stepped, min(self._stepped + self._rows, len(self.parameter))))
         self._optimizer.state[self.parameter]["step"] += 1
         self._dense = None
-        return torch.linalg.vector_norm(torch.stack(self._norms))
+        norm: Tensor = torch.linalg.vector_norm(torch.stack(self._norms))
+        return norm
 
 
 def head_step(

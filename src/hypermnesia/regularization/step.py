@@ -161,7 +161,7 @@ class HypernetTrainer:
         # 1. The task's loss and its gradients for θ, e_T and what is shared.
         if self.head is None:
             loss = loss_of()
-            found = torch.autograd.grad(loss, leaves, materialize_grads=True)
+            found = [*torch.autograd.grad(loss, leaves, materialize_grads=True)]
         else:
             loss = self.head.loss(loss_of)
             found = self.head.placed(torch.autograd.grad(loss, leaves, allow_unused=True), leaves)
