@@ -2,8 +2,8 @@
 
 Updates of a `ContinualLearner` that knows ten other tasks, and updates of the same network by
 torch's own Adam, in blocks that take turns within one fit, on one thread: what else runs on the
-machine meets both alike. Time is the processor's, the least mean of a block. Memory is the peak of a process of
-its own, over that of one that only imports what both need.
+machine meets both alike. Time is the processor's, the least mean of a block. Memory is the peak of
+a process of its own, over that of one that only imports what both need.
 """
 
 from __future__ import annotations

@@ -278,9 +278,9 @@ class Knowledge:
         made_of = model, settings or own_settings, *others, device or own_device, own
         made = make(made_of, *parts)
         here, there = (getattr(each.method, "memory", None) for each in (made, self))
-        if isinstance(here, WeightMemory) and isinstance(there, WeightMemory) and there.tasks:
-            if made.device == self.device:  # else they were copied there
-                here.share(there)
+        alike = self.records and made.device == self.device
+        if alike and isinstance(here, WeightMemory) and isinstance(there, WeightMemory):
+            here.share(there)
         return made
 
     def __reduce__(self) -> tuple[Callable[..., Knowledge], tuple[Any, ...]]:
