@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 from hypermnesia.compute import Lock
 from hypermnesia.data.stream import each_once
 from hypermnesia.errors import ConfigError, DataError, HypermnesiaError, RunError, TargetError
+from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.learner import design as designs
 from hypermnesia.learner.calibration import (
     Calibration,
@@ -295,7 +296,12 @@ class Knowledge:
         """The same, of which a change changes nothing here; with other settings, or elsewhere."""
         make, ((model, own_settings, *others, own_device, own), *parts) = self.__reduce__()
         made_of = model, settings or own_settings, *others, device or own_device, own
-        return make(made_of, *parts)
+        made = make(made_of, *parts)
+        here, there = (getattr(each.method, "memory", None) for each in (made, self))
+        alike = self.records and made.device == self.device
+        if alike and isinstance(here, WeightMemory) and isinstance(there, WeightMemory):
+            here.share(there)
+        return made
 
     def __reduce__(self) -> tuple[Callable[..., Knowledge], tuple[Any, ...]]:
         """How copies are made: of state, as modules may be in use."""

@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import nn
 
-from hypermnesia.compute import Lock, device_of, undisturbed
+from hypermnesia.compute import Lock, device_of, release_freed_memory, undisturbed
 from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.evidence import Density
 from hypermnesia.learner import knowledge
@@ -238,8 +238,10 @@ class ContinualLearner(TaskEditor):
                 make = stack.enter_context(progress_bars())
                 observers = ObserverGroup(observers, make(f"task {task}", fit.stopping))
                 observers.on_start((), fit.phase.iterations)
+            _release(self.model)
             updates = learn(learning.method, fit.stream, fit.phase, observers)
         learning.end(fit, updates)
+        _release(self.model)
         changed = drifts(self._knowledge, learning, fit) if self._knowledge else {}
         return learning if settings == self.settings else learning.copy(self.settings), changed
 
@@ -306,6 +308,12 @@ class ContinualLearner(TaskEditor):
             made_of = learner.model, learner.device, learner._own
             learner._knowledge = stored.knowledge(*made_of)
         return learner
+
+
+def _release(model: nn.Module) -> None:
+    """Give freed memory back to the system, where a model is large enough for it to matter."""
+    if sum(p.numel() for p in model.parameters()) >= 1_000_000:
+        release_freed_memory()
 
 
 def _for_one_fit(settings: LearnerSettings, own: Own, **changes: Any) -> LearnerSettings:
