@@ -31,6 +31,7 @@ class WeightMemory:
     """
 
     hypernet: Hypernetwork
+    draws = 1  #: networks of a task that answer together
 
     def __init__(
         self,
@@ -70,8 +71,8 @@ class WeightMemory:
 
     def _add_network(self, outputs: int, generator: torch.Generator) -> None:
         layout = self.target.layout(outputs)
-        plan = make_plan(self.settings.plan, layout.layers, self.settings.chunk)
-        start = plan, layout.variances(), generator
+        plan, variances = self._wanted(layout)
+        start = plan, variances, generator
         if self.tasks == 0:
             self.hypernet = Hypernetwork(self.settings, *start, self.condition.size).to(self.device)
         else:
@@ -79,6 +80,11 @@ class WeightMemory:
         self.layouts.append(layout)
         self.plans.append(plan)
         self.buffers.append(self.target.new_buffers())
+
+    def _wanted(self, layout: Layout) -> tuple[ChunkPlan, Tensor]:
+        """Return what the hypernetwork makes of a layout: a plan, and the variance of each value."""
+        plan = make_plan(self.settings.plan, layout.layers, self.settings.chunk)
+        return plan, layout.variances()
 
     def remove_task(self, task: int) -> None:
         """Forget a task: condition, head and buffers, and chunks and rows of θ that it alone used.
@@ -98,6 +104,10 @@ class WeightMemory:
     def weights(self, task: int) -> Tensor:
         """Make the (N,) flat weights of a task's target network; differentiable."""
         return cast(Tensor, self.hypernet(self.condition([task]), self.plans[task])[0])
+
+    def networks(self, tasks: Sequence[int]) -> Tensor:
+        """Make (tasks x draws, N) weights of the networks of tasks that share a layout."""
+        return cast(Tensor, self.hypernet(self.condition(tasks), self.plans[tasks[0]]))
 
     def run(self, task: int, x: Tree, *, training: bool) -> Any:
         """Run a task's target network on `x`, passed as `tree.arguments` says."""
@@ -158,6 +168,7 @@ class WeightMemory:
     def _check_size(self, outputs: int, hypernet: dict[str, Tensor]) -> None:
         """Refuse a state that claims larger networks than its tensors make, before making any."""
         chunks = len(hypernet["chunk_embeddings"]) if "chunk_embeddings" in hypernet else 1
-        made, wanted = chunks * len(hypernet["head.weight"]), self.target.layout(outputs).total
+        plan, _ = self._wanted(self.target.layout(outputs))
+        made, wanted = chunks * len(hypernet["head.weight"]), plan.total
         if wanted > made:
             raise ValueError(f"{wanted} weights of a network where {made} can be made")

@@ -238,6 +238,17 @@ for _entry in (
         needs="no task to answer; keeps θ and an embedding a task, no data",
     ),
     MethodEntry(
+        "hnet-bayes",
+        "hnet draws networks of each task and picks the task whose mean prediction is surest",
+        "Henning et al. 2021, arXiv 2103.01133",
+        "bayes:hnet_bayes",
+        trained="once",
+        equation="E_ε L(W) + κ KL(q_T(W) || p), W = μ + exp(ρ/2) ε, (μ, ρ) = h(e_T; θ),\n"
+        "and hnet's regulariser of (μ, ρ)\n"
+        "task = argmin_t H(1/K Σ_k softmax(f(x; W_tk)))",
+        needs="no task to answer; keeps θ and an embedding a task, no data",
+    ),
+    MethodEntry(
         "hnet-lik",
         "hnet picks the task whose autoencoder gives the input the highest likelihood",
         "ours",

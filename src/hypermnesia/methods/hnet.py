@@ -103,16 +103,23 @@ class HypernetMethod:
         self.generators, self.criterion = generators, criterion
         own: dict[str, Any] = {"device": device, "precision": precision, "compile": compile}
         own |= {"outputs": outputs}
-        self.memory = WeightMemory(network, hypernet, generated=generated, head=head, **own)
+        own |= {"generated": generated, "head": head}
+        self.memory, self.all_tasks = self._networks(network, hypernet, own)
         own = {"regularizer": regularizer, "train_shared": train_shared, "generators": generators}
         own |= {"optimizer": optimizer, "embedding_optimizer": embedding_optimizer}
         self.trainer = HypernetTrainer(self.memory, **own)
-        self.all_tasks = AllTasks(self.memory)
         self.evidence = evidence(self.all_tasks) if evidence else _TaskIsGiven()
         self.sampler: Sampler | None = getattr(self.evidence, "sampler", None)
         self.answers: tuple[ScenarioName, ...] = (
             ("task", "domain", "class") if evidence else ("task",)
         )
+
+    def _networks(
+        self, network: nn.Module, hypernet: HypernetSettings, own: dict[str, Any]
+    ) -> tuple[WeightMemory, AllTasks]:
+        """What makes the networks of tasks, and what asks all of them."""
+        memory = WeightMemory(network, hypernet, **own)
+        return memory, AllTasks(memory)
 
     def begin_task(self, spec: TaskSpec) -> None:
         """Give the task an embedding and a head, and protect the earlier tasks."""
@@ -174,11 +181,15 @@ class HypernetMethod:
 
         def loss() -> Tensor:
             seen.append(self._logits(batch.x))
-            return loss_of(self.criterion, seen[0], batch.y, batch.weight)
+            return self._loss(seen[0], batch)
 
         metrics = self.trainer.step(loss)
         metrics |= reported(metrics["loss"], seen[0], batch.y)
         return {**metrics, **self.evidence.update(batch)}
+
+    def _loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """What the task's networks are trained to minimise."""
+        return loss_of(self.criterion, logits, batch.y, batch.weight)
 
     def _logits(self, x: Tree) -> Tensor:
         """(batch, outputs) logits of the network of the task in training."""
