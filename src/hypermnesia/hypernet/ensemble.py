@@ -21,7 +21,10 @@ from hypermnesia.tree import Tree, logits_of
 
 @dataclass(frozen=True)
 class TaskGroup:
-    """Tasks whose networks have the same shapes: `memory.draws` rows of weights, and buffers, each."""
+    """Tasks whose networks have the same shapes, with weights and buffers of each network.
+
+    There are `memory.draws` networks of a task, one after another.
+    """
 
     tasks: list[int]
     layout: Layout

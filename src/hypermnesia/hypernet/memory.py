@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -82,7 +83,7 @@ class WeightMemory:
         self.buffers.append(self.target.new_buffers())
 
     def _wanted(self, layout: Layout) -> tuple[ChunkPlan, Tensor]:
-        """Return what the hypernetwork makes of a layout: a plan, and the variance of each value."""
+        """Return the plan for a layout, and the variance wanted of each value."""
         plan = make_plan(self.settings.plan, layout.layers, self.settings.chunk)
         return plan, layout.variances()
 
@@ -167,8 +168,8 @@ class WeightMemory:
 
     def _check_size(self, outputs: int, hypernet: dict[str, Tensor]) -> None:
         """Refuse a state that claims larger networks than its tensors make, before making any."""
-        chunks = len(hypernet["chunk_embeddings"]) if "chunk_embeddings" in hypernet else 1
+        tables = [len(each) for name, each in hypernet.items() if name.endswith("_embeddings")]
         plan, _ = self._wanted(self.target.layout(outputs))
-        made, wanted = chunks * len(hypernet["head.weight"]), plan.total
+        made, wanted = math.prod(tables) * len(hypernet["head.weight"]), plan.total
         if wanted > made:
             raise ValueError(f"{wanted} weights of a network where {made} can be made")

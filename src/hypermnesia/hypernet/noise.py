@@ -15,7 +15,7 @@ Training minimises the loss of drawn networks plus `kl` KL(q(W) || p(W)), summed
 m is 0 and v the variance that keeps a signal's size through a layer, or both are those of the task
 before. Of the implicit form, μ and ρ are the moments of a few drawn networks.
 
-A task answers with the mean prediction of `draws` networks, always the same, so that answers repeat.
+A task answers with the mean prediction of `draws` networks, always the same: answers repeat.
 """
 
 from __future__ import annotations
@@ -75,11 +75,11 @@ class NoiseSettings:
     evidence: Literal["entropy", "agreement", "mutual-information"] = "entropy"
 
     def __post_init__(self) -> None:
-        unused = {"gaussian": [("size", _SIZE)], "implicit": [("log_variance", _LOG_VARIANCE)]}
-        for name, usual in unused[self.form]:
-            if getattr(self, name) != usual:
-                rule, got = f"noise.{name} has no use in the {self.form} form", getattr(self, name)
-                raise ConfigError(rule, got=got, hint="leave it out")
+        unused = ("size",) if self.form == "gaussian" else ("log_variance", "gain")
+        for name in unused:
+            if (given := getattr(self, name)) != getattr(NoiseSettings, name):
+                rule = f"noise.{name} has no use in the {self.form} form"
+                raise ConfigError(rule, got=given, hint="leave it out")
 
 
 class NoisyEmbedding(TaskEmbedding):
@@ -93,6 +93,11 @@ class NoisyEmbedding(TaskEmbedding):
     ) -> None:
         super().__init__(settings, device)
         self.noise, self.size = noise, self.entries + noise
+
+    def add_task(self, generators: Generators) -> None:
+        """Add an embedding, and make the stream `protected`, so that it is saved from now on."""
+        super().add_task(generators)
+        generators["protected"]
 
     def __call__(self, tasks: Sequence[int], context: Any = None) -> Float[Tensor, "n E"]:
         """Join each task's embedding and its row of z."""
@@ -163,7 +168,7 @@ class RandomMemory(WeightMemory):
     def moments(self, tasks: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Make (tasks, N) means and log-variances of tasks that share a layout; differentiable."""
         made = self.hypernet(self.condition(tasks), self.plans[tasks[0]]).float()
-        mean, moved = made.unflatten(1, (-1, 2)).unbind(2)
+        mean, moved = made.view(len(made), -1, 2).unbind(2)
         start = self._log_variances(self.layouts[tasks[0]]) + self.noise.log_variance
         return mean, start.to(mean) + self.noise.gain * moved
 
@@ -314,8 +319,8 @@ class DrawnTasks(AllTasks):
         return self.ask(x, self._each)
 
     def _each(self, group: TaskGroup, x: Tree) -> Tensor:
-        every = super()._exact(group, x).unflatten(0, (len(group.tasks), self.memory.draws))
-        return every.transpose(1, 2)
+        every = super()._exact(group, x)
+        return every.view(len(group.tasks), self.memory.draws, *every.shape[1:]).transpose(1, 2)
 
     def _exact(self, group: TaskGroup, x: Tree) -> Tensor:
         return averaged(self._each(group, x), 2, values=self.memory.values)

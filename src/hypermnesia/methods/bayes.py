@@ -1,9 +1,9 @@
 """`hnet-bayes`: networks of a task are drawn, and their mean prediction answers.
 
-One hypernetwork makes a distribution over the weights of each task (`hypermnesia.hypernet.noise`);
-it is protected like the weights of `hnet`. Henning et al. 2021, "Posterior meta-replay for continual
-learning" (arXiv 2103.01133): networks that are not sure of what they were not trained on tell tasks
-apart better, the more so the smaller they are and the more tasks there are.
+One hypernetwork makes a distribution over the weights of each task (`hypermnesia.hypernet.noise`),
+which is protected like the weights of `hnet`. Henning et al. 2021, "Posterior meta-replay for
+continual learning" (arXiv 2103.01133): networks that are not sure of what they were not trained on
+tell tasks apart better, the more so the smaller they are and the more tasks there are.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from hypermnesia.data.scenarios import ScenarioName
@@ -23,8 +24,15 @@ from hypermnesia.evidence.entropy import EntropySettings
 from hypermnesia.hypernet.ensemble import AllTasks
 from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.hypernet.network import HypernetSettings
-from hypermnesia.hypernet.noise import DrawnTasks, ImplicitMemory, NoiseSettings, RandomMemory
+from hypermnesia.hypernet.noise import (
+    DrawnTasks,
+    ImplicitMemory,
+    NoiseSettings,
+    RandomMemory,
+    averaged,
+)
 from hypermnesia.methods.hnet import HypernetMethod
+from hypermnesia.tree import Tree
 
 _NOISE, _ENTROPY = NoiseSettings(), EntropySettings()
 
@@ -37,6 +45,7 @@ class RandomHypernet(HypernetMethod):
     """
 
     memory: RandomMemory
+    all_tasks: DrawnTasks
 
     def __init__(
         self,
@@ -55,7 +64,10 @@ class RandomHypernet(HypernetMethod):
         make: type[RandomMemory] = RandomMemory
         if self.noise.form == "implicit":
             if hypernet.condition != "embedding":
-                rule, hint = "implicit noise enters beside a task embedding", "or noise.form=gaussian"
+                rule, hint = (
+                    "implicit noise enters beside a task embedding",
+                    "or noise.form=gaussian",
+                )
                 got = f"hypernet.condition={hypernet.condition}"
                 raise ConfigError(rule, got=got, hint=f"set hypernet.condition=embedding, {hint}")
             options = {"noise": self.noise.size}
@@ -81,6 +93,14 @@ class RandomHypernet(HypernetMethod):
     def _loss(self, logits: Tensor, batch: Batch) -> Tensor:
         loss = super()._loss(logits, batch)
         return loss + self.noise.kl * self.memory.divergence(self.trainer.task)
+
+    @torch.no_grad()
+    def logits_and_evidence(self, x: Tree) -> tuple[Tensor, Tensor]:
+        """(tasks, batch, widest head) logits of all tasks, and (tasks, batch) log evidence."""
+        if (of_draws := getattr(self.evidence, "of_draws", None)) is None:
+            return super().logits_and_evidence(x)
+        every = self.all_tasks.each(x)
+        return averaged(every, 2, values=self.memory.values), of_draws(every)
 
     def erase_task(self, task: int, iterations: int) -> None:  # noqa: ARG002
         """Refuse: only the weights of one network a task can be overwritten."""
