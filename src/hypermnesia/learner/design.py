@@ -17,7 +17,7 @@ from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.hypernet.target import Target
 from hypermnesia.learner.arrays import Form
 from hypermnesia.learner.targets import LOSSES, Own, Problem
-from hypermnesia.methods import METHODS, Method, MethodEntry, build_method
+from hypermnesia.methods import METHODS, HypernetWith, Method, MethodEntry, build_method
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.registry import unknown_name
 from hypermnesia.regularization.output import RegularizerSettings
@@ -43,7 +43,11 @@ _BY_EVIDENCE = {
     "likelihood": "hnet-lik",
     "classifier": "hnet-tir",
     "gaussian": "hypermnesia.evidence.gaussian:TaskGaussians",
+    "agreement": "hypermnesia.evidence.disagreement:Agreement",
+    "mutual-information": "hypermnesia.evidence.disagreement:MutualInformation",
 }
+_OF_DRAWS = ("agreement", "mutual-information")
+_DRAWN = "bayes:RandomHypernet"
 _SCHEDULE = {0.5: 0.3, 0.75: 0.1, 0.9: 0.03}
 _BOUND = BoundSettings(divergence=2)  # as on Split MNIST
 # β of the autoencoders over that of the networks: their losses are of other sizes. Powers of ten
@@ -71,6 +75,7 @@ class LearnerSettings:
     seed: int = 0
     own: tuple[str, ...] = ()  # functions of the user's, by name, which are not saved
     features: str | None = None
+    ensemble: int = 1
 
     def __post_init__(self) -> None:
         own = is_density(self.infer_task)
@@ -78,7 +83,7 @@ class LearnerSettings:
             raise unknown_name("way to infer tasks", self.infer_task, ["auto", *EVIDENCE])
         if self.problem not in (None, *LOSSES):
             raise unknown_name("problem", self.problem, tuple(LOSSES))
-        for name in ("batch_size", "iterations", "patience", "seed"):
+        for name in ("batch_size", "iterations", "patience", "seed", "ensemble"):
             if type(value := getattr(self, name)) is not int:
                 rule, hint = f"{name} must be a whole number", "give an int"
                 raise ConfigError(rule, got=repr(value), hint=hint)
@@ -88,7 +93,7 @@ class LearnerSettings:
                 continue
             kind = "a number, or auto" if name == "beta" else "a number"
             raise ConfigError(f"{name} must be {kind}", got=repr(value))
-        for name in ("batch_size", "iterations", "patience"):
+        for name in ("batch_size", "iterations", "patience", "ensemble"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be 1 or more", got=getattr(self, name))
         held, size, beta = self.validation, self.compression, cast(Any, self.beta)
@@ -104,6 +109,13 @@ class LearnerSettings:
         ):
             if not valid:
                 raise ConfigError(rule, got=value)
+        if self.ensemble > 1 and self.method != "hnet":
+            rule = "an ensemble is of networks that a hypernetwork makes"
+            got, hint = f"method={self.method!r}", "use method='hnet', or leave ensemble out"
+            raise ConfigError(rule, got=got, hint=hint)
+        if self.ensemble == 1 and self.infer_task in _OF_DRAWS:
+            rule = f"infer_task={self.infer_task!r} compares the networks of an ensemble"
+            raise ConfigError(rule, got="ensemble=1", hint="set ensemble to 2 or more, such as 10")
 
 
 def patterns(given: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -323,7 +335,18 @@ def autoencoder_design(batches: Iterable[Tensor], compression: float | None) -> 
 
 
 def method_entry(settings: LearnerSettings) -> MethodEntry:
-    """The registered method that the settings ask for; `hnet` with the evidence chosen."""
+    """The registered method that the settings ask for; `hnet` with the evidence chosen.
+
+    An ensemble is of networks that are drawn.
+    """
+    entry = _entry_of_one(settings)
+    if settings.ensemble == 1:
+        return entry
+    evidence = entry.build.evidence if isinstance(entry.build, HypernetWith) else None
+    return replace(entry, builder=HypernetWith(evidence, _DRAWN))
+
+
+def _entry_of_one(settings: LearnerSettings) -> MethodEntry:
     evidence = settings.infer_task
     if settings.method != "hnet":
         return METHODS[settings.method]
@@ -365,8 +388,12 @@ def model_sizes(
 ) -> HypernetSettings:
     """Sizes of the hypernetwork for a model with so many outputs, where it has its `own` number."""
     target = Target(model, generated_names(model, settings), settings.head, outputs=own)
-    layout = target.layout(outputs)
-    return hypernet_sizes(layout.total, settings.compression)
+    weights = target.layout(outputs).total
+    if settings.ensemble == 1:
+        return hypernet_sizes(weights, settings.compression)
+    # A mean and a variance of each weight, in as much room.
+    share = max(1.0, SMALLEST / weights) if settings.compression is None else settings.compression
+    return hypernet_sizes(2 * weights, share / 2)
 
 
 def method_of(
@@ -392,6 +419,10 @@ def method_of(
         "outputs": design.outputs,
         "bound": _BOUND,
     }
+    if settings.ensemble > 1:
+        from hypermnesia.hypernet.noise import NoiseSettings
+
+        sections["noise"] = NoiseSettings(draws=settings.ensemble)
     sample_shape: tuple[int, ...] = ()
     if (autoencoder := design.autoencoder) is not None:
         sample_shape = autoencoder.sample_shape
