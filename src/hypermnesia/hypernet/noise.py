@@ -167,7 +167,8 @@ class RandomMemory(WeightMemory):
 
     def moments(self, tasks: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Make (tasks, N) means and log-variances of tasks that share a layout; differentiable."""
-        made = self.hypernet(self.condition(tasks), self.plans[tasks[0]]).float()
+        made = self.hypernet(self.condition(tasks), self.plans[tasks[0]])
+        made = made.to(torch.promote_types(made.dtype, torch.float32))
         mean, moved = made.view(len(made), -1, 2).unbind(2)
         start = self._log_variances(self.layouts[tasks[0]]) + self.noise.log_variance
         return mean, start.to(mean) + self.noise.gain * moved
@@ -291,7 +292,7 @@ class ImplicitMemory(RandomMemory):
         count = _MATCHED if self.noise.kl else 1
         z = torch.randn(count, self.noise.size, generator=self.generators["noise"])
         weights = self._at([task] * count, z.to(self.device))
-        variance, mean = torch.var_mean(weights.float(), dim=0, correction=int(count > 1))
+        variance, mean = torch.var_mean(weights, dim=0, correction=int(count > 1))
         return weights[0], (mean, (variance + 1e-10).log())
 
 
