@@ -151,5 +151,5 @@ def test_a_state_that_claims_too_much_is_refused() -> None:
     memory = WeightMemory(network, SIZES)
     memory.add_task(2, Generators(0))
     state = memory.state_dict()
-    with pytest.raises(ValueError, match="where [0-9]+ can be made"):
+    with pytest.raises(ValueError, match=r"where [0-9]+ can be made"):
         WeightMemory(network, SIZES).load_state_dict(state | {"outputs": [10**6]})
