@@ -46,8 +46,7 @@ _BY_EVIDENCE = {
     "agreement": "hypermnesia.evidence.disagreement:Agreement",
     "mutual-information": "hypermnesia.evidence.disagreement:MutualInformation",
 }
-_OF_DRAWS = ("agreement", "mutual-information")
-_DRAWN = "bayes:RandomHypernet"
+_DRAWS = ("agreement", "mutual-information")
 _SCHEDULE = {0.5: 0.3, 0.75: 0.1, 0.9: 0.03}
 _BOUND = BoundSettings(divergence=2)  # as on Split MNIST
 # β of the autoencoders over that of the networks: their losses are of other sizes. Powers of ten
@@ -96,6 +95,7 @@ class LearnerSettings:
         for name in ("batch_size", "iterations", "patience", "ensemble"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be 1 or more", got=getattr(self, name))
+        one, way = self.ensemble == 1, self.infer_task
         held, size, beta = self.validation, self.compression, cast(Any, self.beta)
         usual = self.drift == LearnerSettings.drift
         share = "validation is the share of a task's samples"
@@ -106,16 +106,11 @@ class LearnerSettings:
             ("beta must be 0 or more, or auto", beta, beta == "auto" or 0 <= beta < math.inf),
             ("drift is a bound that beta='auto' holds", self.drift, beta == "auto" or usual),
             ("drift must be above 0, at most 1", self.drift, 0 < self.drift <= 1),
+            ("an ensemble needs method='hnet'", self.method, one or self.method == "hnet"),
+            (f"ensemble must be 2 or more to tell tasks by {way}", 1, not one or way not in _DRAWS),
         ):
             if not valid:
                 raise ConfigError(rule, got=value)
-        if self.ensemble > 1 and self.method != "hnet":
-            rule = "an ensemble is of networks that a hypernetwork makes"
-            got, hint = f"method={self.method!r}", "use method='hnet', or leave ensemble out"
-            raise ConfigError(rule, got=got, hint=hint)
-        if self.ensemble == 1 and self.infer_task in _OF_DRAWS:
-            rule = f"infer_task={self.infer_task!r} compares the networks of an ensemble"
-            raise ConfigError(rule, got="ensemble=1", hint="set ensemble to 2 or more, such as 10")
 
 
 def patterns(given: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -335,26 +330,20 @@ def autoencoder_design(batches: Iterable[Tensor], compression: float | None) -> 
 
 
 def method_entry(settings: LearnerSettings) -> MethodEntry:
-    """The registered method that the settings ask for; `hnet` with the evidence chosen.
-
-    An ensemble is of networks that are drawn.
-    """
-    entry = _entry_of_one(settings)
-    if settings.ensemble == 1:
-        return entry
-    evidence = entry.build.evidence if isinstance(entry.build, HypernetWith) else None
-    return replace(entry, builder=HypernetWith(evidence, _DRAWN))
-
-
-def _entry_of_one(settings: LearnerSettings) -> MethodEntry:
+    """The registered method that the settings ask for; `hnet` with the evidence chosen."""
     evidence = settings.infer_task
     if settings.method != "hnet":
         return METHODS[settings.method]
     if is_density(evidence):
-        return METHODS["hypermnesia.evidence.densities:TaskDensities"]
-    if evidence is None or evidence == "auto":
-        return METHODS["hnet"]
-    return METHODS[_BY_EVIDENCE.get(evidence, evidence)]
+        entry = METHODS["hypermnesia.evidence.densities:TaskDensities"]
+    elif evidence is None or evidence == "auto":
+        entry = METHODS["hnet"]
+    else:
+        entry = METHODS[_BY_EVIDENCE.get(evidence, evidence)]
+    if settings.ensemble == 1:
+        return entry
+    own = getattr(entry.build, "evidence", None)
+    return replace(entry, builder=HypernetWith(own, "bayes:RandomHypernet"))
 
 
 def scenario_of(settings: LearnerSettings, problem: Problem) -> ScenarioName:
