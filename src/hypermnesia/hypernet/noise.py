@@ -116,7 +116,7 @@ Moments = tuple[Float[Tensor, " N"], Float[Tensor, " N"]]
 
 
 def divergence(posterior: Moments, prior: Moments) -> Tensor:
-    """KL(q || p) of normal distributions, summed over weights, in nats."""
+    """Return KL(q || p) of normal distributions, a scalar: the sum over weights, in nats."""
     (mean, log_variance), (centre, wanted) = posterior, prior
     ratio = log_variance - wanted
     squares = (mean - centre).square() / wanted.exp()
@@ -124,7 +124,7 @@ def divergence(posterior: Moments, prior: Moments) -> Tensor:
 
 
 def averaged(outputs: Tensor, dim: int, *, values: bool) -> Tensor:
-    """Log of the mean probabilities of logits along a dimension; of values, their mean."""
+    """Average (..., outputs) logits along a dimension to the log of mean probabilities; or values."""
     if values:
         return outputs.mean(dim)
     return outputs.log_softmax(-1).logsumexp(dim) - math.log(outputs.shape[dim])
@@ -211,7 +211,7 @@ class RandomMemory(WeightMemory):
             return self.target(weights, x, layout=layout, buffers=buffers, training=True)
 
     def divergence(self, task: int) -> Tensor:
-        """KL(q || prior) of the weights that were drawn last in training."""
+        """Return KL(q || prior), a scalar, of the weights that were drawn last in training."""
         assert self._drawn is not None  # noqa: S101 - the caller's case
         posterior, self._drawn = self._drawn, None
         return divergence(posterior, self.prior or self.standard(task))
@@ -304,7 +304,7 @@ class MeanPrediction(nn.Module):
         self.networks, self.values = nn.ModuleList(networks), values
 
     def forward(self, *x: Any, **named: Any) -> Tensor:
-        """Answer inputs, which each network takes."""
+        """Give (batch, outputs) for inputs as each network takes them."""
         every = [logits_of(network(*x, **named)) for network in self.networks]
         return averaged(torch.stack(every), 0, values=self.values)
 

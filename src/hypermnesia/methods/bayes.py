@@ -103,11 +103,11 @@ class RandomHypernet(HypernetMethod):
         return averaged(every, 2, values=self.memory.values), of_draws(every)
 
     def erase_task(self, task: int, iterations: int) -> None:  # noqa: ARG002
-        """Refuse: only the weights of one network a task can be overwritten."""
+        """Raise `ConfigError`: only the weights of one network a task can be overwritten."""
         raise _one_network("erase a task")
 
     def merge(self, other: HypernetMethod, iterations: int) -> list[float]:  # noqa: ARG002
-        """Refuse: only the weights of one network a task can be taken over."""
+        """Raise `ConfigError`: only the weights of one network a task can be taken over."""
         raise _one_network("merge")
 
 
