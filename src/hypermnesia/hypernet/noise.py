@@ -124,7 +124,7 @@ def divergence(posterior: Moments, prior: Moments) -> Tensor:
 
 
 def averaged(outputs: Tensor, dim: int, *, values: bool) -> Tensor:
-    """Average (..., outputs) logits along a dimension to the log of mean probabilities; or values."""
+    """Return the log of mean probabilities of (..., outputs) logits; of values, their mean."""
     if values:
         return outputs.mean(dim)
     return outputs.log_softmax(-1).logsumexp(dim) - math.log(outputs.shape[dim])

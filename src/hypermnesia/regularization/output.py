@@ -323,8 +323,8 @@ class SampledRegularizer:
 class OverDraws:
     """Estimates the mean of R over random conditions, without bias: each call draws others.
 
-    `draw` makes (tasks, E) conditions of the earlier tasks. Raises `ConfigError` for a `penalty` that
-    cannot change those that it protects.
+    `draw` makes (tasks, E) conditions of the earlier tasks. Raises `ConfigError` for a `penalty`
+    that cannot change those that it protects.
     """
 
     def __init__(self, penalty: OutputRegularizer, draw: Callable[[], Tensor]) -> None:
