@@ -66,7 +66,7 @@ class NoiseSettings:
 
     form: Literal["gaussian", "implicit"] = "gaussian"
     draws: Width = 10
-    kl: NonNegative = 1e-5
+    kl: NonNegative = 1e-6
     prior: Literal["standard", "before"] = "standard"
     prior_scale: Positive = 1.0
     log_variance: Number = _LOG_VARIANCE
@@ -153,6 +153,7 @@ class RandomMemory(WeightMemory):
         self.values = False  # answers are numbers, no classes
         self.prior: Moments | None = None  # of the task in training
         self._drawn: Moments | None = None
+        self._made: dict[int, Tensor] = {}
 
     def add_task(self, outputs: int, generators: Generators) -> None:
         """Make room for a task; the first one draws the noise that stays."""
@@ -174,9 +175,11 @@ class RandomMemory(WeightMemory):
         return mean, start.to(mean) + self.noise.gain * moved
 
     def _log_variances(self, layout: Layout) -> Tensor:
-        """(N,) ln v of the standard prior."""
-        scaled = layout.variances() * self.noise.prior_scale**2
-        return scaled.log().to(self.device)
+        """(N,) ln v of the standard prior, made once for each width of a head."""
+        if layout.outputs not in self._made:
+            scaled = layout.variances() * self.noise.prior_scale**2
+            self._made[layout.outputs] = scaled.log().to(self.device)
+        return self._made[layout.outputs]
 
     def weights(self, task: int) -> Tensor:
         """Make the (N,) means of the weights of a task's network; differentiable."""
@@ -256,6 +259,7 @@ class RandomMemory(WeightMemory):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Rebuild every task of `state`; raises `ValueError` if its parts do not fit each other."""
+        self._made = {}
         super().load_state_dict(state)
         own = state["noise"]
         self.seed, self.values, self.prior = own["seed"], own["values"], None

@@ -411,7 +411,7 @@ def method_of(
     if settings.ensemble > 1:
         from hypermnesia.hypernet.noise import NoiseSettings
 
-        sections["noise"] = NoiseSettings(draws=settings.ensemble)
+        sections["noise"] = NoiseSettings(draws=settings.ensemble, log_variance=-7.0)
     sample_shape: tuple[int, ...] = ()
     if (autoencoder := design.autoencoder) is not None:
         sample_shape = autoencoder.sample_shape

@@ -92,6 +92,8 @@ class RandomHypernet(HypernetMethod):
 
     def _loss(self, logits: Tensor, batch: Batch) -> Tensor:
         loss = super()._loss(logits, batch)
+        if not self.noise.kl:
+            return loss
         return loss + self.noise.kl * self.memory.divergence(self.trainer.task)
 
     @torch.no_grad()
