@@ -60,7 +60,8 @@ class TaskEmbedding:
     """A learned vector for each task (von Oswald et al. 2020, section 2)."""
 
     def __init__(self, settings: HypernetSettings, device: torch.device) -> None:
-        self.size, self.start = settings.task_embedding, settings.embedding_start
+        self.size = self.entries = settings.task_embedding
+        self.start = settings.embedding_start
         self.device = device
         self.embeddings: list[nn.Parameter] = []
 
@@ -72,7 +73,7 @@ class TaskEmbedding:
     @property
     def kept(self) -> int:
         """The number of learned values: E a task."""
-        return self.size * len(self.embeddings)
+        return self.entries * len(self.embeddings)
 
     def parameters(self, task: int) -> list[nn.Parameter]:
         """Return the embedding of a task."""
@@ -84,7 +85,7 @@ class TaskEmbedding:
         if self.embeddings and self.start == "mean":
             value = torch.stack(list(self.embeddings)).mean(dim=0)
         else:
-            value = torch.randn(self.size, generator=generators["embedding"]).to(self.device)
+            value = torch.randn(self.entries, generator=generators["embedding"]).to(self.device)
         self.embeddings.append(nn.Parameter(value))
 
     def remove_task(self, task: int) -> None:
@@ -101,10 +102,11 @@ class TaskEmbedding:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over the embeddings of `state`; raises `ValueError` unless they have E entries."""
-        if any(e.shape != (self.size,) for e in state["embeddings"]):
-            raise ValueError(f"embeddings that are not of {self.size} entries")
+        if any(e.shape != (self.entries,) for e in state["embeddings"]):
+            raise ValueError(f"embeddings that are not of {self.entries} entries")
         values = [e.detach().to(self.device, copy=True) for e in state["embeddings"]]
         self.embeddings = [nn.Parameter(value) for value in values]
 
 
 CONDITIONS.add("embedding", TaskEmbedding)
+CONDITIONS.add("noise", "hypermnesia.hypernet.noise:NoisyEmbedding")
