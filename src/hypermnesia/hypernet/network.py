@@ -90,7 +90,8 @@ def xavier(hypernet: Hypernetwork, variances: Tensor, generator: torch.Generator
     """Draw Xavier-uniform weights, with zero biases, whatever the (N,) variances wanted."""
     for layer in (*hypernet.hidden, hypernet.head):
         nn.init.xavier_uniform_(layer.weight, generator=generator)
-        nn.init.zeros_(layer.bias)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
 
 
 @torch.no_grad()
@@ -169,6 +170,10 @@ class Hypernetwork(nn.Module):
 
     `plan` is of the first target network, whose weights want the (N,) `variances`; `grow` makes
     room for larger ones. `condition_size` is E; None for `settings.task_embedding`.
+
+    With `from_zero` what is made are changes of given weights: a condition of 0 makes 0, exactly
+    and whatever θ is, and at first every condition does, as V = 0. Features are then
+    tanh(e) ⊙ φ(tanh(e), c) without a bias b behind them: where V is not 0, e moves first.
     """
 
     def __init__(
@@ -178,23 +183,36 @@ class Hypernetwork(nn.Module):
         variances: Tensor,
         generator: torch.Generator,
         condition_size: int | None = None,
+        *,
+        from_zero: bool = False,
     ) -> None:
         super().__init__()
-        self.settings, self.plan = settings, plan
+        self.settings, self.plan, self.from_zero = settings, plan, from_zero
         self.condition_size = condition_size or settings.task_embedding
         chunk_width = 0 if settings.plan == "full" else settings.chunk_embedding
         widths = [self.condition_size + chunk_width, *settings.hidden]
         self.hidden = nn.ModuleList(blank_linear(n_in, n_out) for n_in, n_out in pairwise(widths))
         self.activation = ACTIVATIONS[settings.activation]()
-        self.head = blank_linear(widths[-1], plan.width)
+        self.head = blank_linear(widths[-1], plan.width, bias=not from_zero)
         chunks = torch.randn(plan.count, chunk_width, generator=generator)
         self.chunk_embeddings = nn.Parameter(chunks) if chunk_width else None
         _INITS[settings.init](self, variances, generator)
+        if from_zero:
+            nn.init.zeros_(self.head.weight)
 
     def features(
         self, conditions: Float[Tensor, "tasks E"], chunks: int | None = None
     ) -> Float[Tensor, "tasks C k"]:
         """Return φ(e, c_j) for every condition and the first `chunks` chunks (all by default)."""
+        if not self.from_zero:
+            return self._hidden(conditions, chunks)
+        bounded = conditions.tanh()
+        hidden = self._hidden(bounded, chunks)
+        own = torch.arange(hidden.shape[-1], device=hidden.device) % self.condition_size
+        return bounded[:, None, own] * hidden
+
+    def _hidden(self, conditions: Tensor, chunks: int | None) -> Float[Tensor, "tasks C k"]:
+        """Run the hidden layers on every condition and chunk."""
         embeddings = None if self.chunk_embeddings is None else self.chunk_embeddings[:chunks]
         if not self.hidden:
             if embeddings is None:
@@ -220,8 +238,8 @@ class Hypernetwork(nn.Module):
         features = self.features(conditions, plan.count)
         if plan.width == self.head.out_features:
             return plan.join(self.head(features))
-        weight, bias = self.head.weight[: plan.width], self.head.bias[: plan.width]
-        return plan.join(F.linear(features, weight, bias))
+        bias = None if self.head.bias is None else self.head.bias[: plan.width]
+        return plan.join(F.linear(features, self.head.weight[: plan.width], bias))
 
     @torch.no_grad()
     def grow(self, plan: ChunkPlan, variances: Tensor, generator: torch.Generator) -> None:
@@ -232,14 +250,14 @@ class Hypernetwork(nn.Module):
         """
         if plan.total <= self.plan.total:
             return
-        new = Hypernetwork(self.settings, plan, variances, generator, self.condition_size)
-        new.to(self.head.weight)
+        made_of = self.settings, plan, variances, generator, self.condition_size
+        new = Hypernetwork(*made_of, from_zero=self.from_zero).to(self.head.weight)
         if self.chunk_embeddings is not None and new.chunk_embeddings is not None:
             new.chunk_embeddings[: self.plan.count] = self.chunk_embeddings
             self.chunk_embeddings = new.chunk_embeddings
         if plan.width > self.plan.width:
-            new.head.weight[: self.plan.width] = self.head.weight
-            new.head.bias[: self.plan.width] = self.head.bias
+            for name, values in self.head.named_parameters():
+                new.head.get_parameter(name)[: self.plan.width] = values
             self.head = new.head
         self.plan = ChunkPlan(plan.used, self.head.out_features)
 
@@ -252,6 +270,7 @@ class Hypernetwork(nn.Module):
         if self.chunk_embeddings is not None:
             self.chunk_embeddings = nn.Parameter(self.chunk_embeddings[: plan.count].clone())
         if plan.width < (old := self.head).out_features:
-            self.head = blank_linear(old.in_features, plan.width).to(old.weight)
-            self.head.weight.copy_(old.weight[: plan.width])
-            self.head.bias.copy_(old.bias[: plan.width])
+            new = blank_linear(old.in_features, plan.width, bias=old.bias is not None)
+            self.head = new.to(old.weight)
+            for name, values in old.named_parameters():
+                new.get_parameter(name).copy_(values[: plan.width])

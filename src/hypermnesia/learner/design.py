@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.errors import ConfigError, DataError, TargetError
 from hypermnesia.evidence import EVIDENCE, is_density
+from hypermnesia.hypernet.memory import StartName
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.hypernet.target import Target
 from hypermnesia.learner.arrays import Form
@@ -45,6 +46,7 @@ _BY_EVIDENCE = {
     "gaussian": "hypermnesia.evidence.gaussian:TaskGaussians",
 }
 _SCHEDULE = {0.5: 0.3, 0.75: 0.1, 0.9: 0.03}
+_FASTER = 300.0  # steps of an embedding that starts at 0, on which all changes of weights wait
 _BOUND = BoundSettings(divergence=2)  # as on Split MNIST
 # β of the autoencoders over that of the networks: their losses are of other sizes. Powers of ten
 # tried on scikit-learn's digits and wine.
@@ -71,6 +73,7 @@ class LearnerSettings:
     seed: int = 0
     own: tuple[str, ...] = ()  # functions of the user's, by name, which are not saved
     features: str | None = None
+    start: Literal["auto", "scratch", "pretrained"] = "auto"
 
     def __post_init__(self) -> None:
         own = is_density(self.infer_task)
@@ -78,6 +81,8 @@ class LearnerSettings:
             raise unknown_name("way to infer tasks", self.infer_task, ["auto", *EVIDENCE])
         if self.problem not in (None, *LOSSES):
             raise unknown_name("problem", self.problem, tuple(LOSSES))
+        if self.start not in (starts := ("auto", "scratch", "pretrained")):
+            raise unknown_name("start", self.start, starts)
         for name in ("batch_size", "iterations", "patience", "seed"):
             if type(value := getattr(self, name)) is not int:
                 rule, hint = f"{name} must be a whole number", "give an int"
@@ -296,6 +301,8 @@ class Design:
     outputs: int | None = None  # of the model as it is
     form: Form = field(default_factory=Form)
     why: str = ""  # tasks are inferred as they are
+    start: StartName = "scratch"
+    why_start: str = ""
 
 
 def count_weights(sample_shape: tuple[int, ...], settings: VaeSettings) -> int:
@@ -382,11 +389,13 @@ def method_of(
     optimizer = OptimizerSettings(lr=settings.lr, schedule=_SCHEDULE)
     regularizer = RegularizerSettings(beta=settings.beta, drift=settings.drift)
     own = own or Own()
+    faster = _FASTER if design.start == "pretrained" else 1.0
     sections: dict[str, Any] = {
         "hypernet": design.hypernet,
         "regularizer": regularizer,
         "optimizer": own.settings(optimizer),
-        "embedding_optimizer": own.settings(optimizer),
+        "embedding_optimizer": own.settings(replace(optimizer, lr=faster * optimizer.lr)),
+        "start": design.start,
         "generated": generated_names(model, settings),
         "head": settings.head,
         "outputs": design.outputs,

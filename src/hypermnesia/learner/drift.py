@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,7 +26,8 @@ class Drift:
         answers: share of the answers to samples of the fit that became others; of values, the mean
             squared change over their variance. They are not the task's own samples, on which it is
             surer, so fewer of its own answers change.
-        weights: the squares of the changes of its weights over those of the weights.
+        weights: the squares of the changes of its weights over those of the weights, or of what the
+            task changes of a pretrained model's.
     """
 
     answers: float
@@ -46,6 +48,9 @@ def _drift(before: Knowledge, after: Knowledge, task: int, x: Tensor) -> Drift:
     pairs = [(a, b) for a, b in pairs if b.is_floating_point()]  # others are frozen
     moved = sum(float((a - b).square().sum()) for a, b in pairs)
     size = sum(float(b.square().sum()) for _, b in pairs)
+    memory: Any = getattr(before.method, "memory", None)
+    if memory is not None and memory.target.pretrained:
+        size = memory.size(task) * memory.target.scale**2
     answers = _changed(now(x), then(x), classes=before.design.problem == "classification")
     return Drift(answers, moved / max(size, 1e-30))
 

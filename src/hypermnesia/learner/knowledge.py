@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_leaves
 from hypermnesia.compute import Lock
 from hypermnesia.data.stream import each_once
 from hypermnesia.errors import ConfigError, DataError, HypermnesiaError, RunError, TargetError
+from hypermnesia.hypernet.memory import StartName
 from hypermnesia.learner import design as designs
 from hypermnesia.learner.calibration import Calibration
 from hypermnesia.learner.choice import chosen
@@ -326,7 +327,12 @@ def first_knowledge(
     autoencoder = None
     if "vae" in entry.sections:
         autoencoder = designs.autoencoder_design(_seen(source), settings.compression)
-    design = Design(problem, sizes, autoencoder, outputs_of_model, source.form, why)
+    start: tuple[StartName, str] = ("scratch", "")
+    if settings.method == "hnet":
+        from hypermnesia.learner.start import settled
+
+        start = settled(model, settings.start)
+    design = Design(problem, sizes, autoencoder, outputs_of_model, source.form, why, *start)
     return Knowledge(model, settings, design, device, own)
 
 

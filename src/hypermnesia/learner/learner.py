@@ -81,6 +81,10 @@ class ContinualLearner(TaskEditor):
             its own step size falls in the course of a fit.
         features: name of a layer that all tasks share, as of a frozen backbone: Gaussians are of
             its activations, averaged over positions, and not of inputs.
+        start: where weights start: `scratch`, drawn anew; `pretrained`, at the model's own, so that
+            every task's network is the model before its first update, but for a head of another
+            width; `auto`: `pretrained` for a model with frozen parameters, of PEFT or Transformers,
+            or whose values are not those of an initialisation, as `start` tells.
 
     Attributes:
         history_: a `FitHistory` of each fit since the learner was made or loaded.
@@ -114,6 +118,7 @@ class ContinualLearner(TaskEditor):
         criterion: Loss | None = None,
         optimizer: OptimizerFactory | None = None,
         features: str | None = None,
+        start: Literal["auto", "scratch", "pretrained"] = LearnerSettings.start,
     ) -> None:
         knowledge.check_module(model)
         self._own = Own(criterion, optimizer)
@@ -122,7 +127,7 @@ class ContinualLearner(TaskEditor):
         self.settings = LearnerSettings(
             cast(Any, infer_task), method, problem, head, patterns(generated), compression, beta,
             drift, lr, batch_size, iterations, patience, validation, seed, self._own.names,
-            features,
+            features, start,
         )  # fmt: skip
         method_entry(self.settings)
         self.device = device_of(device)
@@ -283,7 +288,8 @@ class ContinualLearner(TaskEditor):
 
         Args:
             path: the folder.
-            model: made as the learner's model was; its parameters' values do not matter.
+            model: made as the learner's model was; its parameters' values do not matter, unless the
+                learner's weights start at them, or it is frozen in part: then they are checked.
             device: where to put it.
             progress: show a bar while fitting.
             criterion: that of the learner, which is not saved; so is `optimizer` not.

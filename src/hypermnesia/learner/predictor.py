@@ -241,6 +241,8 @@ def summary(knowledge: Knowledge) -> str:
     stored = f"{knowledge.stored} numbers stored, with buffers"
     if knowledge.settings.infer_task is not None or knowledge.design.why:
         lines += [f"tasks inferred by {_inference(knowledge)}"]
+    if knowledge.design.start == "pretrained":
+        lines += [f"weights start at the model's own: {_start(knowledge)}"]
     lines += [f"{knowledge.design.problem}; {tasks} tasks kept in {kept}; {stored}"]
     return "\n".join(lines)
 
@@ -252,6 +254,12 @@ def _inference(knowledge: Knowledge) -> str:
     told = f"{named}: {why}" if why else f"{named}"
     shares = ", ".join(f"{share:.0%}" for share in knowledge.calibration.recognised.tolist())
     return f"{told}; held-out samples recognised: {shares}" if shares else told
+
+
+def _start(knowledge: Knowledge) -> str:
+    """Where weights start, and why there."""
+    start, why = knowledge.design.start, knowledge.design.why_start
+    return f"{start}: {why}" if why else start
 
 
 def _names(knowledge: Knowledge) -> list[Label]:
@@ -402,6 +410,11 @@ class Predictor:
     def inference(self) -> str:
         """How tasks are inferred, why, and what share of held-out samples it recognises."""
         return _inference(self._learned)
+
+    @property
+    def start(self) -> str:
+        """Where weights start, and why there."""
+        return _start(self._learned)
 
     def summary(self) -> str:
         """A table of the tasks, and what is kept for them."""

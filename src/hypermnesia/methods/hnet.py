@@ -23,7 +23,7 @@ from hypermnesia.errors import TargetError
 from hypermnesia.evidence import Evidence
 from hypermnesia.evidence.autoencoders import Sampler
 from hypermnesia.hypernet.ensemble import AllTasks
-from hypermnesia.hypernet.memory import WeightMemory
+from hypermnesia.hypernet.memory import StartName, WeightMemory
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.methods.base import (
     Loss,
@@ -74,6 +74,7 @@ class HypernetMethod:
         precision: of the target network and the hypernetwork's head in training.
         compile: train through `torch.compile`, which pays for convolutions.
         criterion: (logits or values, targets) -> scalar loss.
+        start: `pretrained` for weights that start at those of the network.
         evidence: (networks of all tasks) -> how the task is inferred; None to require the task.
     """
 
@@ -97,12 +98,13 @@ class HypernetMethod:
         precision: Precision = "float32",
         compile: bool = False,
         criterion: Loss = F.cross_entropy,
+        start: StartName = "scratch",
         evidence: Callable[[AllTasks], Evidence] | None = None,
     ) -> None:
         self.scenario = Scenario(scenario)
         self.generators, self.criterion = generators, criterion
         own: dict[str, Any] = {"device": device, "precision": precision, "compile": compile}
-        own |= {"outputs": outputs}
+        own |= {"outputs": outputs, "start": start}
         self.memory = WeightMemory(network, hypernet, generated=generated, head=head, **own)
         own = {"regularizer": regularizer, "train_shared": train_shared, "generators": generators}
         own |= {"optimizer": optimizer, "embedding_optimizer": embedding_optimizer}

@@ -19,11 +19,15 @@ _RATE, _MOST = 0.05, 0.1
 _LEAST, _LARGEST = 1e-6, 1e9
 
 
-class Multiplier:
-    """β, which follows R; `bound` is ε."""
+OF_CHANGES = 1.0
+"""The same, of changes of a pretrained model's weights: its fits are short."""
 
-    def __init__(self, bound: float) -> None:
-        self.bound, self.beta, self.distance = bound, FIRST, 0.0
+
+class Multiplier:
+    """β, which follows R from its `first` value; `bound` is ε."""
+
+    def __init__(self, bound: float, first: float = FIRST) -> None:
+        self.bound, self.beta, self.distance = bound, first, 0.0
 
     def follow(self, distance: float) -> None:
         """Take the next β, after an iteration with this R."""

@@ -111,6 +111,10 @@ def merge(
 
 @torch.no_grad()
 def _error(memory: WeightMemory, task: int, wanted: Mapping[str, Tensor]) -> float:
-    made = memory.layouts[task].split(memory.weights(task))
+    layout, flat = memory.layouts[task], memory.weights(task)
+    if memory.target.pretrained:  # of what a task changes of the weights, which h makes
+        changes = layout.join(wanted)
+        return float((flat - changes).norm() / changes.norm().clamp(min=1e-30))
+    made = layout.split(flat)
     off = sum(float((made[name] - value).square().sum()) for name, value in wanted.items())
     return float((off / sum(float(value.square().sum()) for value in wanted.values())) ** 0.5)
