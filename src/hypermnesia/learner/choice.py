@@ -10,10 +10,11 @@ from torch import Tensor
 from hypermnesia.evidence import is_density
 from hypermnesia.learner.design import LearnerSettings
 from hypermnesia.learner.targets import Problem
+from hypermnesia.tree import Tree
 
 
 def chosen(
-    settings: LearnerSettings, problem: Problem, inputs: Iterable[Tensor]
+    settings: LearnerSettings, problem: Problem, inputs: Iterable[Tree]
 ) -> tuple[LearnerSettings, str]:
     """The settings with an evidence in the place of `auto`, and why this one.
 
@@ -33,10 +34,12 @@ def chosen(
     return replace(settings, infer_task=None), told
 
 
-def _obstacle(inputs: Iterable[Tensor]) -> str:
+def _obstacle(inputs: Iterable[Tree]) -> str:
     """What keeps (batch, *sample) inputs from having densities; empty if nothing does."""
     shapes = set()
     for x in inputs:
+        if not isinstance(x, Tensor):
+            return "inputs are several tensors"
         if not x.is_floating_point():
             return "inputs are ids"
         shapes.add(tuple(x.shape[1:]))

@@ -23,6 +23,7 @@ from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.registry import unknown_name
 from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
+from hypermnesia.tree import one_tensor
 from hypermnesia.vae import BoundSettings, CentredVae, Likelihood, Vae, VaeSettings
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ class Moments:
     def __init__(self, batches: Iterable[Tensor]) -> None:
         count, extremes = 0, []
         for x in batches:
+            one_tensor(x, "a likelihood")
             if not x.is_floating_point():
                 rule = "likelihoods are of inputs that are real numbers"
                 hint = "use infer_task='entropy', or convert measurements to floats"

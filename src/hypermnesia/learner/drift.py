@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hypermnesia import tree
 from hypermnesia.learner.design import LearnerSettings
 from hypermnesia.learner.knowledge import Fit, Knowledge
 from hypermnesia.learner.targets import Label
+from hypermnesia.tree import Tree
 
 _PROBES = 256
 _SWING = 4  # of tasks about their mean, which is what is bounded
@@ -37,12 +39,13 @@ class Drift:
 @torch.no_grad()
 def drifts(before: Knowledge, after: Knowledge, fit: Fit) -> dict[Label, Drift]:
     """Compare what is known of all tasks but the one of `fit`, before it and after it."""
-    probes = fit.samples.batch(torch.arange(min(len(fit.samples), _PROBES))).x.cpu()
+    probes = fit.samples.batch(torch.arange(min(len(fit.samples), _PROBES))).x
+    probes = tree.to(probes, torch.device("cpu"))
     others = [task for task in range(len(before.records)) if task != fit.task]
     return {before.records[task].name: _drift(before, after, task, probes) for task in others}
 
 
-def _drift(before: Knowledge, after: Knowledge, task: int, x: Tensor) -> Drift:
+def _drift(before: Knowledge, after: Knowledge, task: int, x: Tree) -> Drift:
     then, now = before.network(task), after.network(task)
     pairs = [*zip(now.parameters(), then.parameters(), strict=True)]
     pairs = [(a, b) for a, b in pairs if b.is_floating_point()]  # others are frozen
@@ -51,7 +54,8 @@ def _drift(before: Knowledge, after: Knowledge, task: int, x: Tensor) -> Drift:
     memory: Any = getattr(before.method, "memory", None)
     if memory is not None and memory.target.pretrained:
         size = memory.size(task) * memory.target.scale**2
-    answers = _changed(now(x), then(x), classes=before.design.problem == "classification")
+    asked = [tree.logits_of(tree.forward(network, x)) for network in (now, then)]
+    answers = _changed(*asked, classes=before.design.problem == "classification")
     return Drift(answers, moved / max(size, 1e-30))
 
 

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from hypermnesia import tree
 from hypermnesia.compute import Lock
 from hypermnesia.data.stream import each_once
 from hypermnesia.errors import ConfigError, DataError, HypermnesiaError, RunError, TargetError
 from hypermnesia.hypernet.memory import StartName
 from hypermnesia.learner import design as designs
+from hypermnesia.learner.arrays import parts_of
 from hypermnesia.learner.calibration import Calibration
 from hypermnesia.learner.choice import chosen
 from hypermnesia.learner.design import Design, LearnerSettings
@@ -44,6 +46,7 @@ from hypermnesia.state_files import State
 from hypermnesia.training.loop import Stream
 from hypermnesia.training.observers import EarlyStopping, NotFiniteError
 from hypermnesia.training.phases import Phase
+from hypermnesia.tree import Tree
 
 
 class Data(NamedTuple):
@@ -379,7 +382,7 @@ def check_module(model: object) -> None:
 
 
 @contextmanager
-def inputs_accepted(x: Tensor) -> Iterator[None]:
+def inputs_accepted(x: Tree) -> Iterator[None]:
     """Raise a model's refusal of (batch, *sample) inputs as a `TargetError` that explains it."""
     try:
         yield
@@ -389,9 +392,13 @@ def inputs_accepted(x: Tensor) -> Iterator[None]:
         raise rejected(x, _first_line(error)) from error
 
 
-def rejected(x: Tensor, got: str) -> TargetError:
+def rejected(x: Tree, got: str) -> TargetError:
     """The error of (batch, *sample) inputs for which a model gives no logits."""
-    rule = f"the model must take inputs of shape {tuple(x.shape)} and type {x.dtype}"
+    if isinstance(x, Tensor):
+        told = f"inputs of shape {tuple(x.shape)} and type {x.dtype}"
+    else:
+        told = f"inputs {', '.join(parts_of(x))} of {tree.batch_size(x)} samples"
+    rule = f"the model must take {told}"
     hint = "reshape the inputs, or convert them to floats if they are no ids"
     return TargetError(rule, got=got, hint=hint)
 
@@ -401,8 +408,8 @@ def check_model(model: nn.Module, source: InputSource) -> int:
     """Return the number of outputs; raises `TargetError` unless it gives logits for such inputs."""
     x, probe = _first(source), copied(model).cpu().eval()
     with inputs_accepted(x):
-        logits = probe(x)
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x):
+        logits = tree.output_of(tree.forward(probe, x))
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != tree.batch_size(x):
         got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         rule, hint = "the model must give (batch, outputs) logits", "wrap it so that it does"
         raise TargetError(rule, got=got, hint=hint)
@@ -416,7 +423,7 @@ def check_network(network: nn.Module, source: InputSource, outputs: int, problem
     rule = f"the network must give (batch, {outputs}) for a task with {outputs} outputs"
     x = _first(source)
     try:
-        logits = network(x)
+        logits = tree.logits_of(tree.forward(network, x))
     except _REFUSALS as error:
         raise TargetError(rule, got=_first_line(error), hint=hint) from error
     if logits.shape[1:] != (outputs,):
@@ -432,10 +439,10 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
-def _seen(source: InputSource) -> Iterator[Tensor]:
+def _seen(source: InputSource) -> Iterator[Tree]:
     """All inputs, one by one where those that are read with one may change its shape."""
     return slices(source, 1 if source.alone else None)
 
 
-def _first(source: InputSource) -> Tensor:
+def _first(source: InputSource) -> Tree:
     return source.read(torch.arange(min(2, len(source))))

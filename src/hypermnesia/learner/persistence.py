@@ -20,7 +20,6 @@ from hypermnesia.errors import RunError
 from hypermnesia.evidence import is_density
 from hypermnesia.learner.design import Design, LearnerSettings
 from hypermnesia.learner.knowledge import Knowledge, TaskRecord
-from hypermnesia.learner.start import check_base, checksums
 from hypermnesia.learner.targets import Own, from_json, restored, to_json
 from hypermnesia.registry import check_known_modules
 from hypermnesia.state_files import MANIFEST, MISFITS, Fields, State, decode_state, encode_state
@@ -61,6 +60,8 @@ def save(knowledge: Knowledge, path: Path, *, overwrite: bool) -> None:
     fields = {"kind": _KIND, "format": FORMAT, "model": description(knowledge.model)}
     fields |= {"settings": settings, "design": design, "tasks": tasks}
     if knowledge.design.start == "pretrained":
+        from hypermnesia.learner.start import checksums  # which few need
+
         fields["base"] = checksums(knowledge.model, _kept(knowledge))
     # New tasks start with the buffers of the template, which a model made anew may lack.
     buffers = dict(knowledge.model.named_buffers())
@@ -132,7 +133,10 @@ class Stored:
             check_same(self._fields["model"], description(model), f"{self.path} holds")
             for name, buffer in model.named_buffers():
                 buffer.copy_(self._state["buffers"][name])
-            check_base(self._fields.get("base", {}), model)
+            if "base" in self._fields:
+                from hypermnesia.learner.start import check_base
+
+                check_base(self._fields["base"], model)
             _check_size(design, self._state)
             knowledge = Knowledge(model, self.settings, design, device, own)
             knowledge.records = [_record(stored) for stored in self._fields["tasks"]]

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hypermnesia import tree
 from hypermnesia.compute import undisturbed
 from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.learner.inputs import InputSource, read_once, slices, source_of
@@ -20,6 +21,7 @@ from hypermnesia.learner.knowledge import Knowledge, inputs_accepted, rejected
 from hypermnesia.learner.targets import Classes, Label, Labels, numbers, plain
 from hypermnesia.methods.base import InfersTask
 from hypermnesia.registry import unknown_name
+from hypermnesia.tree import Tree
 
 T = TypeVar("T")
 
@@ -35,7 +37,7 @@ class Answers(NamedTuple):
 
 @torch.no_grad()
 def answers(
-    knowledge: Knowledge, batches: Iterable[Tensor], task: int | None, groups: Tensor | None = None
+    knowledge: Knowledge, batches: Iterable[Tree], task: int | None, groups: Tensor | None = None
 ) -> Answers:
     """Answer with the network of a task or, without one, with all that the inputs speak for.
 
@@ -55,7 +57,7 @@ def answers(
 
 
 @torch.no_grad()
-def told(knowledge: Knowledge, batches: Iterable[Tensor], task: int) -> NDArray[Any]:
+def told(knowledge: Knowledge, batches: Iterable[Tree], task: int) -> NDArray[Any]:
     """(n,) labels, or (n,) or (n, k) values, from the network of a task alone."""
     network, parts = knowledge.served(task), []
     for x in batches:
@@ -64,21 +66,23 @@ def told(knowledge: Knowledge, batches: Iterable[Tensor], task: int) -> NDArray[
     return knowledge.records[task].targets.answer(torch.cat(parts) if parts[1:] else parts[0])
 
 
-def _logits(network: nn.Module, x: Tensor) -> Tensor:
-    logits: Tensor = network(x)
+def _logits(network: nn.Module, x: Tree) -> Tensor:
+    logits = tree.logits_of(tree.forward(network, x))
     if logits.ndim != 2:
         raise rejected(x, f"logits of shape {tuple(logits.shape)}")
     return logits
 
 
-def _placed(knowledge: Knowledge, x: Tensor) -> Tensor:
+def _placed(knowledge: Knowledge, x: Tree) -> Tree:
     """Inputs where they are learned and, whatever torch's default is now, of that type."""
-    return x.to(knowledge.device, knowledge.dtype if x.is_floating_point() else None)
+
+    def placed(part: Tensor) -> Tensor:
+        return part.to(knowledge.device, knowledge.dtype if part.is_floating_point() else None)
+
+    return tree.map(placed, x)
 
 
-def _each(
-    knowledge: Knowledge, batches: Iterable[Tensor], ask: Callable[[Tensor], T]
-) -> Iterator[T]:
+def _each(knowledge: Knowledge, batches: Iterable[Tree], ask: Callable[[Tree], T]) -> Iterator[T]:
     """What is answered to each batch, where the tasks are learned and, whatever torch's default."""
     for x in batches:
         with inputs_accepted(x), knowledge.lock:
@@ -86,9 +90,10 @@ def _each(
         yield found
 
 
-def _answer_for(x: Tensor, network: nn.Module, task: int) -> Answers:
-    logits, tasks = _logits(network, x), torch.full((len(x),), task, device=x.device)
-    return Answers(logits, tasks, torch.ones(len(x), device=x.device))
+def _answer_for(x: Tree, network: nn.Module, task: int) -> Answers:
+    logits = _logits(network, x)
+    tasks = torch.full((len(logits),), task, device=logits.device)
+    return Answers(logits, tasks, torch.ones(len(logits), device=logits.device))
 
 
 def _inferring(knowledge: Knowledge) -> Any:
@@ -102,7 +107,7 @@ def _inferring(knowledge: Knowledge) -> Any:
 
 
 def _weighed(
-    knowledge: Knowledge, method: InfersTask, batches: Iterable[Tensor], groups: Tensor | None
+    knowledge: Knowledge, method: InfersTask, batches: Iterable[Tree], groups: Tensor | None
 ) -> Iterator[Answers]:
     """Answers of all tasks, each weighed by p(t | x)."""
     found = _each(knowledge, batches, method.logits_and_evidence)
@@ -141,19 +146,20 @@ def _marginal(knowledge: Knowledge, logits: Tensor, log_posterior: Tensor) -> An
     return Answers(torch.cat(parts, dim=1).to(logits.dtype), tasks, confidence, joined=True)
 
 
-def _answer_jointly(knowledge: Knowledge, x: Tensor) -> Answers:
+def _answer_jointly(knowledge: Knowledge, x: Tree) -> Answers:
     """One network's outputs over all tasks; the task with the largest probability is inferred."""
     outputs, scenario = knowledge.method.predict(x).logits, knowledge.method.scenario
     if scenario.name == "domain":
-        tasks = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        return Answers(outputs, tasks, torch.ones(len(x), device=x.device), joined=True)
+        tasks = torch.zeros(len(outputs), dtype=torch.int64, device=outputs.device)
+        sure = torch.ones(len(outputs), device=outputs.device)
+        return Answers(outputs, tasks, sure, joined=True)
     by_task = torch.split(outputs.softmax(dim=1), list(scenario.heads), dim=1)
     confidence, tasks = torch.stack([each.sum(dim=1) for each in by_task]).max(dim=0)
     return Answers(outputs, tasks, confidence, joined=True)
 
 
 @torch.no_grad()
-def evidence_of(knowledge: Knowledge, batches: Iterable[Tensor]) -> Tensor:
+def evidence_of(knowledge: Knowledge, batches: Iterable[Tree]) -> Tensor:
     """(tasks, n) log evidence; raises `ConfigError` for a method that has none."""
     method = _inferring(knowledge)
     if not isinstance(method, InfersTask):
