@@ -108,7 +108,9 @@ def shown(x: Tree, form: Form) -> Tree:
 
 def _part(x: Tensor) -> Tensor:
     """One of several inputs: truth values stay what they are."""
-    return x if x.dtype == torch.bool else as_input(x, Form(bytes=x.dtype == torch.uint8, most=255.0))
+    return (
+        x if x.dtype == torch.bool else as_input(x, Form(bytes=x.dtype == torch.uint8, most=255.0))
+    )
 
 
 def stacked_tree(items: Sequence[Any]) -> Tree:

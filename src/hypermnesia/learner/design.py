@@ -370,12 +370,26 @@ def generated_names(model: nn.Module, settings: LearnerSettings) -> list[str]:
 
 
 def model_sizes(
-    model: nn.Module, settings: LearnerSettings, outputs: int, own: int
+    model: nn.Module, settings: LearnerSettings, outputs: int, own: int, start: StartName
 ) -> HypernetSettings:
     """Sizes of the hypernetwork for a model with so many outputs, where it has its `own` number."""
     target = Target(model, generated_names(model, settings), settings.head, outputs=own)
     layout = target.layout(outputs)
-    return hypernet_sizes(layout.total, settings.compression)
+    sizes = hypernet_sizes(layout.total, settings.compression)
+    if start == "scratch":
+        return sizes
+    return replace(sizes, chunk=aligned(sizes.chunk or 1, layout.layers))
+
+
+def aligned(chunk: int, layers: Sequence[int]) -> int:
+    """A size of chunks, at most `chunk`, that cuts the most usual layer into whole ones.
+
+    Then equal layers share rows of the hypernetwork's head entry by entry, as adapters are alike.
+    """
+    usual = max(set(layers), key=lambda size: (layers.count(size) * size, size))
+    if chunk >= usual:
+        return usual * (chunk // usual)
+    return math.ceil(usual / math.ceil(usual / chunk))
 
 
 def method_of(

@@ -40,7 +40,7 @@ from hypermnesia.learner.targets import (
 from hypermnesia.methods import TaskSpec
 from hypermnesia.methods.base import ContinuesInPart, InfersTask, KeepsTasksApart
 from hypermnesia.modules import check_supported, copied
-from hypermnesia.nets import with_columns
+from hypermnesia.nets import find_head, with_columns
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
 from hypermnesia.training.loop import Stream
@@ -324,18 +324,35 @@ def first_knowledge(
         hint = "use infer_task='likelihood', or None and name the task to predict"
         raise ConfigError(rule, got="infer_task='entropy'", hint=hint)
     outputs = targets_of(problem, given).outputs
-    outputs_of_model, sizes = check_model(model, source), None
-    if "hypernet" in entry.sections:
-        sizes = designs.model_sizes(model, settings, outputs, outputs_of_model)
-    autoencoder = None
-    if "vae" in entry.sections:
-        autoencoder = designs.autoencoder_design(_seen(source), settings.compression)
     start: tuple[StartName, str] = ("scratch", "")
     if settings.method == "hnet":
         from hypermnesia.learner.start import settled
 
         start = settled(model, settings.start)
+    outputs_of_model, sizes = check_model(model, source), None
+    if "hypernet" in entry.sections:
+        sizes = designs.model_sizes(model, settings, outputs, outputs_of_model, start[0])
+    autoencoder = None
+    if "vae" in entry.sections:
+        autoencoder = designs.autoencoder_design(_seen(source), settings.compression)
     design = Design(problem, sizes, autoencoder, outputs_of_model, source.form, why, *start)
+    return Knowledge(model, settings, design, device, own)
+
+
+def blank_knowledge(
+    model: nn.Module, settings: LearnerSettings, device: torch.device, own: Own | None = None
+) -> Knowledge:
+    """Knowledge of no task, for tasks that come without data; raises where nothing can come so."""
+    if settings.method != "hnet" or settings.problem == "regression":
+        raise ConfigError("a learner must be fitted first", got="no task", hint="call fit")
+    from hypermnesia.learner.start import settled
+
+    if settings.infer_task == "auto":
+        settings = replace(settings, infer_task=None)
+    outputs = head.layer.out_features if (head := find_head(model, settings.head)) else 0
+    start, why = settled(model, settings.start)
+    sizes = designs.model_sizes(model, settings, outputs, outputs, start)
+    design = Design("classification", sizes, None, outputs, start=start, why_start=why)
     return Knowledge(model, settings, design, device, own)
 
 

@@ -437,6 +437,10 @@ class Predictor:
             index = _index(known, task)
             return known.records[index].targets.finish(known.network(index))
 
+    def _number(self, task: Label) -> int:
+        """The index of a task; raises `ConfigError` for an unknown one."""
+        return _index(self._learned, task)
+
     @property
     def _learned(self) -> Knowledge:
         if self._knowledge is None:

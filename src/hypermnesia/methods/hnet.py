@@ -8,7 +8,7 @@ of its own (`hypermnesia.evidence`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -36,7 +36,7 @@ from hypermnesia.methods.base import (
 )
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularization.output import RegularizerSettings
-from hypermnesia.regularization.refit import erase, merge
+from hypermnesia.regularization.refit import erase, merge, take_in
 from hypermnesia.regularization.step import HypernetTrainer
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
@@ -167,6 +167,16 @@ class HypernetMethod:
         self.evidence.merge(other.evidence)
         errors = merge(self.memory, other.memory, iterations, self.generators)
         heads = self.scenario.heads + other.scenario.heads
+        self.scenario = replace(self.scenario, heads=heads)
+        return errors
+
+    def take_in(
+        self, wanted: Sequence[tuple[int, Mapping[str, Tensor]]], iterations: int
+    ) -> list[float]:
+        """Learn tasks by (outputs, parameters by name) alone; returns errors as `merge` does."""
+        self.all_tasks.forget()
+        errors = take_in(self.memory, wanted, iterations, self.generators)
+        heads = self.scenario.heads + tuple(outputs for outputs, _ in wanted)
         self.scenario = replace(self.scenario, heads=heads)
         return errors
 
