@@ -70,9 +70,13 @@ def lora(
         config = peft.LoraConfig(
             target_modules=None if named is None else [*named], modules_to_save=saved, **own
         )
-        with warnings.catch_warnings():  # of PEFT about names of Transformers
-            warnings.simplefilter("ignore", FutureWarning)
-            adapted: nn.Module = peft.get_peft_model(copied(model), config)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # about names of Transformers
+            warnings.filterwarnings("ignore", "fan_in_fan_out is set")  # which it sets right
+            # The same draws each time, so that a saved learner finds its model again.
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+                adapted: nn.Module = peft.get_peft_model(copied(model), config)
         return adapted
     except ValueError as error:
         rule, hint = "adapters must be of layers that PEFT finds", "name them in target_modules"

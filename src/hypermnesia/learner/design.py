@@ -48,6 +48,7 @@ _BY_EVIDENCE = {
 }
 _SCHEDULE = {0.5: 0.3, 0.75: 0.1, 0.9: 0.03}
 _FASTER = 300.0  # steps of an embedding that starts at 0, on which all changes of weights wait
+_WIDER = 10.0  # drift of such changes: a tenth of their size moved no answer on digits
 _BOUND = BoundSettings(divergence=2)  # as on Split MNIST
 # β of the autoencoders over that of the networks: their losses are of other sizes. Powers of ten
 # tried on scikit-learn's digits and wine.
@@ -392,6 +393,11 @@ def aligned(chunk: int, layers: Sequence[int]) -> int:
     return math.ceil(usual / math.ceil(usual / chunk))
 
 
+def bound_of(settings: LearnerSettings, start: StartName) -> float:
+    """The bound on drift: wider for changes of a pretrained model's weights, which are small."""
+    return settings.drift if start == "scratch" else min(1.0, _WIDER * settings.drift)
+
+
 def method_of(
     model: nn.Module,
     settings: LearnerSettings,
@@ -403,7 +409,8 @@ def method_of(
     """A method that knows no task yet; raises `ConfigError` if it learns all tasks at once."""
     entry, scenario = method_entry(settings), scenario_of(settings, design.problem)
     optimizer = OptimizerSettings(lr=settings.lr, schedule=_SCHEDULE)
-    regularizer = RegularizerSettings(beta=settings.beta, drift=settings.drift)
+    drift = settings.drift if settings.beta != "auto" else bound_of(settings, design.start)
+    regularizer = RegularizerSettings(beta=settings.beta, drift=drift)
     own = own or Own()
     faster = _FASTER if design.start == "pretrained" else 1.0
     sections: dict[str, Any] = {

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from hypermnesia import tree
-from hypermnesia.learner.design import LearnerSettings
+from hypermnesia.hypernet.memory import StartName
+from hypermnesia.learner.design import LearnerSettings, bound_of
 from hypermnesia.learner.knowledge import Fit, Knowledge
 from hypermnesia.learner.targets import Label
 from hypermnesia.tree import Tree
@@ -65,17 +66,20 @@ def _changed(now: Tensor, then: Tensor, *, classes: bool) -> float:
     return float((now - then).square().mean() / then.var(dim=0).mean().clamp(min=1e-12))
 
 
-def warn_of(found: Mapping[Label, Drift], settings: LearnerSettings, task: Label) -> None:
+def warn_of(
+    found: Mapping[Label, Drift], settings: LearnerSettings, task: Label, start: StartName
+) -> None:
     """Warn, by name, of tasks that drifted further than the bound, where there is one."""
     if settings.beta != "auto":
         return
-    far = [name for name, drift in found.items() if drift.weights > _SWING * settings.drift]
+    bound = bound_of(settings, start)
+    far = [name for name, drift in found.items() if drift.weights > _SWING * bound]
     if far:
         names = ", ".join(map(repr, far[:5])) + (", ..." if len(far) > 5 else "")
         most = max(found[name].weights for name in far)
         warnings.warn(
             f"learning {task!r} changed the weights of {names} by up to {100 * most:.2g} %, where "
-            f"drift={settings.drift:g} was to hold; raise compression, or iterations",
+            f"drift={bound:g} was to hold; raise compression, or iterations",
             UserWarning,
             stacklevel=4,
         )

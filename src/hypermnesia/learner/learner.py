@@ -40,7 +40,8 @@ class ContinualLearner(TaskEditor):
 
     One hypernetwork makes the model's weights for every task (von Oswald et al. 2020, arXiv
     1906.00695); the model itself is a template, copied and left unchanged. Inputs are one tensor a
-    sample: floats, images of bytes (shown to the model in [0, 1]), or integer ids.
+    sample: floats, images of bytes (shown to the model in [0, 1]), or integer ids; or several, in a
+    dict that goes to the model by name (a tokenised batch), or a tuple.
 
     Args:
         model: any `nn.Module` that gives (batch, outputs) logits. Its last linear layer follows
@@ -66,7 +67,8 @@ class ContinualLearner(TaskEditor):
         beta: how firmly earlier tasks are held against the loss of the one being learned; by
             default it follows by itself what `drift` allows.
         drift: how much a fit may change the weights of an earlier task, for `beta="auto"`: the
-            squares of the changes over those of the weights.
+            squares of the changes over those of the weights. Ten times as much where weights start
+            at a model's own, over what the task changed of them.
         lr: step size (Adam); it falls in the course of a fit.
         batch_size: samples an update; also those of a held-out look.
         iterations: most updates of a fit.
@@ -208,7 +210,7 @@ class ContinualLearner(TaskEditor):
             self._knowledge, self.drift_ = self._taught(settings, recorder, samples, held_out)
             self.history_.append(recorder.history)
             if isinstance(self._knowledge.method, BoundsDrift):
-                warn_of(self.drift_, settings, name)
+                warn_of(self.drift_, settings, name, self._knowledge.design.start)
             recorder.call("on_fit_end", recorder.history)
         return self
 
