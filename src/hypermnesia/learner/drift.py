@@ -14,7 +14,7 @@ from hypermnesia import tree
 from hypermnesia.hypernet.memory import StartName
 from hypermnesia.learner.design import LearnerSettings, bound_of
 from hypermnesia.learner.knowledge import Fit, Knowledge
-from hypermnesia.learner.targets import Label
+from hypermnesia.learner.targets import DENSE, Label
 from hypermnesia.tree import Tree
 
 _PROBES = 256
@@ -56,8 +56,12 @@ def _drift(before: Knowledge, after: Knowledge, task: int, x: Tree) -> Drift:
     if memory is not None and memory.target.pretrained:
         size = memory.size(task) * memory.target.scale**2
     asked = [tree.logits_of(tree.forward(network, x)) for network in (now, then)]
-    answers = _changed(*asked, classes=before.design.problem == "classification")
-    return Drift(answers, moved / max(size, 1e-30))
+    targets = before.records[task].targets
+    if before.design.problem in DENSE:
+        changed = float((targets.answer(asked[0]) != targets.answer(asked[1])).mean())
+    else:
+        changed = _changed(*asked, classes=before.design.problem == "classification")
+    return Drift(changed, moved / max(size, 1e-30))
 
 
 def _changed(now: Tensor, then: Tensor, *, classes: bool) -> float:

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from hypermnesia.errors import RunError
+from hypermnesia.errors import ConfigError, RunError
 from hypermnesia.learner.inputs import source_of
 from hypermnesia.learner.knowledge import Knowledge
 from hypermnesia.learner.predictor import Predictor
-from hypermnesia.learner.targets import Label, listed, plain
+from hypermnesia.learner.targets import DENSE, Label, listed, plain
 from hypermnesia.storage import write_bytes
 
 
@@ -86,6 +86,9 @@ class Servable(Predictor):
             hint = "choose another one, or set overwrite=True"
             raise RunError("nothing is overwritten", got=f"{path}, which exists", hint=hint)
         with self._undisturbed() as known:
+            if known.design.problem in DENSE:
+                rule, hint = "one ONNX file is of one class or of values", "export each task"
+                raise ConfigError(rule, got=f"problem={known.design.problem!r}", hint=hint)
             source = source_of(x, form=known.design.form)
             shown = source.read(torch.arange(2) % len(source))
             from hypermnesia.learner.whole import onnx_of  # which few ask for

@@ -27,6 +27,7 @@ from hypermnesia.learner.inputs import InputSource, slices
 from hypermnesia.learner.samples import AsTheyCome, SourceSamples, divided, stream_of
 from hypermnesia.learner.serving import Served
 from hypermnesia.learner.targets import (
+    DENSE,
     Classes,
     Label,
     Own,
@@ -246,7 +247,9 @@ class Knowledge:
         targets = self.records[task].targets
         targets.encode(data.told)
         given = data.told if data.given is None else data.given
-        found, known = len(torch.unique(targets.encode(given), dim=0)), targets.outputs
+        several = self.design.problem in DENSE  # of which a batch may lack some labels
+        known = targets.outputs
+        found = known if several else len(torch.unique(targets.encode(given), dim=0))
         partly = isinstance(targets, Classes) and found < known
         if partly and isinstance(method, ContinuesInPart):
             method.continue_in_part(task, iterations)
@@ -262,7 +265,8 @@ class Knowledge:
     def _samples(self, task: int, data: Data) -> SourceSamples:
         source, encode = data.source, self.records[task].targets.encode
         rows = torch.arange(len(source))
-        y = torch.zeros(len(rows)) if data.given is None else encode(data.given)
+        read = data.given is None or self.design.problem in DENSE
+        y = torch.zeros(len(rows)) if read else encode(data.given)
         order, weight = source.order, data.weight
         return SourceSamples(source, encode, y, rows, task, self.device, order, weight)
 
@@ -317,7 +321,10 @@ def first_knowledge(
     """Knowledge of no task, designed for the first one's samples; raises if they do not fit."""
     source, given = data.source, data.told
     problem = settings.problem or problem_of(given)
-    settings, why = chosen(settings, problem, _seen(source))
+    if problem in DENSE:
+        settings, why = _named_tasks(settings, problem), ""
+    else:
+        settings, why = chosen(settings, problem, _seen(source))
     entry = designs.method_entry(settings)
     if problem == "regression" and entry.name == "hnet-ent":
         rule = "entropy is of classes, and regression has none"
@@ -329,7 +336,8 @@ def first_knowledge(
         from hypermnesia.learner.start import settled
 
         start = settled(model, settings.start)
-    outputs_of_model, sizes = check_model(model, source), None
+    wide = problem == "positions"
+    outputs_of_model, sizes = check_model(model, source, positions=wide), None
     if "hypernet" in entry.sections:
         sizes = designs.model_sizes(model, settings, outputs, outputs_of_model, start[0])
     autoencoder = None
@@ -339,11 +347,23 @@ def first_knowledge(
     return Knowledge(model, settings, design, device, own)
 
 
+def _named_tasks(settings: LearnerSettings, problem: Problem) -> LearnerSettings:
+    """The settings of a problem whose tasks must be named; raises `ConfigError` for others."""
+    if settings.infer_task not in (None, "auto"):
+        rule = f"tasks of problem={problem!r} must be named"
+        got, hint = f"infer_task={settings.infer_task!r}", "set infer_task=None"
+        raise ConfigError(rule, got=got, hint=hint)
+    if settings.method != "hnet":
+        rule = f"problem={problem!r} is for method='hnet'"
+        raise ConfigError(rule, got=f"method={settings.method!r}")
+    return replace(settings, infer_task=None)
+
+
 def blank_knowledge(
     model: nn.Module, settings: LearnerSettings, device: torch.device, own: Own | None = None
 ) -> Knowledge:
     """Knowledge of no task, for tasks that come without data; raises where nothing can come so."""
-    if settings.method != "hnet" or settings.problem == "regression":
+    if settings.method != "hnet" or settings.problem not in (None, "classification"):
         raise ConfigError("a learner must be fitted first", got="no task", hint="call fit")
     from hypermnesia.learner.start import settled
 
@@ -421,14 +441,23 @@ def rejected(x: Tree, got: str) -> TargetError:
 
 
 @torch.no_grad()
-def check_model(model: nn.Module, source: InputSource) -> int:
-    """Return the number of outputs; raises `TargetError` unless it gives logits for such inputs."""
+def check_model(model: nn.Module, source: InputSource, *, positions: bool = False) -> int:
+    """Return the number of outputs; raises `TargetError` unless it gives logits for such inputs.
+
+    Of `positions` they may have classes along the last axis, or the second.
+    """
     x, probe = _first(source), copied(model).cpu().eval()
     with inputs_accepted(x):
         logits = tree.output_of(tree.forward(probe, x))
+    if positions and isinstance(logits, Tensor) and logits.ndim > 2:
+        head = find_head(model)
+        along_last = head is not None and head.layer.out_features == logits.shape[-1]
+        return logits.shape[-1 if along_last else 1]
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != tree.batch_size(x):
         got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         rule, hint = "the model must give (batch, outputs) logits", "wrap it so that it does"
+        if isinstance(logits, Tensor) and logits.ndim > 2:
+            hint += ", or say problem='positions'"
         raise TargetError(rule, got=got, hint=hint)
     return logits.shape[1]
 
@@ -443,7 +472,8 @@ def check_network(network: nn.Module, source: InputSource, outputs: int, problem
         logits = tree.logits_of(tree.forward(network, x))
     except _REFUSALS as error:
         raise TargetError(rule, got=_first_line(error), hint=hint) from error
-    if logits.shape[1:] != (outputs,):
+    dense = problem == "positions" and outputs in (logits.shape[1], logits.shape[-1])
+    if logits.shape[1:] != (outputs,) and not dense:
         raise TargetError(rule, got=tuple(logits.shape), hint=hint)
     sums = logits.sum(dim=1)
     softmax = bool((logits >= 0).all() and torch.allclose(sums, torch.ones_like(sums)))

@@ -57,7 +57,9 @@ class ContinualLearner(TaskEditor):
             weights for every task. Others train the model itself: in the task scenario if
             `infer_task` is None, and otherwise in the class scenario (regression: domain).
         problem: `classification` or `regression`; by default regression if the first task's
-            targets are floats.
+            targets are floats. `positions`: a class at each token or pixel, (n, *positions) whole
+            numbers, -100 where there is none. `multilabel`: (n, k) of 0 and 1. Tasks of these two
+            must be named.
         head: name of the output layer; the last `nn.Linear` by default.
         generated: patterns of the names of the parameters that each task has for itself; by default
             all that are not frozen (`requires_grad`). The rest is shared, and learned with the
@@ -251,7 +253,8 @@ class ContinualLearner(TaskEditor):
         """Samples that the model takes, one or more, and their targets."""
         if not len(source):
             raise DataError(f"{purpose} needs samples", got="none", hint="give some")
-        knowledge.check_model(self.model, source)
+        positions = self.settings.problem == "positions"
+        knowledge.check_model(self.model, source, positions=positions)
         given = targets_read(source, classes)
         return knowledge.Data(source, given, classes, weights_of(weight, source))
 

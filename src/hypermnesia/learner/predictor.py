@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from hypermnesia.compute import undisturbed
 from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.learner.inputs import InputSource, read_once, slices, source_of
 from hypermnesia.learner.knowledge import Knowledge, inputs_accepted, rejected
-from hypermnesia.learner.targets import Classes, Label, Labels, numbers, plain
+from hypermnesia.learner.targets import DENSE, Classes, Label, Labels, Targets, numbers, plain
 from hypermnesia.methods.base import InfersTask
 from hypermnesia.registry import unknown_name
 from hypermnesia.tree import Tree
@@ -45,14 +45,14 @@ def answers(
     """
     if task is not None:
         network = knowledge.served(task)
-        found = _each(knowledge, batches, partial(_answer_for, network=network, task=task))
+        found = _each(knowledge, batches, partial(_answer_for, knowledge, network, task))
     elif isinstance(method := _inferring(knowledge), InfersTask):
         found = _weighed(knowledge, method, batches, groups)
     else:
         found = _each(knowledge, batches, partial(_answer_jointly, knowledge))
     parts = list(found)
     columns = zip(*(part[:3] for part in parts), strict=True)
-    outputs, tasks, confidence = (torch.cat(each).cpu() for each in columns)
+    outputs, tasks, confidence = (_joined(knowledge, each).cpu() for each in columns)
     return Answers(outputs, tasks, confidence, parts[0].joined)
 
 
@@ -62,15 +62,28 @@ def told(knowledge: Knowledge, batches: Iterable[Tree], task: int) -> NDArray[An
     network, parts = knowledge.served(task), []
     for x in batches:
         with inputs_accepted(x), knowledge.lock:
-            parts.append(_logits(network, _placed(knowledge, x)).cpu())
-    return knowledge.records[task].targets.answer(torch.cat(parts) if parts[1:] else parts[0])
+            targets = knowledge.records[task].targets
+            parts.append(_logits(network, _placed(knowledge, x), targets).cpu())
+    return targets.answer(_joined(knowledge, parts) if parts[1:] else parts[0])
 
 
-def _logits(network: nn.Module, x: Tree) -> Tensor:
+def _logits(network: nn.Module, x: Tree, targets: Targets) -> Tensor:
+    """(batch, outputs) logits; of positions (batch, *positions, outputs)."""
     logits = tree.logits_of(tree.forward(network, x))
+    if hasattr(targets, "last"):
+        return cast(Tensor, targets.last(logits))
     if logits.ndim != 2:
         raise rejected(x, f"logits of shape {tuple(logits.shape)}")
     return logits
+
+
+def _joined(knowledge: Knowledge, parts: Sequence[Tensor]) -> Tensor:
+    """What batches gave, one after another; of positions they may differ in length."""
+    if knowledge.design.problem != "positions" or parts[0].ndim < 2:
+        return torch.cat([*parts])
+    from hypermnesia.learner.dense import joined
+
+    return joined(parts)
 
 
 def _placed(knowledge: Knowledge, x: Tree) -> Tree:
@@ -90,8 +103,8 @@ def _each(knowledge: Knowledge, batches: Iterable[Tree], ask: Callable[[Tree], T
         yield found
 
 
-def _answer_for(x: Tree, network: nn.Module, task: int) -> Answers:
-    logits = _logits(network, x)
+def _answer_for(knowledge: Knowledge, network: nn.Module, task: int, x: Tree) -> Answers:
+    logits = _logits(network, x, knowledge.records[task].targets)
     tasks = torch.full((len(logits),), task, device=logits.device)
     return Answers(logits, tasks, torch.ones(len(logits), device=logits.device))
 
@@ -199,7 +212,7 @@ def predictions(knowledge: Knowledge, found: Answers) -> NDArray[Any]:
     parts, rows = [], []
     for task in torch.unique(found.tasks).tolist():
         record, of_task = knowledge.records[task], found.tasks == task
-        parts.append(record.targets.answer(found.outputs[of_task, : record.targets.outputs]))
+        parts.append(record.targets.answer(found.outputs[of_task, ..., : record.targets.outputs]))
         rows.append(of_task.nonzero().squeeze(1))
     if len({part.shape[1:] for part in parts}) > 1:
         rule = "tasks with different numbers of values cannot answer side by side"
@@ -212,6 +225,10 @@ def predictions(knowledge: Knowledge, found: Answers) -> NDArray[Any]:
 
 def probabilities(knowledge: Knowledge, found: Answers, task: int | None) -> NDArray[np.float32]:
     """(n, labels) probabilities; those of a label that several tasks share are added up."""
+    if task is not None and knowledge.design.problem in DENSE:
+        own: Any = knowledge.records[task].targets
+        dense: NDArray[np.float32] = own.probabilities(found.outputs)
+        return dense
     labels, shares = _labels(knowledge, task), found.outputs.softmax(dim=1)
     columns = labels.encode(_columns(knowledge, task))
     return shares.new_zeros(len(shares), len(labels)).index_add(1, columns, shares).numpy()
@@ -399,7 +416,11 @@ class Predictor:
         with self._undisturbed() as known:
             index = None if task is None else _index(known, task)
             inputs, targets = read_once(_source(known, data, y))
-            return score(known, predictions(known, answers(known, inputs, index)), targets)
+            found = predictions(known, answers(known, inputs, index))
+            if index is not None and known.design.problem in DENSE:
+                own: Any = known.records[index].targets
+                return cast(float, own.score(found, targets))
+            return score(known, found, targets)
 
     @property
     def tasks(self) -> list[Label]:

@@ -197,7 +197,8 @@ class HypernetMethod:
         outputs = self.scenario.heads[self.trainer.task]
         with self.generators.as_global("dropout"):
             logits = logits_of(self.memory.run(self.trainer.task, x, training=True)).float()
-        if logits.shape[1:] != (outputs,):
+        dense = logits.ndim > 2 and self.criterion is not F.cross_entropy  # of positions too
+        if logits.shape[1:] != (outputs,) and not dense:
             rule = f"the network must give (batch, {outputs}) for a task with {outputs} outputs"
             hint = "name its output layer (head)"
             raise TargetError(rule, got=tuple(logits.shape), hint=hint)
