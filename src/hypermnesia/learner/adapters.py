@@ -176,7 +176,10 @@ def take_in(
     folders: Mapping[Label, Path],
     classes: Mapping[Label, Sequence[Label]],
 ) -> list[float]:
-    """Fit the hypernetwork to adapters, as new tasks; returns the error of each."""
+    """Fit the hypernetwork to adapters, as new tasks; returns the error of each.
+
+    Raises `ConfigError` where tasks could not be told without data, or for classes too many or few.
+    """
     from hypermnesia.learner.knowledge import TaskRecord
     from hypermnesia.learner.targets import Classes, Labels
 

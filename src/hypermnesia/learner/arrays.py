@@ -93,13 +93,13 @@ def as_tree(x: Any) -> Tree:
 
 
 def shown(x: Tree, form: Form) -> Tree:
-    """The inputs of a network, finite: as `as_input`, of several tensors each on its own."""
+    """The inputs of a network, finite: as `as_input`, of several each on its own; or raises."""
     if isinstance(x, Tensor) and form.parts is None:
         return finite(as_input(x, form))
     found = ("one tensor",) if isinstance(x, Tensor) else parts_of(x)
-    if form.parts not in (None, found):
+    if found != form.parts and form != Form():  # of which nothing is known yet
         rule = "inputs must have the parts of the first fit's"
-        hint = f"give {', '.join(form.parts or ())}"
+        hint = f"give {', '.join(form.parts or ('one tensor',))}"
         raise DataError(rule, got=", ".join(found), hint=hint)
     each = tree.map(lambda part: finite(_part(part)), x)
     tree.batch_size(each)

@@ -72,7 +72,7 @@ class MultiLabel(Classes):
         return cls(Labels(range(_truths(given).shape[1])))
 
     def encode(self, given: Any) -> Tensor:
-        """(n, k) of 0 and 1, as floats for the loss."""
+        """(n, k) of 0 and 1, as floats for the loss; raises `DataError` for another k."""
         truths = _truths(given)
         if truths.shape[1] != self.outputs:
             rule = "a task keeps the number of labels that it was first fitted with"
@@ -113,7 +113,7 @@ def restored_dense(stored: dict[str, Any]) -> Positions | MultiLabel:
 
 
 def padded(rows: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """(n, *positions) of rows with as many, or fewer along the first axis, filled with none."""
+    """(n, *positions) of rows, shorter ones filled with none; raises `DataError` for misfits."""
     if len({row.shape for row in rows}) == 1:
         return np.stack(rows)
     shapes = {row.shape[1:] for row in rows}
@@ -127,7 +127,7 @@ def padded(rows: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
 
 
 def joined(parts: Sequence[Tensor], fill: float = 0.0) -> Tensor:
-    """Batches of outputs one after another, shorter ones filled up along the second axis."""
+    """Batches of (n, positions, ...) outputs in turn, shorter ones filled up by `fill`."""
     widths = [part.shape[1] for part in parts]
     if len(set(widths)) == 1:
         return torch.cat([*parts])

@@ -128,7 +128,7 @@ class Arrays:
 
 
 class Several(Arrays):
-    """Inputs of several arrays, in a dict or tuple, and targets, if any, as of `Arrays`."""
+    """Inputs of several (n, ...) arrays in a dict or tuple; else as `Arrays`, raises as it does."""
 
     def __init__(self, x: Any, y: Any = None, form: Form | None = None) -> None:
         given = as_tree(x)
