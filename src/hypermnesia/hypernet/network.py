@@ -11,6 +11,7 @@ Initial values: Xavier-uniform as in von Oswald et al. 2020; hyperfan, which set
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -83,6 +84,17 @@ def make_plan(name: PlanName, layers: Sequence[int], width: int | None = None) -
         raise ConfigError(rule, got=width, hint="set hypernet.chunk to a positive number")
     whole, rest = divmod(total, width)
     return ChunkPlan((width,) * whole + ((rest,) if rest else ()), width)
+
+
+def aligned(chunk: int, layers: Sequence[int]) -> int:
+    """A size of chunks, at most `chunk`, that cuts the most usual layer into whole ones.
+
+    Then equal layers share rows of the hypernetwork's head entry by entry, as adapters are alike.
+    """
+    usual = max(set(layers), key=lambda size: (layers.count(size) * size, size))
+    if chunk >= usual:
+        return usual * (chunk // usual)
+    return math.ceil(usual / math.ceil(usual / chunk))
 
 
 @torch.no_grad()

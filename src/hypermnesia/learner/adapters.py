@@ -5,20 +5,21 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from hypermnesia.errors import ConfigError, RunError, TargetError
-from hypermnesia.learner.targets import Label
+from hypermnesia.learner.design import Design, LearnerSettings, model_sizes
+from hypermnesia.learner.knowledge import Knowledge, TaskRecord
+from hypermnesia.learner.start import settled
+from hypermnesia.learner.targets import Classes, Label, Labels, Own
 from hypermnesia.modules import copied
 from hypermnesia.nets import find_head, with_outputs
-
-if TYPE_CHECKING:
-    from hypermnesia.learner.knowledge import Knowledge
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 """Files of PEFT's format."""
@@ -171,6 +172,21 @@ def _as_wide(name: str, value: Tensor, config: Any, own: Any) -> Tensor:
     return wide if axis == 0 else wide * (theirs / ours)
 
 
+def blank_knowledge(
+    model: nn.Module, settings: LearnerSettings, device: torch.device, own: Own | None = None
+) -> Knowledge:
+    """Knowledge of no task, for tasks that come without data; raises where nothing can come so."""
+    if settings.method != "hnet" or settings.problem not in (None, "classification"):
+        raise ConfigError("a learner must be fitted first", got="no task", hint="call fit")
+    if settings.infer_task == "auto":
+        settings = replace(settings, infer_task=None)
+    outputs = head.layer.out_features if (head := find_head(model, settings.head)) else 0
+    start, why = settled(model, settings.start)
+    sizes = model_sizes(model, settings, outputs, outputs, start)
+    design = Design("classification", sizes, None, outputs, start=start, why_start=why)
+    return Knowledge(model, settings, design, device, own)
+
+
 def take_in(
     knowledge: Knowledge,
     folders: Mapping[Label, Path],
@@ -180,9 +196,6 @@ def take_in(
 
     Raises `ConfigError` where tasks could not be told without data, or for classes too many or few.
     """
-    from hypermnesia.learner.knowledge import TaskRecord
-    from hypermnesia.learner.targets import Classes, Labels
-
     if knowledge.settings.infer_task not in (None, "entropy"):
         rule = "an adapter is taken in without data, from which a task could be told"
         hint = "use infer_task=None or 'entropy'"

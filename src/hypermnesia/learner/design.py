@@ -14,7 +14,7 @@ from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.errors import ConfigError, DataError, TargetError
 from hypermnesia.evidence import EVIDENCE, is_density
 from hypermnesia.hypernet.memory import StartName
-from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.hypernet.network import HypernetSettings, aligned
 from hypermnesia.hypernet.target import Target
 from hypermnesia.learner.arrays import Form
 from hypermnesia.learner.targets import LOSSES, Own, Problem
@@ -380,17 +380,6 @@ def model_sizes(
     if start == "scratch":
         return sizes
     return replace(sizes, chunk=aligned(sizes.chunk or 1, layout.layers))
-
-
-def aligned(chunk: int, layers: Sequence[int]) -> int:
-    """A size of chunks, at most `chunk`, that cuts the most usual layer into whole ones.
-
-    Then equal layers share rows of the hypernetwork's head entry by entry, as adapters are alike.
-    """
-    usual = max(set(layers), key=lambda size: (layers.count(size) * size, size))
-    if chunk >= usual:
-        return usual * (chunk // usual)
-    return math.ceil(usual / math.ceil(usual / chunk))
 
 
 def bound_of(settings: LearnerSettings, start: StartName) -> float:

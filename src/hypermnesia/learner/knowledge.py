@@ -21,7 +21,7 @@ from hypermnesia.hypernet.memory import StartName
 from hypermnesia.learner import design as designs
 from hypermnesia.learner.arrays import parts_of
 from hypermnesia.learner.calibration import Calibration
-from hypermnesia.learner.choice import chosen
+from hypermnesia.learner.choice import chosen, targets_of
 from hypermnesia.learner.design import Design, LearnerSettings
 from hypermnesia.learner.inputs import InputSource, slices
 from hypermnesia.learner.samples import AsTheyCome, SourceSamples, divided, stream_of
@@ -36,7 +36,6 @@ from hypermnesia.learner.targets import (
     place,
     plain,
     problem_of,
-    targets_of,
 )
 from hypermnesia.methods import TaskSpec
 from hypermnesia.methods.base import ContinuesInPart, InfersTask, KeepsTasksApart
@@ -321,10 +320,7 @@ def first_knowledge(
     """Knowledge of no task, designed for the first one's samples; raises if they do not fit."""
     source, given = data.source, data.told
     problem = settings.problem or problem_of(given)
-    if problem in DENSE:
-        settings, why = _named_tasks(settings, problem), ""
-    else:
-        settings, why = chosen(settings, problem, _seen(source))
+    settings, why = chosen(settings, problem, _seen(source))
     entry = designs.method_entry(settings)
     if problem == "regression" and entry.name == "hnet-ent":
         rule = "entropy is of classes, and regression has none"
@@ -344,35 +340,6 @@ def first_knowledge(
     if "vae" in entry.sections:
         autoencoder = designs.autoencoder_design(_seen(source), settings.compression)
     design = Design(problem, sizes, autoencoder, outputs_of_model, source.form, why, *start)
-    return Knowledge(model, settings, design, device, own)
-
-
-def _named_tasks(settings: LearnerSettings, problem: Problem) -> LearnerSettings:
-    """The settings of a problem whose tasks must be named; raises `ConfigError` for others."""
-    if settings.infer_task not in (None, "auto"):
-        rule = f"tasks of problem={problem!r} must be named"
-        got, hint = f"infer_task={settings.infer_task!r}", "set infer_task=None"
-        raise ConfigError(rule, got=got, hint=hint)
-    if settings.method != "hnet":
-        rule = f"problem={problem!r} is for method='hnet'"
-        raise ConfigError(rule, got=f"method={settings.method!r}")
-    return replace(settings, infer_task=None)
-
-
-def blank_knowledge(
-    model: nn.Module, settings: LearnerSettings, device: torch.device, own: Own | None = None
-) -> Knowledge:
-    """Knowledge of no task, for tasks that come without data; raises where nothing can come so."""
-    if settings.method != "hnet" or settings.problem not in (None, "classification"):
-        raise ConfigError("a learner must be fitted first", got="no task", hint="call fit")
-    from hypermnesia.learner.start import settled
-
-    if settings.infer_task == "auto":
-        settings = replace(settings, infer_task=None)
-    outputs = head.layer.out_features if (head := find_head(model, settings.head)) else 0
-    start, why = settled(model, settings.start)
-    sizes = designs.model_sizes(model, settings, outputs, outputs, start)
-    design = Design("classification", sizes, None, outputs, start=start, why_start=why)
     return Knowledge(model, settings, design, device, own)
 
 

@@ -337,17 +337,6 @@ class Own:
         return OwnOptimizer(schedule=usual.schedule, factory=self.optimizer)
 
 
-def restored(stored: dict[str, Any]) -> Targets:
-    """The targets that were `stored`."""
-    if "kind" in stored:
-        from hypermnesia.learner.dense import restored_dense
-
-        return restored_dense(stored)
-    if "labels" in stored:
-        return Classes(Labels(map(from_json, stored["labels"])))
-    return Values(stored["mean"], stored["spread"], single=stored["single"])
-
-
 def problem_of(given: Any) -> Problem:
     """Regression for floating-point targets, classification for any others."""
     try:
@@ -355,12 +344,3 @@ def problem_of(given: Any) -> Problem:
     except ValueError:  # tuples within tuples
         kind = "O"
     return "regression" if kind == "f" else "classification"
-
-
-def targets_of(problem: Problem, given: Any) -> Targets:
-    """The targets of a new task."""
-    if problem in DENSE:
-        from hypermnesia.learner.dense import KINDS
-
-        return KINDS[problem].of(given)
-    return (Classes if problem == "classification" else Values).of(given)

@@ -17,7 +17,7 @@ from hypermnesia.learner.arrays import Form
 from hypermnesia.learner.design import LearnerSettings
 from hypermnesia.learner.drift import Drift
 from hypermnesia.learner.frozen import Servable
-from hypermnesia.learner.knowledge import Knowledge, blank_knowledge, task_name
+from hypermnesia.learner.knowledge import Knowledge, task_name
 from hypermnesia.learner.persistence import check_same, description
 from hypermnesia.learner.targets import Label, Own
 from hypermnesia.registry import unknown_name
@@ -158,6 +158,8 @@ class TaskEditor(Servable):
         """
         with self._fitting, undisturbed(self.device), torch.enable_grad():
             if blank and self._knowledge is None:
+                from hypermnesia.learner.adapters import blank_knowledge
+
                 learning = blank_knowledge(self.model, self.settings, self.device, self._own)
             else:
                 learning = self._learned.copy()
