@@ -307,7 +307,9 @@ SPOILED = [
     _refused("Data sets", "streams in a row", "got ChainDataset", lambda: (ChainDataset([]),)),
     _refused("Data sets", "inputs alone", "targets are needed", lambda: (Items(X),)),
     _refused("Data sets", "three parts", "got 3 parts", lambda: (Items(X, Y, Y),)),
-    _refused("Data sets", "items that are dicts", "take inputs x", lambda: (Items([{"x": 1}] * 2),)),
+    _refused(
+        "Data sets", "items that are dicts", "take inputs x", lambda: (Items([{"x": 1}] * 2),)
+    ),
     _refused("Data sets", "items of objects", "got object", lambda: (Items([object()], [0]),)),
     _refused("Data sets", "items of several shapes", "of one shape", lambda: (ragged(),)),
     _refused("Data sets", "items with masked entries", "masked", lambda: (Items(masked(X), Y),)),
