@@ -77,6 +77,8 @@ _DEFAULT = EntropySettings()
 class Entropy(Evidence):
     """The network that is most certain of a sample answers it: `hnet-ent`."""
 
+    from_samples = True
+
     def __init__(self, networks: AllTasks, *, inference: EntropySettings = _DEFAULT) -> None:
         self.networks, self.memory, self.settings = networks, networks.memory, inference
         self.spreads: list[Tensor] = []

@@ -71,12 +71,16 @@ _REFUSALS = (RuntimeError, ValueError, TypeError, IndexError)  # torch's, of inp
 
 @dataclass(frozen=True)
 class TaskRecord:
-    """What is known of a task besides its weights; counts are over all fits."""
+    """What is known of a task besides its weights; counts are over all fits.
+
+    It is `adapted` as long as no fit has learned it.
+    """
 
     name: Label
     targets: Targets
     samples: int = 0
     updates: int = 0
+    adapted: bool = False
 
 
 @dataclass(frozen=True)
@@ -185,7 +189,9 @@ class Knowledge:
         record = self.records[fit.task]
         read = fit.stream.rows if isinstance(fit.stream, AsTheyCome) else len(fit.samples)
         samples, updates = record.samples + read, record.updates + updates
-        self.records[fit.task] = replace(record, samples=samples, updates=updates)
+        self.records[fit.task] = replace(
+            record, samples=samples, updates=updates, adapted=False
+        )
 
     def _warn_of_confusion(self, task: int) -> None:
         """Warn if the evidence, which the user has not chosen, takes a task for others."""

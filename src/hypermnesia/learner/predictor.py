@@ -230,7 +230,10 @@ def score(knowledge: Knowledge, answers: NDArray[Any], given: list[object]) -> f
 
 def summary(knowledge: Knowledge) -> str:
     """A line for each task, and one for all."""
-    records = [(r.name, r.targets.outputs, r.samples, r.updates) for r in knowledge.records]
+    records = [
+        (f"{r.name} (adapted)" if r.adapted else r.name, r.targets.outputs, r.samples, r.updates)
+        for r in knowledge.records
+    ]
     rows = [
         [str(each) for each in row] for row in [("task", "outputs", "samples", "updates"), *records]
     ]

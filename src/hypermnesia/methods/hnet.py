@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 class _TaskIsGiven(Evidence):
     """The evidence of `hnet`, which has none."""
 
+    from_samples = True
+
     def remove_task(self, task: int) -> None:  # noqa: ARG002
         return
 
