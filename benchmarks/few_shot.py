@@ -1,9 +1,9 @@
 """Networks for unseen tasks from k labelled samples, after a stream of other tasks.
 
-`hnet-data` learns the first tasks of a benchmark one after another; the tasks that follow in the same
-sequence are unseen. Each gets k samples of its training data, and is asked its test data. Beside it:
-the nearest old task's network, a network trained on all old tasks jointly and fine-tuned on the k
-samples, and one trained on all data of the unseen task. Prints a line of JSON for each seed and k.
+`hnet-data` learns the first tasks of a benchmark one after another; those that follow in the same
+sequence are unseen. Each gets k samples of its training data, and is asked its test data. Beside
+it: the nearest old task's network, a network trained on all old tasks jointly and fine-tuned on the
+k samples, and one trained on all data of the unseen task. Prints a line of JSON for each seed and k.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -42,17 +43,14 @@ def network(shape: Sequence[int], hidden: Sequence[int], outputs: int, seed: int
     widths = [torch.Size(shape).numel(), *hidden]
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        layers = [
-            part
-            for a, b in zip(widths, widths[1:], strict=False)
-            for part in (nn.Linear(a, b), nn.ReLU())
-        ]
+        layers = [part for a, b in pairwise(widths) for part in (nn.Linear(a, b), nn.ReLU())]
         return nn.Sequential(nn.Flatten(), *layers, nn.Linear(widths[-1], outputs))
 
 
-def taught(method: Method, parts: Sequence[Part], outputs: int, given: Any, seed: int) -> float:
+def taught(
+    method: Method, parts: Sequence[Part], outputs: int, given: Any, seed: int, iterations: int
+) -> float:
     """Learn a task of these parts; returns the seconds that it took."""
-    iterations = given.iterations
     method.begin_task(TaskSpec(outputs, iterations))
     stream = BatchStream(parts, given.batch, Generators(seed)["batches"])
     begun = time.perf_counter()
@@ -131,7 +129,7 @@ def run(given: Any, seed: int) -> None:
     during = []
     seconds = 0.0
     for task in seen:
-        seconds += taught(method, [task.train], outputs, given, seed)
+        seconds += taught(method, [task.train], outputs, given, seed, given.iterations)
         answer = lambda x, t=task.index: method.predict(x, t).logits  # noqa: E731
         during.append(score(answer, asked(task), given.samples))
     final = [
@@ -139,7 +137,7 @@ def run(given: Any, seed: int) -> None:
         for task in seen
     ]
     joint = made("joint")
-    for task in seen:
+    for _ in seen:
         joint.begin_task(TaskSpec(outputs, given.joint))
     stream = BatchStream([t.train for t in seen], 4 * given.batch, Generators(seed)["joint"])
     for _ in range(given.joint):
@@ -148,7 +146,7 @@ def run(given: Any, seed: int) -> None:
     alone = made("separate")
     full = []
     for place, task in enumerate(unseen):
-        taught(alone, [task.train], outputs, given, seed)
+        taught(alone, [task.train], outputs, given, seed, given.full)
         answer = lambda x, t=place: alone.predict(x, t).logits  # noqa: E731
         full.append(score(answer, asked(task), given.samples))
     about = {"benchmark": given.benchmark, "seed": seed, "tasks": given.tasks}
@@ -187,7 +185,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--tasks", type=int, default=30, help="learned in turn")
     add("--unseen", type=int, default=20)
     add("--iterations", type=int, default=300, help="a task")
-    add("--joint", type=int, default=2000, help="iterations of the joint network, four times as wide")
+    add(
+        "--joint",
+        type=int,
+        default=2000,
+        help="iterations of the joint network, four times as wide",
+    )
+    add("--full", type=int, default=1000, help="iterations of a network for an unseen task alone")
     add("--batch", type=int, default=128)
     add("--validation", type=int, default=0, help="held out of each task, and asked instead")
     add("--samples", type=int, default=2000, help="most that are asked of a task")

@@ -12,12 +12,12 @@ where the attention A (labels, samples) of a label to samples is
 
 The first is the closed-form head of Bertinetto et al. 2019, "Meta-learning with differentiable
 closed-form solvers" (arXiv 1805.08136), the second a deep set (Zaheer et al. 2017, arXiv
-1703.06114) with attention by labels. That the encoding of a task's data can make its network: Zhmoginov
-et al. 2022, "HyperTransformer" (arXiv 2201.04182).
+1703.06114) with attention by labels. That an encoding of a task's data can make its network:
+Zhmoginov et al. 2022, "HyperTransformer" (arXiv 2201.04182).
 
 Everything in e(S) is random or settled by the first mini-batch, and stays: trained on one task
-after another, an encoder would forget what told earlier ones apart, as nobody has their data. What
-is trained along the stream, and protected, is θ, which learns what to make of encodings.
+after another, an encoder forgets what told earlier ones apart, as nobody has their data. What is
+trained along the stream, and protected, is θ, which learns what to make of encodings.
 """
 
 from __future__ import annotations
@@ -219,7 +219,7 @@ class DataCondition(TaskEmbedding):
         return []
 
     def add_task(self, generators: Generators) -> None:
-        """Add an embedding, which the first mini-batch replaces; the first task seeds the encoder."""
+        """Add an embedding, which the first mini-batch replaces; the first one seeds the encoder."""
         if not self.embeddings:
             self.encoder.seed = int(torch.randint(2**62, (), generator=generators["encoder"]))
         super().add_task(generators)

@@ -93,19 +93,18 @@ def _nearest(
     learning: Knowledge, source: InputSource, given: Any, candidates: dict[int, Tensor]
 ) -> tuple[int, Batch]:
     """The candidate whose network has the least loss, and the samples with its labels."""
-    found, batches = {}, {}
+    method = check_adapts(learning.method, "gradient")
+    found: dict[int, float] = {}
+    batches: dict[int, Batch] = {}
     for encoded, tasks in _alike(candidates):
-        targets = learning.records[tasks[0]].targets
-        samples = SourceSamples(
-            source, targets.encode, encoded, torch.arange(len(source)), tasks[0], learning.device
-        )
-        batch = samples.placed(source.read(samples.rows), given)
-        for task, loss in zip(tasks, losses(check_adapts(learning.method, "gradient"), batch, tasks),
-                              strict=True):  # fmt: skip
-            own, unit = learning.records[task].targets, 1.0
-            if isinstance(own, Values):  # losses are in units of each task's own
-                unit = float(own.spread.square().mean())
-            found[task], batches[task] = float(loss) * unit, batch
+        targets, rows = learning.records[tasks[0]].targets, torch.arange(len(source))
+        of = source, targets.encode, encoded, rows, tasks[0], learning.device
+        batch = SourceSamples(*of).placed(source.read(rows), given)
+        for task, loss in zip(tasks, losses(method, batch, tasks).tolist(), strict=True):
+            own = learning.records[task].targets
+            # Losses of values are in units of each task's own.
+            unit = float(own.spread.square().mean()) if isinstance(own, Values) else 1.0
+            found[task], batches[task] = loss * unit, batch
     near = min(found, key=found.__getitem__)
     return near, batches[near]
 

@@ -189,9 +189,7 @@ class Knowledge:
         record = self.records[fit.task]
         read = fit.stream.rows if isinstance(fit.stream, AsTheyCome) else len(fit.samples)
         samples, updates = record.samples + read, record.updates + updates
-        self.records[fit.task] = replace(
-            record, samples=samples, updates=updates, adapted=False
-        )
+        self.records[fit.task] = replace(record, samples=samples, updates=updates, adapted=False)
 
     def _warn_of_confusion(self, task: int) -> None:
         """Warn if the evidence, which the user has not chosen, takes a task for others."""

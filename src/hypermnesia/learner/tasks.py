@@ -102,13 +102,13 @@ class TaskEditor(Servable):
         """Add a task from a few samples; what all tasks share, θ among it, stays as it is.
 
         The task gets an embedding, and with it a network, a head and labels like those of the known
-        task whose network has the least loss on the samples. It answers as others do, and `fit` goes
-        on with it; until then `summary` marks it as adapted.
+        task whose network has the least loss on the samples. It answers as others do, and `fit`
+        goes on with it; until then `summary` marks it as adapted.
 
         Args:
             x: (k, *sample) inputs.
-            y: (k,) labels, or values, as of `fit`. Without labels, which needs a learner that infers
-                tasks, it gets the embedding of the task that all inputs together speak for.
+            y: (k,) labels, or values, as of `fit`. Without labels, which needs a learner that
+                infers tasks, it gets the embedding of the task that all inputs speak for.
             task: its name, a new one.
             how: `gradient` searches for an embedding from that of the known task; `encoder`, a part
                 of method="hnet-data", makes one of the samples at once; `both` searches from the

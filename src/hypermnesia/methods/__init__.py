@@ -230,7 +230,7 @@ for _entry in (
     MethodEntry(
         "hnet-data",
         "hnet makes a task's network from an encoding of a few of its labelled samples",
-        "after Zhmoginov et al. 2022, arXiv 2201.04182, and Bertinetto et al. 2019, arXiv 1805.08136",
+        "ours; after Zhmoginov et al. 2022, arXiv 2201.04182",
         "task_data:DataHypernet",
         scenarios=("task",),
         ignores=("hypernet.embedding_start", "embedding_optimizer"),

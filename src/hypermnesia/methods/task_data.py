@@ -2,9 +2,9 @@
 
     min_θ L(h(e(S)), Q) + β/(T-1) Σ_{t<T} ‖h(e_t; θ*) - h(e_t; θ + Δθ)‖²
 
-S and Q are the two parts of a mini-batch, as in Finn et al. 2017, "Model-agnostic meta-learning"
-(arXiv 1703.03400), but of one task after another. e is fixed (`hypermnesia.hypernet.task_data`), and
-e_t the mean encoding of a task's mini-batches: all that is kept of it.
+S and Q are two parts of a mini-batch, as in Finn et al. 2017, "Model-agnostic meta-learning" (arXiv
+1703.03400), but of one task after another. e is fixed (`hypermnesia.hypernet.task_data`), and e_t
+the mean encoding of a task's mini-batches: all that is kept of it.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _SUPPORT = SupportSettings()
 class DataHypernet(HypernetMethod):
     """Hypernetwork that takes an encoded support set where others take a learned embedding.
 
-    The streams `encoder` and `support` are used beside those of `HypernetMethod`, whose arguments it
-    takes, and `support`, how sets are drawn and encoded.
+    The streams `encoder` and `support` are used beside those of `HypernetMethod`, whose arguments
+    it takes, and `support`, how sets are drawn and encoded.
 
     Args:
         network: template of the target networks, left unchanged.
@@ -54,7 +54,8 @@ class DataHypernet(HypernetMethod):
             rule, got = "hnet-data makes networks from task data", hypernet.condition
             raise ConfigError(rule, got=f"hypernet.condition={got}", hint="leave it out")
         options = {**asdict(support), "module": feature_module}
-        hypernet = replace(hypernet, condition="data", condition_options=options)
+        changes: dict[str, Any] = {"condition": "data", "condition_options": options}
+        hypernet = replace(hypernet, embedding_start="normal", **changes)
         self.support = support
         super().__init__(network, scenario, hypernet=hypernet, **others)
 
@@ -69,7 +70,7 @@ class DataHypernet(HypernetMethod):
             self.condition.seen[task] = 0
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
-        """Take one iteration: encode a part of a mini-batch, and learn the rest with its network."""
+        """Take one iteration: encode a part of a mini-batch, learn the rest with its network."""
         task, condition = self.trainer.task, self.condition
         if task in self.trainer.held:  # its embedding stays
             return super().update(batch)
@@ -88,7 +89,7 @@ class DataHypernet(HypernetMethod):
         """Divide a mini-batch, which is in random order; a tiny one is both."""
         most = min(self.support.largest, len(batch) // 2)
         least = min(self.support.smallest, most)
-        if most < 2:  # noqa: PLR2004 - one sample is too few for a batch norm
+        if most < 2:  # one sample is too few for a batch norm
             return Support(batch.original, batch.y), batch
         share = float(torch.rand((), generator=self.generators["support"]))
         size = round(math.exp(math.log(least) + share * math.log(most / least)))
