@@ -3,7 +3,7 @@
 `hnet-data` learns the first tasks of a benchmark one after another; those that follow in the same
 sequence are unseen. Each gets k samples of its training data, and is asked its test data. Beside
 it: the nearest old task's network, a network trained on all old tasks jointly and fine-tuned on the
-k samples, and one trained on all data of the unseen task. Prints a line of JSON for each seed and k.
+k samples, and one trained on all data of the unseen task. Prints a line of JSON a seed and k.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +28,7 @@ from hypermnesia.data.types import Batch, Part, Task
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.hypernet.task_data import SupportSettings
 from hypermnesia.methods import Method, TaskSpec, build_method
-from hypermnesia.methods.adapting import AdaptSettings, adapt_task, losses
+from hypermnesia.methods.adapting import AdaptSettings, How, adapt_task, losses
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
@@ -60,6 +60,11 @@ def taught(
     return time.perf_counter() - begun
 
 
+def answer_of(method: Method, task: int) -> Answer:
+    """What a method answers to inputs of a task."""
+    return lambda x: method.predict(x, task).logits
+
+
 @torch.no_grad()
 def score(answer: Answer, part: Part, most: int) -> float:
     """Percent right or, of values, the mean squared error, on so many samples at most."""
@@ -84,12 +89,12 @@ def fine_tuned(joint: nn.Module, batch: Batch, criterion: Any, steps: int, lr: f
 def adapted(method: Any, batch: Batch, part: Part, given: Any) -> Iterator[tuple[str, float]]:
     """Scores of the network by each way, and milliseconds to make one by the encoder."""
     settings = AdaptSettings(given.steps, given.lr, given.prior)
-    for how in ("encoder", "gradient", "both"):
+    for how in get_args(How):
         begun = time.perf_counter()
-        adapt_task(method, batch, (), how, settings)  # type: ignore[arg-type]
+        adapt_task(method, batch, (), how, settings)
         spent = 1000 * (time.perf_counter() - begun)
         task = method.memory.tasks - 1
-        yield how, score(lambda x, task=task: method.predict(x, task).logits, part, given.samples)
+        yield how, score(answer_of(method, task), part, given.samples)
         if how == "encoder":
             yield "encoder_ms", spent
         method.remove_task(task)
@@ -130,12 +135,8 @@ def run(given: Any, seed: int) -> None:
     seconds = 0.0
     for task in seen:
         seconds += taught(method, [task.train], outputs, given, seed, given.iterations)
-        answer = lambda x, t=task.index: method.predict(x, t).logits  # noqa: E731
-        during.append(score(answer, asked(task), given.samples))
-    final = [
-        score(lambda x, t=task.index: method.predict(x, t).logits, asked(task), given.samples)
-        for task in seen
-    ]
+        during.append(score(answer_of(method, task.index), asked(task), given.samples))
+    final = [score(answer_of(method, task.index), asked(task), given.samples) for task in seen]
     joint = made("joint")
     for _ in seen:
         joint.begin_task(TaskSpec(outputs, given.joint))
@@ -147,8 +148,7 @@ def run(given: Any, seed: int) -> None:
     full = []
     for place, task in enumerate(unseen):
         taught(alone, [task.train], outputs, given, seed, given.full)
-        answer = lambda x, t=place: alone.predict(x, t).logits  # noqa: E731
-        full.append(score(answer, asked(task), given.samples))
+        full.append(score(answer_of(alone, place), asked(task), given.samples))
     about = {"benchmark": given.benchmark, "seed": seed, "tasks": given.tasks}
     about |= {"measure": "mse" if values else "accuracy", "seconds": round(seconds, 1)}
     for k in given.k:
@@ -158,7 +158,7 @@ def run(given: Any, seed: int) -> None:
             rows = torch.randperm(len(task.train), generator=generator)[:k]
             batch, part = task.train.batch(rows), asked(task)
             near = int(losses(method, batch, range(len(seen))).argmin())
-            scores = {"nearest": lambda x, n=near: method.predict(x, n).logits}
+            scores = {"nearest": answer_of(method, near)}
             scores["finetuned"] = fine_tuned(common, batch, criterion, given.tune, given.tune_lr)
             scores["joint"] = common
             row = {name: score(answer, part, given.samples) for name, answer in scores.items()}

@@ -158,7 +158,8 @@ class SupportEncoder:
         if self.settings.pooling == "ridge":
             products = features @ features.T
             products.diagonal().add_(self.settings.ridge * n)
-            return torch.linalg.solve_ex(products, rows)[0].T  # of numbers gone wrong too
+            solved: Tensor = torch.linalg.solve_ex(products, rows)[0]  # of numbers gone wrong too
+            return solved.T
         if y.is_floating_point():
             return rows.T / n
         return rows.T / rows.sum(dim=0)[:, None] / labels**0.5
@@ -219,7 +220,7 @@ class DataCondition(TaskEmbedding):
         return []
 
     def add_task(self, generators: Generators) -> None:
-        """Add an embedding, which the first mini-batch replaces; the first one seeds the encoder."""
+        """Add an embedding, which a mini-batch replaces; the first one seeds the encoder."""
         if not self.embeddings:
             self.encoder.seed = int(torch.randint(2**62, (), generator=generators["encoder"]))
         super().add_task(generators)

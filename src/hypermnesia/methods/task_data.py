@@ -95,7 +95,7 @@ class DataHypernet(HypernetMethod):
         size = round(math.exp(math.log(least) + share * math.log(most / least)))
         first, rest = slice(size), slice(size, None)
         x = tree.index(batch.original, first)
-        others = {
+        others: dict[str, Any] = {
             name: None if (each := getattr(batch, name)) is None else tree.index(each, rest)
             for name in ("x", "y", "task", "unaugmented", "weight")
         }
