@@ -28,7 +28,7 @@ from hypermnesia.data.types import Batch, Part, Task
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.hypernet.task_data import SupportSettings
 from hypermnesia.methods import Method, TaskSpec, build_method
-from hypermnesia.methods.adapting import AdaptSettings, How, adapt_task, losses
+from hypermnesia.methods.adapting import AdaptSettings, How, adapt_task
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
@@ -157,7 +157,7 @@ def run(given: Any, seed: int) -> None:
         for task in unseen:
             rows = torch.randperm(len(task.train), generator=generator)[:k]
             batch, part = task.train.batch(rows), asked(task)
-            near = int(losses(method, batch, range(len(seen))).argmin())
+            near = int(method.losses_of(batch, range(len(seen))).argmin())
             scores = {"nearest": answer_of(method, near)}
             scores["finetuned"] = fine_tuned(common, batch, criterion, given.tune, given.tune_lr)
             scores["joint"] = common
@@ -184,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--k", type=numbers, default=[1, 5, 10, 20])
     add("--tasks", type=int, default=30, help="learned in turn")
     add("--unseen", type=int, default=20)
-    add("--iterations", type=int, default=300, help="a task")
+    add("--iterations", type=int, default=200, help="a task")
     add(
         "--joint",
         type=int,
@@ -196,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--validation", type=int, default=0, help="held out of each task, and asked instead")
     add("--samples", type=int, default=2000, help="most that are asked of a task")
     add("--hidden", type=numbers, default=[100])
-    add("--features", type=numbers, default=[32, 32], help="of the hypernetwork")
+    add("--features", type=numbers, default=[64, 64], help="of the hypernetwork")
     add("--entries", type=int, default=128, help="of an embedding")
     add("--chunk", type=int, default=2000)
     add("--beta", type=float, default=0.05)
@@ -204,8 +204,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--pooling", default="ridge")
     add("--ridge", type=float, default=0.05)
     add("--steps", type=int, default=60, help="of a search by gradient")
-    add("--lr", type=float, default=0.05, help="its step size")
-    add("--prior", type=float, default=1.0)
+    add("--lr", type=float, default=0.15, help="its step size")
+    add("--prior", type=float, default=0.1)
     add("--tune", type=int, default=20, help="steps of fine-tuning the joint network")
     add("--tune-lr", type=float, default=1e-3)
     given = parser.parse_args(arguments)

@@ -13,7 +13,7 @@ from torch import nn
 from hypermnesia.data.types import Batch, Part, TaskSpec
 from hypermnesia.errors import ConfigError
 from hypermnesia.hypernet.network import HypernetSettings
-from hypermnesia.methods.adapting import adapt_task, losses, losses_one_by_one
+from hypermnesia.methods.adapting import adapt_task, losses_one_by_one
 from hypermnesia.testing import check_method, same_state
 from problems import batches, blobs, build, learn
 
@@ -42,7 +42,7 @@ def few(part: Part, n: int = 10) -> Batch:
 
 def test_losses_of_all_networks_at_once_are_those_of_each_alone() -> None:
     method, batch = known(), few(blobs(1))
-    together, alone = (way(method, batch, [2, 0]) for way in (losses, losses_one_by_one))
+    together, alone = method.losses_of(batch, [2, 0]), losses_one_by_one(method, batch, [2, 0])
     torch.testing.assert_close(together, alone)
 
 
@@ -65,10 +65,10 @@ def test_theta_and_the_other_tasks_stay_bit_for_bit(how: str) -> None:
 def test_a_search_starts_at_the_nearest_task_and_lowers_the_loss() -> None:
     method = known()
     shifted = Batch(few(blobs(1)).x + 1.0, few(blobs(1)).y, few(blobs(1)).task)
-    known_losses = losses(method, shifted, range(3))
+    known_losses = method.losses_of(shifted, range(3))
     near = adapt_task(method, shifted)
     assert near == int(known_losses.argmin())
-    assert float(losses(method, shifted, [3])) < float(known_losses.min())
+    assert float(method.losses_of(shifted, [3])) < float(known_losses.min())
 
 
 def test_an_adapted_task_can_be_gone_on_with() -> None:
@@ -121,7 +121,7 @@ def test_a_task_may_start_at_the_nearest_known_embedding() -> None:
     method = known(hypernet=NEAREST)
     method.begin_task(TaskSpec(2, 5))
     batch = batches(blobs(1), 1)[0]
-    near = int(losses(method, batch, range(3)).argmin())
+    near = int(method.losses_of(batch, range(3)).argmin())
     wanted = method.memory.condition([near])[0].detach().clone()
     method._start(batch)
     assert torch.equal(method.memory.condition([3])[0], wanted)

@@ -162,7 +162,8 @@ class SupportEncoder:
             return solved.T
         if y.is_floating_point():
             return rows.T / n
-        return rows.T / rows.sum(dim=0)[:, None] / labels**0.5
+        shares: Tensor = rows / (rows.sum(dim=0) * labels**0.5)
+        return shares.T
 
     def _projections(self, labels: Sequence[int], like: Tensor) -> Float[Tensor, "c F E"]:
         shape = (like.shape[1], self.size)

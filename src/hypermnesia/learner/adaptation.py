@@ -18,7 +18,6 @@ from hypermnesia.methods.adapting import (
     How,
     adapt_task,
     check_adapts,
-    losses,
     nearest_by_evidence,
 )
 from hypermnesia.methods.base import InfersTask
@@ -100,7 +99,7 @@ def _nearest(
         targets, rows = learning.records[tasks[0]].targets, torch.arange(len(source))
         of = source, targets.encode, encoded, rows, tasks[0], learning.device
         batch = SourceSamples(*of).placed(source.read(rows), given)
-        for task, loss in zip(tasks, losses(method, batch, tasks).tolist(), strict=True):
+        for task, loss in zip(tasks, method.losses_of(batch, tasks).tolist(), strict=True):
             own = learning.records[task].targets
             # Losses of values are in units of each task's own.
             unit = float(own.spread.square().mean()) if isinstance(own, Values) else 1.0

@@ -31,7 +31,7 @@ How = Literal["encoder", "gradient", "both"]
 
 @dataclass(frozen=True)
 class AdaptSettings:
-    """Of the search by gradient.
+    """Of the search by gradient; steps and prior were chosen on validation data of rotated digits.
 
     Attributes:
         steps: of Adam.
@@ -40,25 +40,16 @@ class AdaptSettings:
     """
 
     steps: int = 60
-    lr: float = 0.05
-    prior: float = 1.0
+    lr: float = 0.15
+    prior: float = 0.1
 
 
 _SETTINGS = AdaptSettings()
 
 
 @torch.no_grad()
-def losses(method: HypernetMethod, batch: Batch, tasks: Sequence[int]) -> Tensor:
-    """(tasks,) losses of the networks of tasks on labelled samples, in one batched call."""
-    logits = method.all_tasks(batch.x)
-    heads = method.scenario.heads
-    found = [loss_of(method.criterion, logits[t, :, : heads[t]], batch.y) for t in tasks]
-    return torch.stack(found)
-
-
-@torch.no_grad()
 def losses_one_by_one(method: HypernetMethod, batch: Batch, tasks: Sequence[int]) -> Tensor:
-    """Return `losses`, each network asked alone."""
+    """Return `method.losses_of`, each network asked alone."""
     return torch.stack([_loss(method, task, batch) for task in tasks])
 
 
@@ -101,7 +92,7 @@ def adapt_task(
     """
     method = check_adapts(method, how)
     candidates = [*tasks] or range(method.memory.tasks)
-    near = candidates[int(losses(method, batch, candidates).argmin())]
+    near = candidates[int(method.losses_of(batch, candidates).argmin())]
     if how == "encoder" and not method.memory.condition.encoder.settled:
         raise ConfigError("an encoder needs a task that was trained", got="none", hint="fit one")
     new = _added(method, near)

@@ -233,14 +233,12 @@ class HypernetMethod:
         It stays where it was drawn if no task has a head of its width. Raises `ConfigError` for a
         condition without `put`.
         """
-        from hypermnesia.methods.adapting import losses  # which few need
-
         new, heads, condition = self.trainer.task, self.scenario.heads, self.memory.condition
         if (put := getattr(condition, "put", None)) is None:
             rule = "hypernet.embedding_start=nearest needs a condition with the method put"
             raise ConfigError(rule, got=type(condition).__name__, hint="define it")
         if known := [task for task in range(new) if heads[task] == heads[new]]:
-            near = known[int(losses(self, batch, known).argmin())]
+            near = known[int(self.losses_of(batch, known).argmin())]
             put(new, condition([near])[0])
         self.all_tasks.forget()
         self.starting = False
@@ -284,6 +282,13 @@ class HypernetMethod:
         logits = logits_of(self.memory.run(self.trainer.task, x, training=False))
         loss = self._loss(logits, batch, old)
         return {"loss": loss} | self.evidence.losses(batch)
+
+    @torch.no_grad()
+    def losses_of(self, batch: Batch, tasks: Sequence[int]) -> Tensor:
+        """(tasks,) losses of the networks of tasks on labelled samples, all asked at once."""
+        logits, heads = self.all_tasks(batch.x), self.scenario.heads
+        own = [logits[task, :, : heads[task]] for task in tasks]
+        return torch.stack([loss_of(self.criterion, each, batch.y) for each in own])
 
     def end_task(self, batches: Iterable[Batch]) -> None:
         """Keep the hypernetwork and the embeddings, and what the evidence keeps."""
