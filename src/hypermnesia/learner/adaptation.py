@@ -27,7 +27,7 @@ from hypermnesia.registry import unknown_name
 def adapt(
     learning: Knowledge, x: Any, y: Any, task: Label, how: str | None, like: Label | None
 ) -> None:
-    """Add a task; see `TaskEditor.adapt`."""
+    """Add a task; see `TaskEditor.adapt`, which says what is raised."""
     names = [record.name for record in learning.records]
     name = task_name(task, names)
     if learning.index(name) is not None:

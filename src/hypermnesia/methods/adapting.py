@@ -49,7 +49,7 @@ _SETTINGS = AdaptSettings()
 
 @torch.no_grad()
 def losses_one_by_one(method: HypernetMethod, batch: Batch, tasks: Sequence[int]) -> Tensor:
-    """Return `method.losses_of`, each network asked alone."""
+    """(tasks,) `method.losses_of`, each network asked alone."""
     return torch.stack([_loss(method, task, batch) for task in tasks])
 
 
@@ -88,7 +88,8 @@ def adapt_task(
     """Add a task with a network for labelled samples; returns the known task it is nearest to.
 
     `tasks` are the known ones whose labels it has, by default all with its number of outputs. Its
-    head, buffers and shared parameters are those of the nearest of them.
+    head, buffers and shared parameters are those of the nearest of them. Raises as `check_adapts`
+    does, and `ConfigError` for an encoder that has seen no task.
     """
     method = check_adapts(method, how)
     candidates = [*tasks] or range(method.memory.tasks)
@@ -106,7 +107,10 @@ def adapt_task(
 
 
 def nearest_by_evidence(method: Any, batch: Batch) -> int:
-    """Add a task with the network of the one that unlabelled samples speak for; returns that."""
+    """Add a task with the network of the one that unlabelled samples speak for; returns that.
+
+    Raises as `check_adapts` does, and `ConfigError` for a method that must be told tasks.
+    """
     method = check_adapts(method, "gradient")
     if method.answers == ("task",):
         rule, hint = "without labels, tasks must be inferred", "give labels, or set infer_task"

@@ -31,7 +31,8 @@ class DataHypernet(HypernetMethod):
     """Hypernetwork that takes an encoded support set where others take a learned embedding.
 
     The streams `encoder` and `support` are used beside those of `HypernetMethod`, whose arguments
-    it takes, and `support`, how sets are drawn and encoded.
+    it takes, and `support`, how sets are drawn and encoded. Raises `ConfigError` for a condition of
+    another kind.
 
     Args:
         network: template of the target networks, left unchanged.
