@@ -6,6 +6,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,8 +40,15 @@ def labelled(name: str, seed: int) -> list[Task]:
     tasks = list(ALL[name].tasks(seed))
     if "digits" in name:
         return tasks
-    named = [(np.array([f"{t.name} {y}" for y in each]) for each in (t.y, t.test_y)) for t in tasks]
-    return [t._replace(y=y, test_y=z) for t, (y, z) in zip(tasks, named, strict=True)]
+    return [
+        task._replace(
+            **{
+                kind: np.array([f"{task.name} {y}" for y in getattr(task, kind)])
+                for kind in ("y", "test_y")
+            }
+        )
+        for task in tasks
+    ]
 
 
 def calibration_error(shares: NDArray[np.float32], right: NDArray[np.bool_]) -> float:
@@ -51,35 +59,65 @@ def calibration_error(shares: NDArray[np.float32], right: NDArray[np.bool_]) -> 
     return float(sum(p.mean() * abs(sure[p].mean() - right[p].mean()) for p in parts))
 
 
-def measure(name: str, seed: int, settings: dict[str, object]) -> dict[str, object]:
-    """Learn a stream and answer without the task; percent, but for losses and seconds."""
-    tasks, start = labelled(name, seed), time.perf_counter()
+def taught(tasks: list[Task], name: str, seed: int, settings: dict[str, Any]) -> ContinualLearner:
+    """A learner that was shown all tasks."""
     learner = ContinualLearner(seeded_model(ALL[name], seed), seed=seed, **settings)
     for task in tasks:
         learner.fit(task.x, task.y, task=task.name)
+    return learner
+
+
+def measure(name: str, seed: int, settings: dict[str, Any]) -> dict[str, object]:
+    """Learn a stream and answer without the task; percent, but for losses and seconds."""
+    tasks, start = labelled(name, seed), time.perf_counter()
+    learner = taught(tasks, name, seed, settings)
+    known = np.mean([learner.score(t.test_x, t.test_y, task=t.name) for t in tasks])
+    inferred = learner.predict_task(np.concatenate([t.test_x for t in tasks]), reject=0.05)
+    return {
+        "stream": name,
+        "seed": seed,
+        "by": learner.inference.partition(":")[0],
+        **quality(learner, tasks),
+        "given": round(100 * float(known), 2),
+        "rejected": round(100 * float(np.mean([t is None for t in inferred.tasks])), 2),
+        "kept": learner._learned.method.kept,
+        "seconds": round(time.perf_counter() - start, 1),
+    }
+
+
+def quality(learner: ContinualLearner, tasks: list[Task]) -> dict[str, float]:
+    """Accuracies without the task in percent, calibration error and log loss."""
     x, y = (
         np.concatenate(each) for each in zip(*((t.test_x, t.test_y) for t in tasks), strict=True)
     )
     truth = np.repeat([t.name for t in tasks], [len(t.test_y) for t in tasks])
-    shares, inferred = learner.predict_proba(x), learner.predict_task(x, reject=0.05)
-    classes = learner.classes()
-    columns = np.array([classes.tolist().index(each) for each in y.tolist()])
+    shares, classes = learner.predict_proba(x), learner.classes().tolist()
+    columns = np.array([classes.index(each) for each in y.tolist()])
     right = shares.argmax(axis=1) == columns
-    known = np.mean([learner.score(t.test_x, t.test_y, task=t.name) for t in tasks])
     return {
-        "stream": name,
-        "seed": seed,
         "class": round(100 * float(right.mean()), 2),
         "task": round(100 * float((learner.predict_task(x).tasks == truth).mean()), 2),
-        "given": round(100 * float(known), 2),
-        "rejected": round(100 * float(np.mean([t is None for t in inferred.tasks])), 2),
         "ece": round(calibration_error(shares, right), 4),
         "log loss": round(
             float(-np.log(np.maximum(shares[range(len(y)), columns], 1e-9)).mean()), 3
         ),
-        "kept": learner._learned.method.kept,
-        "seconds": round(time.perf_counter() - start, 1),
     }
+
+
+def kinds(name: str, seed: int, settings: dict[str, Any]) -> Iterator[dict[str, object]]:
+    """Learn a stream once, and answer by every kind of evidence; which `best` and `sum` choose."""
+    tasks = labelled(name, seed)
+    learner = taught(tasks, name, seed, {**settings, "infer_task": "sum"})
+    known = learner._learned
+    evidence: Any = known.method.evidence  # type: ignore[attr-defined]
+    losses, named = known.calibrations.losses, {"sum": evidence.chosen}
+    evidence.choose({kind: losses[kind] for kind in evidence.members})
+    named["best"] = evidence.chosen
+    for kind in losses:
+        evidence.chosen = kind
+        of = [way for way, chosen in named.items() if chosen == kind]
+        told = {"stream": name, "seed": seed, "kind": kind, "chosen by": of}
+        yield {**told, "held-out nats": round(losses[kind], 1), **quality(learner, tasks)}
 
 
 def rivals(name: str, seed: int) -> dict[str, float]:
@@ -171,12 +209,17 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--set", default="{}", help="settings of the learner, as JSON")
     parser.add_argument("--rivals", action="store_true", help="measure these instead")
+    parser.add_argument("--kinds", action="store_true", help="answer by each kind of evidence")
     given = parser.parse_args()
     torch.set_num_threads(1)
     for name in given.streams:
         for seed in map(int, given.seeds.split(",")):
             if given.rivals:
                 found: dict[str, object] = {"stream": name, "seed": seed, **rivals(name, seed)}
+            elif given.kinds:
+                for found in kinds(name, seed, json.loads(given.set)):
+                    print(json.dumps(found), flush=True)
+                continue
             else:
                 found = measure(name, seed, json.loads(given.set))
             print(json.dumps(found), flush=True)

@@ -225,4 +225,4 @@ def test_what_likelihoods_take_off_inputs_is_stored_too() -> None:
     made = learner("likelihood", iterations=2)
     for task in range(2):
         made.fit(*((a + 5 if a is not None else a) for a in digits(LEARNED, 0, 1)), task=task)
-    assert made._knowledge.stored == made._knowledge.method.kept + 2 * (2 * 64 + 105)
+    assert made._knowledge.stored == made._knowledge.method.kept + 2 * (2 * 64 + 106)

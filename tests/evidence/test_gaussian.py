@@ -9,7 +9,14 @@ from scipy.stats import multivariate_normal
 from sklearn.covariance import ledoit_wolf
 
 from hypermnesia.evidence import inputs
-from hypermnesia.evidence.gaussian import Gaussian, fitted, mixture, pooled, shrinkage
+from hypermnesia.evidence.gaussian import (
+    Gaussian,
+    GaussiansModule,
+    fitted,
+    mixture,
+    pooled,
+    shrinkage,
+)
 
 MANY = 1e6
 
@@ -79,6 +86,19 @@ def test_a_mixture_is_weighed_by_its_samples() -> None:
     x = rows(4, seed=2)
     expected = (0.25 * a.log_density(x).exp() + 0.75 * b.log_density(x).exp()).log()
     assert torch.allclose(mixture([a, b], x), expected)
+
+
+@pytest.mark.parametrize("numbers", [MANY, 25.0])
+def test_a_module_of_all_tasks_gives_their_mixtures(numbers: float) -> None:
+    """Also of classes with fewer samples than others have ranks."""
+    sizes = [[90], [40, 3], [2, 30, 50]]
+    tasks = [
+        [fitted(rows(n, seed=7 * i + n), numbers, i) for i, n in enumerate(own)] for own in sizes
+    ]
+    x = rows(6, seed=2)
+    found = GaussiansModule(tasks, lambda x: x)(x, torch.zeros(3, 6, 2, dtype=torch.float64))
+    expected = torch.stack([mixture(own, x) for own in tasks])
+    assert torch.allclose(found, expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("batch", [3, 7, 50])

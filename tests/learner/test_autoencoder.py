@@ -10,6 +10,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from hypermnesia import ContinualLearner
+from hypermnesia.data.types import Batch
 from hypermnesia.errors import DataError
 from hypermnesia.learner.design import Moments, autoencoder_design
 from hypermnesia.vae import EDGE, CentredVae, Vae, VaeSettings, elbo
@@ -156,3 +157,38 @@ def test_inputs_that_cannot_be_compared() -> None:
     with pytest.raises(DataError, match="at most 20000 entries"):
         autoencoder_design([torch.zeros(2, 3, 100, 100)], None)
     assert made.tasks == ["a", "b"]
+
+
+def test_an_autoencoder_that_has_not_fitted_is_named() -> None:
+    x = np.concatenate([clouds(0, n=150)[0]] * 2)
+    made = ContinualLearner(mlp(), "likelihood", **{**QUICK, "iterations": 2})
+    with pytest.warns(UserWarning, match="the autoencoder of task 'a' should explain held-out"):
+        made.fit(x, np.arange(300) % 2, task="a")
+
+
+@pytest.mark.parametrize("intensities", [False, True])
+def test_the_gain_by_hand(intensities: bool) -> None:
+    """The elbo of each sample, less that of the other samples' mean with no latents."""
+    rng = np.random.default_rng(0)
+    x = rng.random((40, 6)).astype(np.float32) - (0.0 if intensities else 0.5)
+    made = ContinualLearner(mlp(), "likelihood", **{**QUICK, "iterations": 30})
+    made.fit(x, np.arange(40) % 2, task="a")
+    evidence = made._learned.method.evidence
+    seen = evidence.view(torch.as_tensor(x[:12]))
+    y = torch.zeros(12, dtype=torch.int64)
+    batches = [Batch(torch.as_tensor(part), y[:6], y[:6]) for part in (x[:6], x[6:12])]
+    noise = evidence._noise.expand(-1, 12, -1)
+    with torch.no_grad():
+        output = evidence.memory.run(0, (seen, noise), training=False)
+    kind, plain = evidence.sampler.vae.settings.likelihood, []
+    for i in range(12):
+        others = torch.cat([seen[:i], seen[i + 1 :]])
+        if intensities:
+            p = (others.sum(0) + 0.5) / 12
+            plain.append(float((seen[i] * p.log() + (1 - seen[i]) * (1 - p).log()).sum()))
+        else:
+            normal = torch.distributions.Normal(others.mean(0), 1.0)
+            plain.append(float(normal.log_prob(seen[i]).sum()))
+    expected = float(elbo(seen, output, kind).mean()) - float(np.mean(plain))
+    assert kind == ("bernoulli" if intensities else "gaussian")
+    assert evidence.gain(0, batches) == pytest.approx(expected, abs=1e-3)

@@ -108,7 +108,10 @@ def test_what_one_file_holds_answers_the_same() -> None:
     for number, task in ((-1, None), (0, "a"), (1, "b")):
         with torch.no_grad():
             labels, *_ = whole(torch.from_numpy(x), torch.full((len(x),), number))
-        assert np.array_equal(made.classes()[labels], made.predict(x, task))
+        first, second = np.sort(made.predict_proba(x, task))[:, :-3:-1].T
+        clear = first - second > 1e-6  # both networks may be equally sure
+        assert clear.mean() > 0.5
+        assert np.array_equal(made.classes()[labels][clear], made.predict(x, task)[clear])
 
 
 def test_it_is_saved(tmp_path: Path) -> None:

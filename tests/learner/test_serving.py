@@ -117,7 +117,7 @@ class File:
         return dict(zip(names, self.session.run(None, given), strict=True))
 
 
-@pytest.mark.parametrize("infer_task", [None, "entropy"])
+@pytest.mark.parametrize("infer_task", [None, "entropy", "auto"])
 def test_one_file_answers_as_the_learner(infer_task: str | None, tmp_path: Path) -> None:
     made = learner(infer_task, tasks=3)
     x = np.concatenate([clouds(task)[0] for task in range(3)])
@@ -141,6 +141,39 @@ def test_one_file_answers_as_the_learner(infer_task: str | None, tmp_path: Path)
     with pytest.raises(RunError, match="nothing is overwritten"):
         made.export_onnx(tmp_path / "learner.onnx", x)
     made.export_onnx(tmp_path / "learner.onnx", x, overwrite=True)
+
+
+class Backboned(nn.Module):
+    """A frozen layer, and one that each task has for itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.body, self.head = nn.Conv2d(1, 4, 5), nn.Linear(4, 2)
+        self.body.requires_grad_(requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(x).relu().flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("settings", "bytes_"),
+    [({"infer_task": "filters"}, True), ({"features": "body"}, False)],
+)
+def test_images_in_one_file(settings: dict, bytes_: bool, tmp_path: Path) -> None:
+    made, seen = ContinualLearner(Backboned(), **QUICK, **settings), []
+    for task in range(2):
+        x, y = clouds(task, inputs=25)
+        x = x.reshape(-1, 1, 5, 5)
+        x = (128 + 10 * x).clip(0, 255).astype(np.uint8) if bytes_ else x
+        made.fit(x, words(y, task), task=task)
+        seen.append(x)
+    x = np.concatenate(seen)
+    file = File(made, tmp_path / "images.onnx", x)
+    found = file((x / 255).astype(np.float32) if bytes_ else x)
+    assert np.array_equal(made.classes()[found["labels"]], made.predict(x))
+    assert np.allclose(found["probabilities"], made.predict_proba(x), atol=1e-5)
 
 
 def test_values_in_one_file(tmp_path: Path) -> None:

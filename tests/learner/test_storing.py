@@ -165,7 +165,7 @@ def test_it_holds_no_pickle(saved) -> None:
     _, path = saved
     assert sorted(file.name for file in path.iterdir()) == [MANIFEST, TENSORS]
     fields = json.loads((path / MANIFEST).read_text())
-    assert fields["format"] == 3
+    assert fields["format"] == 4
     assert [task["name"] for task in fields["tasks"]] == ["a", "b"]
 
 
@@ -197,8 +197,8 @@ def forged(path: Path, tmp_path: Path, **changes: object) -> Path:
 @pytest.mark.parametrize(
     ("changes", "got"),
     [
-        ({"format": 2}, "format version 2 is older than 3"),
-        ({"format": 4}, "format version 4 is newer than 3"),
+        ({"format": 2}, "format version 2 is older than 4"),
+        ({"format": 5}, "format version 5 is newer than 4"),
         ({"format": "one"}, "TypeError"),
         ({"kind": "something"}, "not that of a learner"),
         ({"settings": {"lr": "fast"}}, "settings"),

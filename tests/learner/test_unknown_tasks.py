@@ -12,8 +12,8 @@ from torch import nn
 
 from hypermnesia import ContinualLearner
 from hypermnesia.errors import ConfigError, DataError, RunError
+from hypermnesia.evidence.best import BestEvidence
 from hypermnesia.evidence.densities import TaskDensities
-from hypermnesia.evidence.gaussian import TaskGaussians
 from hypermnesia.learner.calibration import Calibration, quantiles, share_below, sharpest
 
 
@@ -30,8 +30,9 @@ def taught() -> ContinualLearner:
 def test_real_numbers_have_gaussians_by_default(taught) -> None:
     x, tasks = both()
     assert taught.settings.infer_task == "auto"
-    assert isinstance(taught._learned.method.evidence, TaskGaussians)
-    assert "gaussian: inputs are real numbers" in taught.inference
+    assert isinstance(taught._learned.method.evidence, BestEvidence)
+    assert taught.inference.startswith("gaussian: inputs are real numbers")
+    assert "nats lost on held-out samples: gaussian 0.0, entropy " in taught.inference
     assert "inferred by gaussian: inputs" in taught.summary()
     assert taught.inference.endswith("; held-out samples recognised: 100%, 100%")
     assert (taught.predict_task(x).tasks == tasks).all()
@@ -156,7 +157,7 @@ def test_densities_of_a_shared_layer(tmp_path) -> None:
     for task in range(2):
         made.fit(*clouds(task), task=task)
     x = clouds(1)[0]
-    assert made._learned.method.evidence.entries == 9
+    assert made._learned.method.evidence.members["gaussian"].entries == 9
     assert (made.predict_task(x).tasks == 1).mean() > 0.95
     made.save(tmp_path / "made")
     loaded = ContinualLearner.load(tmp_path / "made", Backboned())

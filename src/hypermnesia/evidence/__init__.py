@@ -141,4 +141,7 @@ EVIDENCE: Registry[type[Evidence]] = Registry("evidence", "evidence", must_be("a
 EVIDENCE.add("entropy", "hypermnesia.evidence.entropy:Entropy")
 EVIDENCE.add("likelihood", "hypermnesia.evidence.likelihood:TaskLikelihoods")
 EVIDENCE.add("gaussian", "hypermnesia.evidence.gaussian:TaskGaussians")
+EVIDENCE.add("filters", "hypermnesia.evidence.filters:FilterGaussians")
+EVIDENCE.add("best", "hypermnesia.evidence.best:BestEvidence")
+EVIDENCE.add("sum", "hypermnesia.evidence.best:SumEvidence")
 EVIDENCE.add("classifier", "hypermnesia.evidence.classifier:TaskClassifier")

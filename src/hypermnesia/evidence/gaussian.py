@@ -10,18 +10,18 @@ diagonal, as of factor analysis. Nothing is trained: a fit of sums, when the tas
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from hypermnesia.data.types import Batch, TaskSpec
 from hypermnesia.errors import DataError
 from hypermnesia.evidence import Evidence
-from hypermnesia.evidence.inputs import SharedLayer, flat, rows_of
+from hypermnesia.evidence.inputs import Rows, SharedLayer, flat
 from hypermnesia.hypernet.ensemble import AllTasks
 from hypermnesia.settings import Positive
 from hypermnesia.state_files import State
@@ -77,8 +77,8 @@ class Gaussian:
 
     def log_density(self, x: Tensor) -> Tensor:
         """(batch,) log densities, in nats, of (batch, D) inputs."""
-        squares, log_det = self._distances(x - self.mean)
-        return -0.5 * (squares + log_det + len(self.mean) * math.log(2 * math.pi))
+        scale, rows, at_mean = self.solved()
+        return at_mean - 0.5 * _distances(x - self.mean, scale, rows, self.full)
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """(count, D) draws."""
@@ -87,22 +87,66 @@ class Gaussian:
         noise = torch.randn(count, entries, generator=generator, dtype=torch.float64).to(self.mean)
         return self.mean + own @ self.factor + noise * self.noise.sqrt()
 
-    def _distances(self, v: Tensor) -> tuple[Tensor, Tensor]:
-        """vᵀ Σ⁻¹ v of (batch, D) rows, and log |Σ|."""
+    def solved(self) -> tuple[Tensor, Tensor, Tensor]:
+        """(D,) s and (r, D) B with Σ⁻¹ = diag(s²) ± BᵀB, + and s = 0 if full; -log |2πΣ| / 2."""
+        scale, entries = torch.zeros_like(self.mean), len(self.mean)
+        eye = torch.eye(len(self.factor)).to(self.factor)
         if self.full:
-            white = torch.linalg.solve_triangular(self.factor.T, v.T, upper=False)
-            return white.square().sum(dim=0), 2 * self.factor.diagonal().abs().log().sum()
-        u, (half, inner) = v / self.noise.sqrt(), self._woodbury
-        explained = torch.linalg.solve_triangular(inner, half @ u.T, upper=False)
-        log_det = self.noise.log().sum() + 2 * inner.diagonal().log().sum()
-        return u.square().sum(dim=1) - explained.square().sum(dim=0), log_det
+            log_det = 2 * self.factor.diagonal().abs().log().sum()
+            rows = torch.linalg.solve_triangular(self.factor.T, eye, upper=False)
+        else:  # Woodbury: A = F Ψ^-1/2, and the Cholesky factor of I + A Aᵀ
+            scale = self.noise.rsqrt()
+            half = self.factor * scale
+            inner = torch.linalg.cholesky(eye + half @ half.T)
+            log_det = self.noise.log().sum() + 2 * inner.diagonal().log().sum()
+            rows = torch.linalg.solve_triangular(inner, half * scale, upper=False)
+        return scale, rows, -0.5 * (log_det + entries * math.log(2 * math.pi))
 
-    @cached_property
-    def _woodbury(self) -> tuple[Tensor, Tensor]:
-        """A = F Ψ^-1/2 and the Cholesky factor of I + A Aᵀ."""
-        half = self.factor / self.noise.sqrt()
-        eye = torch.eye(len(half), dtype=half.dtype, device=half.device)
-        return half, torch.linalg.cholesky(eye + half @ half.T)
+
+def _distances(v: Tensor, scale: Tensor, rows: Tensor, full: bool) -> Tensor:
+    """vᵀ Σ⁻¹ v of (..., batch, D) rows, of what is `solved`."""
+    squares = (v @ rows.mT).square().sum(dim=-1)
+    return squares if full else (v * scale).square().sum(dim=-1) - squares
+
+
+class GaussiansModule(nn.Module):
+    """Log densities of finished tasks, solved once: there is no solver in a graph of it.
+
+    `seen` gives the (batch, D) entries of inputs.
+    """
+
+    def __init__(self, tasks: Sequence[Sequence[Gaussian]], seen: Callable[[Tensor], Tensor]):
+        super().__init__()
+        self.mixtures, self.seen = nn.ModuleList(map(_Mixture, tasks)), seen
+
+    def forward(self, x: Tensor, logits: Tensor) -> Tensor:
+        """(tasks, batch) log densities, in nats, of (batch, *sample) inputs."""
+        entries = self.seen(x)
+        return torch.stack([mixture(entries) for mixture in self.mixtures]).to(logits.dtype)
+
+
+class _Mixture(nn.Module):
+    """`mixture` of a task's Gaussians, all at once; missing ranks are rows of zeros."""
+
+    mean: Tensor
+    scale: Tensor
+    rows: Tensor
+    at_mean: Tensor
+
+    def __init__(self, gaussians: Sequence[Gaussian]) -> None:
+        super().__init__()
+        scale, rows, at_mean = zip(*(each.solved() for each in gaussians), strict=True)
+        counts = torch.tensor([each.count for each in gaussians]).to(at_mean[0])
+        own = torch.stack(at_mean) + (counts / counts.sum()).log()
+        self.full = gaussians[0].full
+        self.register_buffer("mean", torch.stack([each.mean for each in gaussians])[:, None])
+        self.register_buffer("scale", torch.stack(scale)[:, None])
+        self.register_buffer("rows", pad_sequence(list(rows), batch_first=True))
+        self.register_buffer("at_mean", own[:, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        squares = _distances(x - self.mean, self.scale, self.rows, self.full)
+        return (self.at_mean - 0.5 * squares).logsumexp(dim=0)
 
 
 def shrinkage(x: Tensor) -> Tensor:
@@ -195,6 +239,7 @@ class TaskGaussians(Evidence):
         self.layer = SharedLayer(networks.memory, features) if features else None
         self.gaussians: list[list[Gaussian]] = []
         self.unseen: Tensor | None = None
+        self._ready: list[tuple[list[Gaussian], _Mixture]] = []
         self.task = self.entries = 0
 
     def begin_task(self, spec: TaskSpec) -> None:  # noqa: ARG002
@@ -247,9 +292,19 @@ class TaskGaussians(Evidence):
 
     def end_task(self, batches: Iterable[Batch]) -> None:
         """Fit the Gaussians of the task's samples, or pool them with those that it has."""
+        rows = self.rows()
+        for batch in batches:
+            rows.add(batch.original, batch.y)
+        self.fit(*rows.joined())
+
+    def rows(self) -> Rows:
+        """What collects samples of the task that ends."""
         if self.layer:
             self.layer.forget()  # shared parts are learned with the first task
-        x, labels = rows_of((self._seen(batch.original), batch.y) for batch in batches)
+        return Rows(self._seen)
+
+    def fit(self, x: Tensor, labels: Tensor) -> None:
+        """Fit the Gaussians to (n, D) rows and their (n, ...) targets, or pool them."""
         y = None if labels.is_floating_point() else labels
         found = self._fitted(x, y)
         known = self.gaussians[self.task] if self.task < len(self.gaussians) else []
@@ -294,10 +349,16 @@ class TaskGaussians(Evidence):
     def log_evidence(self, x: Tree, logits: Tensor) -> Tensor:
         """(tasks, batch) log densities, in nats; the lowest for a task that has not ended."""
         x = self._seen(x)
-        found = [mixture(gaussians, x) for gaussians in self.gaussians]
+        solved = {id(own): mixture for own, mixture in self._ready}
+        self._ready = [(own, solved.get(id(own)) or _Mixture(own)) for own in self.gaussians]
+        found = [mixture(x) for _, mixture in self._ready]
         lowest = torch.stack(found).amin(dim=0) if found else x.new_zeros(len(x))
         found += [lowest] * (len(logits) - len(found))
         return torch.stack(found).to(logits.dtype)
+
+    def module(self) -> nn.Module:
+        """The densities as they are now; those of a layer with the network that it is in."""
+        return GaussiansModule(self.gaussians, self.layer.module() if self.layer else flat)
 
     @property
     def kept(self) -> int:

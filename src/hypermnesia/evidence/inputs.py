@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -24,28 +24,41 @@ def flat(x: Tree) -> Tensor:
     return tensor.flatten(1).double()
 
 
-def rows_of(pairs: Iterable[tuple[Tree, Tensor]]) -> tuple[Tensor, Tensor]:
-    """(n, D) entries of batches of inputs, and (n, ...) targets.
+class Rows:
+    """Entries and targets of batches; of too many entries those of every second, fourth, ... row.
 
-    Of inputs with too many entries, every second, fourth, ... sample is taken.
+    `seen` gives the (batch, D) entries of inputs.
     """
-    kept: list[tuple[Tensor, Tensor]] = []
-    stride, entries, seen = 1, 0, 0
+
+    def __init__(self, seen: Callable[[Tree], Tensor]) -> None:
+        self.seen, self._kept = seen, list[tuple[Tensor, Tensor]]()
+        self._stride, self._rows, self._entries = 1, 0, 0
+
+    def add(self, inputs: Tree, y: Tensor) -> None:
+        """Take a batch."""
+        own = slice(-self._rows % self._stride, None, self._stride)
+        self._rows += len(y)
+        self._kept.append((self.seen(inputs)[own], y[own]))
+        self._entries += self._kept[-1][0].numel()
+        while self._entries > _ENTRIES and self._entries > self._kept[0][0][:1].numel():
+            x, y = self.joined()
+            self._kept, self._stride = [(x[::2], y[::2])], 2 * self._stride
+            self._entries = self._kept[0][0].numel()
+
+    def joined(self) -> tuple[Tensor, Tensor]:
+        """(n, D) entries and (n, ...) targets."""
+        x, y = zip(*self._kept, strict=True)
+        return torch.cat(x), torch.cat(y)
+
+
+def rows_of(
+    pairs: Iterable[tuple[Tree, Tensor]], seen: Callable[[Tree], Tensor] = flat
+) -> tuple[Tensor, Tensor]:
+    """(n, D) entries of batches of inputs, and (n, ...) targets, as of `Rows`."""
+    rows = Rows(seen)
     for inputs, y in pairs:
-        own = slice(-seen % stride, None, stride)
-        seen += len(y)
-        kept.append((flat(inputs)[own], y[own]))
-        entries += kept[-1][0].numel()
-        while entries > _ENTRIES and entries > kept[0][0][:1].numel():
-            x, y = _joined(kept)
-            kept, stride = [(x[::2], y[::2])], 2 * stride
-            entries = kept[0][0].numel()
-    return _joined(kept)
-
-
-def _joined(pairs: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    x, y = zip(*pairs, strict=True)
-    return torch.cat(x), torch.cat(y)
+        rows.add(inputs, y)
+    return rows.joined()
 
 
 class SharedLayer:
@@ -71,6 +84,10 @@ class SharedLayer:
             self._check(network, x)
             self._network = network
         return self._activations(self._network, x)
+
+    def module(self) -> nn.Module:
+        """(batch, channels) float64 activations as a module, on the CPU."""
+        return _LayerModule(self)
 
     def _activations(self, network: nn.Module, x: Tree) -> Tensor:
         found: list[Tensor] = []
@@ -101,3 +118,14 @@ class SharedLayer:
             raise ConfigError(
                 rule, got=f"{self.layer!r}, which tasks have for themselves", hint=hint
             )
+
+
+class _LayerModule(nn.Module):
+    """What a `SharedLayer` gives, of the first task's network as it is now."""
+
+    def __init__(self, layer: SharedLayer) -> None:
+        super().__init__()
+        self.network, self._activations = layer.memory.export(0), layer._activations
+
+    def forward(self, x: Tensor) -> Tensor:
+        return flat(self._activations(self.network, x))

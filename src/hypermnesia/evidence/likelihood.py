@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 import torch
@@ -25,7 +26,7 @@ from hypermnesia.hypernet.ensemble import AllTasks, TaskGroup
 from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
-from hypermnesia.vae import BoundSettings, Vae, bound, build_vae, draw_noise
+from hypermnesia.vae import BoundSettings, BoxedOutput, Vae, bound, build_vae, draw_noise, elbo
 
 View = Callable[[Tensor], Tensor]  #: (batch, *sample) inputs -> what the autoencoders are shown
 
@@ -52,6 +53,7 @@ class LikelihoodSettings:
             raise ConfigError(rule, got=f"likelihood.of={self.of}", hint=hint)
 
 
+_SEEN = 1000  # samples by which a fit is judged
 _ONE_A_TASK, _ELBO = LikelihoodSettings(), BoundSettings()
 
 
@@ -126,6 +128,25 @@ class TaskLikelihoods(Evidence):
         """Drop the autoencoders of a task."""
         self.autoencoders.forget()
         self.sampler.remove_task(task)
+
+    @torch.no_grad()
+    def gain(self, task: int, batches: Iterable[Batch]) -> float:
+        """By how many nats a held-out sample's elbo beats what the others' means alone would give.
+
+        Of up to 1,000 samples of a task with one autoencoder: one that has not fitted gains
+        nothing. Means as its decoder would give them, each entry's over the other samples.
+        """
+        x = torch.cat([self.view(batch.original) for batch in islice(batches, _SEEN)])[:_SEEN]
+        first, likelihood = sum(self.sampler.parts[:task]), self.sampler.vae.settings.likelihood
+        output = self.memory.run(first, (x, self._noise_for(x)), training=False)
+        entries = output.inside if isinstance(output, BoxedOutput) else x.flatten(1)
+        intensities = likelihood == "bernoulli"  # whose mean is not 0 or 1 for sure
+        others = entries.sum(dim=0) - entries + 0.5 * intensities
+        means = others / max(1, len(x) - 1 + intensities)
+        decoded = (means.logit() if intensities else means)[None]
+        certain = torch.zeros_like(output.mean)
+        plain = output._replace(decoded=decoded, mean=certain, log_variance=certain)
+        return float((elbo(x, output, likelihood) - elbo(x, plain, likelihood)).mean())
 
     def bounds(self, x: Tensor) -> Float[Tensor, "autoencoders batch"]:
         """A bound on log p(x), in nats, of (batch, *sample) inputs under every autoencoder."""

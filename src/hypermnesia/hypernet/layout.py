@@ -8,7 +8,7 @@ second factor of a low-rank update at 0) means that constant, so W₀ is the mod
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -118,7 +118,15 @@ class Layout:
 
         Of a vector in bf16, biases and scales are made float32: normalisation wants them so.
         """
-        parts = torch.split(flat, [shape.numel() for _, shape in self.pieces])
+        return self.named(torch.split(flat, self.sizes))
+
+    @property
+    def sizes(self) -> list[int]:
+        """The number of weights of each of the `pieces`."""
+        return [shape.numel() for _, shape in self.pieces]
+
+    def named(self, parts: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Return the parameters, by name, that flat parts of these `sizes` stand for."""
         own: dict[str, Tensor] = {}
         for (name, _), part in zip(self.pieces, parts, strict=True):
             own[name] = torch.cat([own[name], part]) if name in own else part

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,9 @@ from hypermnesia.hypernet.network import ChunkPlan, HypernetSettings, Hypernetwo
 from hypermnesia.hypernet.target import Buffers, Target
 from hypermnesia.seeding import Generators
 from hypermnesia.tree import Tree
+
+if TYPE_CHECKING:
+    from hypermnesia.hypernet.generation import Generation
 
 _FULL, _CPU = HypernetSettings(plan="full"), torch.device("cpu")
 
@@ -57,6 +60,7 @@ class WeightMemory:
         self.layouts: list[Layout] = []
         self.plans: list[ChunkPlan] = []
         self.buffers: list[Buffers] = []
+        self.generation: Generation | None = None  # what makes weights in training, for a while
 
     @property
     def tasks(self) -> int:
@@ -70,11 +74,11 @@ class WeightMemory:
 
     def _add_network(self, layout: Layout, generator: torch.Generator) -> None:
         plan = self._plan(layout)
-        start = plan, layout.variances(), generator
         if self.tasks == 0:
+            start = plan, layout.variances(), generator
             self.hypernet = Hypernetwork(self.settings, *start, self.condition.size).to(self.device)
-        else:
-            self.hypernet.grow(*start)
+        elif not self.hypernet.has_room(plan):
+            self.hypernet.grow(plan, layout.variances(), generator)
         self.layouts.append(layout)
         self.plans.append(plan)
         self.buffers.append(self.target.new_buffers())
@@ -134,8 +138,17 @@ class WeightMemory:
         """Run a task's target network on `x`, passed as `tree.arguments` says."""
         layout, buffers = self.layouts[task], self.buffers[task]
         with autocast(self.precision if training else "float32", self.device):
+            if training and self.generation is not None:
+                return self._run_generated(self.generation, task, x)
             weights = self.weights(task)
             return self.target(weights, x, layout=layout, buffers=buffers, training=training)
+
+    def _run_generated(self, generation: Generation, task: int, x: Tree) -> Any:
+        layout, buffers, plan = self.layouts[task], self.buffers[task], self.plans[task]
+        self.target.try_once(lambda: self.weights(task).detach(), x, layout, buffers)
+        parts = generation.parts(self.condition([task]), plan, layout.sizes)
+        named = self.target.shared | layout.named(parts)
+        return self.target.trained(named, x, buffers)
 
     def export(self, task: int) -> nn.Module:
         """Make a plain module of a task's weights and buffers, on the CPU, ready to evaluate."""
@@ -169,6 +182,14 @@ class WeightMemory:
             "shared": {name: p.detach() for name, p in self.target.shared.items()},
             **({"starts": starts} if starts else {}),
         }
+
+    def share(self, other: WeightMemory) -> None:
+        """Take over θ of another memory of the same tasks, the tensors themselves.
+
+        Training leaves them to the other: `HypernetTrainer` moves copies.
+        """
+        self.hypernet.load_state_dict(other.hypernet.state_dict(), assign=True)
+        self.target.take_over(other.target)
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -231,10 +231,10 @@ class Hypernetwork(nn.Module):
         New chunk embeddings and rows of the head start as those of a new hypernetwork with the same
         plan and (N,) variances would.
         """
+        if self.has_room(plan):
+            return
         chunks, width = self._chunks, self.head.out_features
         larger = plan.total > self.plan.total
-        if not larger and plan.count <= chunks and plan.width <= width:
-            return
         new = Hypernetwork(self.settings, plan, variances, generator, self.condition_size)
         new.to(self.head.weight)
         if plan.count > chunks:
@@ -247,6 +247,11 @@ class Hypernetwork(nn.Module):
             self.head = new.head
         used = plan.used if larger else self.plan.used
         self.plan = ChunkPlan(used, self.head.out_features)
+
+    def has_room(self, plan: ChunkPlan) -> bool:
+        """Whether networks cut by a plan can be made as it is."""
+        fits = plan.count <= self._chunks and plan.width <= self.head.out_features
+        return fits and plan.total <= self.plan.total
 
     @property
     def _chunks(self) -> int:

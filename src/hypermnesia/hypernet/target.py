@@ -65,11 +65,16 @@ class Target:
         compile: bool = False,
     ) -> None:
         check_supported(module)
-        self.module = dense(copied(module)).to(device)  # a template, which is never run
-        train(self.module, parts_in_eval(module))
-        self.head, self.outputs, self.device, self._compile = head, outputs, device, compile
-        every = dict(self.module.named_parameters())
+        every = dict(module.named_parameters())
         self.generated = chosen(list(every), generated)
+        # A template, which is never run: the values of what is generated are not used once it is
+        # known where they start, so that they need no memory of their own.
+        here = [every[name] for name in self.generated if every[name].device == torch.device("cpu")]
+        shared = here if device.type == "cpu" else []
+        self.module = dense(copied(module, shared)).to(device)
+        train(self.module, parts_in_eval(module))
+        self.head, self.outputs, self.device, self.compiled = head, outputs, device, compile
+        every = dict(self.module.named_parameters())
         if not self.generated:
             rule = "at least one parameter of the target network must be generated"
             got = f"patterns {list(generated)} that match none of {[*every][:8]}"
@@ -93,7 +98,7 @@ class Target:
 
     @cached_property
     def _evaluated(self) -> Slots:
-        return Slots(copied(self.module).eval())
+        return Slots(copied(self.module, shared=list(self.module.parameters())).eval())
 
     @property
     def evaluated(self) -> nn.Module:
@@ -169,21 +174,24 @@ class Target:
         backward pass (`torch.utils.checkpoint`) does so with the weights of the newest call.
         """
         if training:
-            self._try(weights.detach(), trial.some(x), layout, buffers)
+            self.try_once(weights.detach, x, layout, buffers)
             return self.trained(self.parameters(layout, weights), x, buffers)
         self._settle(weights[None], x, layout, [buffers])
         return self._alone(weights, x, layout, buffers)
 
-    def _try(self, weights: Tensor, x: Tree, layout: Layout, buffers: Buffers) -> None:
+    def try_once(
+        self, weights: Callable[[], Tensor], x: Tree, layout: Layout, buffers: Buffers
+    ) -> None:
         """Refuse, before its first update, a module that would not train or evaluate as it is."""
         if not self._tried:
-            trial.check(self, weights, x, layout, buffers)
-            self._settle(weights[None], x, layout, [buffers])
+            made, some = weights(), trial.some(x)
+            trial.check(self, made, some, layout, buffers)
+            self._settle(made[None], some, layout, [buffers])
             self._tried = True
 
     def trained(self, parameters: Mapping[str, Tensor], x: Tree, buffers: Buffers) -> Any:
         """Run the module in training with parameters by name, which stay until the next call."""
-        if self._compile:
+        if self.compiled:
             everything = {**parameters, **buffers}
             output = self._compiled(everything, *tree.arguments(self._input(x)))
             buffers.update({name: everything[name].detach() for name in buffers})
@@ -192,6 +200,15 @@ class Target:
         output = tree.output_of(tree.forward(self._trained.module, self._input(x)))
         buffers.update({n: b.detach() for n, b in self._trained.module.named_buffers()})
         return output
+
+    def take_over(self, other: Target) -> None:
+        """Believe what another target of the same module has found out about it."""
+        self.way, self.changes_input, self._tried = other.way, other.changes_input, other._tried
+
+    def release(self) -> None:
+        """Let go of the newest weights in training."""
+        if "_trained" in vars(self):
+            self._trained.restore()
 
     def _input(self, x: Tree) -> Tree:
         return tree.map(torch.clone, x) if self.changes_input else x

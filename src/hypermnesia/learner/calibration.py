@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 QUANTILES = 101
 """How many quantiles of a task's evidence are kept."""
 
+_RECOGNISED = 0.9  # least share of a task's held-out samples, below which a learner warns
 _TEMPERATURES = torch.logspace(-2, 2, 81, dtype=torch.float64)
 _DOUBT = 1.0  # nats against a temperature e times, or 1/e times, as high as 1
 
@@ -34,6 +36,7 @@ class Calibration:
         self.posterior, self.outputs = none, none  # log temperatures
         self.quantiles, self.rows = none.view(0, QUANTILES), none
         self.recognised = none  # of a task's held-out samples
+        self.losses = none  # of p(t | x), nats, summed over a task's held-out samples
 
     @property
     def temperature(self) -> float:
@@ -43,13 +46,13 @@ class Calibration:
 
     @torch.no_grad()
     def measure(
-        self, method: InfersTask, task: int, batches: Iterable[Batch], unseen: Tensor | None = None
+        self, task: int, logits: Tensor, evidence: Tensor, y: Tensor, unseen: Tensor | None = None
     ) -> None:
-        """Calibrate a task that has ended by held-out samples of it.
+        """Calibrate a task that has ended by n held-out samples of it.
 
+        Of them are (tasks, n, outputs) `logits`, (tasks, n) `evidence` and (n, ...) targets;
         `unseen` (n,) are log evidence of more samples under their own task alone.
         """
-        logits, evidence, y = _asked(method, batches)
         own = evidence[task] if unseen is None else torch.cat([evidence[task], unseen.to(evidence)])
         posterior = sharpest(evidence.T, torch.full((evidence.shape[1],), task))
         outputs = torch.tensor(0.0)
@@ -61,7 +64,8 @@ class Calibration:
             known = self.quantiles[task], float(self.rows[task])
             rows = rows + self.rows[task]
         recognised = (evidence.argmax(dim=0) == task).double().mean()
-        self._put(task, posterior, outputs, quantiles(own, known), rows, recognised)
+        loss = -log_shares(evidence, float(posterior.exp()))[task].sum()
+        self._put(task, posterior, outputs, quantiles(own, known), rows, recognised, loss)
 
     def _put(self, task: int, *values: Tensor) -> None:
         for name, value in zip(vars(self), values, strict=True):
@@ -85,7 +89,7 @@ class Calibration:
 
     def log_posterior(self, evidence: Tensor) -> Tensor:
         """(tasks, ...) log p(t | x) of (tasks, ...) log evidence; each task is equally frequent."""
-        return (evidence.double() / self.temperature).log_softmax(dim=0)
+        return log_shares(evidence, self.temperature)
 
     def log_outputs(self, logits: Tensor) -> Tensor:
         """(tasks, batch, outputs) log p(y | x, t) of such logits."""
@@ -114,11 +118,112 @@ class Calibration:
         vars(self).update(state)
 
 
-def _asked(method: InfersTask, batches: Iterable[Batch]) -> tuple[Tensor, Tensor, Tensor]:
-    """(tasks, n, outputs) logits, (tasks, n) evidence and (n, ...) targets, on the CPU."""
-    found = [(*method.logits_and_evidence(batch.x), batch.y) for batch in batches]
-    logits, evidence, y = zip(*found, strict=True)
-    return torch.cat(logits, 1).cpu(), torch.cat(evidence, 1).cpu(), torch.cat(y).cpu()
+class Calibrations:
+    """A calibration for each kind of evidence that a method has; under no name where it is one."""
+
+    def __init__(self, method: object) -> None:
+        self._evidence: Any = getattr(method, "evidence", None)
+        self._by_kind: dict[str, Calibration] = {}
+
+    @property
+    def kind(self) -> str:
+        """The kind that answers, where there are several."""
+        found: str = getattr(self._evidence, "chosen", "")
+        return found
+
+    @property
+    def current(self) -> Calibration:
+        """That of the kind that answers."""
+        return self._by_kind.setdefault(self.kind, Calibration())
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """Nats that each kind lost on all tasks' held-out samples."""
+        return {kind: float(own.losses.sum()) for kind, own in self._by_kind.items()}
+
+    def measure(self, method: InfersTask, task: int, batches: Iterable[Batch]) -> None:
+        """Calibrate every kind by held-out samples of a task; then the best one answers."""
+        found, unseen = asked(method, batches), getattr(self._evidence, "unseen", None)
+        of_kind = unseen if isinstance(unseen, dict) else {"": unseen}
+        for kind, evidence in found.evidence.items():
+            own = self._by_kind.setdefault(kind, Calibration())
+            own.measure(task, found.logits, evidence, found.y, of_kind.get(kind))
+        self._choose()
+
+    def _choose(self) -> None:
+        if self.kind:
+            self._by_kind = {kind: self._by_kind[kind] for kind in self._evidence.kinds}
+            self._evidence.choose(self.losses)
+
+    def remove(self, task: int) -> None:
+        """Forget a task."""
+        for own in self._by_kind.values():
+            own.remove(task)
+        self._choose()
+
+    def join(self, other: Calibrations) -> None:
+        """Take over another's tasks."""
+        for kind, theirs in other._by_kind.items():
+            if kind in self._by_kind:
+                self._by_kind[kind].join(theirs)
+        self._choose()
+
+    def state_dict(self) -> State:
+        """All numbers."""
+        return {kind: own.state_dict() for kind, own in self._by_kind.items()}
+
+    def load_state_dict(self, state: State) -> None:
+        """Put calibrations where `state_dict` found the others."""
+        self._by_kind = {kind: Calibration() for kind in state}
+        for kind, own in self._by_kind.items():
+            own.load_state_dict(state[kind])
+
+
+def warn_of_confusion(name: object, share: float, way: object) -> None:
+    """Warn if the evidence, which the user has not chosen, takes a task for others."""
+    if share < _RECOGNISED:
+        told = f"task {name!r} should be told from the others; got {share:.0%} of its held-out"
+        hint = "name the task, give inputs of one task together, or choose infer_task"
+        warnings.warn(f"{told} samples by {way}; {hint}", stacklevel=5)
+
+
+def warn_of_unfitted(name: object, method: object, task: int, held: Iterable[Batch]) -> None:
+    """Warn if a task's autoencoder explains held-out samples no better than their means do."""
+    gain = getattr(getattr(method, "evidence", None), "gain", None)
+    if gain is not None and (nats := gain(task, held)) <= 0:
+        told = f"the autoencoder of task {name!r} should explain held-out samples better than"
+        hint = "raise iterations or lr, or use infer_task='auto'"
+        warnings.warn(f"{told} their means do; got {nats:.2g} nats more; {hint}", stacklevel=5)
+
+
+class Asked(NamedTuple):
+    """What a method says of held-out samples, on the CPU.
+
+    `logits` are (tasks, n, outputs), `evidence` of each kind (tasks, n), targets `y` (n, ...).
+    """
+
+    logits: Tensor
+    evidence: dict[str, Tensor]
+    y: Tensor
+
+
+@torch.no_grad()
+def asked(method: InfersTask, batches: Iterable[Batch]) -> Asked:
+    """Ask all tasks; an evidence of one kind is found under no name."""
+    each = getattr(getattr(method, "evidence", None), "each", None)
+    logits, evidence, targets = [], [], []
+    for batch in batches:
+        own, found = method.logits_and_evidence(batch.x)
+        logits.append(own)
+        evidence.append(each(batch.x, own) if each else {"": found})
+        targets.append(batch.y)
+    by_kind = {kind: torch.cat([e[kind] for e in evidence], 1).cpu() for kind in evidence[0]}
+    return Asked(torch.cat(logits, 1).cpu(), by_kind, torch.cat(targets).cpu())
+
+
+def log_shares(evidence: Tensor, temperature: float) -> Tensor:
+    """(tasks, ...) log p(t | x) of (tasks, ...) log evidence at a temperature."""
+    return (evidence.double() / temperature).log_softmax(dim=0)
 
 
 def sharpest(scores: Tensor, truth: Tensor) -> Tensor:

@@ -44,6 +44,9 @@ _BY_EVIDENCE = {
     "likelihood": "hnet-lik",
     "classifier": "hnet-tir",
     "gaussian": "hypermnesia.evidence.gaussian:TaskGaussians",
+    "filters": "hypermnesia.evidence.filters:FilterGaussians",
+    "best": "hypermnesia.evidence.best:BestEvidence",
+    "sum": "hypermnesia.evidence.best:SumEvidence",
 }
 _SCHEDULE = {0.5: 0.3, 0.75: 0.1, 0.9: 0.03}
 _BOUND = BoundSettings(divergence=2)  # as on Split MNIST
@@ -297,6 +300,7 @@ class Design:
     outputs: int | None = None  # of the model as it is
     form: Form = field(default_factory=Form)
     why: str = ""  # tasks are inferred as they are
+    candidates: tuple[str, ...] = ()  # kinds of evidence of which held-out samples choose
 
 
 def count_weights(sample_shape: tuple[int, ...], settings: VaeSettings) -> int:
@@ -405,6 +409,8 @@ def method_of(
     criterion = own.criterion or LOSSES[design.problem]
     made_with |= {"sample_shape": sample_shape, "criterion": criterion}
     made_with |= {"density": settings.infer_task, "features": settings.features}
+    if design.candidates:
+        made_with["candidates"] = design.candidates
     method = build_method(entry, model, scenario, sections, **made_with)
     if method.trains_on == "all":
         rule, hint = "a learner learns one task after another", "choose another method"

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -16,8 +17,14 @@ from torch.utils._pytree import tree_leaves
 from hypermnesia.compute import Lock
 from hypermnesia.data.stream import each_once
 from hypermnesia.errors import ConfigError, DataError, HypermnesiaError, RunError, TargetError
+from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.learner import design as designs
-from hypermnesia.learner.calibration import Calibration
+from hypermnesia.learner.calibration import (
+    Calibration,
+    Calibrations,
+    warn_of_confusion,
+    warn_of_unfitted,
+)
 from hypermnesia.learner.choice import chosen
 from hypermnesia.learner.design import Design, LearnerSettings
 from hypermnesia.learner.inputs import InputSource, slices
@@ -65,7 +72,7 @@ class Data(NamedTuple):
         return self.given if self.classes is None else self.classes
 
 
-_RECOGNISED = 0.9  # least share of a task's held-out samples, below which a learner warns
+_JUDGED = 10  # least held-out samples by which an autoencoder is judged
 _REFUSALS = (RuntimeError, ValueError, TypeError, IndexError)  # torch's, of inputs that do not fit
 
 
@@ -115,9 +122,19 @@ class Knowledge:
         self.generators, self.dtype = Generators(settings.seed), torch.get_default_dtype()
         self.method = designs.method_of(model, settings, design, self.generators, device, own)
         self.records: list[TaskRecord] = []
-        self.calibration = Calibration()
+        self.calibrations = Calibrations(self.method)
         self.lock = Lock()
         self._served = Served(self.network, device)
+
+    @property
+    def calibration(self) -> Calibration:
+        """That of the kind of evidence that answers."""
+        return self.calibrations.current
+
+    @property
+    def way(self) -> Any:
+        """How tasks are inferred: the kind of evidence that answers, or what the user chose."""
+        return self.calibrations.kind or self.settings.infer_task
 
     def index(self, name: object) -> int | None:
         """The index of a task; None for a new one."""
@@ -129,13 +146,13 @@ class Knowledge:
         if erase:
             method.erase_task(task, self.settings.iterations)
         method.remove_task(task)
-        self.calibration.remove(task)
+        self.calibrations.remove(task)
         del self.records[task]
 
     def merge(self, other: Knowledge) -> list[float]:
         """Take over another's tasks; returns the error of each task's weights, as a share."""
         errors = self._apart().merge(other.method, self.settings.iterations)
-        self.calibration.join(other.calibration)
+        self.calibrations.join(other.calibrations)
         self.records += other.records
         return errors
 
@@ -182,23 +199,17 @@ class Knowledge:
         """End the task of a fit that took so many updates."""
         self.method.end_task(each_once([fit.samples], self.settings.batch_size))
         if self.method.answers != ("task",) and isinstance(self.method, InfersTask):
-            held = each_once([fit.held or fit.samples], self.settings.batch_size)
-            unseen = getattr(getattr(self.method, "evidence", None), "unseen", None)
-            self.calibration.measure(self.method, fit.task, held, unseen)
-            self._warn_of_confusion(fit.task)
+            held = partial(each_once, [fit.held or fit.samples], self.settings.batch_size)
+            self.calibrations.measure(self.method, fit.task, held())
+            name, recognised = self.records[fit.task].name, self.calibration.recognised
+            if self.design.why:
+                warn_of_confusion(name, float(recognised[fit.task]), self.way)
+            if fit.held is not None and len(fit.held) >= _JUDGED:
+                warn_of_unfitted(name, self.method, fit.task, held())
         record = self.records[fit.task]
         read = fit.stream.rows if isinstance(fit.stream, AsTheyCome) else len(fit.samples)
         samples, updates = record.samples + read, record.updates + updates
         self.records[fit.task] = replace(record, samples=samples, updates=updates, adapted=False)
-
-    def _warn_of_confusion(self, task: int) -> None:
-        """Warn if the evidence, which the user has not chosen, takes a task for others."""
-        share = float(self.calibration.recognised[task])
-        if self.design.why and share < _RECOGNISED:
-            name, way = self.records[task].name, self.settings.infer_task
-            told = f"task {name!r} should be told from the others; got {share:.0%} of its held-out"
-            hint = "name the task, give inputs of one task together, or choose infer_task"
-            warnings.warn(f"{told} samples by {way}; {hint}", stacklevel=4)
 
     def network(self, task: int) -> nn.Module:
         """A plain module with the outputs of a task alone, on the CPU."""
@@ -289,7 +300,12 @@ class Knowledge:
         """The same, of which a change changes nothing here; with other settings, or elsewhere."""
         make, ((model, own_settings, *others, own_device, own), *parts) = self.__reduce__()
         made_of = model, settings or own_settings, *others, device or own_device, own
-        return make(made_of, *parts)
+        made = make(made_of, *parts)
+        here, there = (getattr(each.method, "memory", None) for each in (made, self))
+        alike = self.records and made.device == self.device
+        if alike and isinstance(here, WeightMemory) and isinstance(there, WeightMemory):
+            here.share(there)
+        return made
 
     def __reduce__(self) -> tuple[Callable[..., Knowledge], tuple[Any, ...]]:
         """How copies are made: of state, as modules may be in use."""
@@ -300,14 +316,14 @@ class Knowledge:
         """Weights and random numbers."""
         with self.lock:
             method = self.method.state_dict()
-        own = {"calibration": self.calibration.state_dict()}
+        own = {"calibration": self.calibrations.state_dict()}
         return {"method": method, "generators": self.generators.state_dict(), **own}
 
     def load_state_dict(self, state: State) -> None:
         """Put newly built knowledge where `state_dict` found the other."""
         self.method.load_state_dict(state["method"])
         self.generators.load_state_dict(state["generators"])
-        self.calibration.load_state_dict(state["calibration"])
+        self.calibrations.load_state_dict(state["calibration"])
 
 
 def _again(made_of: tuple[Any, ...], state: State, records: list[TaskRecord]) -> Knowledge:
@@ -327,7 +343,7 @@ def first_knowledge(
     """Knowledge of no task, designed for the first one's samples; raises if they do not fit."""
     source, given = data.source, data.told
     problem = settings.problem or problem_of(given)
-    settings, why = chosen(settings, problem, _seen(source))
+    settings, why, candidates = chosen(settings, problem, _seen(source))
     entry = designs.method_entry(settings)
     if problem == "regression" and entry.name == "hnet-ent":
         rule = "entropy is of classes, and regression has none"
@@ -340,7 +356,7 @@ def first_knowledge(
     autoencoder = None
     if "vae" in entry.sections:
         autoencoder = designs.autoencoder_design(_seen(source), settings.compression)
-    design = Design(problem, sizes, autoencoder, outputs_of_model, source.form, why)
+    design = Design(problem, sizes, autoencoder, outputs_of_model, source.form, why, candidates)
     return Knowledge(model, settings, design, device, own)
 
 

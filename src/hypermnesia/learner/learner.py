@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import nn
 
-from hypermnesia.compute import Lock, device_of, undisturbed
+from hypermnesia.compute import Lock, device_of, release_freed_memory, undisturbed
 from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.evidence import Density
 from hypermnesia.learner import knowledge
@@ -47,11 +47,14 @@ class ContinualLearner(TaskEditor):
             the number of outputs of each task.
         infer_task: how to tell the task of an input that comes without one. `gaussian`: by a
             Gaussian for each task, or for each class where held-out samples are likelier so, of
-            inputs of real numbers and one scale; `likelihood`: by an autoencoder for each task, of
-            such inputs; `entropy`: the surest network answers, in classification with two or more
-            classes a task; `auto`: `gaussian` where inputs can have a density, else `entropy` or
-            None, as `inference` tells; an object with `fit` and `score_samples`, which is copied
-            for each task (such a learner cannot be saved); None: tasks are always given.
+            inputs of real numbers and one scale; `filters`: by such Gaussians of what random
+            filters find in images; `likelihood`: by an autoencoder for each task, of real numbers;
+            `entropy`: the surest network answers, in classification with two or more classes a
+            task; `best`: the one of `gaussian`, `filters` and `entropy` that recognised held-out
+            samples best, as `inference` tells; `sum`: as `best`, or a Gaussian and an entropy
+            added up; `auto`: `best` where inputs can have a density, else `entropy` or None; an
+            object with `fit` and `score_samples`, which is copied for each task (such a learner
+            cannot be saved); None: tasks are always given.
         method: the name of a registered method; by default a hypernetwork that makes the model's
             weights for every task. Others train the model itself: in the task scenario if
             `infer_task` is None, and otherwise in the class scenario (regression: domain).
@@ -235,8 +238,10 @@ class ContinualLearner(TaskEditor):
                 make = stack.enter_context(progress_bars())
                 observers = ObserverGroup(observers, make(f"task {task}", fit.stopping))
                 observers.on_start((), fit.phase.iterations)
+            _release(self.model)
             updates = learn(learning.method, fit.stream, fit.phase, observers)
         learning.end(fit, updates)
+        _release(self.model)
         changed = drifts(self._knowledge, learning, fit) if self._knowledge else {}
         return learning if settings == self.settings else learning.copy(self.settings), changed
 
@@ -303,6 +308,12 @@ class ContinualLearner(TaskEditor):
             made_of = learner.model, learner.device, learner._own
             learner._knowledge = stored.knowledge(*made_of)
         return learner
+
+
+def _release(model: nn.Module) -> None:
+    """Give freed memory back to the system, where a model is large enough for it to matter."""
+    if sum(p.numel() for p in model.parameters()) >= 1_000_000:
+        release_freed_memory()
 
 
 def _for_one_fit(settings: LearnerSettings, own: Own, **changes: Any) -> LearnerSettings:

@@ -25,7 +25,7 @@ from hypermnesia.registry import check_known_modules
 from hypermnesia.state_files import MANIFEST, MISFITS, Fields, State, decode_state, encode_state
 from hypermnesia.storage import folder_held, os_errors_as_run_error, write_folder
 
-FORMAT = 3
+FORMAT = 4
 """Version of the format."""
 
 _KIND = "hypermnesia.ContinualLearner"

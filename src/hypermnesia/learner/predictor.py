@@ -250,9 +250,14 @@ def summary(knowledge: Knowledge) -> str:
 
 def _inference(knowledge: Knowledge) -> str:
     """How tasks are inferred, why, and how many held-out samples are found to be their task's."""
-    way, why = knowledge.settings.infer_task, knowledge.design.why
+    way, why, losses = knowledge.way, knowledge.design.why, knowledge.calibrations.losses
     named = way if isinstance(way, str | None) else type(way).__name__
     told = f"{named}: {why}" if why else f"{named}"
+    if kept := getattr(getattr(knowledge.method, "evidence", None), "kept", 0):
+        told += f"; {kept} numbers kept"
+    if len(knowledge.records) > 1 and len(losses) > 1:
+        each = ", ".join(f"{kind} {loss:.1f}" for kind, loss in losses.items())
+        told += f"; nats lost on held-out samples: {each}"
     shares = ", ".join(f"{share:.0%}" for share in knowledge.calibration.recognised.tolist())
     return f"{told}; held-out samples recognised: {shares}" if shares else told
 
@@ -403,7 +408,11 @@ class Predictor:
 
     @property
     def inference(self) -> str:
-        """How tasks are inferred, why, and what share of held-out samples it recognises."""
+        """How tasks are inferred, why, what is kept for it, and how well it does.
+
+        Of several kinds of evidence: the log loss of each, in nats, summed over the samples that
+        the fits held out; then the share of each task's that were recognised.
+        """
         return _inference(self._learned)
 
     def summary(self) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hypermnesia.errors import ConfigError
+from hypermnesia.learner.calibration import log_shares
 from hypermnesia.learner.knowledge import Knowledge
 from hypermnesia.learner.targets import Classes, Label, Labels, Values, to_json
 from hypermnesia.nets import INPUTS, to_onnx
@@ -42,7 +43,8 @@ class Whole(nn.Module):
         targets = [record.targets for record in records]
         self.widths = [each.outputs for each in targets]
         self.evidence = None if method.answers == ("task",) else _evidence(knowledge)
-        self.calibration = getattr(knowledge, "calibration", None)
+        self.calibration = knowledge.calibration
+        self.temperature = knowledge.calibration.temperature  # a number, which no graph computes
         self.regression = knowledge.design.problem == "regression"
         values = [each for each in targets if isinstance(each, Values)]
         self.register_buffer("mean", _rows([each.mean for each in values]))
@@ -59,9 +61,10 @@ class Whole(nn.Module):
         told = torch.arange(len(self.networks))[:, None] == task  # (tasks, batch)
         log_posterior, log_p = told.double().log(), logits.double().log_softmax(dim=2)
         if self.evidence is not None:
-            inferred = self._log_posterior(self.evidence(x, logits))
+            inferred = log_shares(self.evidence(x, logits), self.temperature)
             log_posterior = torch.where(task < 0, inferred, log_posterior)
-            log_p = torch.where((task < 0)[:, None], self._log_outputs(logits, log_p), log_p)
+            tempered = self.calibration.log_outputs(logits)
+            log_p = torch.where((task < 0)[:, None], tempered, log_p)
         tasks = torch.where(log_posterior.amax(dim=0) > -torch.inf, log_posterior.argmax(dim=0), -1)
         if self.regression:
             return self._values(logits, tasks.clamp(min=0)), tasks
@@ -69,9 +72,9 @@ class Whole(nn.Module):
         by_column = torch.cat(
             [p[:, :width] for p, width in zip(joint, self.widths, strict=True)], 1
         )
-        probabilities = by_column @ self.columns
+        probabilities = (by_column @ self.columns).float()
         labels = torch.where(tasks < 0, -1, probabilities.argmax(dim=1))
-        return labels, tasks, probabilities.float()
+        return labels, tasks, probabilities
 
     def _logits(self, x: Tensor) -> Tensor:
         """(tasks, batch, widest head) logits, -inf beyond a task's own."""
@@ -82,18 +85,6 @@ class Whole(nn.Module):
             nn.functional.pad(y, p, value=-torch.inf) for y, p in zip(each, pads, strict=True)
         ]
         return torch.stack(padded)
-
-    def _log_posterior(self, evidence: Tensor) -> Tensor:
-        """(tasks, batch) log p(t | x); without a calibration all is the likeliest task's."""
-        if self.calibration is not None:
-            found: Tensor = self.calibration.log_posterior(evidence)
-            return found
-        best = torch.arange(len(evidence))[:, None] == evidence.argmax(dim=0)
-        return best.double().log()
-
-    def _log_outputs(self, logits: Tensor, log_p: Tensor) -> Tensor:
-        """(tasks, batch, outputs) log p(y | x, t) where the task is inferred."""
-        return log_p if self.calibration is None else self.calibration.log_outputs(logits)
 
     def _values(self, logits: Tensor, tasks: Tensor) -> Tensor:
         own = logits.gather(0, tasks[None, :, None].expand(1, -1, logits.shape[2]))[0]

@@ -8,7 +8,7 @@ flows through it, so the gradient at the point is the gradient with respect to Î
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -26,7 +26,7 @@ class Rows(Protocol):
     def __getitem__(self, rows: slice, /) -> Tensor: ...
 
 
-Lookahead = Callable[[Sequence[Tensor]], Sequence[Rows]]
+Lookahead = Callable[[Sequence[Any]], Sequence[Rows]]
 """Gradients in the optimiser's order -> its parameters after the step, read before they change."""
 
 LOOKAHEADS: Registry[Callable[[Optimizer], Lookahead]] = Registry("lookahead")
@@ -34,8 +34,8 @@ LOOKAHEADS: Registry[Callable[[Optimizer], Lookahead]] = Registry("lookahead")
 
 
 def _with_gradients(
-    optimizer: Optimizer, gradients: Sequence[Tensor]
-) -> list[tuple[Tensor, Tensor, dict[str, Any]]]:
+    optimizer: Optimizer, gradients: Sequence[Any]
+) -> list[tuple[Tensor, Any, dict[str, Any]]]:
     """Pair each parameter with its gradient and the options of its group."""
     groups = [group for group in optimizer.param_groups for _ in group["params"]]
     return list(zip(parameters_of(optimizer), gradients, groups, strict=True))
@@ -89,20 +89,30 @@ class AdamLookahead:
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
+        self._scratch: list[list[Tensor]] = [[] for _ in parameters_of(optimizer)]
 
-    def __call__(self, gradients: Sequence[Tensor]) -> list[Rows]:
+    def __call__(self, gradients: Sequence[Rows]) -> list[Rows]:
         """Return the stepped parameters, not made yet."""
-        states, pairs = self.optimizer.state, _with_gradients(self.optimizer, gradients)
-        return [_AdamRows(p.detach(), g, group, states.get(p, {})) for p, g, group in pairs]
+        states, each = self.optimizer.state, _with_gradients(self.optimizer, gradients)
+        return [
+            _AdamRows(p.detach(), g, group, states.get(p, {}), scratch)
+            for (p, g, group), scratch in zip(each, self._scratch, strict=True)
+        ]
 
 
 class _AdamRows:
-    """Rows of one parameter after Adam's step."""
+    """Rows of one parameter after Adam's step, in a scratch that the next ones overwrite."""
 
     def __init__(
-        self, parameter: Tensor, gradient: Tensor, group: dict[str, Any], state: dict[str, Any]
+        self,
+        parameter: Tensor,
+        gradient: Rows,
+        group: dict[str, Any],
+        state: dict[str, Any],
+        scratch: list[Tensor] | None = None,
     ) -> None:
         self._parameter, self._gradient = parameter, gradient
+        self._scratch = [] if scratch is None else scratch
         self._group, self._state = group, state
         # Where torch's Adam would make it: the fused kernels want it beside the parameter.
         beside = group["fused"] or group["capturable"]
@@ -111,23 +121,15 @@ class _AdamRows:
 
     @torch.no_grad()
     def __getitem__(self, rows: slice, /) -> Tensor:
-        def copied(key: str) -> list[Tensor]:
-            saved = self._state.get(key)
-            return [stepped.new_zeros(stepped.shape) if saved is None else saved[rows].clone()]
-
-        group = self._group
-        stepped = self._parameter[rows].clone()
-        adam(
-            [stepped],
-            [self._gradient[rows]],
-            copied("exp_avg"),
-            copied("exp_avg_sq"),
-            copied("max_exp_avg_sq") if group["amsgrad"] else [],
-            [self._step.clone()],
-            beta1=group["betas"][0],
-            beta2=group["betas"][1],
-            **{name: group[name] for name in _ADAM_OPTIONS},
-        )
+        names = ("exp_avg", "exp_avg_sq", *["max_exp_avg_sq"] * self._group["amsgrad"])
+        saved, now = [self._state.get(name) for name in names], self._parameter[rows]
+        if not self._scratch or len(self._scratch[0]) < len(now):
+            self._scratch[:] = [torch.empty_like(now) for _ in (now, *names)]
+        stepped, *moments = (each[: len(now)] for each in self._scratch)
+        stepped.copy_(now)
+        for moment, source in zip(moments, saved, strict=True):
+            moment.zero_() if source is None else moment.copy_(source[rows])
+        adam_step(self._group, stepped, self._gradient[rows], moments, self._step.clone())
         return stepped
 
 
@@ -135,6 +137,36 @@ _ADAM_OPTIONS = (
     *("lr", "weight_decay", "eps", "amsgrad", "maximize", "decoupled_weight_decay"),
     *("foreach", "fused", "capturable", "differentiable"),
 )
+
+
+def adam_step(
+    group: Mapping[str, Any],
+    parameter: Tensor,
+    gradient: Tensor,
+    moments: Sequence[Tensor],
+    step: Tensor,
+) -> None:
+    """Take Adam's step, torch's own, on a parameter or some rows of one, in place.
+
+    Args:
+        group: the optimiser's options.
+        parameter: it, or its rows; changed.
+        gradient: of the same shape.
+        moments: those of the first and second order, and of AMSGrad the largest.
+        step: number of steps taken before; it counts on.
+    """
+    first, second, *largest = moments
+    adam(
+        [parameter],
+        [gradient],
+        [first],
+        [second],
+        largest,
+        [step],
+        beta1=group["betas"][0],
+        beta2=group["betas"][1],
+        **{name: group[name] for name in _ADAM_OPTIONS},
+    )
 
 
 def optimizer_lookahead(optimizer: Optimizer) -> Lookahead:

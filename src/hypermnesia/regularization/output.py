@@ -43,7 +43,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal, Protocol, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -109,6 +109,13 @@ class Snapshot:
     parameters: Parameters
     conditions: Float[Tensor, "tasks E"]
     plans: Sequence[ChunkPlan]
+
+
+class SteppedRows(Rows, Protocol):
+    """A gradient of which some rows at a time are made, added to, and stepped by."""
+
+    def step(self, rows: slice, /) -> None:
+        """Take the step of rows, which are not asked for again."""
 
 
 Point = Mapping[str, Rows]
@@ -240,6 +247,7 @@ class ClosedFormRegularizer:
         `grams` are 2 β YᵀY of the bands over the number of tasks; y = 2k + 1.
         """
         weight, bias = point["head.weight"], point["head.bias"][:]
+        slope: Tensor | SteppedRows = gradients["head.weight"]
         (weight_then, bias_then), k = self._then, self._x.shape[1] // 2
         products = self._products[:, : k + 1].zero_()
         for product, gram, (start, stop) in zip(products, grams, self._bands, strict=True):
@@ -250,8 +258,10 @@ class ClosedFormRegularizer:
                 torch.sub(bias[rows], bias_then[rows], out=x[:, k])
                 x[:, k + 1 :] = weight_then[rows]
                 product.addmm_(x[:, : k + 1].T, x)
-                gradients["head.weight"][rows].addmm_(x, gram[:, :k])
+                slope[rows].addmm_(x, gram[:, :k])
                 gradients["head.bias"][rows].addmv_(x, gram[:, k])
+                if not isinstance(slope, Tensor):
+                    slope.step(rows)
         self._products[:, k + 1 :, : k + 1] = self._products[:, : k + 1, k + 1 :].mT
 
 

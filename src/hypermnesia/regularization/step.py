@@ -17,6 +17,7 @@ from hypermnesia import tree
 from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.optimizers import OptimizerSettings, gradient_norm, parameters_of
 from hypermnesia.regularization.drift import LEAST, Multiplier
+from hypermnesia.regularization.head import HeadStep, head_step
 from hypermnesia.regularization.lookahead import LOOKAHEADS, Lookahead, Rows
 from hypermnesia.regularization.output import (
     REGULARIZERS,
@@ -71,6 +72,7 @@ class HypernetTrainer:
         self.train_shared = train_shared
         self.optimizers: dict[str, tuple[OptimizerSettings, Optimizer]] = {}
         self.protection: _Protection | None = None
+        self.head: HeadStep | None = None
         self.tasks: list[int] = []
         self.held: list[int] = []
         self.iteration = self.iterations = 0
@@ -96,9 +98,11 @@ class HypernetTrainer:
         partly = partly and self.regularizer.beta != 0
         self.held = [t for t in range(self.memory.tasks) if partly or t not in self.tasks]
         snapshot = None
+        # θ* are the tensors so far, which another memory may share; θ goes on in copies of them.
+        parameters = {name: p.detach() for name, p in self.memory.hypernet.named_parameters()}
+        for parameter in self.memory.hypernet.parameters():
+            parameter.data = parameter.detach().clone()
         if self.held and self.regularizer.beta != 0:
-            hypernet = self.memory.hypernet.named_parameters()
-            parameters = {name: p.detach().clone() for name, p in hypernet}
             snapshot = self._snapshot(parameters, self.memory.condition(self.held).detach())
         self._start(iterations, snapshot)
 
@@ -123,6 +127,7 @@ class HypernetTrainer:
             if parameters
         }
         self.protection = None
+        self.head = head_step(memory, self.optimizers["theta"][1], theta, self.regularizer)
         if snapshot is not None:
             settings, regularizer = self.regularizer, REGULARIZERS[self.regularizer.kind]
             ahead = LOOKAHEADS[settings.lookahead](self.optimizers["theta"][1])
@@ -154,8 +159,13 @@ class HypernetTrainer:
             settings.schedule_step(optimizer, self.iteration, self.iterations)
 
         # 1. The task's loss and its gradients for θ, e_T and what is shared.
-        loss = loss_of()
-        gradients = self._clipped(torch.autograd.grad(loss, leaves, materialize_grads=True))
+        if self.head is None:
+            loss = loss_of()
+            found = [*torch.autograd.grad(loss, leaves, materialize_grads=True)]
+        else:
+            loss = self.head.loss(loss_of)
+            found = self.head.placed(torch.autograd.grad(loss, leaves, allow_unused=True), leaves)
+        gradients = self._clipped(found)
         of_theta = dict(zip(named, gradients, strict=False))
         metrics = {"loss": loss.detach()}
 
@@ -165,11 +175,14 @@ class HypernetTrainer:
             point = dict(zip(named, ahead, strict=True))
             # 3. How far the weights of earlier tasks would have moved there: g becomes g + β ∇R.
             metrics |= self._protect(point, of_theta)
-        metrics["gradient"] = gradient_norm(gradients)
 
         # 4. The steps: θ by g + β ∇R, the embedding (and what is shared) by its own gradient.
+        metrics["gradient"] = gradient_norm(
+            gradient.finish() if isinstance(gradient, HeadStep) else gradient
+            for gradient in gradients
+        )
         for leaf, gradient in zip(leaves, gradients, strict=True):
-            leaf.grad = gradient
+            leaf.grad = None if isinstance(gradient, HeadStep) else gradient
         for _, optimizer in self.optimizers.values():
             optimizer.step()
         self.iteration += 1
@@ -231,7 +244,8 @@ class HypernetTrainer:
         self._draw_back()
         for _, optimizer in self.optimizers.values():
             optimizer.zero_grad()
-        self.protection, self.optimizers = None, {}
+        self.memory.target.release()
+        self.protection, self.head, self.optimizers = None, None, {}
         self.iteration = self.iterations = 0
 
     def state_dict(self) -> State:

@@ -218,6 +218,17 @@ class _Best:
     state: State | None = None
 
 
+def _kept(state: Any, kept: Any) -> Any:
+    """Copy a state, into the tensors of the one that was `kept` before where these fit."""
+    if isinstance(state, Tensor) and isinstance(kept, Tensor):
+        alike = (state.shape, state.dtype, state.device) == (kept.shape, kept.dtype, kept.device)
+        return kept.copy_(state) if alike else state.clone()
+    if isinstance(state, dict):
+        before = kept if isinstance(kept, dict) else {}
+        return {name: _kept(value, before.get(name)) for name, value in state.items()}
+    return copy.deepcopy(state)
+
+
 class EarlyStopping(Observer):
     """Ends a phase after `patience` updates without a better held-out loss of any part.
 
@@ -247,8 +258,8 @@ class EarlyStopping(Observer):
         for name, loss in losses.items():
             # A state that changed earlier tasks too much is not one to go back to.
             if loss < self._best[name].loss and self._holds():
-                state = copy.deepcopy(self._method.parts[name].state_dict())
-                self._best[name] = _Best(loss, iteration, state)
+                state = self._method.parts[name].state_dict()
+                self._best[name] = _Best(loss, iteration, _kept(state, self._best[name].state))
         self.watching.on_validation(phase, iteration, losses)
         best = self._best.values()
         if all(each.state and iteration - each.at >= self._patience for each in best):
