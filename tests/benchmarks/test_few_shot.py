@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-
 from benchmarks.few_shot import main
 
 FEW = ["--tasks", "2", "--unseen", "2", "--iterations", "3", "--joint", "3", "--full", "3"]

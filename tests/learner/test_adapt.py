@@ -22,7 +22,7 @@ def three(infer_task: str | None = None, **settings: Any) -> ContinualLearner:
     return made
 
 
-@pytest.mark.parametrize("infer_task", [None, "entropy", "gaussian"])
+@pytest.mark.parametrize("infer_task", [None, "entropy", "gaussian", "auto"])
 def test_a_few_samples_make_a_task_that_answers_is_saved_and_removed(
     infer_task: str | None, tmp_path: Path
 ) -> None:

@@ -20,7 +20,6 @@ from hypermnesia.methods.adapting import (
     check_adapts,
     nearest_by_evidence,
 )
-from hypermnesia.methods.base import InfersTask
 from hypermnesia.registry import unknown_name
 
 
@@ -50,7 +49,7 @@ def adapt(
     learning._check_problem(given)
     near, batch = _nearest(learning, source, given, _candidates(learning, given, like))
     adapt_task(learning.method, batch, [near], how)  # type: ignore[arg-type]
-    _record(learning, name, near, batch)
+    _record(learning, name, near, len(batch))
 
 
 def _without_labels(
@@ -64,10 +63,7 @@ def _without_labels(
     nothing = torch.zeros(len(source), device=learning.device)
     batch = Batch(x.to(learning.device), nothing, nothing.long())
     near = nearest_by_evidence(learning.method, batch)
-    learning.records.append(
-        TaskRecord(name, learning.records[near].targets, len(source), adapted=True)
-    )
-    learning.calibration.copy(near)
+    _record(learning, name, near, len(source))
 
 
 def _candidates(learning: Knowledge, given: Any, like: Label | None) -> dict[int, Tensor]:
@@ -121,10 +117,8 @@ def _alike(candidates: dict[int, Tensor]) -> list[tuple[Tensor, Sequence[int]]]:
     return [*groups]
 
 
-def _record(learning: Knowledge, name: Label, near: int, batch: Batch) -> None:
+def _record(learning: Knowledge, name: Label, near: int, samples: int) -> None:
+    """Note the task; held-out samples, by which it could be calibrated, there are none of."""
     targets = learning.records[near].targets
-    learning.records.append(TaskRecord(name, targets, len(batch), adapted=True))
-    method, task = learning.method, len(learning.records) - 1
-    if method.answers != ("task",) and isinstance(method, InfersTask):
-        unseen = getattr(getattr(method, "evidence", None), "unseen", None)
-        learning.calibration.measure(method, task, [batch], unseen)
+    learning.records.append(TaskRecord(name, targets, samples, adapted=True))
+    learning.calibrations.copy(near)

@@ -258,7 +258,8 @@ def _inference(knowledge: Knowledge) -> str:
     if len(knowledge.records) > 1 and len(losses) > 1:
         each = ", ".join(f"{kind} {loss:.1f}" for kind, loss in losses.items())
         told += f"; nats lost on held-out samples: {each}"
-    shares = ", ".join(f"{share:.0%}" for share in knowledge.calibration.recognised.tolist())
+    found = zip(knowledge.calibration.recognised.tolist(), knowledge.records, strict=False)
+    shares = ", ".join(f"{share:.0%}" for share, record in found if not record.adapted)
     return f"{told}; held-out samples recognised: {shares}" if shares else told
 
 
