@@ -12,6 +12,7 @@ from hypermnesia.evidence.autoencoders import AutoencoderSettings, ReplaySetting
 from hypermnesia.evidence.entropy import EntropySettings
 from hypermnesia.evidence.likelihood import LikelihoodSettings
 from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.hypernet.noise import NoiseSettings
 from hypermnesia.methods import Method, Prediction, TaskSpec, build_method
 from hypermnesia.methods.base import answered
 from hypermnesia.methods.lwf import DistillationSettings
@@ -80,6 +81,7 @@ def build(name: str, scenario: str = "task", **changes: object) -> Method:
         "precision": "float32",
         "compile": False,
         "inference": EntropySettings(),
+        "noise": NoiseSettings(draws=3),
     }
     assert changes.keys() <= {*settings, "criterion"}, changes.keys() - settings.keys()
     settings |= changes

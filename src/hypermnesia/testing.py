@@ -24,7 +24,9 @@ from hypermnesia.evidence.autoencoders import sampler_of
 from hypermnesia.hypernet.conditions import Condition
 from hypermnesia.hypernet.ensemble import AllTasks
 from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.hypernet.noise import NoiseSettings
 from hypermnesia.methods.base import Method
+from hypermnesia.methods.bayes import RandomHypernet
 from hypermnesia.methods.hnet import HypernetMethod
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularization.output import RegularizerSettings
@@ -64,15 +66,16 @@ def check_method(build: BuildMethod, *, regression: bool = False) -> None:
     _answers_over_the_candidates(tiny)
 
 
-def check_evidence(build: BuildEvidence) -> None:
+def check_evidence(build: BuildEvidence, draws: int = 1) -> None:
     """Check that an evidence keeps the protocol.
 
     A hypernetwork method with it passes `check_method`; its evidence is a number for each task and
     sample, and the same whatever else is in the batch; it leaves the networks as they would be
-    without it. `build` is as of `check_method`, which also says what is raised.
+    without it. `build` is as of `check_method`, which also says what is raised; so many networks of
+    a task are drawn.
     """
-    check_method(partial(_method_with, build))
-    method, plain = (_method_with(each, Generators(1)) for each in (build, None))
+    check_method(partial(_method_with, build, draws=draws))
+    method, plain = (_method_with(each, Generators(1), draws) for each in (build, None))
     for each in (method, plain):
         _Tiny(partial(_method_with, build)).run(each)
     same = same_state(method.memory.state_dict(), plain.memory.state_dict())
@@ -85,7 +88,9 @@ def check_evidence(build: BuildEvidence) -> None:
     _require(same, "samples of a batch do not depend on others")
 
 
-def _method_with(build: BuildEvidence | None, generators: Generators) -> HypernetMethod:
+def _method_with(
+    build: BuildEvidence | None, generators: Generators, draws: int = 1
+) -> HypernetMethod:
     """A small hypernetwork method that infers the task by an evidence, or not at all."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -98,7 +103,10 @@ def _method_with(build: BuildEvidence | None, generators: Generators) -> Hyperne
     }
     own |= {"optimizer": adam, "embedding_optimizer": adam}
     evidence = None if build is None else (lambda networks: build(networks, generators))
-    return HypernetMethod(network, "task", evidence=evidence, **own)
+    if draws == 1:
+        return HypernetMethod(network, "task", evidence=evidence, **own)
+    noise = NoiseSettings(draws=draws)
+    return RandomHypernet(network, "task", evidence=evidence, noise=noise, **own)
 
 
 def _require(holds: bool, promise: str) -> None:

@@ -33,6 +33,7 @@ _VAE_HYPERNET = {
 SIZES: dict[str, Settings] = {
     "hnet": _HYPERNET,
     "hnet-ent": _HYPERNET,
+    "hnet-bayes": _HYPERNET,
     "hnet-lik": _HYPERNET | _VAE | _VAE_HYPERNET,
     "hnet-tir": _HYPERNET | _VAE | _VAE_HYPERNET,
     "hnet-r": _VAE | _VAE_HYPERNET,

@@ -17,7 +17,7 @@ def make(plan_name="even", hidden=(5, 4), layers=(20, 7), chunk=6, init="xavier"
         activation="tanh",
         init=init,
         plan=plan_name,
-        chunk=chunk if plan_name == "even" else None,
+        chunk=None if plan_name == "full" else chunk,
     )
     plan = make_plan(plan_name, layers, chunk)
     variances = torch.ones(plan.total)
@@ -26,9 +26,9 @@ def make(plan_name="even", hidden=(5, 4), layers=(20, 7), chunk=6, init="xavier"
 
 def by_definition(net: Hypernetwork, condition, plan) -> torch.Tensor:
     """Chunk by chunk: an ordinary network on the concatenated embeddings."""
-    chunks = []
+    chunks, embeddings = [], net.chunk_inputs()
     for j in range(plan.count):
-        own = [] if net.chunk_embeddings is None else [net.chunk_embeddings[j]]
+        own = [] if embeddings is None else [embeddings[j]]
         x = torch.cat([condition, *own])
         for layer in net.hidden:
             x = torch.tanh(layer(x))

@@ -17,7 +17,7 @@ from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.testing import same_state
 from problems import blobs, build, learn
 
-METHODS = ["hnet", "hnet-ent", "hnet-lik"]
+METHODS = ["hnet", "hnet-ent", "hnet-bayes", "hnet-lik"]
 
 
 def three_tasks(name: str = "hnet", beta: float = 0.1, kind: str = "closed") -> HypernetMethod:

@@ -46,7 +46,7 @@ class Case:
     def world(self, dtype: torch.dtype) -> World:
         settings = HypernetSettings(
             self.hidden, self.task_embedding, self.chunk_embedding, self.activation,
-            plan=self.plan, chunk=self.chunk if self.plan == "even" else None,
+            plan=self.plan, chunk=None if self.plan == "full" else self.chunk,
         )  # fmt: skip
         plans = [make_plan(self.plan, (*self.body, 3 * o), self.chunk) for o in self.outputs]
         generator = torch.Generator().manual_seed(self.seed)

@@ -76,7 +76,7 @@ def test_calls_leave_no_trace(case: Case) -> None:
 
 def test_rows_that_no_earlier_task_uses_are_free() -> None:
     """A hypernetwork that has grown wider for the task being learned."""
-    case = Case((5,), "relu", "layer", 1, 3, 3, (4,), (2, 3, 9), 0.1, 0)
+    case = Case((5,), "relu", "layer", 40, 3, 3, (4,), (2, 3, 9), 0.1, 0)
     _, pull = closed(case.world(torch.float64))
     assert pull["head.weight"][:9].any(dim=1).all()
     assert not pull["head.weight"][9:].any()

@@ -74,6 +74,21 @@ class EntropySettings:
 _DEFAULT = EntropySettings()
 
 
+def check_outputs(spec: TaskSpec) -> None:
+    """Raise `ConfigError` for a task of a single class."""
+    if spec.outputs < 2:
+        rule = "an entropy tells tasks apart by their classes, of which each needs two or more"
+        hint = "infer tasks by likelihood (hnet-lik), or name the task (hnet)"
+        raise ConfigError(rule, got="a task with one class", hint=hint)
+
+
+def check_targets(batch: Batch) -> None:
+    """Raise `ConfigError` for targets that are not classes."""
+    if batch.y.is_floating_point():
+        hint = "use hnet-lik, or hnet and name the task"
+        raise ConfigError("an entropy needs classes", got="other targets", hint=hint)
+
+
 class Entropy(Evidence):
     """The network that is most certain of a sample answers it: `hnet-ent`."""
 
@@ -86,10 +101,7 @@ class Entropy(Evidence):
 
     def begin_task(self, spec: TaskSpec) -> None:
         """Note the task; raises `ConfigError` for a single class, or where networks mix widths."""
-        if spec.outputs < 2:
-            rule = "an entropy tells tasks apart by their classes, of which each needs two or more"
-            hint = "infer tasks by likelihood (hnet-lik), or name the task (hnet)"
-            raise ConfigError(rule, got="a task with one class", hint=hint)
+        check_outputs(spec)
         mixed, layouts = self.settings.criterion == "entropy-gradient", self.memory.layouts
         if mixed and layouts and spec.outputs != layouts[0].outputs:
             rule = "inference.criterion=entropy-gradient mixes networks with heads of one width"
@@ -110,9 +122,7 @@ class Entropy(Evidence):
 
     def update(self, batch: Batch) -> Mapping[str, Tensor]:
         """Nothing is learned; raises `ConfigError` for targets that are not classes."""
-        if batch.y.is_floating_point():
-            hint = "use hnet-lik, or hnet and name the task"
-            raise ConfigError("an entropy needs classes", got="other targets", hint=hint)
+        check_targets(batch)
         return {}
 
     @torch.no_grad()

@@ -60,7 +60,8 @@ class TaskEmbedding:
     """A learned vector for each task (von Oswald et al. 2020, section 2)."""
 
     def __init__(self, settings: HypernetSettings, device: torch.device) -> None:
-        self.size, self.start = settings.task_embedding, settings.embedding_start
+        self.size = self.entries = settings.task_embedding
+        self.start = settings.embedding_start
         self.device = device
         self.embeddings: list[nn.Parameter] = []
 
@@ -72,7 +73,7 @@ class TaskEmbedding:
     @property
     def kept(self) -> int:
         """The number of learned values: E a task."""
-        return self.size * len(self.embeddings)
+        return self.entries * len(self.embeddings)
 
     def parameters(self, task: int) -> list[nn.Parameter]:
         """Return the embedding of a task."""
@@ -84,7 +85,7 @@ class TaskEmbedding:
         if self.embeddings and self.start == "mean":
             value = torch.stack(list(self.embeddings)).mean(dim=0)
         else:
-            value = torch.randn(self.size, generator=generators["embedding"]).to(self.device)
+            value = torch.randn(self.entries, generator=generators["embedding"]).to(self.device)
         self.embeddings.append(nn.Parameter(value))
 
     def remove_task(self, task: int) -> None:
@@ -97,9 +98,9 @@ class TaskEmbedding:
         self.embeddings.append(nn.Parameter(self.embeddings[task].detach().clone()))
 
     @torch.no_grad()
-    def put(self, task: int, row: Float[Tensor, " E"]) -> None:
-        """Let a task have another embedding."""
-        self.embeddings[task].copy_(row)
+    def place(self, task: int, other: int) -> None:
+        """Let a task have the embedding of another."""
+        self.embeddings[task].copy_(self.embeddings[other])
 
     def __call__(self, tasks: Sequence[int], context: Any = None) -> Float[Tensor, "n E"]:  # noqa: ARG002
         """Stack the embeddings of some tasks."""
@@ -111,11 +112,12 @@ class TaskEmbedding:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over the embeddings of `state`; raises `ValueError` unless they have E entries."""
-        if any(e.shape != (self.size,) for e in state["embeddings"]):
-            raise ValueError(f"embeddings that are not of {self.size} entries")
+        if any(e.shape != (self.entries,) for e in state["embeddings"]):
+            raise ValueError(f"embeddings that are not of {self.entries} entries")
         values = [e.detach().to(self.device, copy=True) for e in state["embeddings"]]
         self.embeddings = [nn.Parameter(value) for value in values]
 
 
 CONDITIONS.add("embedding", TaskEmbedding)
 CONDITIONS.add("data", "hypermnesia.hypernet.task_data:DataCondition")
+CONDITIONS.add("noise", "hypermnesia.hypernet.noise:NoisyEmbedding")

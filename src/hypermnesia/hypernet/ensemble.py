@@ -21,11 +21,14 @@ from hypermnesia.tree import Tree, logits_of
 
 @dataclass(frozen=True)
 class TaskGroup:
-    """Tasks whose networks have the same shapes: a row of weights, and buffers, for each."""
+    """Tasks whose networks have the same shapes, with weights and buffers of each network.
+
+    There are `memory.draws` networks of a task, one after another.
+    """
 
     tasks: list[int]
     layout: Layout
-    weights: Float[Tensor, "tasks N"]
+    weights: Float[Tensor, "networks N"]
     buffers: list[Buffers]
 
 
@@ -48,7 +51,7 @@ class TaskGroups:
     def __iter__(self) -> Iterator[TaskGroup]:
         """Yield tasks of the same shapes together, as many at a time as the budget allows."""
         memory = self.memory
-        of_weight = memory.hypernet.head.weight.element_size()
+        of_weight = memory.hypernet.head.weight.element_size() * memory.draws
         if sum(layout.total for layout in memory.layouts) * of_weight > self.budget:
             yield from self._made(of_weight)
             return
@@ -61,21 +64,24 @@ class TaskGroups:
             self._kept = list(self._made(of_weight))
         for group in self._kept:
             # Buffers are small, and training replaces them: never kept.
-            yield replace(group, buffers=[memory.buffers[task] for task in group.tasks])
+            yield replace(group, buffers=self._buffers(group.tasks))
+
+    def _buffers(self, tasks: list[int]) -> list[Buffers]:
+        return [self.memory.buffers[task] for task in tasks for _ in range(self.memory.draws)]
 
     def _made(self, of_weight: int) -> Iterator[TaskGroup]:
-        """Make the groups, given the bytes of a weight."""
+        """Make the groups, given the bytes of a weight in all draws."""
         memory = self.memory
         of_layout: dict[tuple[int, ...], list[int]] = {}
         for task, layout in enumerate(memory.layouts):
             of_layout.setdefault((layout.outputs, *layout.grown), []).append(task)
         for same in of_layout.values():
-            layout, plan = memory.layouts[same[0]], memory.plans[same[0]]
+            layout = memory.layouts[same[0]]
             size = max(1, self.budget // (layout.total * of_weight))
             for tasks in (same[start : start + size] for start in range(0, len(same), size)):
                 with torch.no_grad():
-                    weights = memory.hypernet(memory.condition(tasks), plan)
-                yield TaskGroup(tasks, layout, weights, [memory.buffers[task] for task in tasks])
+                    weights = memory.networks(tasks)
+                yield TaskGroup(tasks, layout, weights, self._buffers(tasks))
 
 
 BUDGET = 1 << 28
@@ -156,7 +162,7 @@ class AllTasks:
                 question(group, tree.index(x, slice(2)))  # one is too few for batch norms
             self._activations[shapes] = -(-max(entries) // min(2, tree.batch_size(x)))
         size = max(leaf.element_size() for leaf in leaves)
-        row = _ALIVE * len(group.tasks) * self._activations[shapes] * size
+        row = _ALIVE * len(group.weights) * self._activations[shapes] * size
         return max(1, self.budget // row)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -34,6 +35,7 @@ class WeightMemory:
     """
 
     hypernet: Hypernetwork
+    draws = 1  #: networks of a task that answer together
 
     def __init__(
         self,
@@ -75,16 +77,21 @@ class WeightMemory:
     def _add_network(self, layout: Layout, generator: torch.Generator) -> None:
         plan = self._plan(layout)
         if self.tasks == 0:
-            start = plan, layout.variances(), generator
+            start = plan, self._variances(layout), generator
             self.hypernet = Hypernetwork(self.settings, *start, self.condition.size).to(self.device)
         elif not self.hypernet.has_room(plan):
-            self.hypernet.grow(plan, layout.variances(), generator)
+            self.hypernet.grow(plan, self._variances(layout), generator)
         self.layouts.append(layout)
         self.plans.append(plan)
         self.buffers.append(self.target.new_buffers())
 
     def _plan(self, layout: Layout) -> ChunkPlan:
+        """Return how the values that stand for a layout's weights are cut into chunks."""
         return make_plan(self.settings.plan, layout.layers, self.settings.chunk)
+
+    def _variances(self, layout: Layout) -> Tensor:
+        """Return the variance wanted of each of these values."""
+        return layout.variances()
 
     def extend_task(self, task: int, outputs: int, generators: Generators) -> None:
         """Append so many outputs to a task's head; the weights that it has stay where they are.
@@ -94,7 +101,10 @@ class WeightMemory:
         old = self.layouts[task]
         layout = self.target.layout(old.outputs + outputs, (*old.grown, outputs))
         plan = self._plan(layout)
-        self.hypernet.grow(plan, layout.variances(), generators["hypernet"])
+        if plan.places:
+            rule = "a network whose layers have embeddings keeps its number of outputs"
+            raise ConfigError(rule, got="further ones", hint="set hypernet.plan=even")
+        self.hypernet.grow(plan, self._variances(layout), generators["hypernet"])
         self.layouts[task], self.plans[task] = layout, plan
 
     def copy_task(self, task: int) -> None:
@@ -133,6 +143,10 @@ class WeightMemory:
     def weights(self, task: int) -> Tensor:
         """Make the (N,) flat weights of a task's target network; differentiable."""
         return cast(Tensor, self.hypernet(self.condition([task]), self.plans[task])[0])
+
+    def networks(self, tasks: Sequence[int]) -> Tensor:
+        """Make (tasks x draws, N) weights of the networks of tasks that share a layout."""
+        return cast(Tensor, self.hypernet(self.condition(tasks), self.plans[tasks[0]]))
 
     def run(self, task: int, x: Tree, *, training: bool) -> Any:
         """Run a task's target network on `x`, passed as `tree.arguments` says."""
@@ -213,8 +227,9 @@ class WeightMemory:
 
     def _check_size(self, layout: Layout, hypernet: dict[str, Tensor]) -> None:
         """Refuse a state that claims larger networks than its tensors make, before making any."""
-        chunks = len(hypernet["chunk_embeddings"]) if "chunk_embeddings" in hypernet else 1
-        made, wanted = chunks * len(hypernet["head.weight"]), layout.total
+        tables = [len(each) for name, each in hypernet.items() if name.endswith("_embeddings")]
+        made = math.prod(tables) * len(hypernet["head.weight"])
+        wanted = self._plan(layout).total
         if wanted > made:
             raise ValueError(f"{wanted} weights of a network where {made} can be made")
 

@@ -12,7 +12,7 @@ Initial values: Xavier-uniform as in von Oswald et al. 2020; hyperfan, which set
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Annotated, Any, Literal, cast
 
@@ -27,7 +27,7 @@ from hypermnesia.registry import Registry
 from hypermnesia.settings import Count, Name, Width, named_in
 
 PlanName = Literal["full", "even", "layer"]
-"""One chunk of everything, chunks of a size, or a chunk a layer."""
+"""One chunk of everything, chunks of a size, or chunks that keep to their layer."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,12 @@ class ChunkPlan:
     Attributes:
         used: n_j, weights that chunk j makes, in the order of the flat weight vector.
         width: D, entries that the head makes for every chunk; at least max(used).
+        places: (layer, number within it) of every chunk, where these have embeddings; else empty.
     """
 
     used: tuple[int, ...]
     width: int
+    places: tuple[tuple[int, int], ...] = ()
 
     @property
     def count(self) -> int:
@@ -64,25 +66,41 @@ def make_plan(name: PlanName, layers: Sequence[int], width: int | None = None) -
 
     `full`: one chunk makes all. `even`: chunks of D = `width` entries, which may run across layers,
     and a shorter last one; raises `ConfigError` without a width. `layer`: a chunk for each layer,
-    as wide as the widest (von Oswald et al. 2020, section 2, "chunk embedding" of a layer).
+    as wide as the widest (von Oswald et al. 2020, section 2, "chunk embedding" of a layer); or,
+    with a width, layers cut into chunks of it, which share the layer's embedding.
 
     Example:
         >>> from hypermnesia.hypernet.network import make_plan
         >>> make_plan("even", layers=(6, 4), width=4)
-        ChunkPlan(used=(4, 4, 2), width=4)
-        >>> make_plan("layer", layers=(6, 4))
-        ChunkPlan(used=(6, 4), width=6)
+        ChunkPlan(used=(4, 4, 2), width=4, places=())
+        >>> make_plan("layer", layers=(6, 4)).used
+        (6, 4)
+        >>> make_plan("layer", layers=(6, 4), width=4).used
+        (4, 2, 4)
     """
     total = sum(layers)
     if name == "full":
         return ChunkPlan((total,), total)
-    if name == "layer":
+    if name == "layer" and width is None:
         return ChunkPlan(tuple(layers), max(layers))
+    if name == "layer":
+        return _by_layer(layers, max(1, width or 1))
     if width is None or width < 1:
         rule = "hypernet.plan=even needs the size of a chunk"
         raise ConfigError(rule, got=width, hint="set hypernet.chunk to a positive number")
+    return ChunkPlan(_cut(total, width), width)
+
+
+def _cut(total: int, width: int) -> tuple[int, ...]:
     whole, rest = divmod(total, width)
-    return ChunkPlan((width,) * whole + ((rest,) if rest else ()), width)
+    return (width,) * whole + ((rest,) if rest else ())
+
+
+def _by_layer(layers: Sequence[int], width: int) -> ChunkPlan:
+    """Cut each layer into chunks of its own, the last of which may be shorter."""
+    each = [_cut(layer, width) for layer in layers]
+    places = tuple((layer, i) for layer, chunks in enumerate(each) for i in range(len(chunks)))
+    return ChunkPlan(sum(each, ()), min(width, max(layers)), places)
 
 
 @torch.no_grad()
@@ -133,7 +151,8 @@ class HypernetSettings:
         hidden: widths of the hidden layers; none for a linear hypernetwork.
         task_embedding: entries of a task embedding.
         chunk_embedding: entries of a chunk embedding; not used by a full plan.
-        chunk: D of an even plan.
+        chunk: D of an even plan; of a plan by layers, the most entries of a chunk, whose embedding
+            is then its layer's plus that of its number within the layer.
         embedding_start: of a new task: `normal`, drawn from N(0, 1); the `mean` of the earlier
             ones, so that its network starts like theirs; or the `nearest`, whose network has the
             least loss on the task's first mini-batch (of autoencoders: drawn).
@@ -153,7 +172,7 @@ class HypernetSettings:
     condition_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.plan != "even" and self.chunk is not None:
+        if self.plan == "full" and self.chunk is not None:
             rule = f"hypernet.plan={self.plan} has no use for the size of a chunk"
             hint = "set hypernet.chunk=null"
             raise ConfigError(rule, got=f"hypernet.chunk={self.chunk}", hint=hint)
@@ -161,6 +180,15 @@ class HypernetSettings:
             rule = f"hypernet.plan={self.plan} tells its chunks apart by their embeddings"
             hint = "set it to 1 or more, or hypernet.plan=full"
             raise ConfigError(rule, got="hypernet.chunk_embedding=0", hint=hint)
+
+
+_TABLES = ("chunk_embeddings", "layer_embeddings", "place_embeddings")
+
+
+def _rows(plan: ChunkPlan) -> tuple[int, int, int]:
+    """Return how many chunks there are, how many layers have some, and how many the largest has."""
+    layers, places = (max((place[i] + 1 for place in plan.places), default=0) for i in (0, 1))
+    return plan.count, layers, places
 
 
 class Hypernetwork(nn.Module):
@@ -172,6 +200,8 @@ class Hypernetwork(nn.Module):
     room for larger ones. `condition_size` is E; None for `settings.task_embedding`.
     """
 
+    _places: Tensor  # (C, 2) of a plan that has them
+
     def __init__(
         self,
         settings: HypernetSettings,
@@ -181,22 +211,46 @@ class Hypernetwork(nn.Module):
         condition_size: int | None = None,
     ) -> None:
         super().__init__()
-        self.settings, self.plan = settings, plan
+        self.settings = settings
+        self.register_buffer("_places", None, persistent=False)
+        self._follow(plan)
         self.condition_size = condition_size or settings.task_embedding
         chunk_width = 0 if settings.plan == "full" else settings.chunk_embedding
         widths = [self.condition_size + chunk_width, *settings.hidden]
         self.hidden = nn.ModuleList(blank_linear(n_in, n_out) for n_in, n_out in pairwise(widths))
         self.activation = ACTIVATIONS[settings.activation]()
         self.head = blank_linear(widths[-1], plan.width)
-        chunks = torch.randn(plan.count, chunk_width, generator=generator)
-        self.chunk_embeddings = nn.Parameter(chunks) if chunk_width else None
+        self.chunk_embeddings = self.layer_embeddings = self.place_embeddings = None
+        if plan.places:
+            # Their sums are N(0, 1), as chunk embeddings are.
+            layers, places = (
+                nn.Parameter(torch.randn(n, chunk_width, generator=generator) / 2**0.5)
+                for n in _rows(plan)[1:]
+            )
+            self.layer_embeddings, self.place_embeddings = layers, places
+        elif chunk_width:
+            chunks = torch.randn(plan.count, chunk_width, generator=generator)
+            self.chunk_embeddings = nn.Parameter(chunks)
         _INITS[settings.init](self, variances, generator)
+
+    def _follow(self, plan: ChunkPlan) -> None:
+        self.plan = plan
+        if plan.places:
+            device = next(self.parameters(), torch.empty(0)).device
+            self._places = torch.tensor(plan.places, device=device)
+
+    def chunk_inputs(self, chunks: int | None = None) -> Float[Tensor, "C c"] | None:
+        """Return the embeddings of the first `chunks` chunks; None of a full plan."""
+        if self.layer_embeddings is None or self.place_embeddings is None:
+            return None if self.chunk_embeddings is None else self.chunk_embeddings[:chunks]
+        layers, places = self._places[:chunks].T
+        return self.layer_embeddings[layers] + self.place_embeddings[places]
 
     def features(
         self, conditions: Float[Tensor, "tasks E"], chunks: int | None = None
     ) -> Float[Tensor, "tasks C k"]:
         """Return φ(e, c_j) for every condition and the first `chunks` chunks (all by default)."""
-        embeddings = None if self.chunk_embeddings is None else self.chunk_embeddings[:chunks]
+        embeddings = self.chunk_inputs(chunks)
         if not self.hidden:
             if embeddings is None:
                 return conditions[:, None]
@@ -233,40 +287,37 @@ class Hypernetwork(nn.Module):
         """
         if self.has_room(plan):
             return
-        chunks, width = self._chunks, self.head.out_features
+        width = self.head.out_features
         larger = plan.total > self.plan.total
         new = Hypernetwork(self.settings, plan, variances, generator, self.condition_size)
         new.to(self.head.weight)
-        if plan.count > chunks:
-            assert self.chunk_embeddings is not None and new.chunk_embeddings is not None  # noqa: S101, PT018
-            new.chunk_embeddings[:chunks] = self.chunk_embeddings
-            self.chunk_embeddings = new.chunk_embeddings
+        for name in _TABLES:
+            if (old := getattr(self, name)) is not None and len(getattr(new, name)) > len(old):
+                getattr(new, name)[: len(old)] = old
+                setattr(self, name, getattr(new, name))
         if plan.width > width:
             new.head.weight[:width] = self.head.weight
             new.head.bias[:width] = self.head.bias
             self.head = new.head
-        used = plan.used if larger else self.plan.used
-        self.plan = ChunkPlan(used, self.head.out_features)
+        kept = plan if larger else self.plan
+        self._follow(replace(kept, width=self.head.out_features))
 
     def has_room(self, plan: ChunkPlan) -> bool:
         """Whether networks cut by a plan can be made as it is."""
-        fits = plan.count <= self._chunks and plan.width <= self.head.out_features
-        return fits and plan.total <= self.plan.total
-
-    @property
-    def _chunks(self) -> int:
-        """How many chunks there is room for: a plan of more weights may have fewer."""
-        return 1 if self.chunk_embeddings is None else len(self.chunk_embeddings)
+        tables = zip((getattr(self, name) for name in _TABLES), _rows(plan), strict=True)
+        fits = all(table is None or rows <= len(table) for table, rows in tables)
+        return fits and plan.width <= self.head.out_features and plan.total <= self.plan.total
 
     @torch.no_grad()
     def shrink(self, plans: Sequence[ChunkPlan]) -> None:
         """Drop what none of the `plans` uses; what they make stays, bit for bit."""
         largest = max(plans, key=lambda plan: plan.total)
-        count, width = max(plan.count for plan in plans), max(plan.width for plan in plans)
-        self.plan = ChunkPlan(largest.used, width)
-        if self.chunk_embeddings is not None and count < self._chunks:
-            self.chunk_embeddings = nn.Parameter(self.chunk_embeddings[:count].clone())
-        if width < (old := self.head).out_features:
-            self.head = blank_linear(old.in_features, width).to(old.weight)
-            self.head.weight.copy_(old.weight[:width])
-            self.head.bias.copy_(old.bias[:width])
+        width = max(plan.width for plan in plans)
+        self._follow(replace(largest, width=width))
+        for name, *rows in zip(_TABLES, *map(_rows, plans), strict=True):
+            if (old := getattr(self, name)) is not None and max(rows) < len(old):
+                setattr(self, name, nn.Parameter(old[: max(rows)].clone()))
+        if width < (head := self.head).out_features:
+            self.head = blank_linear(head.in_features, width).to(head.weight)
+            self.head.weight.copy_(head.weight[:width])
+            self.head.bias.copy_(head.bias[:width])

@@ -244,6 +244,11 @@ class DataCondition(TaskEmbedding):
         return torch.stack([self.encoder(support) for support in context])
 
     @torch.no_grad()
+    def put(self, task: int, row: Float[Tensor, " E"]) -> None:
+        """Let a task have another embedding."""
+        self.embeddings[task].copy_(row)
+
+    @torch.no_grad()
     def see(self, task: int, support: Support) -> None:
         """Take a mini-batch of a task into what is kept of it."""
         self.seen[task] += 1

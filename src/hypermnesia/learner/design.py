@@ -17,7 +17,7 @@ from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.hypernet.target import Target
 from hypermnesia.learner.arrays import Form
 from hypermnesia.learner.targets import LOSSES, Own, Problem
-from hypermnesia.methods import METHODS, Method, MethodEntry, build_method
+from hypermnesia.methods import METHODS, HypernetWith, Method, MethodEntry, build_method
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.registry import unknown_name
 from hypermnesia.regularization.drift import DRIFT
@@ -47,7 +47,10 @@ _BY_EVIDENCE = {
     "filters": "hypermnesia.evidence.filters:FilterGaussians",
     "best": "hypermnesia.evidence.best:BestEvidence",
     "sum": "hypermnesia.evidence.best:SumEvidence",
+    "agreement": "hypermnesia.evidence.disagreement:Agreement",
+    "mutual-information": "hypermnesia.evidence.disagreement:MutualInformation",
 }
+_DRAWS = ("agreement", "mutual-information")
 _SCHEDULE = {0.5: 0.3, 0.75: 0.1, 0.9: 0.03}
 _BOUND = BoundSettings(divergence=2)  # as on Split MNIST
 # β of the autoencoders over that of the networks: their losses are of other sizes. Powers of ten
@@ -75,6 +78,7 @@ class LearnerSettings:
     seed: int = 0
     own: tuple[str, ...] = ()  # functions of the user's, by name, which are not saved
     features: str | None = None
+    ensemble: int = 1
 
     def __post_init__(self) -> None:
         own = is_density(self.infer_task)
@@ -82,7 +86,7 @@ class LearnerSettings:
             raise unknown_name("way to infer tasks", self.infer_task, ["auto", *EVIDENCE])
         if self.problem not in (None, *LOSSES):
             raise unknown_name("problem", self.problem, tuple(LOSSES))
-        for name in ("batch_size", "iterations", "patience", "seed"):
+        for name in ("batch_size", "iterations", "patience", "seed", "ensemble"):
             if type(value := getattr(self, name)) is not int:
                 rule, hint = f"{name} must be a whole number", "give an int"
                 raise ConfigError(rule, got=repr(value), hint=hint)
@@ -92,9 +96,10 @@ class LearnerSettings:
                 continue
             kind = "a number, or auto" if name == "beta" else "a number"
             raise ConfigError(f"{name} must be {kind}", got=repr(value))
-        for name in ("batch_size", "iterations", "patience"):
+        for name in ("batch_size", "iterations", "patience", "ensemble"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be 1 or more", got=getattr(self, name))
+        one, way = self.ensemble == 1, self.infer_task
         held, size, beta = self.validation, self.compression, cast(Any, self.beta)
         usual = self.drift == LearnerSettings.drift
         share = "validation is the share of a task's samples"
@@ -105,6 +110,8 @@ class LearnerSettings:
             ("beta must be 0 or more, or auto", beta, beta == "auto" or 0 <= beta < math.inf),
             ("drift is a bound that beta='auto' holds", self.drift, beta == "auto" or usual),
             ("drift must be above 0, at most 1", self.drift, 0 < self.drift <= 1),
+            ("an ensemble needs method='hnet'", self.method, one or self.method == "hnet"),
+            (f"ensemble must be 2 or more to tell tasks by {way}", 1, not one or way not in _DRAWS),
         ):
             if not valid:
                 raise ConfigError(rule, got=value)
@@ -333,10 +340,15 @@ def method_entry(settings: LearnerSettings) -> MethodEntry:
     if settings.method != "hnet":
         return METHODS[settings.method]
     if is_density(evidence):
-        return METHODS["hypermnesia.evidence.densities:TaskDensities"]
-    if evidence is None or evidence == "auto":
-        return METHODS["hnet"]
-    return METHODS[_BY_EVIDENCE.get(evidence, evidence)]
+        entry = METHODS["hypermnesia.evidence.densities:TaskDensities"]
+    elif evidence is None or evidence == "auto":
+        entry = METHODS["hnet"]
+    else:
+        entry = METHODS[_BY_EVIDENCE.get(evidence, evidence)]
+    if settings.ensemble == 1:
+        return entry
+    own = getattr(entry.build, "evidence", None)
+    return replace(entry, builder=HypernetWith(own, "bayes:RandomHypernet"))
 
 
 def scenario_of(settings: LearnerSettings, problem: Problem) -> ScenarioName:
@@ -370,8 +382,12 @@ def model_sizes(
 ) -> HypernetSettings:
     """Sizes of the hypernetwork for a model with so many outputs, where it has its `own` number."""
     target = Target(model, generated_names(model, settings), settings.head, outputs=own)
-    layout = target.layout(outputs)
-    return hypernet_sizes(layout.total, settings.compression)
+    weights = target.layout(outputs).total
+    if settings.ensemble == 1:
+        return hypernet_sizes(weights, settings.compression)
+    # A mean and a variance of each weight, in as much room.
+    share = max(1.0, SMALLEST / weights) if settings.compression is None else settings.compression
+    return hypernet_sizes(2 * weights, share / 2)
 
 
 def method_of(
@@ -397,6 +413,10 @@ def method_of(
         "outputs": design.outputs,
         "bound": _BOUND,
     }
+    if settings.ensemble > 1:
+        from hypermnesia.hypernet.noise import NoiseSettings
+
+        sections["noise"] = NoiseSettings(draws=settings.ensemble, log_variance=-7.0)
     sample_shape: tuple[int, ...] = ()
     if (autoencoder := design.autoencoder) is not None:
         sample_shape = autoencoder.sample_shape

@@ -84,6 +84,8 @@ class ContinualLearner(TaskEditor):
             its own step size falls in the course of a fit.
         features: name of a layer that all tasks share, as of a frozen backbone: Gaussians are of
             its activations, averaged over positions, and not of inputs.
+        ensemble: networks of a task, drawn from a distribution over its weights: their mean
+            probabilities, or values, answer.
 
     Attributes:
         history_: a `FitHistory` of each fit since the learner was made or loaded.
@@ -117,6 +119,7 @@ class ContinualLearner(TaskEditor):
         criterion: Loss | None = None,
         optimizer: OptimizerFactory | None = None,
         features: str | None = None,
+        ensemble: int = LearnerSettings.ensemble,
     ) -> None:
         knowledge.check_module(model)
         self._own = Own(criterion, optimizer)
@@ -125,7 +128,7 @@ class ContinualLearner(TaskEditor):
         self.settings = LearnerSettings(
             cast(Any, infer_task), method, problem, head, patterns(generated), compression, beta,
             drift, lr, batch_size, iterations, patience, validation, seed, self._own.names,
-            features,
+            features, ensemble,
         )  # fmt: skip
         method_entry(self.settings)
         self.device = device_of(device)

@@ -27,28 +27,47 @@ Build = Callable[..., Method]
 _EVERY: tuple[ScenarioName, ...] = ("task", "domain", "class")
 
 
+def _built(name: str) -> Build:
+    """Import `module:name` of this package."""
+    module, _, attribute = name.partition(":")
+    return cast(Build, getattr(import_module(f"{__name__}.{module}"), attribute))
+
+
 @dataclass(frozen=True)
 class HypernetWith:
-    """`hnet` with an evidence (a class, or a name in `EVIDENCE`), which infers the task."""
+    """`hnet` with an evidence (a class, or a name in `EVIDENCE`), which infers the task.
 
-    evidence: type[Evidence] | str
+    `networks` is a class like `hnet`'s, as `module:name` in this package; without an evidence tasks
+    are given.
+    """
+
+    evidence: type[Evidence] | str | None
+    networks: str = "hnet:HypernetMethod"
+
+    @property
+    def method_class(self) -> Build:
+        """The class of the method."""
+        return _built(self.networks)
 
     @property
     def evidence_class(self) -> type[Evidence]:
         """The class of the evidence."""
+        assert self.evidence is not None  # noqa: S101 - the caller's case
         return EVIDENCE[self.evidence] if isinstance(self.evidence, str) else self.evidence
 
     def __call__(self, network: nn.Module, scenario: ScenarioName, **settings: Any) -> Method:
         """Build a method; its evidence takes those of the settings that it has parameters for."""
-        from hypermnesia.methods.hnet import HypernetMethod
 
         def those_of(build: Callable[..., Any]) -> dict[str, Any]:
             return {name: settings[name] for name in parameters_of(build) if name in settings}
 
+        if self.evidence is None:
+            return self.method_class(network, scenario, **those_of(self.method_class))
         takes_network = "network" in inspect.signature(self.evidence_class).parameters
         own = those_of(self.evidence_class) | ({"network": network} if takes_network else {})
         evidence = partial(self.evidence_class, **own)
-        return HypernetMethod(network, scenario, evidence=evidence, **those_of(HypernetMethod))
+        own = those_of(self.method_class)
+        return self.method_class(network, scenario, evidence=evidence, **own)
 
 
 def parameters_of(build: Callable[..., Any]) -> dict[str, Any]:
@@ -58,9 +77,8 @@ def parameters_of(build: Callable[..., Any]) -> dict[str, Any]:
     the class that it returns.
     """
     if isinstance(build, HypernetWith):
-        from hypermnesia.methods.hnet import HypernetMethod
-
-        return parameters_of(HypernetMethod) | parameters_of(build.evidence_class)
+        own = {} if build.evidence is None else parameters_of(build.evidence_class)
+        return parameters_of(build.method_class) | own
     if isinstance(build, partial):
         inner = parameters_of(build.func)
         return {name: kind for name, kind in inner.items() if name not in build.keywords}
@@ -136,8 +154,7 @@ class MethodEntry:
         """(network, scenario, **settings) -> method."""
         if not isinstance(self.builder, str):
             return self.builder
-        module, _, name = self.builder.partition(":")
-        return cast(Build, getattr(import_module(f"{__name__}.{module}"), name))
+        return _built(self.builder)
 
     @property
     def documented(self) -> Callable[..., Any]:
@@ -247,6 +264,17 @@ for _entry in (
         trained="once",
         equation="hnet's loss\ntask = argmin_t H(softmax(f(x; h(e_t; θ)) / τ)), temperature τ;\n"
         "calibrated: logits first divided by the spread of a class's own training samples",
+        needs="no task to answer; keeps θ and an embedding a task, no data",
+    ),
+    MethodEntry(
+        "hnet-bayes",
+        "hnet draws networks of each task and picks the task whose mean prediction is surest",
+        "Henning et al. 2021, arXiv 2103.01133",
+        "bayes:hnet_bayes",
+        trained="once",
+        equation="E_ε L(W) + κ KL(q_T(W) || p), W = μ + exp(ρ/2) ε, (μ, ρ) = h(e_T; θ),\n"
+        "and hnet's regulariser of (μ, ρ)\n"
+        "task = argmin_t H(1/K Σ_k softmax(f(x; W_tk)))",
         needs="no task to answer; keeps θ and an embedding a task, no data",
     ),
     MethodEntry(

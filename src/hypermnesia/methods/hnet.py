@@ -47,6 +47,10 @@ if TYPE_CHECKING:
     from hypermnesia.methods.rehearsal import Rehearsal
 
 
+Old = tuple[Tensor, Tensor] | None
+"""Inputs that are rehearsed, and their (n, outputs) targets."""
+
+
 class _TaskIsGiven(Evidence):
     """The evidence of `hnet`, which has none."""
 
@@ -109,11 +113,11 @@ class HypernetMethod:
         self.generators, self.criterion = generators, criterion
         own: dict[str, Any] = {"device": device, "precision": precision, "compile": compile}
         own |= {"outputs": outputs}
-        self.memory = WeightMemory(network, hypernet, generated=generated, head=head, **own)
+        own |= {"generated": generated, "head": head}
+        self.memory, self.all_tasks = self._networks(network, hypernet, own)
         own = {"regularizer": regularizer, "train_shared": train_shared, "generators": generators}
         own |= {"optimizer": optimizer, "embedding_optimizer": embedding_optimizer}
         self.trainer = HypernetTrainer(self.memory, **own)
-        self.all_tasks = AllTasks(self.memory)
         self.evidence = evidence(self.all_tasks) if evidence else _TaskIsGiven()
         self.sampler: Sampler | None = getattr(self.evidence, "sampler", None)
         self.rehearsal: Rehearsal | None = None
@@ -121,6 +125,13 @@ class HypernetMethod:
         self.answers: tuple[ScenarioName, ...] = (
             ("task", "domain", "class") if evidence else ("task",)
         )
+
+    def _networks(
+        self, network: nn.Module, hypernet: HypernetSettings, own: dict[str, Any]
+    ) -> tuple[WeightMemory, AllTasks]:
+        """What makes the networks of tasks, and what asks all of them."""
+        memory = WeightMemory(network, hypernet, **own)
+        return memory, AllTasks(memory)
 
     def begin_task(self, spec: TaskSpec) -> None:
         """Give the task an embedding and a head, and protect the earlier tasks."""
@@ -231,19 +242,22 @@ class HypernetMethod:
         """Place the embedding of a new task where the known one with the least loss is.
 
         It stays where it was drawn if no task has a head of its width. Raises `ConfigError` for a
-        condition without `put`.
+        condition without `place`.
         """
         new, heads, condition = self.trainer.task, self.scenario.heads, self.memory.condition
-        if (put := getattr(condition, "put", None)) is None:
-            rule = "hypernet.embedding_start=nearest needs a condition with the method put"
+        if (place := getattr(condition, "place", None)) is None:
+            rule = "hypernet.embedding_start=nearest needs a condition with the method place"
             raise ConfigError(rule, got=type(condition).__name__, hint="define it")
         if known := [task for task in range(new) if heads[task] == heads[new]]:
-            near = known[int(self.losses_of(batch, known).argmin())]
-            put(new, condition([near])[0])
+            place(new, known[int(self.losses_of(batch, known).argmin())])
         self.all_tasks.forget()
         self.starting = False
 
-    def _loss(self, logits: Tensor, batch: Batch, old: tuple[Tensor, Tensor] | None) -> Tensor:
+    def _loss(self, logits: Tensor, batch: Batch, old: Old) -> Tensor:
+        """What the task's networks are trained to minimise."""
+        return self._data_loss(logits, batch, old)
+
+    def _data_loss(self, logits: Tensor, batch: Batch, old: Old) -> Tensor:
         """The criterion on a batch and, behind it, what is rehearsed of old classes."""
         own = loss_of(self.criterion, logits[: len(batch)], batch.y, batch.weight)
         if old is None or self.rehearsal is None:
@@ -280,7 +294,7 @@ class HypernetMethod:
             old = self.rehearsal.like(x, torch.Generator().manual_seed(0))  # comparable
             x = torch.cat([x, old[0]])
         logits = logits_of(self.memory.run(self.trainer.task, x, training=False))
-        loss = self._loss(logits, batch, old)
+        loss = self._data_loss(logits, batch, old)
         return {"loss": loss} | self.evidence.losses(batch)
 
     @torch.no_grad()

@@ -43,7 +43,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Annotated, Literal, Protocol, cast
+from typing import Annotated, Any, Literal, Protocol, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -138,11 +138,16 @@ class DirectRegularizer:
 
     def __init__(self, hypernet: Hypernetwork, snapshot: Snapshot) -> None:
         self.hypernet, self.snapshot = hypernet, snapshot
-        with torch.no_grad():
-            self.wanted = self._weights(snapshot.parameters)
+        self.protect(snapshot.conditions)
+
+    @torch.no_grad()
+    def protect(self, conditions: Float[Tensor, "tasks E"]) -> None:
+        """Protect what other conditions of the same tasks made at the snapshot."""
+        self.conditions = conditions
+        self.wanted = self._weights(self.snapshot.parameters)
 
     def _weights(self, parameters: Parameters) -> list[Tensor]:
-        tasks = zip(self.snapshot.conditions, self.snapshot.plans, strict=True)
+        tasks = zip(self.conditions, self.snapshot.plans, strict=True)
         call = partial(functional_call, self.hypernet, parameters)
         return [call((condition[None], plan))[0] for condition, plan in tasks]
 
@@ -177,12 +182,17 @@ class ClosedFormRegularizer:
         self._ends = torch.unique(used[used > 0])
         # Number of the last band that a row reaches; -1 where a task has no such chunk.
         self._band = torch.searchsorted(self._ends, used).where(used > 0, -1)
-        with torch.no_grad():
-            then, chunks = (snapshot.parameters, snapshot.conditions), used.shape[1]
-            self._features_then = self._features.at(*then, chunks)
-            self._allocate()
+        self.protect(snapshot.conditions)
+        self._allocate()
         self._rows = self._by_band(self._band)
 
+    @torch.no_grad()
+    def protect(self, conditions: Float[Tensor, "tasks E"]) -> None:
+        """Protect what other conditions of the same tasks made at the snapshot."""
+        self._conditions, chunks = conditions, self._band.shape[1]
+        self._features_then = self._features.at(self.snapshot.parameters, conditions, chunks)
+
+    @torch.no_grad()
     def _allocate(self) -> None:
         weight, _ = self._then
         k = weight.shape[1]
@@ -226,7 +236,7 @@ class ClosedFormRegularizer:
 
     def _chosen(self, tasks: Tensor | None) -> tuple[Tensor, Tensor, tuple[Tensor, list[int]]]:
         """Return conditions, features then, and the order of the rows, of the chosen tasks."""
-        conditions, then = self.snapshot.conditions, self._features_then
+        conditions, then = self._conditions, self._features_then
         if tasks is None:
             return conditions, then, self._rows
         here = tasks.to(then.device, non_blocking=True)
@@ -306,6 +316,10 @@ class SampledRegularizer:
         self.tasks, self.size = len(snapshot.plans), settings.subset
         self.generators = generators
 
+    def protect(self, conditions: Float[Tensor, "tasks E"]) -> None:
+        """Protect what other conditions of the same tasks made at the snapshot."""
+        self.closed.protect(conditions)
+
     def __call__(self, point: Point, gradients: Parameters, beta: float) -> Tensor:
         """Estimate R, a scalar, at `point`; β times its gradient is added to `gradients`."""
         return self.closed(point, gradients, beta, self._draw())
@@ -314,6 +328,26 @@ class SampledRegularizer:
         if self.size is None or self.size >= self.tasks:
             return None
         return torch.randperm(self.tasks, generator=self.generators["subset"])[: self.size]
+
+
+class OverDraws:
+    """Estimates the mean of R over random conditions, without bias: each call draws others.
+
+    `draw` makes (tasks, E) conditions of the earlier tasks. Raises `ConfigError` for a `penalty`
+    that cannot change those that it protects.
+    """
+
+    def __init__(self, penalty: OutputRegularizer, draw: Callable[[], Tensor]) -> None:
+        if not hasattr(penalty, "protect"):
+            rule, hint = "random conditions need a regulariser with the method protect", "define it"
+            raise ConfigError(rule, got=type(penalty).__name__, hint=hint)
+        self.penalty: Any = penalty
+        self.draw = draw
+
+    def __call__(self, point: Point, gradients: Parameters, beta: float) -> Tensor:
+        """Estimate R, a scalar, at `point`; β times its gradient is added to `gradients`."""
+        self.penalty.protect(self.draw())
+        return cast(Tensor, self.penalty(point, gradients, beta))
 
 
 def without_options(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import torch
@@ -22,6 +23,7 @@ from hypermnesia.regularization.lookahead import LOOKAHEADS, Lookahead, Rows
 from hypermnesia.regularization.output import (
     REGULARIZERS,
     OutputRegularizer,
+    OverDraws,
     Parameters,
     RegularizerSettings,
     Snapshot,
@@ -132,6 +134,9 @@ class HypernetTrainer:
             settings, regularizer = self.regularizer, REGULARIZERS[self.regularizer.kind]
             ahead = LOOKAHEADS[settings.lookahead](self.optimizers["theta"][1])
             penalty = regularizer(memory.hypernet, snapshot, settings, self.generators)
+            if (redrawn := getattr(memory.condition, "redrawn", None)) is not None:
+                draws = snapshot.conditions, self.generators["protected"]
+                penalty = OverDraws(penalty, partial(redrawn, *draws))
             # What a task learned before is weighed against what it learns now, not bounded.
             follows = settings.beta == "auto" and not set(self.tasks) & set(self.held)
             multiplier = Multiplier(settings.drift * self._size()) if follows else None
