@@ -13,6 +13,7 @@ from torch import nn
 from hypermnesia.data.types import Batch, Part, TaskSpec
 from hypermnesia.errors import ConfigError
 from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.hypernet.noise import NoiseSettings
 from hypermnesia.methods.adapting import adapt_task, losses_one_by_one
 from hypermnesia.testing import check_method, same_state
 from problems import batches, blobs, build, learn
@@ -130,3 +131,12 @@ def test_a_task_may_start_at_the_nearest_known_embedding() -> None:
 
 def test_a_method_with_that_start_keeps_the_contract() -> None:
     check_method(lambda generators: build("hnet", generators=generators, hypernet=NEAREST))
+
+
+@pytest.mark.parametrize("form", ["gaussian", "implicit"])
+def test_drawn_networks_are_adapted_and_start_at_the_nearest(form: Any) -> None:
+    method = known("hnet-bayes", hypernet=NEAREST, noise=NoiseSettings(form=form, draws=3))
+    batch = few(blobs(1))
+    before = float(method.losses_of(batch, range(3)).min())
+    adapt_task(method, batch)
+    assert float(method.losses_of(batch, [3])) < before
