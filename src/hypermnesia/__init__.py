@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # what `_MODULES` says, for type checkers and editors
     from hypermnesia.hypernet.memory import WeightMemory
     from hypermnesia.hypernet.network import HypernetSettings, Hypernetwork
     from hypermnesia.learner import ContinualLearner
+    from hypermnesia.learner.adapters import lora
     from hypermnesia.learner.estimators import ContinualClassifier, ContinualRegressor
     from hypermnesia.methods import METHODS, Method, MethodEntry, Prediction
     from hypermnesia.nets import NETS
@@ -38,7 +39,7 @@ __all__ = [
     "HypernetSettings", "HypernetTrainer", "Hypernetwork", "Method", "MethodEntry", "Observer",
     "OptimizerSettings", "Part", "Prediction", "RegularizerSettings", "RunError", "Scenario",
     "StopTask", "StopTraining", "TargetError", "Task", "TaskSpec", "TrainSettings", "WeightMemory",
-    "__version__", "evaluate", "train",
+    "__version__", "evaluate", "lora", "train",
 ]  # fmt: skip
 
 _MODULES = {
@@ -51,6 +52,7 @@ _MODULES = {
     "hypernet.memory": ("WeightMemory",),
     "hypernet.network": ("HypernetSettings", "Hypernetwork"),
     "learner": ("ContinualLearner",),
+    "learner.adapters": ("lora",),
     "learner.estimators": ("ContinualClassifier", "ContinualRegressor"),
     "methods": ("METHODS", "Method", "MethodEntry", "Prediction"),
     "nets": ("NETS",),

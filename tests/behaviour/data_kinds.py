@@ -249,7 +249,7 @@ SPOILED = [
     _refused("Arrays", "no samples", "a task needs samples", lambda: (X[:0], Y[:0])),
     _refused("Arrays", "samples of nothing", "must hold numbers", lambda: (X[:, :0], Y)),
     _refused("Arrays", "a single number", "a single number", lambda: (1.0, [1])),
-    _refused("Arrays", "a dict", "numbers; got a dict", lambda: ({"x": X, "y": Y},)),
+    _refused("Arrays", "a dict", "take inputs x, y", lambda: ({"x": X, "y": Y},)),
     _refused("Arrays", "a generator", "got a generator", lambda: ((row for row in X), Y)),
     _refused("Arrays", "a sparse matrix of SciPy", "give x.toarray", lambda: (SparseMatrix(), Y)),
     _refused(
@@ -307,7 +307,9 @@ SPOILED = [
     _refused("Data sets", "streams in a row", "got ChainDataset", lambda: (ChainDataset([]),)),
     _refused("Data sets", "inputs alone", "targets are needed", lambda: (Items(X),)),
     _refused("Data sets", "three parts", "got 3 parts", lambda: (Items(X, Y, Y),)),
-    _refused("Data sets", "items that are dicts", "got dict", lambda: (Items([{"x": 1}] * 2),)),
+    _refused(
+        "Data sets", "items that are dicts", "take inputs x", lambda: (Items([{"x": 1}] * 2),)
+    ),
     _refused("Data sets", "items of objects", "got object", lambda: (Items([object()], [0]),)),
     _refused("Data sets", "items of several shapes", "of one shape", lambda: (ragged(),)),
     _refused("Data sets", "items with masked entries", "masked", lambda: (Items(masked(X), Y),)),
@@ -317,7 +319,7 @@ SPOILED = [
     _refused(
         "Loaders",
         "a collate_fn that gives dicts",
-        "got a dict",
+        "take inputs x",
         lambda: (DataLoader(Items(X, Y), 5, collate_fn=as_dict),),
     ),
     _refused(

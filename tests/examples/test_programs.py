@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -29,7 +30,7 @@ def figures(name: str) -> np.ndarray:
 
 def test_all_are_here_and_short() -> None:
     lines = {path.stem: len(path.read_text().splitlines()) for path in EXAMPLES.glob("*.py")}
-    assert set(lines) == {"backbone", "convolutional", "regression", "tabular"}
+    assert set(lines) == {"adapters", "backbone", "convolutional", "regression", "tabular"}
     assert max(lines.values()) < 80
 
 
@@ -59,3 +60,11 @@ def test_a_backbone() -> None:
     learner, plain = figures("backbone").T
     assert (learner > 0.95).all()
     assert plain[0] < learner[0] - 0.03
+
+
+def test_adapters() -> None:
+    pytest.importorskip("transformers", reason="the extra peft is not installed")
+    pytest.importorskip("peft", reason="the extra peft is not installed")
+    learner, loaded = figures("adapters").T
+    assert (learner > 0.88).all()
+    assert (learner == loaded).all()

@@ -56,7 +56,7 @@ def test_models(model, told) -> None:
 
 DATA = {
     "a path": (("data.csv",), "numbers; got a str .*a Dataset or a DataLoader"),
-    "a dict": (({"x": X, "y": Y},), "numbers; got a dict"),
+    "a dict": (({"x": X, "y": Y},), "got x, y; give one tensor"),
     "a generator": ((zip(X, Y, strict=True),), "numbers; got a zip"),
     "a list of two": (([X, Y],), "numbers; got a list of parts of different shapes"),
     "one target": ((X, 3), r"must be a sequence; got a single int; give \[y\]"),

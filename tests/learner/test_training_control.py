@@ -332,3 +332,11 @@ def test_a_value_is_weighed_too() -> None:
     trained = ContinualLearner(model, None, **QUICK)
     trained.fit(x, y, task="a", sample_weight=np.where(y > 0, 1.0, 0.01))
     assert trained.predict(x, "a").mean() > 0.5
+
+
+def test_settings_of_one_fit_leave_what_auto_has_chosen() -> None:
+    x, y = clouds(0)
+    made = ContinualLearner(mlp(), validation=0).fit(x, y, task="a", iterations=2)
+    made.fit(x, y, task="a", iterations=2, batch_size=8)
+    assert made.predict(x).shape == y.shape
+    assert made.inference.startswith("gaussian")

@@ -42,6 +42,7 @@ class Case:
     outputs: tuple[int, ...]
     distance: float
     seed: int
+    from_zero: bool = False
 
     def world(self, dtype: torch.dtype) -> World:
         settings = HypernetSettings(
@@ -50,7 +51,8 @@ class Case:
         )  # fmt: skip
         plans = [make_plan(self.plan, (*self.body, 3 * o), self.chunk) for o in self.outputs]
         generator = torch.Generator().manual_seed(self.seed)
-        hypernet = Hypernetwork(settings, plans[0], torch.ones(plans[0].total), generator)
+        made_of = settings, plans[0], torch.ones(plans[0].total), generator
+        hypernet = Hypernetwork(*made_of, from_zero=self.from_zero)
         for plan in plans[1:]:
             hypernet.grow(plan, torch.ones(plan.total), generator)
         conditions = torch.randn(len(plans) - 1, self.task_embedding, generator=generator)
@@ -79,6 +81,7 @@ cases = st.builds(
     ),
     distance=st.sampled_from([1.0, 0.1, 1e-3, 1e-4]),
     seed=st.integers(0, 10**6),
+    from_zero=st.booleans(),
 )
 
 

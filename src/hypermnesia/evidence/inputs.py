@@ -61,11 +61,20 @@ def rows_of(
     return rows.joined()
 
 
+def _mean_of_tokens(activations: Tensor, mask: Tensor | None) -> Tensor:
+    """(batch, channels) means of (batch, tokens, channels), over tokens that a mask shows."""
+    if mask is None or mask.shape != activations.shape[:2]:
+        return activations.mean(dim=1)
+    weight = mask.to(activations)[:, :, None]
+    return (activations * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
+
+
 class SharedLayer:
     """Activations of a named layer that no task has for itself: of a frozen backbone, say.
 
     The layer is asked for within the first task's network. What the hypernetwork makes would drift
-    under the densities, so nothing generated may come before it. Maps are averaged over positions.
+    under the densities, so nothing generated may come before it. Maps are averaged over positions,
+    and tokens over those that an `attention_mask` among the inputs shows.
     """
 
     def __init__(self, memory: WeightMemory, layer: str) -> None:
@@ -103,7 +112,7 @@ class SharedLayer:
             hook.remove()
         own = found[-1]  # (batch, tokens, channels) or (batch, channels, *positions)
         if own.ndim == 3:
-            return own.mean(dim=1)
+            return _mean_of_tokens(own, named.get("attention_mask"))
         return own.flatten(2).mean(dim=2) if own.ndim > 3 else own
 
     def _check(self, network: nn.Module, x: Tree) -> None:

@@ -16,6 +16,7 @@ from hypermnesia.data.benchmarks import BENCHMARKS, BenchmarkSettings
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.launch import LAUNCHERS
+from hypermnesia.hypernet.memory import StartName
 from hypermnesia.methods import METHODS
 from hypermnesia.nets import NETS, NetSettings, net_settings
 from hypermnesia.registry import unknown_name
@@ -58,12 +59,14 @@ class TargetUse:
         generated: name patterns of the parameters that a hypernetwork makes.
         head: name of the output layer; None for the last linear layer.
         train_shared: go on training parameters that are not generated after the first task.
+        start: `pretrained` for generated weights that start at those of the network.
     """
 
     net: Annotated[Name, named_in(NETS)] = "mlp"
     generated: Annotated[tuple[Name, ...], pydantic.Field(min_length=1)] = ("*",)
     head: Name | None = None
     train_shared: Flag = False
+    start: StartName = "scratch"
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,10 @@ _OF_VAE = ("hypernet", "regularizer", "optimizer", "embedding_optimizer")
 RENAMED = {f"vae_{name}": f"vae.{name}" for name in _OF_VAE}
 """Sections of format 1 -> where their fields are now."""
 
-FIELDS = {"target": {"generated", "head", "train_shared"}, "compute": {"precision", "compile"}}
+FIELDS = {
+    "target": {"generated", "head", "train_shared", "start"},
+    "compute": {"precision", "compile"},
+}
 """Fields that are settings of some methods, in sections that all runs have."""
 
 

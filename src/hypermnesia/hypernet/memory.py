@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +14,18 @@ from hypermnesia import tree
 from hypermnesia.compute import Precision, autocast
 from hypermnesia.errors import ConfigError
 from hypermnesia.hypernet.conditions import CONDITIONS
-from hypermnesia.hypernet.layout import Layout
+from hypermnesia.hypernet.layout import Layout, speed_of
 from hypermnesia.hypernet.network import ChunkPlan, HypernetSettings, Hypernetwork, make_plan
 from hypermnesia.hypernet.target import Buffers, Target
+from hypermnesia.nets import find_head
 from hypermnesia.seeding import Generators
 from hypermnesia.tree import Tree
 
 if TYPE_CHECKING:
     from hypermnesia.hypernet.generation import Generation
+
+StartName = Literal["scratch", "pretrained"]
+"""Where generated weights start: drawn anew, or at the module's own values."""
 
 _FULL, _CPU = HypernetSettings(plan="full"), torch.device("cpu")
 
@@ -31,7 +36,10 @@ class WeightMemory:
     Each task has a condition, a layout (its head's width) and buffers of its own. θ is
     `hypernet.parameters()`. The `module`, template of the target networks, is copied; `generated`,
     `head`, `outputs` and `compile` are as in `Target`. Answers are in float32 whatever training's
-    `precision`. Raises `ConfigError` for `condition_options` that the condition does not take.
+    `precision`. Where weights `start` at the module's own, those of a `pretrained` one, every
+    task's network is the module at first, but for a head of another width; what is frozen is not
+    kept.
+    Raises `ConfigError` for `condition_options` that the condition does not take.
     """
 
     hypernet: Hypernetwork
@@ -48,6 +56,7 @@ class WeightMemory:
         device: torch.device = _CPU,
         precision: Precision = "float32",
         compile: bool = False,
+        start: StartName = "scratch",
     ) -> None:
         self.target = Target(
             module, generated, head, outputs=outputs, device=device, compile=compile
@@ -63,6 +72,21 @@ class WeightMemory:
         self.plans: list[ChunkPlan] = []
         self.buffers: list[Buffers] = []
         self.generation: Generation | None = None  # what makes weights in training, for a while
+        if start == "pretrained":
+            self._start_at_own_values()
+
+    def _start_at_own_values(self) -> None:
+        if self.settings.condition != "embedding":  # others may have no row that means nothing
+            rule = "weights that start at a model's own are made from a task embedding"
+            got, hint = self.settings.condition, "set hypernet.condition=embedding"
+            raise ConfigError(rule, got=got, hint=hint)
+        settings, target = self.settings, self.target
+        own = find_head(target.module, target.head)
+        layers = target.layout(own.layer.out_features if own else 0).layers
+        plan = make_plan(settings.plan, layers, settings.chunk)
+        embedded = 0 if settings.plan == "full" else settings.chunk_embedding
+        features = settings.hidden[-1] if settings.hidden else self.condition.size + embedded
+        target.keep_values(speed_of(features, plan.count))
 
     @property
     def tasks(self) -> int:
@@ -73,12 +97,17 @@ class WeightMemory:
         """Make room for a task; raises `TargetError` where the head cannot be resized."""
         self._add_network(self.target.layout(outputs), generators["hypernet"])
         self.condition.add_task(generators)
+        if self.target.pretrained and self.hypernet.head.weight.any():
+            with torch.no_grad():  # of which h makes 0
+                for parameter in self.condition.parameters(self.tasks - 1):
+                    parameter.zero_()
 
     def _add_network(self, layout: Layout, generator: torch.Generator) -> None:
         plan = self._plan(layout)
         if self.tasks == 0:
             start = plan, self._variances(layout), generator
-            self.hypernet = Hypernetwork(self.settings, *start, self.condition.size).to(self.device)
+            own = self.settings, *start, self.condition.size
+            self.hypernet = Hypernetwork(*own, from_zero=self.target.pretrained).to(self.device)
         elif not self.hypernet.has_room(plan):
             self.hypernet.grow(plan, self._variances(layout), generator)
         self.layouts.append(layout)
@@ -148,6 +177,22 @@ class WeightMemory:
         """Make (tasks x draws, N) weights of the networks of tasks that share a layout."""
         return cast(Tensor, self.hypernet(self.condition(tasks), self.plans[tasks[0]]))
 
+    @torch.no_grad()
+    def size(self, task: int) -> float:
+        """Return the sum of the squares of a task's weights, against which a change is measured.
+
+        Of changes of a pretrained module's weights these are the squares, and no less than those of
+        a twentieth of its own weights: what has hardly changed can still stand as much.
+        """
+        squares = float(self.weights(task).square().sum())
+        return max(squares, self._least) if self.target.pretrained else squares
+
+    @cached_property
+    def _least(self) -> float:
+        """The squares of a twentieth of the module's generated weights, in the unit of h."""
+        own = [(s.value, s.scale) for s in self.target.starts.values() if s.scale is not None]
+        return sum(float((0.05 * value / scale).square().sum()) for value, scale in own)
+
     def run(self, task: int, x: Tree, *, training: bool) -> Any:
         """Run a task's target network on `x`, passed as `tree.arguments` says."""
         layout, buffers = self.layouts[task], self.buffers[task]
@@ -172,13 +217,13 @@ class WeightMemory:
     @property
     def kept(self) -> int:
         """The number of learned values: |θ| + conditions + shared parameters."""
-        learned = (*self.hypernet.parameters(), *self.target.shared.values())
+        learned = (*self.hypernet.parameters(), *self.target.kept.values())
         return sum(p.numel() for p in learned) + self.condition.kept
 
     @property
     def largest(self) -> int:
         """The number |W| of parameters of the largest target network."""
-        shared = sum(p.numel() for p in self.target.shared.values())
+        shared = sum(p.numel() for p in self.target.kept.values())
         return max(layout.total for layout in self.layouts) + shared
 
     def compression(self) -> float:
@@ -187,13 +232,14 @@ class WeightMemory:
 
     def state_dict(self) -> dict[str, Any]:
         """Return parameters, conditions and buffers, with the heads to rebuild their shapes."""
-        starts = {n: vars(s) for n, s in self.target.starts.items() if not s.of_a_norm}
+        own = {} if self.target.pretrained else self.target.starts
+        starts = {n: vars(s) for n, s in own.items() if not s.of_a_norm}
         return {
             "outputs": [_widths(layout) for layout in self.layouts],
             "hypernet": dict(self.hypernet.state_dict()) if self.tasks else {},
             "condition": self.condition.state_dict(),
             "buffers": self.buffers,
-            "shared": {name: p.detach() for name, p in self.target.shared.items()},
+            "shared": {name: p.detach() for name, p in self.target.kept.items()},
             **({"starts": starts} if starts else {}),
         }
 

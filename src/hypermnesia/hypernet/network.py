@@ -11,6 +11,7 @@ Initial values: Xavier-uniform as in von Oswald et al. 2020; hyperfan, which set
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -103,12 +104,24 @@ def _by_layer(layers: Sequence[int], width: int) -> ChunkPlan:
     return ChunkPlan(sum(each, ()), min(width, max(layers)), places)
 
 
+def aligned(chunk: int, layers: Sequence[int]) -> int:
+    """A size of chunks, at most `chunk`, that cuts the most usual layer into whole ones.
+
+    Then equal layers share rows of the hypernetwork's head entry by entry, as adapters are alike.
+    """
+    usual = max(set(layers), key=lambda size: (layers.count(size) * size, size))
+    if chunk >= usual:
+        return usual * (chunk // usual)
+    return math.ceil(usual / math.ceil(usual / chunk))
+
+
 @torch.no_grad()
 def xavier(hypernet: Hypernetwork, variances: Tensor, generator: torch.Generator) -> None:  # noqa: ARG001
     """Draw Xavier-uniform weights, with zero biases, whatever the (N,) variances wanted."""
     for layer in (*hypernet.hidden, hypernet.head):
         nn.init.xavier_uniform_(layer.weight, generator=generator)
-        nn.init.zeros_(layer.bias)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
 
 
 @torch.no_grad()
@@ -198,6 +211,10 @@ class Hypernetwork(nn.Module):
 
     `plan` is of the first target network, whose weights want the (N,) `variances`; `grow` makes
     room for larger ones. `condition_size` is E; None for `settings.task_embedding`.
+
+    With `from_zero` what is made are changes of given weights: a condition of 0 makes 0, exactly
+    and whatever θ is, and at first every condition does, as V = 0. Features are then
+    tanh(e) ⊙ φ(tanh(e), c) without a bias b behind them: where V is not 0, e moves first.
     """
 
     _places: Tensor  # (C, 2) of a plan that has them
@@ -209,9 +226,11 @@ class Hypernetwork(nn.Module):
         variances: Tensor,
         generator: torch.Generator,
         condition_size: int | None = None,
+        *,
+        from_zero: bool = False,
     ) -> None:
         super().__init__()
-        self.settings = settings
+        self.settings, self.from_zero = settings, from_zero
         self.register_buffer("_places", None, persistent=False)
         self._follow(plan)
         self.condition_size = condition_size or settings.task_embedding
@@ -219,7 +238,7 @@ class Hypernetwork(nn.Module):
         widths = [self.condition_size + chunk_width, *settings.hidden]
         self.hidden = nn.ModuleList(blank_linear(n_in, n_out) for n_in, n_out in pairwise(widths))
         self.activation = ACTIVATIONS[settings.activation]()
-        self.head = blank_linear(widths[-1], plan.width)
+        self.head = blank_linear(widths[-1], plan.width, bias=not from_zero)
         self.chunk_embeddings = self.layer_embeddings = self.place_embeddings = None
         if plan.places:
             # Their sums are N(0, 1), as chunk embeddings are.
@@ -232,6 +251,8 @@ class Hypernetwork(nn.Module):
             chunks = torch.randn(plan.count, chunk_width, generator=generator)
             self.chunk_embeddings = nn.Parameter(chunks)
         _INITS[settings.init](self, variances, generator)
+        if from_zero:
+            nn.init.zeros_(self.head.weight)
 
     def _follow(self, plan: ChunkPlan) -> None:
         self.plan = plan
@@ -250,6 +271,15 @@ class Hypernetwork(nn.Module):
         self, conditions: Float[Tensor, "tasks E"], chunks: int | None = None
     ) -> Float[Tensor, "tasks C k"]:
         """Return φ(e, c_j) for every condition and the first `chunks` chunks (all by default)."""
+        if not self.from_zero:
+            return self._hidden(conditions, chunks)
+        bounded = conditions.tanh()
+        hidden = self._hidden(bounded, chunks)
+        own = torch.arange(hidden.shape[-1], device=hidden.device) % self.condition_size
+        return bounded[:, None, own] * hidden
+
+    def _hidden(self, conditions: Tensor, chunks: int | None) -> Float[Tensor, "tasks C k"]:
+        """Run the hidden layers on every condition and chunk."""
         embeddings = self.chunk_inputs(chunks)
         if not self.hidden:
             if embeddings is None:
@@ -275,8 +305,8 @@ class Hypernetwork(nn.Module):
         features = self.features(conditions, plan.count)
         if plan.width == self.head.out_features:
             return plan.join(self.head(features))
-        weight, bias = self.head.weight[: plan.width], self.head.bias[: plan.width]
-        return plan.join(F.linear(features, weight, bias))
+        bias = None if self.head.bias is None else self.head.bias[: plan.width]
+        return plan.join(F.linear(features, self.head.weight[: plan.width], bias))
 
     @torch.no_grad()
     def grow(self, plan: ChunkPlan, variances: Tensor, generator: torch.Generator) -> None:
@@ -289,15 +319,15 @@ class Hypernetwork(nn.Module):
             return
         width = self.head.out_features
         larger = plan.total > self.plan.total
-        new = Hypernetwork(self.settings, plan, variances, generator, self.condition_size)
-        new.to(self.head.weight)
+        made_of = self.settings, plan, variances, generator, self.condition_size
+        new = Hypernetwork(*made_of, from_zero=self.from_zero).to(self.head.weight)
         for name in _TABLES:
             if (old := getattr(self, name)) is not None and len(getattr(new, name)) > len(old):
                 getattr(new, name)[: len(old)] = old
                 setattr(self, name, getattr(new, name))
         if plan.width > width:
-            new.head.weight[:width] = self.head.weight
-            new.head.bias[:width] = self.head.bias
+            for name, values in self.head.named_parameters():
+                new.head.get_parameter(name)[:width] = values
             self.head = new.head
         kept = plan if larger else self.plan
         self._follow(replace(kept, width=self.head.out_features))
@@ -317,7 +347,8 @@ class Hypernetwork(nn.Module):
         for name, *rows in zip(_TABLES, *map(_rows, plans), strict=True):
             if (old := getattr(self, name)) is not None and max(rows) < len(old):
                 setattr(self, name, nn.Parameter(old[: max(rows)].clone()))
-        if width < (head := self.head).out_features:
-            self.head = blank_linear(head.in_features, width).to(head.weight)
-            self.head.weight.copy_(head.weight[:width])
-            self.head.bias.copy_(head.bias[:width])
+        if width < (old := self.head).out_features:
+            new = blank_linear(old.in_features, width, bias=old.bias is not None)
+            self.head = new.to(old.weight)
+            for name, values in old.named_parameters():
+                new.get_parameter(name).copy_(values[:width])

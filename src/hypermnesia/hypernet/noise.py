@@ -147,6 +147,9 @@ class RandomMemory(WeightMemory):
         generators: Generators,
         **own: Any,
     ) -> None:
+        if own.get("start") == "pretrained":
+            rule = "networks that are drawn start from scratch, not at a model's own weights"
+            raise ConfigError(rule, got="start='pretrained'", hint="leave noise, or ensemble, out")
         super().__init__(module, settings, **own)
         self.noise, self.generators, self.draws = noise, generators, noise.draws
         self.seed = 0  # of the noise that stays

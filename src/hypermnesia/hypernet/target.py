@@ -15,7 +15,15 @@ from torch.func import functional_call, vmap
 from hypermnesia import tree
 from hypermnesia.errors import TargetError
 from hypermnesia.hypernet import trial
-from hypermnesia.hypernet.layout import Layout, Start, layout_of, starts_of, starts_of_norms
+from hypermnesia.hypernet.layout import (
+    Layout,
+    Start,
+    drawn_head,
+    layout_of,
+    own_values,
+    starts_of,
+    starts_of_norms,
+)
 from hypermnesia.hypernet.trial import Buffers as Buffers
 from hypermnesia.modules import Slots, check_supported, copied, dense, parts_in_eval, train
 from hypermnesia.nets import find_head, with_outputs
@@ -83,6 +91,7 @@ class Target:
         self.shared = {n: p for n, p in every.items() if n not in self.generated}
         starts = starts_of(self.module)
         self.starts = {n: starts[n].to(device) for n in self.generated if n in starts}
+        self.pretrained, self.scale = False, 1.0
         self.way: trial.Way | None = None  # in which it can be evaluated, once that is known
         self.changes_input = self._tried = False
 
@@ -90,6 +99,17 @@ class Target:
         """Leave the copies that run to be made anew: they may hold parts of a graph."""
         made = ("_trained", "_evaluated", "_compiled")
         return {name: value for name, value in vars(self).items() if name not in made}
+
+    def keep_values(self, scale: float) -> None:
+        """Start every generated parameter at the module's own value, moved by `scale` times h."""
+        self.pretrained, self.scale = True, scale
+        self.starts = own_values(self.module, self.generated, scale)
+
+    @property
+    def kept(self) -> dict[str, nn.Parameter]:
+        """What is shared and to be kept: not what is frozen of a pretrained module."""
+        shared = self.shared.items()
+        return {n: p for n, p in shared if p.requires_grad or not self.pretrained}
 
     @cached_property
     def _trained(self) -> Slots:
@@ -115,10 +135,13 @@ class Target:
 
         Raises `ValueError` if they are not those of this module.
         """
-        if [n.replace("/", ".") for n in shared] != [n.replace("/", ".") for n in self.shared]:
-            raise ValueError(f"shared parameters {[*shared][:4]} for {[*self.shared][:4]}")
-        for parameter, saved in zip(self.shared.values(), shared.values(), strict=True):
+        own = self.kept
+        if [n.replace("/", ".") for n in shared] != [n.replace("/", ".") for n in own]:
+            raise ValueError(f"shared parameters {[*shared][:4]} for {[*own][:4]}")
+        for parameter, saved in zip(own.values(), shared.values(), strict=True):
             parameter.copy_(saved)
+        if self.pretrained:
+            return
         usual = starts_of_norms(self.module)
         self.starts = {name: usual[name] for name in self.generated if name in usual}
         self.starts |= {name: Start(**kept).to(self.device) for name, kept in starts.items()}
@@ -133,7 +156,7 @@ class Target:
         The last of the outputs are what the head has `grown` by, each time.
         """
         shapes = {n: p.shape for n, p in self.module.named_parameters() if n in self.generated}
-        head = find_head(self.module, self.head)
+        head, starts = find_head(self.module, self.head), self.starts
         if grown and (head is None or self.outputs not in (None, head.layer.out_features)):
             rule = "the network must end in a linear layer with a row an output to be extended"
             raise TargetError(rule, got=head and head.name, hint="name the output layer")
@@ -145,9 +168,13 @@ class Target:
                 hint = "add it to the generated patterns, untie it, or name the output layer"
                 raise TargetError(rule, got=got, hint=hint)
             shapes |= {name: torch.Size((outputs, *shapes[name][1:])) for name in head.names}
+            if self.pretrained:
+                inputs = head.layer.in_features
+                new = {n: drawn_head(shapes[n], inputs, starts[n], grown) for n in head.names}
+                starts = starts | new
         if head is not None:
             shapes |= {name: shapes.pop(name) for name in head.names if name in shapes}
-        return layout_of(shapes, outputs, self.starts, grown)
+        return layout_of(shapes, outputs, starts, grown)
 
     def new_buffers(self) -> Buffers:
         """Copy the module's buffers (batch-norm statistics), as at the start, for a task."""

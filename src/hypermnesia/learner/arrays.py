@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hypermnesia import tree
 from hypermnesia.errors import DataError
+from hypermnesia.tree import Tree
 
 _ROUND = (torch.int8, torch.int16, torch.int32, torch.uint16, torch.uint32)
 _READY = tuple(map(np.dtype, ("float32", "float64", "uint8", "int64")))  # torch shares them
@@ -29,15 +31,19 @@ class Form:
         columns: names of a table's columns, in the order in which the model is shown them.
         bytes: whether inputs were bytes, then.
         most: the largest magnitude among them.
+        parts: of inputs of several tensors, the names in a dict, or numbers in a tuple.
     """
 
     columns: tuple[str, ...] | None = None
     bytes: bool = False
     most: float = 0.0
+    parts: tuple[str, ...] | None = None
 
     @classmethod
-    def of(cls, x: Tensor, columns: tuple[str, ...] | None = None) -> Form:
+    def of(cls, x: Tree, columns: tuple[str, ...] | None = None) -> Form:
         """The form of the first fit's (n, *sample) inputs, as they are stored."""
+        if not isinstance(x, Tensor):
+            return cls(parts=parts_of(x))
         return cls(columns, x.dtype == torch.uint8, _most(x))
 
     @property
@@ -65,6 +71,67 @@ def as_input(x: Tensor, form: Form) -> Tensor:
     if x.dtype == torch.uint8:
         return x.to(torch.get_default_dtype()) / form.unit
     return x.to(torch.int64 if x.dtype in (*_ROUND, torch.int64) else torch.get_default_dtype())
+
+
+def is_several(x: object) -> bool:
+    """Whether inputs are several arrays: a dict of them (`BatchEncoding` is one), or a tuple."""
+    return isinstance(x, Mapping | tuple)
+
+
+def parts_of(x: Tree) -> tuple[str, ...]:
+    """The names of the parts of inputs that are several tensors."""
+    return tuple(map(str, sorted(x) if isinstance(x, Mapping) else range(len(x))))
+
+
+def as_tree(x: Any) -> Tree:
+    """Inputs of one array, or several in a dict, tuple or list of these, as (n, ...) tensors."""
+    if isinstance(x, Mapping):
+        return {str(name): as_tree(part) for name, part in x.items()}
+    if isinstance(x, tuple):
+        return tuple(map(as_tree, x))
+    return as_tensor(x)
+
+
+def shown(x: Tree, form: Form) -> Tree:
+    """The inputs of a network, finite: as `as_input`, of several each on its own; or raises."""
+    if isinstance(x, Tensor) and form.parts is None:
+        return finite(as_input(x, form))
+    found = ("one tensor",) if isinstance(x, Tensor) else parts_of(x)
+    if found != form.parts and form != Form():  # of which nothing is known yet
+        rule = "inputs must have the parts of the first fit's"
+        hint = f"give {', '.join(form.parts or ('one tensor',))}"
+        raise DataError(rule, got=", ".join(found), hint=hint)
+    each = tree.map(lambda part: finite(_part(part)), x)
+    tree.batch_size(each)
+    return each
+
+
+def _part(x: Tensor) -> Tensor:
+    """One of several inputs: truth values stay what they are."""
+    return (
+        x if x.dtype == torch.bool else as_input(x, Form(bytes=x.dtype == torch.uint8, most=255.0))
+    )
+
+
+def stacked_tree(items: Sequence[Any]) -> Tree:
+    """Inputs of n samples, of which each may be several arrays."""
+    first = items[0]
+    if isinstance(first, Mapping):
+        return {name: stacked_tree([item[name] for item in items]) for name in first}
+    if isinstance(first, tuple):
+        return tuple(stacked_tree(part) for part in zip(*items, strict=True))
+    return stacked(items)
+
+
+LABELS = ("labels", "label")
+"""Names under which a dict of several inputs holds targets, as those of Transformers do."""
+
+
+def without_labels(batch: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+    """A dict's inputs, and the targets among its entries; None without any."""
+    name = next((name for name in LABELS if name in batch), None)
+    inputs = {str(key): value for key, value in batch.items() if key != name}
+    return inputs, None if name is None else batch[name]
 
 
 def _most(x: Tensor) -> float:
@@ -188,4 +255,4 @@ def _column(values: Any, name: str) -> NDArray[Any]:
 def merged(forms: Sequence[Form]) -> Form:
     """The form of samples whose parts have these."""
     most = max(form.most for form in forms)
-    return Form(bytes=any(form.bytes for form in forms), most=most)
+    return Form(bytes=any(form.bytes for form in forms), most=most, parts=forms[0].parts)

@@ -72,6 +72,11 @@ class Calibration:
             old = getattr(self, name)
             setattr(self, name, torch.cat([old[:task], value[None].float(), old[task + 1 :]]))
 
+    def unmeasured(self, task: int) -> None:
+        """Make room for a task of which there are no samples."""
+        zero = torch.tensor(0.0)
+        self._put(task, zero, zero, torch.zeros(QUANTILES), zero, zero)
+
     def remove(self, task: int) -> None:
         """Forget a task."""
         for name, value in vars(self).items():

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.errors import ConfigError, DataError, TargetError
 from hypermnesia.evidence import EVIDENCE, is_density
-from hypermnesia.hypernet.network import HypernetSettings
+from hypermnesia.hypernet.memory import StartName
+from hypermnesia.hypernet.network import HypernetSettings, aligned
 from hypermnesia.hypernet.target import Target
 from hypermnesia.learner.arrays import Form
 from hypermnesia.learner.targets import LOSSES, Own, Problem
@@ -23,6 +24,7 @@ from hypermnesia.registry import unknown_name
 from hypermnesia.regularization.drift import DRIFT
 from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
+from hypermnesia.tree import one_tensor
 from hypermnesia.vae import BoundSettings, CentredVae, Likelihood, Vae, VaeSettings
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ _BY_EVIDENCE = {
 }
 _DRAWS = ("agreement", "mutual-information")
 _SCHEDULE = {0.5: 0.3, 0.75: 0.1, 0.9: 0.03}
+_FASTER = 300.0  # steps of an embedding that starts at 0, on which all changes of weights wait
+_WIDER = 10.0  # drift of such changes: a tenth of their size moved no answer on digits
 _BOUND = BoundSettings(divergence=2)  # as on Split MNIST
 # β of the autoencoders over that of the networks: their losses are of other sizes. Powers of ten
 # tried on scikit-learn's digits and wine.
@@ -79,6 +83,7 @@ class LearnerSettings:
     own: tuple[str, ...] = ()  # functions of the user's, by name, which are not saved
     features: str | None = None
     ensemble: int = 1
+    start: Literal["auto", "scratch", "pretrained"] = "auto"
 
     def __post_init__(self) -> None:
         own = is_density(self.infer_task)
@@ -86,6 +91,8 @@ class LearnerSettings:
             raise unknown_name("way to infer tasks", self.infer_task, ["auto", *EVIDENCE])
         if self.problem not in (None, *LOSSES):
             raise unknown_name("problem", self.problem, tuple(LOSSES))
+        if self.start not in (starts := ("auto", "scratch", "pretrained")):
+            raise unknown_name("start", self.start, starts)
         for name in ("batch_size", "iterations", "patience", "seed", "ensemble"):
             if type(value := getattr(self, name)) is not int:
                 rule, hint = f"{name} must be a whole number", "give an int"
@@ -139,6 +146,7 @@ class Moments:
     def __init__(self, batches: Iterable[Tensor]) -> None:
         count, extremes = 0, []
         for x in batches:
+            one_tensor(x, "a likelihood")
             if not x.is_floating_point():
                 rule = "likelihoods are of inputs that are real numbers"
                 hint = "use infer_task='entropy', or convert measurements to floats"
@@ -308,6 +316,8 @@ class Design:
     form: Form = field(default_factory=Form)
     why: str = ""  # tasks are inferred as they are
     candidates: tuple[str, ...] = ()  # kinds of evidence of which held-out samples choose
+    start: StartName = "scratch"
+    why_start: str = ""
 
 
 def count_weights(sample_shape: tuple[int, ...], settings: VaeSettings) -> int:
@@ -378,16 +388,25 @@ def generated_names(model: nn.Module, settings: LearnerSettings) -> list[str]:
 
 
 def model_sizes(
-    model: nn.Module, settings: LearnerSettings, outputs: int, own: int
+    model: nn.Module, settings: LearnerSettings, outputs: int, own: int, start: StartName
 ) -> HypernetSettings:
     """Sizes of the hypernetwork for a model with so many outputs, where it has its `own` number."""
     target = Target(model, generated_names(model, settings), settings.head, outputs=own)
-    weights = target.layout(outputs).total
-    if settings.ensemble == 1:
-        return hypernet_sizes(weights, settings.compression)
-    # A mean and a variance of each weight, in as much room.
-    share = max(1.0, SMALLEST / weights) if settings.compression is None else settings.compression
-    return hypernet_sizes(2 * weights, share / 2)
+    layout = target.layout(outputs)
+    weights = layout.total
+    if settings.ensemble > 1:  # a mean and a variance of each weight, in as much room
+        usual = max(1.0, SMALLEST / weights)
+        share = usual if settings.compression is None else settings.compression
+        return hypernet_sizes(2 * weights, share / 2)
+    sizes = hypernet_sizes(weights, settings.compression)
+    if start == "scratch":
+        return sizes
+    return replace(sizes, chunk=aligned(sizes.chunk or 1, layout.layers))
+
+
+def bound_of(settings: LearnerSettings, start: StartName) -> float:
+    """The bound on drift: wider for changes of a pretrained model's weights, which are small."""
+    return settings.drift if start == "scratch" else min(1.0, _WIDER * settings.drift)
 
 
 def method_of(
@@ -401,13 +420,16 @@ def method_of(
     """A method that knows no task yet; raises `ConfigError` if it learns all tasks at once."""
     entry, scenario = method_entry(settings), scenario_of(settings, design.problem)
     optimizer = OptimizerSettings(lr=settings.lr, schedule=_SCHEDULE)
-    regularizer = RegularizerSettings(beta=settings.beta, drift=settings.drift)
+    drift = settings.drift if settings.beta != "auto" else bound_of(settings, design.start)
+    regularizer = RegularizerSettings(beta=settings.beta, drift=drift)
     own = own or Own()
+    faster = _FASTER if design.start == "pretrained" else 1.0
     sections: dict[str, Any] = {
         "hypernet": design.hypernet,
         "regularizer": regularizer,
         "optimizer": own.settings(optimizer),
-        "embedding_optimizer": own.settings(optimizer),
+        "embedding_optimizer": own.settings(replace(optimizer, lr=faster * optimizer.lr)),
+        "start": design.start,
         "generated": generated_names(model, settings),
         "head": settings.head,
         "outputs": design.outputs,

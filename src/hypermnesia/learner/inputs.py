@@ -23,18 +23,26 @@ from torch.utils.data import (
 
 from hypermnesia.errors import DataError
 from hypermnesia.learner.arrays import (
+    LABELS,
     Form,
     as_input,
     as_tensor,
+    as_tree,
     columns_of,
     dense,
     finite,
+    is_several,
     merged,
+    parts_of,
+    shown,
     stacked,
+    stacked_tree,
     table,
     unmasked,
+    without_labels,
 )
 from hypermnesia.learner.targets import listed
+from hypermnesia.tree import Tree, batch_size, index
 
 _ARRAYS = (np.ndarray, Tensor)
 _SLICE = 128  # samples that are read at a time
@@ -65,10 +73,10 @@ class InputSource(Protocol):
 
     def __len__(self) -> int: ...
 
-    def read(self, rows: Tensor) -> Tensor:
-        """(n, *sample) inputs of (n,) rows: floats, or int64 ids."""
+    def read(self, rows: Tensor) -> Tree:
+        """(n, *sample) inputs of (n,) rows: floats, or int64 ids; or several of these."""
 
-    def pair(self, rows: Tensor) -> tuple[Tensor, Any]:
+    def pair(self, rows: Tensor) -> tuple[Tree, Any]:
         """These, and their targets, drawn together; raises `DataError` if there are none."""
 
     def targets(self) -> Any:
@@ -108,7 +116,7 @@ class Arrays:
         some = self._x.index_select(0, rows)
         return as_input(some, self.form) if some.dtype == torch.uint8 else some
 
-    def pair(self, rows: Tensor) -> tuple[Tensor, Any]:
+    def pair(self, rows: Tensor) -> tuple[Tree, Any]:
         """(len(rows), *sample) inputs, and their targets."""
         y = self.targets()
         some = y[rows.numpy()] if isinstance(y, np.ndarray) else [y[row] for row in rows.tolist()]
@@ -117,6 +125,28 @@ class Arrays:
     def targets(self) -> Any:
         """An array or list of them; raises `DataError` if there are none."""
         return _needed(self._y)
+
+
+class Several(Arrays):
+    """Inputs of several (n, ...) arrays in a dict or tuple; else as `Arrays`, raises as it does."""
+
+    def __init__(self, x: Any, y: Any = None, form: Form | None = None) -> None:
+        given = as_tree(x)
+        rows = batch_size(given)
+        self._y = None if y is None else _in_memory(y)
+        if self._y is not None and len(self._y) != rows:
+            got = f"{rows} inputs, {len(self._y)} targets"
+            raise DataError("there must be a target for each input", got=got, hint="give as many")
+        self.form = Form.of(given) if form is None else form
+        self._all, self._rows = shown(given, self.form), rows
+        self.parts = _slices(rows)
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def read(self, rows: Tensor) -> Tree:
+        """(len(rows), *sample) inputs."""
+        return index(self._all, rows)
 
 
 def _in_memory(y: Any) -> Any:
@@ -169,11 +199,11 @@ class FromDataset:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def read(self, rows: Tensor) -> Tensor:
+    def read(self, rows: Tensor) -> Tree:
         """(len(rows), *sample) inputs."""
         return self._shown(self._batch(rows)[0])
 
-    def pair(self, rows: Tensor) -> tuple[Tensor, Any]:
+    def pair(self, rows: Tensor) -> tuple[Tree, Any]:
         """(len(rows), *sample) inputs, and their targets."""
         inputs, targets = self._batch(rows)
         return self._shown(inputs), _needed(targets)
@@ -196,7 +226,7 @@ class FromDataset:
         self.parts = torch.split(rows, _SLICE)
         self.targets()
 
-    def ahead(self, rows: Iterable[Tensor], seed: int) -> Iterator[tuple[Tensor, Any]] | None:
+    def ahead(self, rows: Iterable[Tensor], seed: int) -> Iterator[tuple[Tree, Any]] | None:
         """What `pair` gives for each of (n,) `rows`, read ahead by workers; None without any."""
         if (found := self._read_ahead(rows, seed)) is None:
             return None
@@ -204,7 +234,7 @@ class FromDataset:
 
     def _read_ahead(
         self, rows: Iterable[Tensor], seed: int = 0
-    ) -> Iterator[tuple[Tensor, Any]] | None:
+    ) -> Iterator[tuple[Tree, Any]] | None:
         if self._reading is None:
             return None
         counts: deque[int] = deque()
@@ -218,24 +248,28 @@ class FromDataset:
         counts.append(len(rows))
         return [self._keys[row] for row in rows.tolist()]
 
-    def _shown(self, inputs: Tensor) -> Tensor:
-        return finite(as_input(inputs, self.form))
+    def _shown(self, inputs: Tree) -> Tree:
+        return shown(inputs, self.form)
 
-    def _batch(self, rows: Tensor) -> tuple[Tensor, Any]:
+    def _batch(self, rows: Tensor) -> tuple[Tree, Any]:
         items = [self._dataset[self._keys[row]] for row in rows.tolist()]
         return as_pair(self._collate(items), len(rows))
 
 
-def as_pair(batch: Any, count: int | None = None) -> tuple[Tensor, Any]:
+def as_pair(batch: Any, count: int | None = None) -> tuple[Tree, Any]:
     """(count, *sample) inputs of a collated batch, and its targets or None; raises `DataError`."""
+    if isinstance(batch, Mapping):
+        batch = without_labels(batch)
     if not isinstance(batch, tuple | list):
         batch = batch, None
     if len(batch) != 2:
         rule = "a sample must be (input, target)"
         hint = "wrap the data set so that it gives two"
         raise DataError(rule, got=f"{len(batch)} parts", hint=hint)
-    inputs = as_tensor(batch[0])
-    if inputs.ndim == 0 or len(inputs) != (len(inputs) if count is None else count):
+    inputs = as_tree(batch[0])
+    several = is_several(inputs)
+    rows = batch_size(inputs) if several else len(inputs) if inputs.ndim else -1
+    if rows != (max(rows, 0) if count is None else count):
         got, hint = f"{type(batch[0]).__name__} for {count} of them", "wrap the data set"
         raise DataError("an input must be one tensor or array", got=got, hint=hint)
     return inputs, batch[1]
@@ -248,6 +282,8 @@ def source_of(data: Any, y: Any = None, *, form: Form | None = None, draws: int 
     or inputs alone where targets `y` are given or not needed. Of a loader they are the rows of one
     epoch, or, where so many `draws` are to be learned, all that its sampler draws for them.
     """
+    if (several := _several(data, y, form)) is not None:
+        return several
     if y is not None or isinstance(data, _ARRAYS):
         return Arrays(data, y, form)
     rule = "a data set must give its samples by number (map-style)"
@@ -264,6 +300,21 @@ def source_of(data: Any, y: Any = None, *, form: Form | None = None, draws: int 
     if not array and hasattr(data, "__getitem__") and hasattr(data, "__len__"):
         return FromDataset(data, form)
     return Arrays(data, form=form)
+
+
+def _several(data: Any, y: Any, form: Form | None) -> InputSource | None:
+    """The source of inputs that are several arrays in a dict or tuple; None for other data."""
+    if isinstance(data, Mapping) and not hasattr(data, "__array__"):
+        inputs, labels = (data, y) if y is not None else without_labels(data)
+        return Several(inputs, labels, form)
+    if not isinstance(data, tuple):
+        return None
+    if y is not None:
+        return Several(data, y, form)
+    if len(data) == 2 and is_several(data[0]):
+        return Several(*data, form)
+    alone = form is not None and form.parts == parts_of(data)
+    return Several(data, None, form) if alone else None
 
 
 class _Keys:
@@ -337,16 +388,16 @@ def _source(
     return FromDataset(loader.dataset, form, **own)
 
 
-def slices(source: InputSource, rows: int | None = None) -> Iterator[Tensor]:
+def slices(source: InputSource, rows: int | None = None) -> Iterator[Tree]:
     """All inputs of a source in order, some at a time."""
     yield from map(source.read, source.parts if rows is None else _slices(len(source), rows))
 
 
-def read_once(source: InputSource) -> tuple[Iterator[Tensor], list[object]]:
+def read_once(source: InputSource) -> tuple[Iterator[Tree], list[object]]:
     """All inputs, some at a time, and a list that gets their targets as they are read."""
     found: list[object] = []
 
-    def inputs() -> Iterator[Tensor]:
+    def inputs() -> Iterator[Tree]:
         for rows in source.parts:
             x, targets = source.pair(rows)
             found.extend(listed(targets))
@@ -357,11 +408,17 @@ def read_once(source: InputSource) -> tuple[Iterator[Tensor], list[object]]:
 
 def collated(items: list[Any]) -> Any:
     """Stacked inputs and a list of targets, which stay what they are."""
-    if not isinstance(items[0], tuple | list):
+    first = items[0]
+    if isinstance(first, Mapping):
+        own = next((name for name in LABELS if name in first), None)
+        inputs = {name: [i[name] for i in items] for name in first if name != own}
+        labels = {} if own is None else {own: [item[own] for item in items]}
+        return {name: stacked_tree(values) for name, values in inputs.items()} | labels
+    if not isinstance(first, tuple | list):
         return stacked(items)
     if any(len(item) != 2 for item in items):
-        return items[0]
-    return stacked([item[0] for item in items]), [item[1] for item in items]
+        return first
+    return stacked_tree([item[0] for item in items]), [item[1] for item in items]
 
 
 def _slices(total: int, rows: int = _SLICE) -> Sequence[Tensor]:

@@ -14,23 +14,26 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from hypermnesia import tree
 from hypermnesia.compute import Lock
 from hypermnesia.data.stream import each_once
 from hypermnesia.errors import ConfigError, DataError, HypermnesiaError, RunError, TargetError
-from hypermnesia.hypernet.memory import WeightMemory
+from hypermnesia.hypernet.memory import StartName, WeightMemory
 from hypermnesia.learner import design as designs
+from hypermnesia.learner.arrays import parts_of
 from hypermnesia.learner.calibration import (
     Calibration,
     Calibrations,
     warn_of_confusion,
     warn_of_unfitted,
 )
-from hypermnesia.learner.choice import chosen
+from hypermnesia.learner.choice import chosen, targets_of
 from hypermnesia.learner.design import Design, LearnerSettings
 from hypermnesia.learner.inputs import InputSource, slices
 from hypermnesia.learner.samples import AsTheyCome, SourceSamples, divided, stream_of
 from hypermnesia.learner.serving import Served
 from hypermnesia.learner.targets import (
+    DENSE,
     Classes,
     Label,
     Own,
@@ -39,17 +42,17 @@ from hypermnesia.learner.targets import (
     place,
     plain,
     problem_of,
-    targets_of,
 )
 from hypermnesia.methods import TaskSpec
 from hypermnesia.methods.base import ContinuesInPart, InfersTask, KeepsTasksApart
 from hypermnesia.modules import check_supported, copied
-from hypermnesia.nets import with_columns
+from hypermnesia.nets import find_head, with_columns
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
 from hypermnesia.training.loop import Stream
 from hypermnesia.training.observers import EarlyStopping, NotFiniteError
 from hypermnesia.training.phases import Phase
+from hypermnesia.tree import Tree
 
 
 class Data(NamedTuple):
@@ -257,12 +260,14 @@ class Knowledge:
         method, iterations = self.method, self.settings.iterations
         record = self.records[task]
         targets, known = record.targets, record.targets.outputs
-        if isinstance(targets, Classes) and data.classes is not None:
+        plain_classes = isinstance(targets, Classes) and self.design.problem not in DENSE
+        if isinstance(targets, Classes) and plain_classes and data.classes is not None:
             targets = targets.extended(data.classes)
         targets.encode(data.told)
         given = data.told if data.given is None else data.given
-        numbers = torch.unique(targets.encode(given), dim=0)
-        found = int((numbers < known).sum()) if isinstance(targets, Classes) else known
+        found = known
+        if plain_classes:
+            found = int((torch.unique(targets.encode(given)) < known).sum())
         partly = found < known
         if targets.outputs > known:
             new = targets.outputs - known
@@ -283,7 +288,8 @@ class Knowledge:
     def _samples(self, task: int, data: Data) -> SourceSamples:
         source, encode = data.source, self.records[task].targets.encode
         rows = torch.arange(len(source))
-        y = torch.zeros(len(rows)) if data.given is None else encode(data.given)
+        read = data.given is None or self.design.problem in DENSE
+        y = torch.zeros(len(rows)) if read else encode(data.given)
         order, weight = source.order, data.weight
         return SourceSamples(source, encode, y, rows, task, self.device, order, weight)
 
@@ -350,13 +356,21 @@ def first_knowledge(
         hint = "use infer_task='likelihood', or None and name the task to predict"
         raise ConfigError(rule, got="infer_task='entropy'", hint=hint)
     outputs = targets_of(problem, given).outputs
-    outputs_of_model, sizes = check_model(model, source), None
+    start: tuple[StartName, str] = ("scratch", "")
+    if settings.method == "hnet":
+        from hypermnesia.learner.start import settled
+
+        drawn = settings.ensemble > 1 and settings.start == "auto"  # about 0
+        start = settled(model, "scratch" if drawn else settings.start)
+    wide = problem == "positions"
+    outputs_of_model, sizes = check_model(model, source, positions=wide), None
     if "hypernet" in entry.sections:
-        sizes = designs.model_sizes(model, settings, outputs, outputs_of_model)
+        sizes = designs.model_sizes(model, settings, outputs, outputs_of_model, start[0])
     autoencoder = None
     if "vae" in entry.sections:
         autoencoder = designs.autoencoder_design(_seen(source), settings.compression)
-    design = Design(problem, sizes, autoencoder, outputs_of_model, source.form, why, candidates)
+    told = why, candidates, *start
+    design = Design(problem, sizes, autoencoder, outputs_of_model, source.form, *told)
     return Knowledge(model, settings, design, device, own)
 
 
@@ -403,7 +417,7 @@ def check_module(model: object) -> None:
 
 
 @contextmanager
-def inputs_accepted(x: Tensor) -> Iterator[None]:
+def inputs_accepted(x: Tree) -> Iterator[None]:
     """Raise a model's refusal of (batch, *sample) inputs as a `TargetError` that explains it."""
     try:
         yield
@@ -413,22 +427,35 @@ def inputs_accepted(x: Tensor) -> Iterator[None]:
         raise rejected(x, _first_line(error)) from error
 
 
-def rejected(x: Tensor, got: str) -> TargetError:
+def rejected(x: Tree, got: str) -> TargetError:
     """The error of (batch, *sample) inputs for which a model gives no logits."""
-    rule = f"the model must take inputs of shape {tuple(x.shape)} and type {x.dtype}"
+    if isinstance(x, Tensor):
+        told = f"inputs of shape {tuple(x.shape)} and type {x.dtype}"
+    else:
+        told = f"inputs {', '.join(parts_of(x))} of {tree.batch_size(x)} samples"
+    rule = f"the model must take {told}"
     hint = "reshape the inputs, or convert them to floats if they are no ids"
     return TargetError(rule, got=got, hint=hint)
 
 
 @torch.no_grad()
-def check_model(model: nn.Module, source: InputSource) -> int:
-    """Return the number of outputs; raises `TargetError` unless it gives logits for such inputs."""
+def check_model(model: nn.Module, source: InputSource, *, positions: bool = False) -> int:
+    """Return the number of outputs; raises `TargetError` unless it gives logits for such inputs.
+
+    Of `positions` they may have classes along the last axis, or the second.
+    """
     x, probe = _first(source), copied(model).cpu().eval()
     with inputs_accepted(x):
-        logits = probe(x)
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x):
+        logits = tree.output_of(tree.forward(probe, x))
+    if positions and isinstance(logits, Tensor) and logits.ndim > 2:
+        head = find_head(model)
+        along_last = head is not None and head.layer.out_features == logits.shape[-1]
+        return logits.shape[-1 if along_last else 1]
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != tree.batch_size(x):
         got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         rule, hint = "the model must give (batch, outputs) logits", "wrap it so that it does"
+        if isinstance(logits, Tensor) and logits.ndim > 2:
+            hint += ", or say problem='positions'"
         raise TargetError(rule, got=got, hint=hint)
     return logits.shape[1]
 
@@ -440,10 +467,11 @@ def check_network(network: nn.Module, source: InputSource, outputs: int, problem
     rule = f"the network must give (batch, {outputs}) for a task with {outputs} outputs"
     x = _first(source)
     try:
-        logits = network(x)
+        logits = tree.logits_of(tree.forward(network, x))
     except _REFUSALS as error:
         raise TargetError(rule, got=_first_line(error), hint=hint) from error
-    if logits.shape[1:] != (outputs,):
+    dense = problem == "positions" and outputs in (logits.shape[1], logits.shape[-1])
+    if logits.shape[1:] != (outputs,) and not dense:
         raise TargetError(rule, got=tuple(logits.shape), hint=hint)
     sums = logits.sum(dim=1)
     softmax = bool((logits >= 0).all() and torch.allclose(sums, torch.ones_like(sums)))
@@ -456,10 +484,10 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
-def _seen(source: InputSource) -> Iterator[Tensor]:
+def _seen(source: InputSource) -> Iterator[Tree]:
     """All inputs, one by one where those that are read with one may change its shape."""
     return slices(source, 1 if source.alone else None)
 
 
-def _first(source: InputSource) -> Tensor:
+def _first(source: InputSource) -> Tree:
     return source.read(torch.arange(min(2, len(source))))

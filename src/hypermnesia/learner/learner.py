@@ -40,7 +40,8 @@ class ContinualLearner(TaskEditor):
 
     One hypernetwork makes the model's weights for every task (von Oswald et al. 2020, arXiv
     1906.00695); the model itself is a template, copied and left unchanged. Inputs are one tensor a
-    sample: floats, images of bytes (shown to the model in [0, 1]), or integer ids.
+    sample: floats, images of bytes (shown to the model in [0, 1]), or integer ids; or several, in a
+    dict that goes to the model by name (a tokenised batch), or a tuple.
 
     Args:
         model: any `nn.Module` that gives (batch, outputs) logits. Its last linear layer follows
@@ -59,7 +60,9 @@ class ContinualLearner(TaskEditor):
             weights for every task. Others train the model itself: in the task scenario if
             `infer_task` is None, and otherwise in the class scenario (regression: domain).
         problem: `classification` or `regression`; by default regression if the first task's
-            targets are floats.
+            targets are floats. `positions`: a class at each token or pixel, (n, *positions) whole
+            numbers, -100 where there is none. `multilabel`: (n, k) of 0 and 1. Tasks of these two
+            must be named.
         head: name of the output layer; the last `nn.Linear` by default.
         generated: patterns of the names of the parameters that each task has for itself; by default
             all that are not frozen (`requires_grad`). The rest is shared, and learned with the
@@ -69,7 +72,8 @@ class ContinualLearner(TaskEditor):
         beta: how firmly earlier tasks are held against the loss of the one being learned; by
             default it follows by itself what `drift` allows.
         drift: how much a fit may change the weights of an earlier task, for `beta="auto"`: the
-            squares of the changes over those of the weights.
+            squares of the changes over those of the weights. Ten times as much where weights start
+            at a model's own, over what the task changed of them.
         lr: step size (Adam); it falls in the course of a fit.
         batch_size: samples an update; also those of a held-out look.
         iterations: most updates of a fit.
@@ -86,6 +90,10 @@ class ContinualLearner(TaskEditor):
             its activations, averaged over positions, and not of inputs.
         ensemble: networks of a task, drawn from a distribution over its weights: their mean
             probabilities, or values, answer.
+        start: where weights start: `scratch`, drawn anew; `pretrained`, at the model's own, so that
+            every task's network is the model before its first update, but for a head of another
+            width; `auto`: `pretrained` for a model with frozen parameters, of PEFT or Transformers,
+            or whose values are not those of an initialisation, as `start` tells.
 
     Attributes:
         history_: a `FitHistory` of each fit since the learner was made or loaded.
@@ -120,6 +128,7 @@ class ContinualLearner(TaskEditor):
         optimizer: OptimizerFactory | None = None,
         features: str | None = None,
         ensemble: int = LearnerSettings.ensemble,
+        start: Literal["auto", "scratch", "pretrained"] = LearnerSettings.start,
     ) -> None:
         knowledge.check_module(model)
         self._own = Own(criterion, optimizer)
@@ -128,7 +137,7 @@ class ContinualLearner(TaskEditor):
         self.settings = LearnerSettings(
             cast(Any, infer_task), method, problem, head, patterns(generated), compression, beta,
             drift, lr, batch_size, iterations, patience, validation, seed, self._own.names,
-            features, ensemble,
+            features, ensemble, start,
         )  # fmt: skip
         method_entry(self.settings)
         self.device = device_of(device)
@@ -211,7 +220,7 @@ class ContinualLearner(TaskEditor):
             self._knowledge, self.drift_ = self._taught(settings, recorder, samples, held_out)
             self.history_.append(recorder.history)
             if isinstance(self._knowledge.method, BoundsDrift):
-                warn_of(self.drift_, settings, name)
+                warn_of(self.drift_, settings, name, self._knowledge.design.start)
             recorder.call("on_fit_end", recorder.history)
         return self
 
@@ -246,7 +255,10 @@ class ContinualLearner(TaskEditor):
         learning.end(fit, updates)
         _release(self.model)
         changed = drifts(self._knowledge, learning, fit) if self._knowledge else {}
-        return learning if settings == self.settings else learning.copy(self.settings), changed
+        if settings != self.settings:  # which were for one fit
+            chosen = learning.settings.infer_task
+            learning = learning.copy(replace(self.settings, infer_task=chosen))
+        return learning, changed
 
     def _checked(
         self, source: InputSource, purpose: str, classes: Any = None, weight: Any = None
@@ -254,7 +266,8 @@ class ContinualLearner(TaskEditor):
         """Samples that the model takes, one or more, and their targets."""
         if not len(source):
             raise DataError(f"{purpose} needs samples", got="none", hint="give some")
-        knowledge.check_model(self.model, source)
+        positions = self.settings.problem == "positions"
+        knowledge.check_model(self.model, source, positions=positions)
         given = targets_read(source, classes)
         return knowledge.Data(source, given, classes, weights_of(weight, source))
 
@@ -293,7 +306,8 @@ class ContinualLearner(TaskEditor):
 
         Args:
             path: the folder.
-            model: made as the learner's model was; its parameters' values do not matter.
+            model: made as the learner's model was; its parameters' values do not matter, unless the
+                learner's weights start at them, or it is frozen in part: then they are checked.
             device: where to put it.
             progress: show a bar while fitting.
             criterion: that of the learner, which is not saved; so is `optimizer` not.

@@ -18,9 +18,10 @@ from torch.utils._pytree import tree_leaves
 from hypermnesia import storage
 from hypermnesia.errors import RunError
 from hypermnesia.evidence import is_density
+from hypermnesia.learner.choice import restored
 from hypermnesia.learner.design import Design, LearnerSettings
 from hypermnesia.learner.knowledge import Knowledge, TaskRecord
-from hypermnesia.learner.targets import Own, from_json, restored, to_json
+from hypermnesia.learner.targets import Own, from_json, to_json
 from hypermnesia.registry import check_known_modules
 from hypermnesia.state_files import MANIFEST, MISFITS, Fields, State, decode_state, encode_state
 from hypermnesia.storage import folder_held, os_errors_as_run_error, write_folder
@@ -59,6 +60,10 @@ def save(knowledge: Knowledge, path: Path, *, overwrite: bool) -> None:
     tasks = [_stored(record) for record in knowledge.records]
     fields = {"kind": _KIND, "format": FORMAT, "model": description(knowledge.model)}
     fields |= {"settings": settings, "design": design, "tasks": tasks}
+    if knowledge.design.start == "pretrained":
+        from hypermnesia.learner.start import checksums  # which few need
+
+        fields["base"] = checksums(knowledge.model, _kept(knowledge))
     # New tasks start with the buffers of the template, which a model made anew may lack.
     buffers = dict(knowledge.model.named_buffers())
     files = encode_state(fields, {**knowledge.state_dict(), "buffers": buffers})
@@ -70,6 +75,12 @@ def save(knowledge: Knowledge, path: Path, *, overwrite: bool) -> None:
             _settle(path)
             _check_free(path, files, overwrite=overwrite)
             _write(path, files)
+
+
+def _kept(knowledge: Knowledge) -> list[str]:
+    """Names of shared parameters that are learned and stored."""
+    memory = getattr(knowledge.method, "memory", None)
+    return [*memory.target.kept] if memory else []
 
 
 def _write(path: Path, files: dict[str, bytes]) -> None:
@@ -123,6 +134,10 @@ class Stored:
             check_same(self._fields["model"], description(model), f"{self.path} holds")
             for name, buffer in model.named_buffers():
                 buffer.copy_(self._state["buffers"][name])
+            if "base" in self._fields:
+                from hypermnesia.learner.start import check_base
+
+                check_base(self._fields["base"], model)
             _check_size(design, self._state)
             knowledge = Knowledge(model, self.settings, design, device, own)
             knowledge.records = [_record(stored) for stored in self._fields["tasks"]]

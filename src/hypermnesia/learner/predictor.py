@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hypermnesia import tree
 from hypermnesia.compute import undisturbed
 from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.learner.inputs import InputSource, read_once, slices, source_of
 from hypermnesia.learner.knowledge import Knowledge, inputs_accepted, rejected
-from hypermnesia.learner.targets import Classes, Label, Labels, numbers, plain
+from hypermnesia.learner.targets import DENSE, Classes, Label, Labels, Targets, numbers, plain
 from hypermnesia.methods.base import InfersTask
 from hypermnesia.registry import unknown_name
+from hypermnesia.tree import Tree
 
 T = TypeVar("T")
 
@@ -35,7 +37,7 @@ class Answers(NamedTuple):
 
 @torch.no_grad()
 def answers(
-    knowledge: Knowledge, batches: Iterable[Tensor], task: int | None, groups: Tensor | None = None
+    knowledge: Knowledge, batches: Iterable[Tree], task: int | None, groups: Tensor | None = None
 ) -> Answers:
     """Answer with the network of a task or, without one, with all that the inputs speak for.
 
@@ -43,42 +45,57 @@ def answers(
     """
     if task is not None:
         network = knowledge.served(task)
-        found = _each(knowledge, batches, partial(_answer_for, network=network, task=task))
+        found = _each(knowledge, batches, partial(_answer_for, knowledge, network, task))
     elif isinstance(method := _inferring(knowledge), InfersTask):
         found = _weighed(knowledge, method, batches, groups)
     else:
         found = _each(knowledge, batches, partial(_answer_jointly, knowledge))
     parts = list(found)
     columns = zip(*(part[:3] for part in parts), strict=True)
-    outputs, tasks, confidence = (torch.cat(each).cpu() for each in columns)
+    outputs, tasks, confidence = (_joined(knowledge, each).cpu() for each in columns)
     return Answers(outputs, tasks, confidence, parts[0].joined)
 
 
 @torch.no_grad()
-def told(knowledge: Knowledge, batches: Iterable[Tensor], task: int) -> NDArray[Any]:
+def told(knowledge: Knowledge, batches: Iterable[Tree], task: int) -> NDArray[Any]:
     """(n,) labels, or (n,) or (n, k) values, from the network of a task alone."""
     network, parts = knowledge.served(task), []
     for x in batches:
         with inputs_accepted(x), knowledge.lock:
-            parts.append(_logits(network, _placed(knowledge, x)).cpu())
-    return knowledge.records[task].targets.answer(torch.cat(parts) if parts[1:] else parts[0])
+            targets = knowledge.records[task].targets
+            parts.append(_logits(network, _placed(knowledge, x), targets).cpu())
+    return targets.answer(_joined(knowledge, parts) if parts[1:] else parts[0])
 
 
-def _logits(network: nn.Module, x: Tensor) -> Tensor:
-    logits: Tensor = network(x)
+def _logits(network: nn.Module, x: Tree, targets: Targets) -> Tensor:
+    """(batch, outputs) logits; of positions (batch, *positions, outputs)."""
+    logits = tree.logits_of(tree.forward(network, x))
+    if hasattr(targets, "last"):
+        return cast(Tensor, targets.last(logits))
     if logits.ndim != 2:
         raise rejected(x, f"logits of shape {tuple(logits.shape)}")
     return logits
 
 
-def _placed(knowledge: Knowledge, x: Tensor) -> Tensor:
+def _joined(knowledge: Knowledge, parts: Sequence[Tensor]) -> Tensor:
+    """What batches gave, one after another; of positions they may differ in length."""
+    if knowledge.design.problem != "positions" or parts[0].ndim < 2:
+        return torch.cat([*parts])
+    from hypermnesia.learner.dense import joined
+
+    return joined(parts)
+
+
+def _placed(knowledge: Knowledge, x: Tree) -> Tree:
     """Inputs where they are learned and, whatever torch's default is now, of that type."""
-    return x.to(knowledge.device, knowledge.dtype if x.is_floating_point() else None)
+
+    def placed(part: Tensor) -> Tensor:
+        return part.to(knowledge.device, knowledge.dtype if part.is_floating_point() else None)
+
+    return tree.map(placed, x)
 
 
-def _each(
-    knowledge: Knowledge, batches: Iterable[Tensor], ask: Callable[[Tensor], T]
-) -> Iterator[T]:
+def _each(knowledge: Knowledge, batches: Iterable[Tree], ask: Callable[[Tree], T]) -> Iterator[T]:
     """What is answered to each batch, where the tasks are learned and, whatever torch's default."""
     for x in batches:
         with inputs_accepted(x), knowledge.lock:
@@ -86,9 +103,10 @@ def _each(
         yield found
 
 
-def _answer_for(x: Tensor, network: nn.Module, task: int) -> Answers:
-    logits, tasks = _logits(network, x), torch.full((len(x),), task, device=x.device)
-    return Answers(logits, tasks, torch.ones(len(x), device=x.device))
+def _answer_for(knowledge: Knowledge, network: nn.Module, task: int, x: Tree) -> Answers:
+    logits = _logits(network, x, knowledge.records[task].targets)
+    tasks = torch.full((len(logits),), task, device=logits.device)
+    return Answers(logits, tasks, torch.ones(len(logits), device=logits.device))
 
 
 def _inferring(knowledge: Knowledge) -> Any:
@@ -102,7 +120,7 @@ def _inferring(knowledge: Knowledge) -> Any:
 
 
 def _weighed(
-    knowledge: Knowledge, method: InfersTask, batches: Iterable[Tensor], groups: Tensor | None
+    knowledge: Knowledge, method: InfersTask, batches: Iterable[Tree], groups: Tensor | None
 ) -> Iterator[Answers]:
     """Answers of all tasks, each weighed by p(t | x)."""
     found = _each(knowledge, batches, method.logits_and_evidence)
@@ -141,19 +159,20 @@ def _marginal(knowledge: Knowledge, logits: Tensor, log_posterior: Tensor) -> An
     return Answers(torch.cat(parts, dim=1).to(logits.dtype), tasks, confidence, joined=True)
 
 
-def _answer_jointly(knowledge: Knowledge, x: Tensor) -> Answers:
+def _answer_jointly(knowledge: Knowledge, x: Tree) -> Answers:
     """One network's outputs over all tasks; the task with the largest probability is inferred."""
     outputs, scenario = knowledge.method.predict(x).logits, knowledge.method.scenario
     if scenario.name == "domain":
-        tasks = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        return Answers(outputs, tasks, torch.ones(len(x), device=x.device), joined=True)
+        tasks = torch.zeros(len(outputs), dtype=torch.int64, device=outputs.device)
+        sure = torch.ones(len(outputs), device=outputs.device)
+        return Answers(outputs, tasks, sure, joined=True)
     by_task = torch.split(outputs.softmax(dim=1), list(scenario.heads), dim=1)
     confidence, tasks = torch.stack([each.sum(dim=1) for each in by_task]).max(dim=0)
     return Answers(outputs, tasks, confidence, joined=True)
 
 
 @torch.no_grad()
-def evidence_of(knowledge: Knowledge, batches: Iterable[Tensor]) -> Tensor:
+def evidence_of(knowledge: Knowledge, batches: Iterable[Tree]) -> Tensor:
     """(tasks, n) log evidence; raises `ConfigError` for a method that has none."""
     method = _inferring(knowledge)
     if not isinstance(method, InfersTask):
@@ -193,7 +212,7 @@ def predictions(knowledge: Knowledge, found: Answers) -> NDArray[Any]:
     parts, rows = [], []
     for task in torch.unique(found.tasks).tolist():
         record, of_task = knowledge.records[task], found.tasks == task
-        parts.append(record.targets.answer(found.outputs[of_task, : record.targets.outputs]))
+        parts.append(record.targets.answer(found.outputs[of_task, ..., : record.targets.outputs]))
         rows.append(of_task.nonzero().squeeze(1))
     if len({part.shape[1:] for part in parts}) > 1:
         rule = "tasks with different numbers of values cannot answer side by side"
@@ -206,6 +225,10 @@ def predictions(knowledge: Knowledge, found: Answers) -> NDArray[Any]:
 
 def probabilities(knowledge: Knowledge, found: Answers, task: int | None) -> NDArray[np.float32]:
     """(n, labels) probabilities; those of a label that several tasks share are added up."""
+    if task is not None and knowledge.design.problem in DENSE:
+        own: Any = knowledge.records[task].targets
+        dense: NDArray[np.float32] = own.probabilities(found.outputs)
+        return dense
     labels, shares = _labels(knowledge, task), found.outputs.softmax(dim=1)
     columns = labels.encode(_columns(knowledge, task))
     return shares.new_zeros(len(shares), len(labels)).index_add(1, columns, shares).numpy()
@@ -244,6 +267,8 @@ def summary(knowledge: Knowledge) -> str:
     stored = f"{knowledge.stored} numbers stored, with buffers"
     if knowledge.settings.infer_task is not None or knowledge.design.why:
         lines += [f"tasks inferred by {_inference(knowledge)}"]
+    if knowledge.design.start == "pretrained":
+        lines += [f"weights start at the model's own: {_start(knowledge)}"]
     lines += [f"{knowledge.design.problem}; {tasks} tasks kept in {kept}; {stored}"]
     return "\n".join(lines)
 
@@ -261,6 +286,12 @@ def _inference(knowledge: Knowledge) -> str:
     found = zip(knowledge.calibration.recognised.tolist(), knowledge.records, strict=False)
     shares = ", ".join(f"{share:.0%}" for share, record in found if not record.adapted)
     return f"{told}; held-out samples recognised: {shares}" if shares else told
+
+
+def _start(knowledge: Knowledge) -> str:
+    """Where weights start, and why there."""
+    start, why = knowledge.design.start, knowledge.design.why_start
+    return f"{start}: {why}" if why else start
 
 
 def _names(knowledge: Knowledge) -> list[Label]:
@@ -394,7 +425,11 @@ class Predictor:
         with self._undisturbed() as known:
             index = None if task is None else _index(known, task)
             inputs, targets = read_once(_source(known, data, y))
-            return score(known, predictions(known, answers(known, inputs, index)), targets)
+            found = predictions(known, answers(known, inputs, index))
+            if index is not None and known.design.problem in DENSE:
+                own: Any = known.records[index].targets
+                return cast(float, own.score(found, targets))
+            return score(known, found, targets)
 
     @property
     def tasks(self) -> list[Label]:
@@ -416,6 +451,11 @@ class Predictor:
         """
         return _inference(self._learned)
 
+    @property
+    def start(self) -> str:
+        """Where weights start, and why there."""
+        return _start(self._learned)
+
     def summary(self) -> str:
         """A table of the tasks, and what is kept for them."""
         return summary(self._learned)
@@ -431,6 +471,10 @@ class Predictor:
             index = _index(known, task)
             targets, head = known.records[index].targets, known.settings.head
             return targets.finish(known.network(index), head)
+
+    def _number(self, task: Label) -> int:
+        """The index of a task; raises `ConfigError` for an unknown one."""
+        return _index(self._learned, task)
 
     @property
     def _learned(self) -> Knowledge:

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from hypermnesia import tree
 from hypermnesia.data.stream import BatchStream
 from hypermnesia.data.types import Batch, Samples, hold_out
 from hypermnesia.errors import ConfigError, DataError
-from hypermnesia.learner.arrays import Form, as_input, finite
+from hypermnesia.learner.arrays import Form, shown
 from hypermnesia.learner.design import LearnerSettings
 from hypermnesia.learner.inputs import (
     Arrays,
@@ -27,6 +28,7 @@ from hypermnesia.learner.inputs import (
 )
 from hypermnesia.learner.targets import listed
 from hypermnesia.training.observers import StopTask
+from hypermnesia.tree import Tree
 
 FIRST = 1024
 """Samples of a stream that are kept in memory: they settle what there is to know before a fit."""
@@ -63,10 +65,13 @@ class FromStream(Arrays):
     def rest(self) -> Iterator[tuple[Tensor, Any]]:
         """(batch, *sample) inputs and targets of what comes after the first ones, once."""
         for inputs, targets in self._batches:
-            yield finite(as_input(inputs, self.form)), targets
+            yield shown(inputs, self.form), targets
 
 
 def _together(inputs: list[Tensor]) -> Tensor:
+    if not all(isinstance(each, Tensor) for each in inputs):
+        rule, hint = "samples of a stream must have one input each", "read them into arrays"
+        raise DataError(rule, got="several", hint=hint)
     shapes = {tuple(each.shape[1:]) for each in inputs}
     if len(shapes) > 1:
         got, hint = f"shapes {sorted(shapes)}", "bring them to one shape (pad)"
@@ -164,10 +169,11 @@ class SourceSamples:
             return batch
         return replace(batch, weight=self.weight[rows].to(self.device))
 
-    def placed(self, x: Tensor, given: Any) -> Batch:
+    def placed(self, x: Tree, given: Any) -> Batch:
         """The batch of (batch, *sample) inputs and their targets, as the user gives them."""
-        y, task = self.encode(given), torch.full((len(x),), self.task)
-        return Batch(*(each.to(self.device) for each in (x, y, task)))
+        y = self.encode(given)
+        task = torch.full((len(y),), self.task)
+        return Batch(tree.to(x, self.device), y.to(self.device), task.to(self.device))
 
     def some(self, indices: Tensor) -> SourceSamples:
         """Those at `indices` ((k,) int64, each once)."""

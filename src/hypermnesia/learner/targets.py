@@ -148,7 +148,7 @@ class Classes:
         """Those of a task's samples; raises `DataError` for any but one label a sample."""
         if getattr(given, "ndim", 1) != 1:
             rule = "classification needs one label a sample"
-            hint = "give an array of shape (n,), or problem='regression'"
+            hint = "give an array of shape (n,), or say problem='multilabel' or 'positions'"
             raise DataError(rule, got=f"labels of shape {tuple(given.shape)}", hint=hint)
         return cls(Labels.of(listed(given)))
 
@@ -285,13 +285,32 @@ def _arrays(given: NDArray[Any] | Sequence[object]) -> Any:
     return [y.tolist() if isinstance(y, Tensor) else y for y in unmasked(given)]
 
 
-Problem = Literal["classification", "regression"]
-"""What the outputs of a network can stand for."""
+Problem = Literal["classification", "regression", "positions", "multilabel"]
+"""What the outputs of a network can stand for: one class a sample, values, a class at each
+position, or any number of labels."""
+
+DENSE = ("positions", "multilabel")
+"""Problems of more than one label a sample, whose tasks must be named."""
+
+IGNORED = -100
+"""At a position without a label, as of torch's cross-entropy and of Transformers."""
 
 Targets = Classes | Values
 """Of a task: `outputs` of its network, `encode` for the loss, `answer` for the user, and so on."""
 
-LOSSES: dict[Problem, Loss] = {"classification": F.cross_entropy, "regression": F.mse_loss}
+
+def positions_loss(logits: Tensor, y: Tensor) -> Tensor:
+    """The cross-entropy of (n, *positions) classes, whichever axis logits have classes along."""
+    by_class = logits.movedim(-1, 1) if logits.shape[:-1] == y.shape else logits
+    return F.cross_entropy(by_class, y, ignore_index=IGNORED)
+
+
+LOSSES: dict[Problem, Loss] = {
+    "classification": F.cross_entropy,
+    "regression": F.mse_loss,
+    "positions": positions_loss,
+    "multilabel": F.binary_cross_entropy_with_logits,
+}
 """What a network is trained by, for each problem."""
 
 
@@ -330,13 +349,6 @@ class Own:
         return OwnOptimizer(schedule=usual.schedule, factory=self.optimizer)
 
 
-def restored(stored: dict[str, Any]) -> Targets:
-    """The targets that were `stored`."""
-    if "labels" in stored:
-        return Classes(Labels(map(from_json, stored["labels"])))
-    return Values(stored["mean"], stored["spread"], single=stored["single"])
-
-
 def problem_of(given: Any) -> Problem:
     """Regression for floating-point targets, classification for any others."""
     try:
@@ -344,8 +356,3 @@ def problem_of(given: Any) -> Problem:
     except ValueError:  # tuples within tuples
         kind = "O"
     return "regression" if kind == "f" else "classification"
-
-
-def targets_of(problem: Problem, given: Any) -> Targets:
-    """The targets of a new task."""
-    return (Classes if problem == "classification" else Values).of(given)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
+from torch import nn
 
 from hypermnesia.compute import Lock, undisturbed
 from hypermnesia.errors import ConfigError
 from hypermnesia.learner.arrays import Form
+from hypermnesia.learner.design import LearnerSettings
 from hypermnesia.learner.drift import Drift
 from hypermnesia.learner.frozen import Servable
 from hypermnesia.learner.knowledge import Knowledge, task_name
 from hypermnesia.learner.persistence import check_same, description
-from hypermnesia.learner.targets import Label
+from hypermnesia.learner.targets import Label, Own
 from hypermnesia.registry import unknown_name
 
 Self = TypeVar("Self", bound="TaskEditor")
@@ -26,6 +29,9 @@ class TaskEditor(Servable):
     """What changes the tasks of a learner; an error leaves it as it was."""
 
     _fitting: Lock
+    _own: Own
+    model: nn.Module
+    settings: LearnerSettings
     device: torch.device
     drift_: dict[Label, Drift]
 
@@ -128,11 +134,73 @@ class TaskEditor(Servable):
             adapt(learning, x, y, task, how, like)
         return self
 
+    def import_adapter(
+        self,
+        folder: str | Path,
+        task: Label,
+        *,
+        classes: Sequence[Label] | None = None,
+    ) -> float:
+        """Learn an adapter of PEFT as a task, by its weights alone; no data (extra `peft`).
+
+        As many updates as a fit's bring a new embedding and θ to where they make the adapter, while
+        other tasks are held by the regulariser. For many adapters `import_adapters` is better: one
+        fit for all of them.
+
+        Args:
+            folder: one that PEFT's `save_pretrained` wrote, of the same layers and of at most the
+                rank of the learner's model.
+            task: its name.
+            classes: the labels of its outputs; by default 0, 1, ...
+
+        Returns:
+            ‖ΔW - ΔW*‖ / ‖ΔW*‖, how far what is made is from what the adapter adds to the model.
+
+        Raises:
+            RunError: a folder of something else.
+            ConfigError: a task that is known, or a way to infer tasks that needs data.
+        """
+        given = {} if classes is None else {task: classes}
+        return self.import_adapters({task: folder}, classes=given)[task]
+
+    def import_adapters(
+        self,
+        folders: Mapping[Label, str | Path],
+        *,
+        classes: Mapping[Label, Sequence[Label]] | None = None,
+    ) -> dict[Label, float]:
+        """Learn adapters of PEFT as tasks, all in one fit; returns the error of each.
+
+        Args:
+            folders: by the name of the task, as of `import_adapter`.
+            classes: labels of the outputs of tasks, where they are not 0, 1, ...
+
+        Returns:
+            By task as `import_adapter`; raises as it does.
+        """
+        from hypermnesia.learner.adapters import take_in  # which few ask for
+
+        with self._edited(blank=True) as learning:
+            names = {task_name(task, self.tasks): Path(path) for task, path in folders.items()}
+            for name in names:
+                if learning.index(name) is not None:
+                    raise _taken(name)
+            errors = take_in(learning, names, classes or {})
+            return dict(zip(names, errors, strict=True))
+
     @contextmanager
-    def _edited(self) -> Iterator[Knowledge]:
-        """A copy of what is known, which takes its place when it has been changed."""
+    def _edited(self, *, blank: bool = False) -> Iterator[Knowledge]:
+        """A copy of what is known, which takes its place when it has been changed.
+
+        With `blank`, a learner may know nothing yet.
+        """
         with self._fitting, undisturbed(self.device), torch.enable_grad():
-            learning = self._learned.copy()
+            if blank and self._knowledge is None:
+                from hypermnesia.learner.adapters import blank_knowledge
+
+                learning = blank_knowledge(self.model, self.settings, self.device, self._own)
+            else:
+                learning = self._learned.copy()
             yield learning
             self._knowledge = learning if learning.records else None
             self.drift_ = {name: self.drift_[name] for name in self.tasks if name in self.drift_}

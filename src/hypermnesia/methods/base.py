@@ -231,6 +231,6 @@ def loss_of(criterion: Loss, outputs: Tensor, y: Tensor, weight: Tensor | None =
 def reported(loss: Tensor, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """The `loss` and, of (batch, k) `logits` for (batch,) classes, the `accuracy`, detached."""
     metrics = {"loss": loss.detach()}
-    if not labels.is_floating_point():
+    if not labels.is_floating_point() and labels.ndim == 1:
         metrics["accuracy"] = (logits.detach().argmax(dim=-1) == labels).float().mean()
     return metrics

@@ -8,7 +8,7 @@ of its own (`hypermnesia.evidence`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,7 +23,7 @@ from hypermnesia.errors import ConfigError, TargetError
 from hypermnesia.evidence import Evidence
 from hypermnesia.evidence.autoencoders import Sampler
 from hypermnesia.hypernet.ensemble import AllTasks
-from hypermnesia.hypernet.memory import WeightMemory
+from hypermnesia.hypernet.memory import StartName, WeightMemory
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.hypernet.target import Buffers
 from hypermnesia.methods.base import (
@@ -37,7 +37,7 @@ from hypermnesia.methods.base import (
 )
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularization.output import RegularizerSettings
-from hypermnesia.regularization.refit import erase, merge
+from hypermnesia.regularization.refit import erase, merge, take_in
 from hypermnesia.regularization.step import HypernetTrainer
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
@@ -84,6 +84,7 @@ class HypernetMethod:
         precision: of the target network and the hypernetwork's head in training.
         compile: train through `torch.compile`, which pays for convolutions.
         criterion: (logits or values, targets) -> scalar loss.
+        start: `pretrained` for weights that start at those of the network.
         evidence: (networks of all tasks) -> how the task is inferred; None to require the task.
     """
 
@@ -107,12 +108,13 @@ class HypernetMethod:
         precision: Precision = "float32",
         compile: bool = False,
         criterion: Loss = F.cross_entropy,
+        start: StartName = "scratch",
         evidence: Callable[[AllTasks], Evidence] | None = None,
     ) -> None:
         self.scenario = Scenario(scenario)
         self.generators, self.criterion = generators, criterion
         own: dict[str, Any] = {"device": device, "precision": precision, "compile": compile}
-        own |= {"outputs": outputs}
+        own |= {"outputs": outputs, "start": start}
         own |= {"generated": generated, "head": head}
         self.memory, self.all_tasks = self._networks(network, hypernet, own)
         own = {"regularizer": regularizer, "train_shared": train_shared, "generators": generators}
@@ -220,6 +222,16 @@ class HypernetMethod:
         self.scenario = replace(self.scenario, heads=heads)
         return errors
 
+    def take_in(
+        self, wanted: Sequence[tuple[int, Mapping[str, Tensor]]], iterations: int
+    ) -> list[float]:
+        """Learn tasks by (outputs, parameters by name) alone; returns errors as `merge` does."""
+        self.all_tasks.forget()
+        errors = take_in(self.memory, wanted, iterations, self.generators)
+        heads = self.scenario.heads + tuple(outputs for outputs, _ in wanted)
+        self.scenario = replace(self.scenario, heads=heads)
+        return errors
+
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Take one iteration on a mini-batch of the current task; see `HypernetTrainer.step`."""
         if self.starting:
@@ -270,7 +282,8 @@ class HypernetMethod:
         outputs = self.scenario.heads[self.trainer.task]
         with self.generators.as_global("dropout"):
             logits = logits_of(self.memory.run(self.trainer.task, x, training=True)).float()
-        if logits.shape[1:] != (outputs,):
+        dense = logits.ndim > 2 and self.criterion is not F.cross_entropy  # of positions too
+        if logits.shape[1:] != (outputs,) and not dense:
             rule = f"the network must give (batch, {outputs}) for a task with {outputs} outputs"
             hint = "name its output layer (head)"
             raise TargetError(rule, got=tuple(logits.shape), hint=hint)

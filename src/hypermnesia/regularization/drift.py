@@ -22,19 +22,25 @@ LEAST = 0.1
 _RATE, _MOST = 0.05, 0.1
 _LARGEST = 1e9
 
+_OF_CHANGES = 1.0, 1e-6  # the first, and the least: fits of a pretrained model are short
+
 
 class Multiplier:
-    """β, which follows R; `bound` is ε."""
+    """β, which follows R; `bound` is ε.
 
-    def __init__(self, bound: float) -> None:
-        self.bound, self.beta, self.distance = bound, LEAST, 0.0
+    With `of_changes` R is of the changes of a pretrained model's weights.
+    """
+
+    def __init__(self, bound: float, *, of_changes: bool = False) -> None:
+        self.bound, self.distance = bound, 0.0
+        self.beta, self._least = _OF_CHANGES if of_changes else (LEAST, LEAST)
 
     def follow(self, distance: float) -> None:
         """Take the next β, after an iteration with this R."""
         self.distance = distance
         change = _RATE * math.log(max(distance, 1e-30) / self.bound)
         change = min(max(change, -_MOST), _MOST)
-        self.beta = min(max(self.beta * math.exp(change), LEAST), _LARGEST)
+        self.beta = min(max(self.beta * math.exp(change), self._least), _LARGEST)
 
     @property
     def holds(self) -> bool:

@@ -114,7 +114,7 @@ def head_step(
     several sizes, a regulariser or a lookahead that wants all rows at once, bf16, a GPU.
     """
     plain = type(optimizer) in (Adam, AdamW) and len(optimizer.param_groups) == 1
-    plain = plain and type(memory) is WeightMemory
+    plain = plain and type(memory) is WeightMemory and not memory.target.pretrained
     group, head = optimizer.param_groups[0], memory.hypernet.head.weight
     if not plain or not group["fused"] or group["amsgrad"] or settings.clip is not None:
         return None

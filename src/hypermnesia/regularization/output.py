@@ -177,7 +177,8 @@ class ClosedFormRegularizer:
 
     def __init__(self, hypernet: Hypernetwork, snapshot: Snapshot) -> None:
         self.snapshot, self._features = snapshot, _Features(hypernet)
-        self._then = snapshot.parameters["head.weight"], snapshot.parameters["head.bias"]
+        weight = snapshot.parameters["head.weight"]
+        self._then = weight, snapshot.parameters.get("head.bias", weight.new_zeros(len(weight)))
         used = pad_sequence([torch.tensor(p.used) for p in snapshot.plans], batch_first=True)
         self._ends = torch.unique(used[used > 0])
         # Number of the last band that a row reaches; -1 where a task has no such chunk.
@@ -256,9 +257,10 @@ class ClosedFormRegularizer:
 
         `grams` are 2 β YᵀY of the bands over the number of tasks; y = 2k + 1.
         """
-        weight, bias = point["head.weight"], point["head.bias"][:]
-        slope: Tensor | SteppedRows = gradients["head.weight"]
         (weight_then, bias_then), k = self._then, self._x.shape[1] // 2
+        weight, with_bias = point["head.weight"], "head.bias" in point
+        bias = point["head.bias"][:] if with_bias else bias_then
+        slope: Tensor | SteppedRows = gradients["head.weight"]
         products = self._products[:, : k + 1].zero_()
         for product, gram, (start, stop) in zip(products, grams, self._bands, strict=True):
             for first in range(start, stop, self._step):
@@ -269,7 +271,8 @@ class ClosedFormRegularizer:
                 x[:, k + 1 :] = weight_then[rows]
                 product.addmm_(x[:, : k + 1].T, x)
                 slope[rows].addmm_(x, gram[:, :k])
-                gradients["head.bias"][rows].addmv_(x, gram[:, k])
+                if with_bias:
+                    gradients["head.bias"][rows].addmv_(x, gram[:, k])
                 if not isinstance(slope, Tensor):
                     slope.step(rows)
         self._products[:, k + 1 :, : k + 1] = self._products[:, : k + 1, k + 1 :].mT

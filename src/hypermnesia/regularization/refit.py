@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -12,6 +13,7 @@ from hypermnesia import tree
 from hypermnesia.errors import ConfigError
 from hypermnesia.hypernet.layout import Layout
 from hypermnesia.hypernet.memory import WeightMemory
+from hypermnesia.hypernet.target import Buffers
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.regularization.step import HypernetTrainer
@@ -19,6 +21,7 @@ from hypermnesia.seeding import Generators
 
 _SCHEDULE = {0.4: 0.3, 0.6: 0.1, 0.8: 0.03, 0.9: 0.01}
 _ADAM = OptimizerSettings(lr=3e-3, schedule=_SCHEDULE)
+_FASTER = 10.0  # steps of an embedding that starts at 0
 
 
 def refit(
@@ -36,21 +39,28 @@ def refit(
     All other tasks are held by the output regulariser, in the same unit: the loss is
     mean_t ‖h(e_t; θ) - W_t‖² + R(θ). Given `conditions` stay as they are.
     """
-    settings = RegularizerSettings(beta=beta)
+    settings, first_moves = RegularizerSettings(beta=beta), memory.target.pretrained
     trainer = HypernetTrainer(
         memory,
         regularizer=settings,
         optimizer=_ADAM,
-        embedding_optimizer=_ADAM,
+        embedding_optimizer=replace(_ADAM, lr=_FASTER * _ADAM.lr) if first_moves else _ADAM,
         generators=generators,
     )
     trainer.begin_task(iterations, tasks)
 
+    same: dict[int, list[int]] = {}  # places of tasks with networks of one size
+    for place, task in enumerate(tasks):
+        same.setdefault(memory.plans[task].total, []).append(place)
+    groups = [(places, torch.stack([wanted[p] for p in places])) for places in same.values()]
+
     def loss() -> Tensor:
         rows = memory.condition(tasks) if conditions is None else conditions
-        each = zip(rows, tasks, wanted, strict=True)
-        made = [(memory.hypernet(row[None], memory.plans[t])[0] - to) for row, t, to in each]
-        return torch.stack([difference.square().sum() for difference in made]).mean()
+        squares = []
+        for places, to in groups:
+            made = memory.hypernet(rows[places], memory.plans[tasks[places[0]]])
+            squares.append((made - to).square().sum())
+        return torch.stack(squares).sum() / len(tasks)
 
     for _ in range(iterations):
         trainer.step(loss)
@@ -96,21 +106,38 @@ def merge(
             rule = "to merge, parameters that tasks share must be the same in both"
             hint = "start both from the same model, with these frozen (requires_grad)"
             raise ConfigError(rule, got=f"other values of '{name}'", hint=hint)
-    tasks, named = [], []
+    wanted = []
     for task, layout in enumerate(other.layouts):
-        tasks.append(memory.tasks)
-        memory.add_task(layout.outputs, generators)
-        memory.buffers[-1] = tree.to(other.buffers[task], memory.device)
         with torch.no_grad():
-            own = layout.split(other.weights(task))
-        named.append({n: p.to(memory.device) for n, p in own.items()})
-    pairs = list(zip(tasks, named, strict=True))
-    refit(memory, tasks, [memory.layouts[t].join(n) for t, n in pairs], iterations, generators)
-    return [_error(memory, task, wanted) for task, wanted in pairs]
+            wanted.append((layout.outputs, layout.split(other.weights(task))))
+    return take_in(memory, wanted, iterations, generators, other.buffers)
+
+
+def take_in(
+    memory: WeightMemory,
+    wanted: Sequence[tuple[int, Mapping[str, Tensor]]],
+    iterations: int,
+    generators: Generators,
+    buffers: Sequence[Buffers] = (),
+) -> list[float]:
+    """Add tasks, fitted to given parameters, of so many outputs each; returns errors as `merge`."""
+    pairs = []
+    for number, (outputs, named) in enumerate(wanted):
+        memory.add_task(outputs, generators)
+        if buffers:
+            memory.buffers[-1] = tree.to(buffers[number], memory.device)
+        pairs.append((memory.tasks - 1, {n: p.to(memory.device) for n, p in named.items()}))
+    flat = [memory.layouts[t].join(n) for t, n in pairs]
+    refit(memory, [t for t, _ in pairs], flat, iterations, generators)
+    return [_error(memory, task, named) for task, named in pairs]
 
 
 @torch.no_grad()
 def _error(memory: WeightMemory, task: int, wanted: Mapping[str, Tensor]) -> float:
-    made = memory.layouts[task].split(memory.weights(task))
+    layout, flat = memory.layouts[task], memory.weights(task)
+    if memory.target.pretrained:  # of what a task changes of the weights, which h makes
+        changes = layout.join(wanted)
+        return float((flat - changes).norm() / changes.norm().clamp(min=1e-30))
+    made = layout.split(flat)
     off = sum(float((made[name] - value).square().sum()) for name, value in wanted.items())
     return float((off / sum(float(value.square().sum()) for value in wanted.values())) ** 0.5)

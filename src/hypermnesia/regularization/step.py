@@ -42,6 +42,7 @@ class _Protection:
     multiplier: Multiplier | None  # None where β is a number
 
 
+_LEAST = 1e-12  # squares of a task's weights, for a bound
 _REGULARIZER, _ADAM = RegularizerSettings(), OptimizerSettings()
 
 
@@ -139,14 +140,14 @@ class HypernetTrainer:
                 penalty = OverDraws(penalty, partial(redrawn, *draws))
             # What a task learned before is weighed against what it learns now, not bounded.
             follows = settings.beta == "auto" and not set(self.tasks) & set(self.held)
-            multiplier = Multiplier(settings.drift * self._size()) if follows else None
+            bound, changes = settings.drift * self._size(), memory.target.pretrained
+            multiplier = Multiplier(bound, of_changes=changes) if follows else None
             self.protection = _Protection(snapshot, ahead, penalty, multiplier)
 
     @torch.no_grad()
     def _size(self) -> float:
         """Return the sum of the squared weights of the earlier task that has the smallest."""
-        squares = [self.memory.weights(task).square().sum() for task in self.held]
-        return float(torch.stack(squares).min())
+        return max(min(map(self.memory.size, self.held)), _LEAST)  # for what has learned nothing
 
     def step(self, loss_of: Callable[[], Tensor]) -> dict[str, Tensor]:
         """Take one iteration (von Oswald et al. 2020, equation 2).
