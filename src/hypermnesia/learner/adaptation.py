@@ -8,6 +8,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
+from hypermnesia import tree
 from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.learner.inputs import InputSource, source_of
@@ -61,7 +62,7 @@ def _without_labels(
         raise ConfigError(rule, got=f"like={like!r:.40} without any", hint=hint)
     x = source.read(torch.arange(len(source)))
     nothing = torch.zeros(len(source), device=learning.device)
-    batch = Batch(x.to(learning.device), nothing, nothing.long())
+    batch = Batch(tree.to(x, learning.device), nothing, nothing.long())
     near = nearest_by_evidence(learning.method, batch)
     _record(learning, name, near, len(source))
 
