@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from hypermnesia.data import benchmarks as split
-from hypermnesia.data.benchmarks import BENCHMARKS, BenchmarkSettings, Permutation, make_tasks
+from hypermnesia.data.benchmarks import (
+    BENCHMARKS,
+    BenchmarkSettings,
+    Permutation,
+    Rotation,
+    make_tasks,
+)
 from hypermnesia.data.datasets import SOURCES, load
 from hypermnesia.data.types import ImageData, Part, Task
 from hypermnesia.errors import ConfigError
@@ -226,3 +232,33 @@ def test_global_random_state_is_left_alone() -> None:
     make_tasks("perm-digits", BenchmarkSettings(tasks=2, validation=5), seed=0)
     make_tasks("split-digits", BenchmarkSettings(class_order=1, validation=5), seed=0)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_rotations_turn_against_the_clock_and_back() -> None:
+    x = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(Rotation(90.0)(x), torch.rot90(x, 1, (2, 3)), atol=1e-5, rtol=0)
+    wide = x[:, :, :4]
+    torch.testing.assert_close(Rotation(180.0)(wide), wide.flip(2, 3), atol=1e-5, rtol=0)
+    assert torch.equal(Rotation(0.0)(x), x)
+
+
+@pytest.mark.parametrize("name", ["rotated-digits", "sine"])
+def test_what_a_task_draws_depends_on_the_seed_and_its_place(name: str) -> None:
+    few = make_tasks(name, BenchmarkSettings(tasks=2), seed=4)
+    many = make_tasks(name, BenchmarkSettings(tasks=12), seed=4)
+    other = make_tasks(name, BenchmarkSettings(tasks=2), seed=5)
+    assert [task.name for task in many[:2]] == [task.name for task in few]
+    assert len({task.name for task in (*many, *other)}) == 14
+    assert torch.equal(everything(many[1].train), everything(few[1].train))
+
+
+def test_sine_waves_are_those_of_their_names() -> None:
+    for task in make_tasks("sine", BenchmarkSettings(tasks=3, validation=100), seed=0):
+        amplitude, phase = map(float, task.name.removesuffix(")").split(" sin(x - "))
+        assert 0.1 <= amplitude <= 5.0
+        assert 0.0 <= phase <= 3.15
+        assert task.validation is not None
+        for part in (task.train, task.validation, task.test):
+            assert part.x.abs().max() <= 5.0
+            wanted = amplitude * torch.sin(everything(part) - phase)
+            assert torch.allclose(part.y, wanted, atol=0.06)  # a name has two digits

@@ -13,7 +13,18 @@ from hypermnesia.methods import METHODS, TaskSpec
 from hypermnesia.testing import check_method
 from problems import blobs, build
 
-CAN = ["hnet", "hnet-lik", "hnet-tir", "finetune", "separate", "joint", "si", "ewc", "ewc-online"]
+CAN = [
+    "hnet",
+    "hnet-data",
+    "hnet-lik",
+    "hnet-tir",
+    "finetune",
+    "separate",
+    "joint",
+    "si",
+    "ewc",
+    "ewc-online",
+]
 CANNOT = [name for name in METHODS if name not in CAN]
 
 

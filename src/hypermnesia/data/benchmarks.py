@@ -5,10 +5,14 @@ Split benchmarks divide the classes of a data set among the tasks (Zenke, Poole,
 all images in every task, with the pixels in another fixed order (Goodfellow et al., "An empirical
 investigation of catastrophic forgetting in gradient-based neural networks", 2013, arXiv:1312.6211);
 the padded image is permuted, and not for the first task (von Oswald et al. 2020, arXiv:1906.00695).
+Rotated ones turn them by an angle of each task's own (Lopez-Paz and Ranzato, "Gradient episodic
+memory", NeurIPS 2017, arXiv:1706.08840). What a task draws depends on the run's seed and its place
+alone: later tasks of a longer sequence are unseen ones of the same kind.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -21,7 +25,7 @@ from pydantic import Field
 from torch import Tensor
 
 from hypermnesia.data.datasets import SOURCES, load
-from hypermnesia.data.types import ImageData, Part, Task, hold_out
+from hypermnesia.data.types import ImageData, Part, Task, Transform, hold_out
 from hypermnesia.errors import ConfigError
 from hypermnesia.registry import Registry, must_be
 from hypermnesia.seeding import Generators
@@ -131,10 +135,44 @@ class Permutation:
         return Permutation(self.order.argsort())
 
 
-def permuted_tasks(
-    source: str, settings: BenchmarkSettings, tasks: int, seed: int
+@dataclass(frozen=True)
+class Rotation:
+    """A turn about the centre by an `angle` in degrees, against the clock; zeros move in."""
+
+    angle: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Turn (batch, channels, height, width) images, between whose pixels it is linear."""
+        turn = math.radians(self.angle)
+        across = x.shape[3] / x.shape[2]  # coordinates run from -1 to 1 along both axes
+        rows = [
+            [math.cos(turn), -math.sin(turn) / across, 0.0],
+            [math.sin(turn) * across, math.cos(turn), 0.0],
+        ]
+        places = F.affine_grid(x.new_tensor([rows]), [1, *x.shape[1:]], align_corners=False)
+        return F.grid_sample(x, places.expand(len(x), -1, -1, -1), align_corners=False)
+
+
+def _permuted(index: int, images: Tensor, generators: Generators) -> tuple[str, Transform | None]:
+    """Draw the permutation of a task; the first one has none."""
+    order = torch.randperm(images[0].numel(), generator=generators[f"permutation/{index}"])
+    return (f"permutation {index}", Permutation(order)) if index else ("unpermuted", None)
+
+
+def _rotated(index: int, images: Tensor, generators: Generators) -> tuple[str, Transform | None]:  # noqa: ARG001
+    """Draw the angle of a task."""
+    angle = 360.0 * float(torch.rand((), generator=generators[f"rotation/{index}"]))
+    return f"rotated by {angle:.1f}°", Rotation(angle)
+
+
+Changed = Callable[[int, Tensor, Generators], tuple[str, Transform | None]]
+"""(number of a task, all images, generators) -> its name, and what changes its images."""
+
+
+def changed_tasks(
+    change: Changed, source: str, settings: BenchmarkSettings, tasks: int, seed: int
 ) -> tuple[Task, ...]:
-    """Build permuted versions of a data set; all tasks share one storage of uint8 images."""
+    """Build changed versions of a data set; all tasks share one storage of uint8 images."""
     data, generators = load(source, settings.data_dir), Generators(seed)
     train_x, test_x = (F.pad(x, (settings.padding,) * 4) for x in (data.train_x, data.test_x))
     everything = Part(train_x, data.train_y, 0, data.scale)
@@ -142,9 +180,8 @@ def permuted_tasks(
     test = Part(test_x, data.test_y, 0, data.scale)
 
     def task(index: int) -> Task:
-        order = torch.randperm(train_x[0].numel(), generator=generators[f"permutation/{index}"])
-        own = partial(replace, task=index, transform=Permutation(order) if index else None)
-        name = f"permutation {index}" if index else "unpermuted"
+        name, transform = change(index, train_x, generators)
+        own = partial(replace, task=index, transform=transform)
         kept = None if held_out is None else own(held_out)
         return Task(index, name, data.num_classes, own(train), kept, own(test))
 
@@ -154,6 +191,8 @@ def permuted_tasks(
 _ALWAYS_USED = frozenset({"tasks", "validation", "data_dir"})  # whose folder every command may name
 _ZENKE = "Zenke et al. 2017, arXiv:1703.04200"
 _GOODFELLOW = "Goodfellow et al. 2013, arXiv:1312.6211"
+_LOPEZ = "Lopez-Paz and Ranzato 2017, arXiv:1706.08840"
+_FINN = "Finn et al. 2017, arXiv:1703.03400"
 _OSWALD = "von Oswald et al. 2020, arXiv:1906.00695"
 
 
@@ -236,18 +275,23 @@ def _add_split(name: str, description: str, reference: str, *pieces: Piece) -> N
     BENCHMARKS.add(name, benchmark)
 
 
-def _add_permuted(name: str, description: str, source: str) -> None:
-    about = (description, _GOODFELLOW, (source,))
+def _add_changed(
+    name: str, description: str, source: str, change: Changed = _permuted, origin: str = _GOODFELLOW
+) -> None:
+    about = (description, origin, (source,))
     shape, classes = SOURCES[source].shape, (SOURCES[source].classes,) * 10
-    build, used = partial(permuted_tasks, source), _ALWAYS_USED | {"padding"}
+    build, used = partial(changed_tasks, change, source), _ALWAYS_USED | {"padding"}
     BENCHMARKS.add(name, Benchmark(name, shape, classes, build, *about, endless=True, used=used))
 
 
 _add_split("split-digits", "scikit-learn digits, 5 x 2 classes", _ZENKE, Piece("digits", 5, 2))
 _add_split("split-mnist", "MNIST, 5 x 2 classes", _ZENKE, Piece("mnist", 5, 2))
 _add_split("split-fashion", "Fashion-MNIST, 5 x 2 classes", _ZENKE, Piece("fashion-mnist", 5, 2))
-_add_permuted("perm-digits", "scikit-learn digits, pixels in a new order each task", "digits")
-_add_permuted("perm-mnist", "MNIST, pixels in a new order each task", "mnist")
+_add_changed("perm-digits", "scikit-learn digits, pixels in a new order each task", "digits")
+_add_changed("perm-mnist", "MNIST, pixels in a new order each task", "mnist")
+_TURNED = "turned by an angle of each task's own"
+_add_changed("rotated-digits", f"scikit-learn digits, {_TURNED}", "digits", _rotated, _LOPEZ)
+_add_changed("rotated-mnist", f"MNIST, {_TURNED}", "mnist", _rotated, _LOPEZ)
 _add_split("split-cifar10", "CIFAR-10, 5 x 2 classes", _ZENKE, Piece("cifar10", 5, 2))
 _CIFAR100 = "CIFAR-100, 10 x 10 classes (files of your own: unverified)"
 _add_split("split-cifar100", _CIFAR100, _ZENKE, Piece("cifar100", 10, 10))
@@ -281,3 +325,34 @@ def curve_tasks(settings: BenchmarkSettings, tasks: int, seed: int) -> tuple[Tas
 _ABOUT = ("three functions of one variable (regression: mean squared errors)", _OSWALD)
 _curves = Benchmark("curves", (1,), (1, 1, 1), curve_tasks, *_ABOUT)
 BENCHMARKS.add("curves", _curves)
+
+_WAVE_SAMPLES, _WAVE_REACH = 1000, 5.0
+
+
+def sine_tasks(settings: BenchmarkSettings, tasks: int, seed: int) -> tuple[Task, ...]:
+    """Build sine waves a sin(x - p) of Finn et al. 2017: a in [0.1, 5], p in [0, π], x in [-5, 5].
+
+    Training points are drawn evenly, test points are evenly apart; there is no noise.
+    """
+    generators = Generators(seed)
+
+    def task(index: int) -> Task:
+        generator = generators[f"sine/{index}"]
+        height, phase = torch.rand(2, generator=generator).tolist()
+        amplitude, phase = 0.1 + 4.9 * height, math.pi * phase
+
+        def part(x: Tensor) -> Part:
+            return Part(x, amplitude * torch.sin(x - phase), index)
+
+        drawn = 2 * torch.rand(_WAVE_SAMPLES, 1, generator=generator) - 1
+        held = generators[f"validation/{index}"]
+        parts = _held_out(part(_WAVE_REACH * drawn), settings.validation, held)
+        test = part(torch.linspace(-_WAVE_REACH, _WAVE_REACH, 200)[:, None])
+        return Task(index, f"{amplitude:.2f} sin(x - {phase:.2f})", 1, *parts, test)
+
+    return tuple(task(index) for index in range(tasks))
+
+
+_ABOUT = ("sine waves, each of its own amplitude and phase (regression)", _FINN)
+_sine = Benchmark("sine", (1,), (1,) * 10, sine_tasks, *_ABOUT, endless=True)
+BENCHMARKS.add("sine", _sine)

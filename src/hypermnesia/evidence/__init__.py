@@ -25,8 +25,11 @@ class Evidence(Protocol):
     default nothing is learned and nothing is kept. Its constructor takes the networks of all tasks
     (`AllTasks`), which the method trains, then keyword arguments: settings, each a frozen
     dataclass, and what a method's builder passes on (`generators`, `sample_shape`, ...). It draws
-    from random streams of its own, so that the networks are those of `hnet`.
+    from random streams of its own, so that the networks are those of `hnet`. It is `from_samples`
+    where `begin_task` and `end_task` alone, without an update, make a task's.
     """
+
+    from_samples: bool = False
 
     def begin_task(self, spec: TaskSpec) -> None:
         """Prepare for a new task, whose network the memory does not have yet."""

@@ -49,6 +49,8 @@ class BestEvidence(Evidence):
         chosen: the kind that answers.
     """
 
+    from_samples = True
+
     def __init__(
         self,
         networks: AllTasks,

@@ -27,6 +27,8 @@ class TaskDensities(Evidence):
             again has the mean of their densities, by samples.
     """
 
+    from_samples = True
+
     def __init__(self, networks: AllTasks, *, density: Any) -> None:  # noqa: ARG002
         self.density, self.task = density, 0
         self.fitted: list[list[tuple[int, Any]]] = []

@@ -32,6 +32,8 @@ Draws = Float[Tensor, "tasks batch draws outputs"]
 class _OfDraws(Evidence):
     """The task whose drawn networks differ least; a class says how much they do."""
 
+    from_samples = True
+
     def __init__(self, networks: AllTasks) -> None:
         if not hasattr(networks, "each") or networks.memory.draws < 2:
             rule, got = "two or more networks of a task must be drawn to differ", "one"

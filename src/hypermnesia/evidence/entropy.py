@@ -92,6 +92,8 @@ def check_targets(batch: Batch) -> None:
 class Entropy(Evidence):
     """The network that is most certain of a sample answers it: `hnet-ent`."""
 
+    from_samples = True
+
     def __init__(self, networks: AllTasks, *, inference: EntropySettings = _DEFAULT) -> None:
         self.networks, self.memory, self.settings = networks, networks.memory, inference
         self.spreads: list[Tensor] = []

@@ -226,6 +226,8 @@ class TaskGaussians(Evidence):
             where they are few; for a while, not saved.
     """
 
+    from_samples = True
+
     def __init__(
         self,
         networks: AllTasks,

@@ -92,6 +92,16 @@ class TaskEmbedding:
         """Drop an embedding."""
         del self.embeddings[task]
 
+    @torch.no_grad()
+    def copy_task(self, task: int) -> None:
+        """Add a task with the embedding of another."""
+        self.embeddings.append(nn.Parameter(self.embeddings[task].detach().clone()))
+
+    @torch.no_grad()
+    def place(self, task: int, other: int) -> None:
+        """Let a task have the embedding of another."""
+        self.embeddings[task].copy_(self.embeddings[other])
+
     def __call__(self, tasks: Sequence[int], context: Any = None) -> Float[Tensor, "n E"]:  # noqa: ARG002
         """Stack the embeddings of some tasks."""
         return torch.stack([self.embeddings[task] for task in tasks])
@@ -109,4 +119,5 @@ class TaskEmbedding:
 
 
 CONDITIONS.add("embedding", TaskEmbedding)
+CONDITIONS.add("data", "hypermnesia.hypernet.task_data:DataCondition")
 CONDITIONS.add("noise", "hypermnesia.hypernet.noise:NoisyEmbedding")

@@ -136,6 +136,19 @@ class WeightMemory:
         self.hypernet.grow(plan, self._variances(layout), generators["hypernet"])
         self.layouts[task], self.plans[task] = layout, plan
 
+    def copy_task(self, task: int) -> None:
+        """Add a task with the network of another; θ stays as it is.
+
+        Raises `ConfigError` if the condition cannot copy.
+        """
+        if not hasattr(self.condition, "copy_task"):
+            rule = "a condition must have copy_task for a network to be adapted"
+            raise ConfigError(rule, got=type(self.condition).__name__, hint="define it")
+        self.condition.copy_task(task)
+        self.layouts.append(self.layouts[task])
+        self.plans.append(self.plans[task])
+        self.buffers.append({name: each.clone() for name, each in self.buffers[task].items()})
+
     def before_extension(self, task: int) -> Layout:
         """Return the layout that a task had before it was last extended."""
         *grown, last = self.layouts[task].grown

@@ -166,8 +166,9 @@ class HypernetSettings:
         chunk_embedding: entries of a chunk embedding; not used by a full plan.
         chunk: D of an even plan; of a plan by layers, the most entries of a chunk, whose embedding
             is then its layer's plus that of its number within the layer.
-        embedding_start: of a new task: `normal`, drawn from N(0, 1), or the `mean` of the earlier
-            ones, so that its network starts like theirs.
+        embedding_start: of a new task: `normal`, drawn from N(0, 1); the `mean` of the earlier
+            ones, so that its network starts like theirs; or the `nearest`, whose network has the
+            least loss on the task's first mini-batch (of autoencoders: drawn).
         condition: a name in `hypermnesia.hypernet.conditions.CONDITIONS`.
         condition_options: further keyword arguments of that condition.
     """
@@ -179,7 +180,7 @@ class HypernetSettings:
     init: Literal["xavier", "hyperfan"] = "xavier"
     plan: PlanName = "even"
     chunk: Width | None = None
-    embedding_start: Literal["normal", "mean"] = "normal"
+    embedding_start: Literal["normal", "mean", "nearest"] = "normal"
     condition: Name = "embedding"
     condition_options: Mapping[str, Any] = field(default_factory=dict)
 

@@ -82,6 +82,13 @@ class Calibration:
         for name, value in vars(self).items():
             setattr(self, name, torch.cat([value[:task], value[task + 1 :]]))
 
+    def copy(self, task: int) -> None:
+        """Let a further task be calibrated as one that is known, by no samples of its own."""
+        for name, value in vars(self).items():
+            own = value[task : task + 1]
+            counts = name in ("rows", "losses")
+            setattr(self, name, torch.cat([value, torch.zeros_like(own) if counts else own]))
+
     def join(self, other: Calibration) -> None:
         """Take over another's tasks."""
         for name, value in vars(self).items():
@@ -160,6 +167,11 @@ class Calibrations:
         for own in self._by_kind.values():
             own.remove(task)
         self._choose()
+
+    def copy(self, task: int) -> None:
+        """Let a further task be calibrated as one that is known."""
+        for own in self._by_kind.values():
+            own.copy(task)
 
     def join(self, other: Calibrations) -> None:
         """Take over another's tasks."""

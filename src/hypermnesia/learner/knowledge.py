@@ -81,12 +81,16 @@ _REFUSALS = (RuntimeError, ValueError, TypeError, IndexError)  # torch's, of inp
 
 @dataclass(frozen=True)
 class TaskRecord:
-    """What is known of a task besides its weights; counts are over all fits."""
+    """What is known of a task besides its weights; counts are over all fits.
+
+    It is `adapted` as long as no fit has learned it.
+    """
 
     name: Label
     targets: Targets
     samples: int = 0
     updates: int = 0
+    adapted: bool = False
 
 
 @dataclass(frozen=True)
@@ -208,7 +212,7 @@ class Knowledge:
         record = self.records[fit.task]
         read = fit.stream.rows if isinstance(fit.stream, AsTheyCome) else len(fit.samples)
         samples, updates = record.samples + read, record.updates + updates
-        self.records[fit.task] = replace(record, samples=samples, updates=updates)
+        self.records[fit.task] = replace(record, samples=samples, updates=updates, adapted=False)
 
     def network(self, task: int) -> nn.Module:
         """A plain module with the outputs of a task alone, on the CPU."""

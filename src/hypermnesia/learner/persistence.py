@@ -185,12 +185,14 @@ def _check_free(path: Path, files: Collection[str], *, overwrite: bool) -> None:
 
 
 def _stored(record: TaskRecord) -> Fields:
-    return {**vars(record), "name": to_json(record.name), "targets": record.targets.stored()}
+    own = {**vars(record), "name": to_json(record.name), "targets": record.targets.stored()}
+    return own if record.adapted else {name: own[name] for name in own if name != "adapted"}
 
 
 def _record(stored: Fields) -> TaskRecord:
     name = from_json(stored["name"])
-    return TaskRecord(name, restored(stored["targets"]), stored["samples"], stored["updates"])
+    counts, adapted = (stored["samples"], stored["updates"]), stored.get("adapted", False)
+    return TaskRecord(name, restored(stored["targets"]), *counts, adapted)
 
 
 def description(model: nn.Module) -> list[Any]:

@@ -253,7 +253,10 @@ def score(knowledge: Knowledge, answers: NDArray[Any], given: list[object]) -> f
 
 def summary(knowledge: Knowledge) -> str:
     """A line for each task, and one for all."""
-    records = [(r.name, r.targets.outputs, r.samples, r.updates) for r in knowledge.records]
+    records = [
+        (f"{r.name} (adapted)" if r.adapted else r.name, r.targets.outputs, r.samples, r.updates)
+        for r in knowledge.records
+    ]
     rows = [
         [str(each) for each in row] for row in [("task", "outputs", "samples", "updates"), *records]
     ]
@@ -280,7 +283,8 @@ def _inference(knowledge: Knowledge) -> str:
     if len(knowledge.records) > 1 and len(losses) > 1:
         each = ", ".join(f"{kind} {loss:.1f}" for kind, loss in losses.items())
         told += f"; nats lost on held-out samples: {each}"
-    shares = ", ".join(f"{share:.0%}" for share in knowledge.calibration.recognised.tolist())
+    found = zip(knowledge.calibration.recognised.tolist(), knowledge.records, strict=False)
+    shares = ", ".join(f"{share:.0%}" for share, record in found if not record.adapted)
     return f"{told}; held-out samples recognised: {shares}" if shares else told
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import nn
@@ -95,6 +95,44 @@ class TaskEditor(Servable):
             _check_alike(learning, theirs)
             errors = learning.merge(theirs)
             return dict(zip([each.name for each in theirs.records], errors, strict=True))
+
+    def adapt(
+        self: Self,
+        x: Any,
+        y: Any = None,
+        *,
+        task: Label,
+        how: Literal["encoder", "gradient", "both"] | None = None,
+        like: Label | None = None,
+    ) -> Self:
+        """Add a task from a few samples; what all tasks share, θ among it, stays as it is.
+
+        The task gets an embedding, and with it a network, a head and labels like those of the known
+        task whose network has the least loss on the samples. It answers as others do, and `fit`
+        goes on with it; until then `summary` marks it as adapted.
+
+        Args:
+            x: (k, *sample) inputs.
+            y: (k,) labels, or values, as of `fit`. Without labels, which needs a learner that
+                infers tasks, it gets the embedding of the task that all inputs speak for.
+            task: its name, a new one.
+            how: `gradient` searches for an embedding from that of the known task; `encoder`, a part
+                of method="hnet-data", makes one of the samples at once; `both` searches from the
+                better of both. By default `both` where there is an encoder.
+            like: the known task whose labels it has; by default any that has all of `y`.
+
+        Returns:
+            The learner.
+
+        Raises:
+            ConfigError: a known name; a method, an encoder or an evidence that cannot.
+            DataError: labels that no known task has, or inputs unlike its own.
+        """
+        from hypermnesia.learner.adaptation import adapt  # which few need
+
+        with self._edited() as learning:
+            adapt(learning, x, y, task, how, like)
+        return self
 
     def import_adapter(
         self,

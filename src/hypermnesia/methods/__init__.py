@@ -245,6 +245,18 @@ for _entry in (
         needs="the task of every sample; keeps θ and an embedding a task, no data",
     ),
     MethodEntry(
+        "hnet-data",
+        "hnet makes a task's network from an encoding of a few of its labelled samples",
+        "ours; after Zhmoginov et al. 2022, arXiv 2201.04182",
+        "task_data:DataHypernet",
+        scenarios=("task",),
+        ignores=("hypernet.embedding_start", "embedding_optimizer"),
+        equation="L(θ, e(S)) on the rest of a mini-batch, S a part of it, and hnet's regulariser\n"
+        "f(x; h(e_t; θ)) for a sample of task t, e_t its mean encoding",
+        needs="the task of every sample; keeps θ and an encoding a task, no data; a new task needs "
+        "only a few labelled samples",
+    ),
+    MethodEntry(
         "hnet-ent",
         "hnet picks the task whose network is most certain of its answer, unless the task is given",
         _OSWALD,

@@ -54,6 +54,8 @@ Old = tuple[Tensor, Tensor] | None
 class _TaskIsGiven(Evidence):
     """The evidence of `hnet`, which has none."""
 
+    from_samples = True
+
     def remove_task(self, task: int) -> None:  # noqa: ARG002
         return
 
@@ -121,6 +123,7 @@ class HypernetMethod:
         self.evidence = evidence(self.all_tasks) if evidence else _TaskIsGiven()
         self.sampler: Sampler | None = getattr(self.evidence, "sampler", None)
         self.rehearsal: Rehearsal | None = None
+        self.starting = False  # the embedding of the task in training is yet to be placed
         self.answers: tuple[ScenarioName, ...] = (
             ("task", "domain", "class") if evidence else ("task",)
         )
@@ -139,6 +142,8 @@ class HypernetMethod:
         self.scenario = self.scenario.add(spec.outputs)
         self.memory.add_task(spec.outputs, self.generators)
         self.trainer.begin_task(spec.iterations)
+        start = self.memory.settings.embedding_start
+        self.starting = start == "nearest" and self.memory.tasks > 1
 
     def continue_task(self, task: int, iterations: int) -> None:
         """Go on learning a task that has ended; all others are protected as they are now.
@@ -153,6 +158,7 @@ class HypernetMethod:
 
     def _go_on(self, task: int, spec: TaskSpec) -> None:
         self.all_tasks.forget()
+        self.starting = False
         self.evidence.continue_task(task, spec)
         self.trainer.begin_task(spec.iterations, [task], partly=spec.partly)
 
@@ -228,6 +234,8 @@ class HypernetMethod:
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Take one iteration on a mini-batch of the current task; see `HypernetTrainer.step`."""
+        if self.starting:
+            self._start(batch)
         seen: list[Tensor] = []
         old = None
         if self.rehearsal:
@@ -241,6 +249,21 @@ class HypernetMethod:
         metrics = self.trainer.step(loss)
         metrics |= reported(metrics["loss"], seen[0], batch.y)
         return {**metrics, **self.evidence.update(batch)}
+
+    def _start(self, batch: Batch) -> None:
+        """Place the embedding of a new task where the known one with the least loss is.
+
+        It stays where it was drawn if no task has a head of its width. Raises `ConfigError` for a
+        condition without `place`.
+        """
+        new, heads, condition = self.trainer.task, self.scenario.heads, self.memory.condition
+        if (place := getattr(condition, "place", None)) is None:
+            rule = "hypernet.embedding_start=nearest needs a condition with the method place"
+            raise ConfigError(rule, got=type(condition).__name__, hint="define it")
+        if known := [task for task in range(new) if heads[task] == heads[new]]:
+            place(new, known[int(self.losses_of(batch, known).argmin())])
+        self.all_tasks.forget()
+        self.starting = False
 
     def _loss(self, logits: Tensor, batch: Batch, old: Old) -> Tensor:
         """What the task's networks are trained to minimise."""
@@ -286,6 +309,13 @@ class HypernetMethod:
         logits = logits_of(self.memory.run(self.trainer.task, x, training=False))
         loss = self._data_loss(logits, batch, old)
         return {"loss": loss} | self.evidence.losses(batch)
+
+    @torch.no_grad()
+    def losses_of(self, batch: Batch, tasks: Sequence[int]) -> Tensor:
+        """(tasks,) losses of the networks of tasks on labelled samples, all asked at once."""
+        logits, heads = self.all_tasks(batch.x), self.scenario.heads
+        own = [logits[task, :, : heads[task]] for task in tasks]
+        return torch.stack([loss_of(self.criterion, each, batch.y) for each in own])
 
     def end_task(self, batches: Iterable[Batch]) -> None:
         """Keep the hypernetwork and the embeddings, and what the evidence keeps."""
@@ -349,7 +379,7 @@ class HypernetMethod:
             state["evidence"] = evidence
         if self.rehearsal:
             state["rehearsal"] = self.rehearsal.state_dict()
-        return state
+        return state | ({"starting": True} if self.starting else {})
 
     def load_state_dict(self, state: State) -> None:
         """Put a newly built method where `state_dict` found the other."""
@@ -357,6 +387,6 @@ class HypernetMethod:
         self.memory.load_state_dict(state["memory"])
         self.trainer.load_state_dict(state["trainer"])
         self.evidence.load_state_dict(state.get("evidence", {}))
-        self.rehearsal = None
+        self.rehearsal, self.starting = None, "starting" in state
         if "rehearsal" in state:
             self._rehearse(self.trainer.task, **to(state["rehearsal"], self.memory.device))
