@@ -11,8 +11,9 @@ from torch import Tensor
 from hypermnesia import tree
 from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError, DataError
+from hypermnesia.learner.checks import check_model
 from hypermnesia.learner.inputs import InputSource, source_of
-from hypermnesia.learner.knowledge import Knowledge, TaskRecord, check_model, task_name
+from hypermnesia.learner.knowledge import Knowledge, TaskRecord, task_name
 from hypermnesia.learner.samples import SourceSamples
 from hypermnesia.learner.targets import Label, Values
 from hypermnesia.methods.adapting import (

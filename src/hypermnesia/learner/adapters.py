@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from hypermnesia.errors import ConfigError, RunError, TargetError
-from hypermnesia.learner.design import Design, LearnerSettings, model_sizes
+from hypermnesia.learner.design import Design, model_sizes
 from hypermnesia.learner.knowledge import Knowledge, TaskRecord
+from hypermnesia.learner.settings import LearnerSettings
 from hypermnesia.learner.start import settled
 from hypermnesia.learner.targets import Classes, Label, Labels, Own
 from hypermnesia.modules import copied

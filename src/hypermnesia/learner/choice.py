@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from hypermnesia.errors import ConfigError
-from hypermnesia.learner.design import LearnerSettings
+from hypermnesia.learner.settings import LearnerSettings
 from hypermnesia.learner.targets import (
     DENSE,
     Classes,

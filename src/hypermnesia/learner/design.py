@@ -5,23 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.errors import ConfigError, DataError, TargetError
-from hypermnesia.evidence import EVIDENCE, is_density
+from hypermnesia.evidence import is_density
 from hypermnesia.hypernet.memory import StartName
 from hypermnesia.hypernet.network import HypernetSettings, aligned
 from hypermnesia.hypernet.target import Target
 from hypermnesia.learner.arrays import Form
+from hypermnesia.learner.settings import LearnerSettings
 from hypermnesia.learner.targets import LOSSES, Own, Problem
 from hypermnesia.methods import METHODS, HypernetWith, Method, MethodEntry, build_method
 from hypermnesia.optimizers import OptimizerSettings
-from hypermnesia.registry import unknown_name
-from hypermnesia.regularization.drift import DRIFT
 from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
 from hypermnesia.tree import one_tensor
@@ -30,9 +29,6 @@ from hypermnesia.vae import BoundSettings, CentredVae, Likelihood, Vae, VaeSetti
 if TYPE_CHECKING:
     from hypermnesia.evidence.autoencoders import AutoencoderSettings
 
-
-TaskInference = str
-"""How the task of an input can be inferred: a name in `EVIDENCE`, or `auto`, which chooses one."""
 
 SMALLEST = 50_000
 """Learned values of a hypernetwork for small models: 200 kB, for which fewer hold too few tasks."""
@@ -52,7 +48,6 @@ _BY_EVIDENCE = {
     "agreement": "hypermnesia.evidence.disagreement:Agreement",
     "mutual-information": "hypermnesia.evidence.disagreement:MutualInformation",
 }
-_DRAWS = ("agreement", "mutual-information")
 _SCHEDULE = {0.5: 0.3, 0.75: 0.1, 0.9: 0.03}
 _FASTER = 300.0  # steps of an embedding that starts at 0, on which all changes of weights wait
 _WIDER = 10.0  # drift of such changes: a tenth of their size moved no answer on digits
@@ -60,76 +55,6 @@ _BOUND = BoundSettings(divergence=2)  # as on Split MNIST
 # β of the autoencoders over that of the networks: their losses are of other sizes. Powers of ten
 # tried on scikit-learn's digits and wine.
 _VAE_BETA = {"bernoulli": 0.1, "gaussian": 10.0}
-
-
-@dataclass(frozen=True)
-class LearnerSettings:
-    """Choices of a `ContinualLearner`, which documents them; raises `ConfigError` for bad ones."""
-
-    infer_task: TaskInference | None = "auto"
-    method: str = "hnet"
-    problem: Problem | None = None
-    head: str | None = None
-    generated: tuple[str, ...] | None = None
-    compression: float | None = None
-    beta: float | Literal["auto"] = "auto"
-    drift: float = DRIFT
-    lr: float = 1e-3
-    batch_size: int = 64
-    iterations: int = 2000
-    patience: int = 400
-    validation: float = 0.1
-    seed: int = 0
-    own: tuple[str, ...] = ()  # functions of the user's, by name, which are not saved
-    features: str | None = None
-    ensemble: int = 1
-    start: Literal["auto", "scratch", "pretrained"] = "auto"
-
-    def __post_init__(self) -> None:
-        own = is_density(self.infer_task)
-        if not own and self.infer_task not in (None, "auto") and self.infer_task not in EVIDENCE:
-            raise unknown_name("way to infer tasks", self.infer_task, ["auto", *EVIDENCE])
-        if self.problem not in (None, *LOSSES):
-            raise unknown_name("problem", self.problem, tuple(LOSSES))
-        if self.start not in (starts := ("auto", "scratch", "pretrained")):
-            raise unknown_name("start", self.start, starts)
-        for name in ("batch_size", "iterations", "patience", "seed", "ensemble"):
-            if type(value := getattr(self, name)) is not int:
-                rule, hint = f"{name} must be a whole number", "give an int"
-                raise ConfigError(rule, got=repr(value), hint=hint)
-        for name in ("beta", "drift", "lr", "validation", "compression"):
-            value = getattr(self, name)
-            if value is None or isinstance(value, int | float) or (name, value) == ("beta", "auto"):
-                continue
-            kind = "a number, or auto" if name == "beta" else "a number"
-            raise ConfigError(f"{name} must be {kind}", got=repr(value))
-        for name in ("batch_size", "iterations", "patience", "ensemble"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be 1 or more", got=getattr(self, name))
-        one, way = self.ensemble == 1, self.infer_task
-        held, size, beta = self.validation, self.compression, cast(Any, self.beta)
-        usual = self.drift == LearnerSettings.drift
-        share = "validation is the share of a task's samples"
-        for rule, value, valid in (
-            (f"{share} that is held out, from 0 to below 1", held, 0 <= held < 1),
-            ("lr must be above 0", self.lr, 0 < self.lr < math.inf),
-            ("compression must be above 0", size, size is None or 0 < size < math.inf),
-            ("beta must be 0 or more, or auto", beta, beta == "auto" or 0 <= beta < math.inf),
-            ("drift is a bound that beta='auto' holds", self.drift, beta == "auto" or usual),
-            ("drift must be above 0, at most 1", self.drift, 0 < self.drift <= 1),
-            ("an ensemble needs method='hnet'", self.method, one or self.method == "hnet"),
-            (f"ensemble must be 2 or more to tell tasks by {way}", 1, not one or way not in _DRAWS),
-        ):
-            if not valid:
-                raise ConfigError(rule, got=value)
-
-
-def patterns(given: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Patterns of names, as they are kept; raises `ConfigError` for a single string."""
-    if isinstance(given, str):  # whose letters would each be taken for a pattern
-        rule, hint = "generated must be a list of patterns", f"give [{given!r}]"
-        raise ConfigError(rule, got=repr(given), hint=hint)
-    return None if given is None else tuple(given)
 
 
 SLACK = 0.1

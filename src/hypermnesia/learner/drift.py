@@ -12,8 +12,9 @@ from torch import Tensor
 
 from hypermnesia import tree
 from hypermnesia.hypernet.memory import StartName
-from hypermnesia.learner.design import LearnerSettings, bound_of
+from hypermnesia.learner.design import bound_of
 from hypermnesia.learner.knowledge import Fit, Knowledge
+from hypermnesia.learner.settings import LearnerSettings
 from hypermnesia.learner.targets import DENSE, Label
 from hypermnesia.tree import Tree
 

@@ -29,8 +29,8 @@ from torch import nn
 
 from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.learner.arrays import columns_of, table
-from hypermnesia.learner.design import LearnerSettings
 from hypermnesia.learner.learner import ContinualLearner
+from hypermnesia.learner.settings import LearnerSettings
 from hypermnesia.learner.targets import Problem
 from hypermnesia.methods.base import Loss
 from hypermnesia.nets import NetSettings, build_net

@@ -15,16 +15,13 @@ from hypermnesia.compute import Lock, device_of, release_freed_memory, undisturb
 from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.evidence import Density
 from hypermnesia.learner import knowledge
-from hypermnesia.learner.design import (
-    LearnerSettings,
-    TaskInference,
-    method_entry,
-    patterns,
-)
+from hypermnesia.learner.checks import check_model, check_module
+from hypermnesia.learner.design import method_entry
 from hypermnesia.learner.drift import Drift, drifts, warn_of
 from hypermnesia.learner.inputs import InputSource, source_of
 from hypermnesia.learner.persistence import Stored, save
 from hypermnesia.learner.samples import opened, targets_read, weights_of
+from hypermnesia.learner.settings import LearnerSettings, TaskInference, patterns
 from hypermnesia.learner.targets import Label, Own, Problem
 from hypermnesia.learner.tasks import TaskEditor
 from hypermnesia.methods.base import BoundsDrift, Loss
@@ -130,7 +127,7 @@ class ContinualLearner(TaskEditor):
         ensemble: int = LearnerSettings.ensemble,
         start: Literal["auto", "scratch", "pretrained"] = LearnerSettings.start,
     ) -> None:
-        knowledge.check_module(model)
+        check_module(model)
         self._own = Own(criterion, optimizer)
         self.history_: list[FitHistory] = []
         self.model, self.progress = copied(model), progress
@@ -209,7 +206,7 @@ class ContinualLearner(TaskEditor):
         with self._fitting, undisturbed(self.device), torch.enable_grad():
             name = knowledge.task_name(task, self.tasks)
             recorder = Recorder(name, callbacks_of(callbacks))
-            knowledge.check_module(self.model)  # torch's default type may be another now
+            check_module(self.model)  # torch's default type may be another now
             own.warn_of_missing(settings.own)
             form = self._knowledge.design.form if self._knowledge else None
             source = opened(data, y, form, settings, steps)
@@ -267,7 +264,7 @@ class ContinualLearner(TaskEditor):
         if not len(source):
             raise DataError(f"{purpose} needs samples", got="none", hint="give some")
         positions = self.settings.problem == "positions"
-        knowledge.check_model(self.model, source, positions=positions)
+        check_model(self.model, source, positions=positions)
         given = targets_read(source, classes)
         return knowledge.Data(source, given, classes, weights_of(weight, source))
 

@@ -19,8 +19,9 @@ from hypermnesia import storage
 from hypermnesia.errors import RunError
 from hypermnesia.evidence import is_density
 from hypermnesia.learner.choice import restored
-from hypermnesia.learner.design import Design, LearnerSettings
+from hypermnesia.learner.design import Design
 from hypermnesia.learner.knowledge import Knowledge, TaskRecord
+from hypermnesia.learner.settings import LearnerSettings
 from hypermnesia.learner.targets import Own, from_json, to_json
 from hypermnesia.registry import check_known_modules
 from hypermnesia.state_files import MANIFEST, MISFITS, Fields, State, decode_state, encode_state

@@ -17,7 +17,6 @@ from hypermnesia.data.stream import BatchStream
 from hypermnesia.data.types import Batch, Samples, hold_out
 from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.learner.arrays import Form, shown
-from hypermnesia.learner.design import LearnerSettings
 from hypermnesia.learner.inputs import (
     Arrays,
     FromDataset,
@@ -26,6 +25,7 @@ from hypermnesia.learner.inputs import (
     collated,
     source_of,
 )
+from hypermnesia.learner.settings import LearnerSettings
 from hypermnesia.learner.targets import listed
 from hypermnesia.training.observers import StopTask
 from hypermnesia.tree import Tree

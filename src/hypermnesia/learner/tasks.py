@@ -14,11 +14,11 @@ from torch import nn
 from hypermnesia.compute import Lock, undisturbed
 from hypermnesia.errors import ConfigError
 from hypermnesia.learner.arrays import Form
-from hypermnesia.learner.design import LearnerSettings
 from hypermnesia.learner.drift import Drift
 from hypermnesia.learner.frozen import Servable
 from hypermnesia.learner.knowledge import Knowledge, task_name
 from hypermnesia.learner.persistence import check_same, description
+from hypermnesia.learner.settings import LearnerSettings
 from hypermnesia.learner.targets import Label, Own
 from hypermnesia.registry import unknown_name
 
