@@ -134,7 +134,10 @@ class BestEvidence(Evidence):
             member.remove_task(task)
 
     def merge(self, other: Any) -> None:
-        """Take over the tasks of another's members; those that only one of both has are dropped."""
+        """Take over the tasks of another's members; those that only one of both has are dropped.
+
+        Raises `ConfigError` if they have none in common.
+        """
         self._keep([name for name in self.members if name in other.members])
         if not self.members:
             rule, hint = "to merge, both must have a kind of evidence in common", "fit both alike"

@@ -136,7 +136,8 @@ class RandomMemory(WeightMemory):
     Training draws other weights at each iteration, from the stream `noise`; answers come from
     `draws` networks with noise that stays, drawn from the stream `draws` when the first task comes.
     `weights` are the means, and what the hypernetwork makes, and the output regulariser holds, is
-    (μ, r) of each weight in turn, with ρ = ln v + log_variance + gain r.
+    (μ, r) of each weight in turn, with ρ = ln v + log_variance + gain r. Raises `ConfigError` for
+    a start at a model's own weights.
     """
 
     def __init__(

@@ -44,7 +44,7 @@ class HeadStep:
         self._stepped, self._norms = 0, list[Tensor]()
 
     def loss(self, loss_of: Callable[[], Tensor]) -> Tensor:
-        """Begin an update: the loss, made through `WeightMemory.run` or otherwise."""
+        """Begin an update: the loss, a scalar, made through `WeightMemory.run` or otherwise."""
         self._block, self._stepped, self._norms = None, 0, []
         self.generation.begin()
         self._memory.generation = self.generation
