@@ -27,6 +27,7 @@ from hypermnesia.hypernet.ensemble import AllTasks
 from hypermnesia.tree import Tree
 
 Draws = Float[Tensor, "tasks batch draws outputs"]
+"""Logits of the networks that are drawn of each task."""
 
 
 class _OfDraws(Evidence):

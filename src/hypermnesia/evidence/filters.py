@@ -21,14 +21,14 @@ from hypermnesia.hypernet.ensemble import AllTasks
 from hypermnesia.state_files import State
 from hypermnesia.tree import Tree, one_tensor
 
-FILTERS, SIZE = 64, 5  # of textures; 3x3 did as well, 7x7 and twice as many less
+_FILTERS, _SIZE = 64, 5  # of textures; 3x3 did as well, 7x7 and twice as many less
 
 _DEFAULT = GaussianSettings()
 
 
 def filterable(shape: tuple[int, ...]) -> bool:
     """Whether a sample is an image, (channels, height, width), that filters fit in."""
-    return len(shape) == 3 and min(shape[1:]) >= SIZE
+    return len(shape) == 3 and min(shape[1:]) >= _SIZE
 
 
 class _Bank(nn.Module):
@@ -48,7 +48,12 @@ class _Bank(nn.Module):
 
 def _drawn(channels: int) -> Tensor:
     drawn = torch.randn(
-        FILTERS, channels, SIZE, SIZE, generator=torch.Generator().manual_seed(0), dtype=torch.float
+        _FILTERS,
+        channels,
+        _SIZE,
+        _SIZE,
+        generator=torch.Generator().manual_seed(0),
+        dtype=torch.float,
     )
     return F.normalize(drawn.flatten(1)).view_as(drawn)
 
@@ -70,7 +75,7 @@ class FilterGaussians(TaskGaussians):
         channels = self.bank.weight.shape[1] if self.bank else tensor.shape[1]
         image = tensor.is_floating_point() and filterable(tuple(tensor.shape[1:]))
         if not image or tensor.shape[1] != channels:
-            rule = f"filters are for images, ({channels}, height, width), of {SIZE} pixels or more"
+            rule = f"filters are for images, ({channels}, height, width), of {_SIZE} pixels or more"
             got = f"{tuple(tensor.shape[1:])}, {str(tensor.dtype).removeprefix('torch.')}"
             raise DataError(rule, got=got, hint="use infer_task='gaussian'")
         if self.bank is None:
