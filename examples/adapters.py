@@ -33,7 +33,7 @@ def of(classes, which):
 
 def network(outputs, weights=None):
     """A vision transformer, with the weights of another but for its head."""
-    config = transformers.ViTConfig(**SIZES, **LAYERS, num_labels=outputs)
+    config = transformers.ViTConfig.from_dict({**SIZES, **LAYERS, "num_labels": outputs})
     model = transformers.ViTForImageClassification(config)
     own = {n: w for n, w in (weights or {}).items() if not n.startswith("classifier")}
     model.load_state_dict(own, strict=False)
