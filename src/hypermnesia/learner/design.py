@@ -21,6 +21,7 @@ from hypermnesia.learner.settings import LearnerSettings
 from hypermnesia.learner.targets import LOSSES, Own, Problem
 from hypermnesia.methods import METHODS, HypernetWith, Method, MethodEntry, build_method
 from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.regularization.drift import DRIFT, DRIFT_OF_VALUES
 from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
 from hypermnesia.tree import one_tensor
@@ -329,9 +330,14 @@ def model_sizes(
     return replace(sizes, chunk=aligned(sizes.chunk or 1, layout.layers))
 
 
-def bound_of(settings: LearnerSettings, start: StartName) -> float:
-    """The bound on drift: wider for changes of a pretrained model's weights, which are small."""
-    return settings.drift if start == "scratch" else min(1.0, _WIDER * settings.drift)
+def bound_of(settings: LearnerSettings, problem: Problem, start: StartName) -> float:
+    """The bound on drift, by default of the problem.
+
+    It is wider for changes of a pretrained model's weights, which are small.
+    """
+    usual = DRIFT_OF_VALUES if problem == "regression" else DRIFT
+    bound = usual if settings.drift is None else settings.drift
+    return bound if start == "scratch" else min(1.0, _WIDER * bound)
 
 
 def method_of(
@@ -345,7 +351,9 @@ def method_of(
     """A method that knows no task yet; raises `ConfigError` if it learns all tasks at once."""
     entry, scenario = method_entry(settings), scenario_of(settings, design.problem)
     optimizer = OptimizerSettings(lr=settings.lr, schedule=_SCHEDULE)
-    drift = settings.drift if settings.beta != "auto" else bound_of(settings, design.start)
+    drift = DRIFT  # which has no effect
+    if settings.beta == "auto":
+        drift = bound_of(settings, design.problem, design.start)
     regularizer = RegularizerSettings(beta=settings.beta, drift=drift)
     own = own or Own()
     faster = _FASTER if design.start == "pretrained" else 1.0

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from hypermnesia import tree
-from hypermnesia.hypernet.memory import StartName
-from hypermnesia.learner.design import bound_of
+from hypermnesia.learner.design import Design, bound_of
 from hypermnesia.learner.knowledge import Fit, Knowledge
 from hypermnesia.learner.settings import LearnerSettings
 from hypermnesia.learner.targets import DENSE, Label
@@ -72,12 +71,12 @@ def _changed(now: Tensor, then: Tensor, *, classes: bool) -> float:
 
 
 def warn_of(
-    found: Mapping[Label, Drift], settings: LearnerSettings, task: Label, start: StartName
+    found: Mapping[Label, Drift], settings: LearnerSettings, task: Label, design: Design
 ) -> None:
     """Warn, by name, of tasks that drifted further than the bound, where there is one."""
     if settings.beta != "auto":
         return
-    bound = bound_of(settings, start)
+    bound = bound_of(settings, design.problem, design.start)
     far = [name for name, drift in found.items() if drift.weights > _SWING * bound]
     if far:
         names = ", ".join(map(repr, far[:5])) + (", ..." if len(far) > 5 else "")
