@@ -414,20 +414,6 @@ def without_options(
     return lambda hypernet, snapshot, _settings, _generators: kind(hypernet, snapshot)
 
 
-def _closed(
-    hypernet: Hypernetwork,
-    snapshot: Snapshot,
-    settings: RegularizerSettings,
-    generators: Generators,
-) -> OutputRegularizer:
-    """Return the closed form, of all rows or of rows drawn."""
-    if settings.rows is None:
-        return ClosedFormRegularizer(hypernet, snapshot)
-    from hypermnesia.regularization.rows import regularizer_of_rows  # few need it
-
-    return regularizer_of_rows(hypernet, snapshot, settings.rows, generators)
-
-
 REGULARIZERS.add("direct", without_options(DirectRegularizer))
-REGULARIZERS.add("closed", _closed)
+REGULARIZERS.add("closed", "hypermnesia.regularization.rows:closed_form")
 REGULARIZERS.add("sampled", SampledRegularizer)

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import Literal
 
 import torch
 from jaxtyping import Int
@@ -32,6 +31,7 @@ from hypermnesia.regularization.output import (
     OutputRegularizer,
     Parameters,
     Point,
+    RegularizerSettings,
     Snapshot,
 )
 from hypermnesia.seeding import Generators
@@ -45,13 +45,16 @@ FEW = 4 * DRAWN
 """Rows of which `auto` takes all."""
 
 
-def regularizer_of_rows(
+def closed_form(
     hypernet: Hypernetwork,
     snapshot: Snapshot,
-    rows: int | Literal["auto"],
+    settings: RegularizerSettings,
     generators: Generators,
 ) -> OutputRegularizer:
-    """Return the regulariser of `rows` drawn, or the exact one where there are no more."""
+    """Return the closed form of all rows, or of `settings.rows` drawn where there are more."""
+    rows = settings.rows
+    if rows is None:
+        return ClosedFormRegularizer(hypernet, snapshot)
     counts = [sum(n > 0 for n in plan.used) for plan in snapshot.plans]
     total, width = sum(counts), len(snapshot.parameters["head.weight"])
     if rows == "auto":
