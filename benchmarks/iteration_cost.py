@@ -15,6 +15,7 @@ from statistics import mean
 
 import numpy as np
 
+from benchmarks.gradient_error import error_lines
 from benchmarks.measure import VARIANTS, Measurement, measure_apart
 from benchmarks.report import Row, ratio_lines, table_lines
 from benchmarks.spec import CannotMeasure, Spec
@@ -91,6 +92,8 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--recipe", default="paper", help="of the benchmark: paper, paper-100, ...")
     add("--outputs", type=int, default=100, help="width of every head")
     add("--subset", type=int, default=32, help="old tasks that 'sampled' draws")
+    add("--rows", type=int, default=2048, help="rows, (task, chunk), that 'rows' draws")
+    add("--errors", type=int, default=0, metavar="N", help="also errors of N gradients drawn")
     add("--threads", type=int, default=1)
     add("--device", choices=("cpu", "cuda"), default="cpu")
     add("--iterations", type=int, default=20, help="timed in each measurement")
@@ -114,7 +117,7 @@ def _variants(text: str) -> tuple[str, ...]:
 
 
 def _specs(options: argparse.Namespace) -> list[Spec]:
-    taken = ("benchmark", "recipe", "outputs", "subset")
+    taken = ("benchmark", "recipe", "outputs", "subset", "rows")
     taken += ("threads", "device", "iterations", "seconds")
     common = {name: getattr(options, name) for name in taken}
     return [
@@ -132,8 +135,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.json:
             options.json.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
 
-    rows = run(_specs(options), options.rounds, measure_apart, save)
+    rows = run(specs := _specs(options), options.rounds, measure_apart, save)
     print("\n".join([*table_lines(rows), "", *ratio_lines(rows), ""]))
+    if options.errors:
+        print("\n".join([*error_lines(specs, options.errors), ""]))
     asked = {name: getattr(options, name) for name in ("threads", "benchmark", "recipe")}
     print(json.dumps(environment() | asked))
     if options.plot:

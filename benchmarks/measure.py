@@ -28,6 +28,7 @@ from hypermnesia.compute import (
 VARIANTS: dict[str, Callable[[Spec], Iteration]] = {
     "direct": partial(our_iteration, kind="direct"),
     "closed": partial(our_iteration, kind="closed"),
+    "rows": partial(our_iteration, kind="rows"),
     "sampled": partial(our_iteration, kind="sampled"),
     "closed-bf16": partial(our_iteration, kind="closed", precision="bf16"),
     "closed-compiled": partial(our_iteration, kind="closed", compile=True),

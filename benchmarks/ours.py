@@ -12,6 +12,7 @@ from hypermnesia.compute import Precision
 from hypermnesia.methods import TaskSpec
 from hypermnesia.methods.hnet import HypernetMethod
 from hypermnesia.nets import NetSettings, build_net
+from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
 
 
@@ -26,7 +27,8 @@ def build_method(
 
     Args:
         spec: sizes and device.
-        kind: a name in `hypermnesia.regularization.REGULARIZERS`.
+        kind: a name in `hypermnesia.regularization.REGULARIZERS`, or `rows`: the closed form of
+            rows drawn.
         precision: of the target network and the head in training.
         compile: train through torch.compile.
         method: `hnet` or one that builds on it.
@@ -37,9 +39,7 @@ def build_method(
         build_net(config.target.net, spec.shape(), spec.outputs, generators, settings),
         "task",
         hypernet=config.hypernet,
-        regularizer=replace(
-            config.regularizer, kind=kind, subset=spec.subset if kind == "sampled" else None
-        ),
+        regularizer=regularizer_of(spec, kind, config.regularizer),
         optimizer=config.optimizer,
         embedding_optimizer=config.embedding_optimizer,
         generators=generators,
@@ -47,6 +47,13 @@ def build_method(
         precision=precision,
         compile=compile,
     )
+
+
+def regularizer_of(spec: Spec, kind: str, base: RegularizerSettings) -> RegularizerSettings:
+    """The recipe's settings, of another kind; `rows` is the closed form of rows drawn."""
+    if kind == "rows":
+        return replace(base, kind="closed", subset=None, rows=spec.rows)
+    return replace(base, kind=kind, subset=spec.subset if kind == "sampled" else None, rows=None)
 
 
 def add_untrained(method: HypernetMethod, tasks: int, outputs: int) -> None:

@@ -31,6 +31,7 @@ class Spec:
         recipe: its recipe, which sizes, batch and optimisers come from.
         outputs: width of every task's head.
         subset: number of old tasks that the variant `sampled` draws.
+        rows: number of (task, chunk) rows that the variant `rows` draws.
         threads: threads of the processor.
         device: cpu or cuda.
         warmup: iterations before the clock starts.
@@ -45,6 +46,7 @@ class Spec:
     recipe: str = "paper"
     outputs: int = 100
     subset: int = 32
+    rows: int = 2048
     threads: int = 1
     device: str = "cpu"
     warmup: int = 3

@@ -1,10 +1,12 @@
 """The benchmark's bookkeeping, and the peer held against our own direct sum."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from benchmarks.counts import Sizes, count
+from benchmarks.gradient_error import Errors, error_lines
 from benchmarks.iteration_cost import main, run
 from benchmarks.measure import VARIANTS, measure
 from benchmarks.ours import add_untrained, build_method
@@ -33,7 +35,7 @@ def tiny_memory(tasks: int) -> WeightMemory:
 
 
 def test_rows_of_our_variants() -> None:
-    specs = [tiny(v, t) for t in (0, 2) for v in ("direct", "closed", "sampled")]
+    specs = [tiny(v, t) for t in (0, 2) for v in ("direct", "closed", "rows", "sampled")]
     rows = run(specs, rounds=2, measure=measure)
     assert [(r["variant"], r["old_tasks"]) for r in rows] == [
         (s.variant, s.old_tasks) for s in specs
@@ -44,6 +46,18 @@ def test_rows_of_our_variants() -> None:
         assert 0 < row["ms_q25"] <= row["ms"] <= row["ms_q75"]
         assert row["peak_mb"] > 0
     assert len(list(table_lines(rows))) == 2 + len(rows)
+
+
+def test_errors_of_what_is_drawn() -> None:
+    few = [replace(tiny(name, 3), rows=6, subset=2) for name in ("closed", "rows", "sampled")]
+    errors = Errors(few[1])
+    assert errors.of(replace(few[2], subset=3), 1) == (0, 0)
+    assert 0.01 < min(errors.of(few[1], 3)) < 2
+    lines = list(error_lines([tiny("rows", 0), *few], 2))
+    assert [line[:20] for line in lines] == [
+        "rows, 3 old tasks: e",
+        "sampled, 3 old tasks",
+    ]
 
 
 def test_ratios_are_within_the_run() -> None:

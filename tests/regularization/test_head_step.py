@@ -17,7 +17,10 @@ from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
 
 SIZES = HypernetSettings((6,), 4, 3, activation="elu", init="hyperfan", plan="even", chunk=61)
-SAMPLED = RegularizerSettings(beta=1.0, kind="sampled", subset=1)
+DRAWN = {
+    "sampled": RegularizerSettings(beta=1.0, kind="sampled", subset=1),
+    "rows": RegularizerSettings(beta=1.0, rows=2),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -64,9 +67,9 @@ def trained(
 
 @pytest.mark.parametrize("otherwise", [False, True])
 @pytest.mark.parametrize("name", ["adam", "adamw"])
-@pytest.mark.parametrize("beta", [0.0, 1.0, "auto", "sampled"])
+@pytest.mark.parametrize("beta", [0.0, 1.0, "auto", "sampled", "rows"])
 def test_steps_are_those_of_the_definition(monkeypatch, beta, name, otherwise) -> None:
-    regularizer = SAMPLED if beta == "sampled" else RegularizerSettings(beta=beta)
+    regularizer = DRAWN.get(beta) or RegularizerSettings(beta=beta)
     given = {"regularizer": regularizer, "optimizer": OptimizerSettings(name, lr=0.01)}
     state, metrics = trained(monkeypatch, blocks=True, otherwise=otherwise, **given)
     wanted, told = trained(monkeypatch, blocks=False, otherwise=otherwise, **given)

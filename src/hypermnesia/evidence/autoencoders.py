@@ -83,8 +83,8 @@ class VaeMemory:
     """Autoencoders for each task, held in one hypernetwork; what it does not make is shared.
 
     A task has one, or one for each of its parts, which are learned together. The decoder's
-    parameters are among the `generated`; the streams `hypernet`, `embedding`, `noise` and `subset`
-    are used.
+    parameters are among the `generated`; the streams `hypernet`, `embedding`, `noise`, `subset` and
+    `rows` are used.
     """
 
     def __init__(

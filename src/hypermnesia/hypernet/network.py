@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from hypermnesia.errors import ConfigError
@@ -268,20 +268,31 @@ class Hypernetwork(nn.Module):
         return self.layer_embeddings[layers] + self.place_embeddings[places]
 
     def features(
-        self, conditions: Float[Tensor, "tasks E"], chunks: int | None = None
-    ) -> Float[Tensor, "tasks C k"]:
-        """Return φ(e, c_j) for every condition and the first `chunks` chunks (all by default)."""
-        if not self.from_zero:
-            return self._hidden(conditions, chunks)
-        bounded = conditions.tanh()
-        hidden = self._hidden(bounded, chunks)
-        own = torch.arange(hidden.shape[-1], device=hidden.device) % self.condition_size
-        return bounded[:, None, own] * hidden
+        self,
+        conditions: Float[Tensor, "tasks E"],
+        chunks: int | None = None,
+        rows: tuple[Int[Tensor, " rows"], Int[Tensor, " rows"]] | None = None,
+    ) -> Float[Tensor, "*rows k"]:
+        """Return φ(e, c_j) for every condition and the first `chunks` chunks (all by default).
 
-    def _hidden(self, conditions: Tensor, chunks: int | None) -> Float[Tensor, "tasks C k"]:
-        """Run the hidden layers on every condition and chunk."""
+        (tasks, C, k), or (rows, k) of `rows`: the numbers of their conditions and chunks.
+        """
+        if not self.from_zero:
+            return self._hidden(conditions, chunks, rows)
+        bounded = conditions.tanh()
+        hidden = self._hidden(bounded, chunks, rows)
+        own = torch.arange(hidden.shape[-1], device=hidden.device) % self.condition_size
+        return (bounded[:, None, own] if rows is None else bounded[rows[0]][:, own]) * hidden
+
+    def _hidden(
+        self, conditions: Tensor, chunks: int | None, rows: tuple[Tensor, Tensor] | None
+    ) -> Float[Tensor, "*rows k"]:
+        """Run the hidden layers on every condition and chunk, or on those of `rows`."""
         embeddings = self.chunk_inputs(chunks)
         if not self.hidden:
+            if rows is not None:
+                parts = [conditions[rows[0]]]
+                return torch.cat(parts if embeddings is None else [*parts, embeddings[rows[1]]], 1)
             if embeddings is None:
                 return conditions[:, None]
             each_task = conditions[:, None].expand(-1, len(embeddings), -1)
@@ -289,9 +300,11 @@ class Hypernetwork(nn.Module):
         first, *rest = cast(Iterable[nn.Linear], self.hidden)
         # A task part plus a chunk part: no (tasks, C, inputs) matrix is built.
         width = self.condition_size
-        hidden: Tensor = F.linear(conditions, first.weight[:, :width], first.bias)[:, None]
+        hidden: Tensor = F.linear(conditions, first.weight[:, :width], first.bias)
+        hidden = hidden[:, None] if rows is None else hidden[rows[0]]
         if embeddings is not None:
-            hidden = hidden + F.linear(embeddings, first.weight[:, width:])
+            of_chunks = F.linear(embeddings, first.weight[:, width:])
+            hidden = hidden + (of_chunks if rows is None else of_chunks[rows[1]])
         hidden = self.activation(hidden)
         for layer in rest:
             hidden = self.activation(layer(hidden))

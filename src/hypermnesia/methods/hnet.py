@@ -69,7 +69,7 @@ class _TaskIsGiven(Evidence):
 class HypernetMethod:
     """Task-conditioned hypernetwork with an output regulariser.
 
-    The streams `hypernet`, `embedding`, `dropout` and `subset` are used.
+    The streams `hypernet`, `embedding`, `dropout`, `subset` and `rows` are used.
 
     Args:
         network: template of the target networks, left unchanged.

@@ -35,6 +35,7 @@ rows that reach it, and XᵀX of a row is the sum over the bands that it reaches
 `SampledRegularizer` is the plain mean over `subset` of the T - 1 earlier tasks, drawn anew without
 replacement at every iteration. Each task is drawn equally often, so its expectation is R. (Of the
 *sum* over earlier tasks, the subset's sum times (T - 1) / subset is the estimate.)
+`hypermnesia.regularization.rows` draws rows instead, (task, chunk), with far less error.
 """
 
 from __future__ import annotations
@@ -73,6 +74,8 @@ class RegularizerSettings:
         kind: a name in `REGULARIZERS`.
         lookahead: a name in `hypermnesia.regularization.lookahead.LOOKAHEADS`.
         subset: number of earlier tasks that `sampled` draws at an iteration; None for all.
+        rows: number of rows, (task, chunk), that `closed` draws at an iteration; None for all,
+            `auto` for all where these are few (`hypermnesia.regularization.rows`).
         drift: for `auto`, how much the weights of an earlier task may change while another is
             learned: the squares of the changes over those of the weights.
     """
@@ -82,6 +85,7 @@ class RegularizerSettings:
     lookahead: Annotated[Name, named_in(LOOKAHEADS)] = "optimizer"
     subset: Width | None = None
     drift: Share = DRIFT
+    rows: Width | Literal["auto"] | None = None
 
     def __post_init__(self) -> None:
         if self.subset is not None and self.subset < 1:
@@ -94,6 +98,12 @@ class RegularizerSettings:
             rule = "regularizer.subset goes with regularizer.kind=sampled, which needs it"
             got = f"regularizer.kind={self.kind}, regularizer.subset={self.subset}"
             raise ConfigError(rule, got=got, hint="set regularizer.subset, or leave both out")
+        if isinstance(self.rows, int) and self.rows < 1:
+            raise ConfigError("regularizer.rows must be auto, or 1 or more", got=self.rows)
+        if self.rows is not None and self.kind != "closed":
+            rule = "regularizer.rows goes with regularizer.kind=closed"
+            got = f"regularizer.kind={self.kind}, regularizer.rows={self.rows}"
+            raise ConfigError(rule, got=got, hint="leave regularizer.rows out, or the kind")
 
 
 @dataclass(frozen=True)
@@ -168,11 +178,11 @@ CACHE_BYTES = 1 << 19
 _HEAD = ("head.weight", "head.bias")
 
 
-class ClosedFormRegularizer:
-    """`DirectRegularizer` to rounding, without the earlier target networks.
+class ClosedForm:
+    """What is made of rows' features, at a point and at the snapshot: R, and its gradients.
 
-    Memory: X a block at a time, one gradient, and features of tasks x chunks rows. Python's work
-    grows with the number of distinct n_r, not with tasks.
+    Memory: X a block at a time and one gradient. Python's work grows with the number of distinct
+    n_r, not with tasks.
     """
 
     def __init__(self, hypernet: Hypernetwork, snapshot: Snapshot) -> None:
@@ -183,15 +193,12 @@ class ClosedFormRegularizer:
         self._ends = torch.unique(used[used > 0])
         # Number of the last band that a row reaches; -1 where a task has no such chunk.
         self._band = torch.searchsorted(self._ends, used).where(used > 0, -1)
-        self.protect(snapshot.conditions)
         self._allocate()
-        self._rows = self._by_band(self._band)
+        self.protect(snapshot.conditions)
 
-    @torch.no_grad()
     def protect(self, conditions: Float[Tensor, "tasks E"]) -> None:
         """Protect what other conditions of the same tasks made at the snapshot."""
-        self._conditions, chunks = conditions, self._band.shape[1]
-        self._features_then = self._features.at(self.snapshot.parameters, conditions, chunks)
+        self._conditions = conditions
 
     @torch.no_grad()
     def _allocate(self) -> None:
@@ -205,45 +212,48 @@ class ClosedFormRegularizer:
         self._step = block_rows(weight)
         self._x = weight.new_empty(min(self._step, len(weight)), 2 * k + 1)
 
-    def __call__(
-        self, point: Point, gradients: Parameters, beta: float, tasks: Tensor | None = None
+    def _add(
+        self,
+        point: Point,
+        gradients: Parameters,
+        beta: float,
+        features_at: Callable[[Parameters], Float[Tensor, "*rows k"]],
+        then: Float[Tensor, "*rows k"],
+        groups: tuple[Int[Tensor, " rows"], list[int]],
+        roots: Float[Tensor, " rows"] | None = None,
+        *,
+        tasks: int,
     ) -> Tensor:
-        """Return R, a scalar, of (chosen,) distinct earlier tasks (on the CPU; all by default).
+        """Return R of rows, a scalar, over a number of tasks, and add β times its gradients.
 
-        Each row of the point is read once, before anything is added to its gradient.
+        Of the rows there are what makes the features at parameters, those of the snapshot, their
+        `groups` by band, and, unless these are 1, square roots of their weights in the sum.
         """
         leaves = {n: p[:].detach().requires_grad_() for n, p in point.items() if n not in _HEAD}
-        conditions, then, (order, sizes) = self._chosen(tasks)
-        features = self._features.at(leaves, conditions, then.shape[1])
+        features, (order, sizes) = features_at(leaves), groups
         with torch.no_grad():
             rows = torch.cat([features, torch.ones_like(then[..., :1]), features - then], dim=-1)
-            rows = rows.to(self._x).flatten(0, 1)[order]
-            groups = torch.split(rows, sizes)
+            rows = rows if roots is None else rows.mul_(roots[:, None])
+            rows = rows.to(self._x).flatten(0, -2)[order]
+            by_band = torch.split(rows, sizes)
             # YᵀY of a band: its own rows and those of every later one.
-            grams = torch.stack([y.T @ y for y in groups]).flip(0).cumsum(0).flip(0)
-            grams /= len(conditions)
+            grams = torch.stack([y.T @ y for y in by_band]).flip(0).cumsum(0).flip(0)
+            grams /= tasks
             self._walk_head(point, gradients, 2 * beta * grams)
             value = (self._products * grams).sum()
-            gradient = torch.zeros_like(features).flatten(0, 1)
+            gradient = torch.zeros_like(features).flatten(0, -2)
             # Of a row, XᵀX is the sum over the bands that it reaches.
             k, reached = features.shape[-1], self._products.cumsum(0)
             slopes = 2 * (reached[..., :k] + reached[..., k + 1 :])
-            pulls = torch.cat([y @ slope for y, slope in zip(groups, slopes, strict=True)])
-            gradient[order] = pulls.to(gradient) / len(conditions)
+            pulls = torch.cat([y @ slope for y, slope in zip(by_band, slopes, strict=True)])
+            gradient[order] = pulls.to(gradient) / tasks
+            gradient = gradient if roots is None else gradient.mul_(roots[:, None])
         if leaves:
             pull = torch.autograd.grad(features, list(leaves.values()), gradient.view_as(features))
             torch._foreach_add_([gradients[name] for name in leaves], pull, alpha=beta)
         return value
 
-    def _chosen(self, tasks: Tensor | None) -> tuple[Tensor, Tensor, tuple[Tensor, list[int]]]:
-        """Return conditions, features then, and the order of the rows, of the chosen tasks."""
-        conditions, then = self._conditions, self._features_then
-        if tasks is None:
-            return conditions, then, self._rows
-        here = tasks.to(then.device, non_blocking=True)
-        return conditions[here], then[here], self._by_band(self._band[tasks])
-
-    def _by_band(self, band: Int[Tensor, "tasks C"]) -> tuple[Int[Tensor, " rows"], list[int]]:
+    def _by_band(self, band: Int[Tensor, "*rows"]) -> tuple[Int[Tensor, " rows"], list[int]]:
         """Sort rows by band, without those of no weight, and count them, on the CPU: no waiting."""
         counts = torch.bincount(band.flatten() + 1, minlength=len(self._bands) + 1)
         unused, *sizes = counts.tolist()
@@ -278,6 +288,43 @@ class ClosedFormRegularizer:
         self._products[:, k + 1 :, : k + 1] = self._products[:, : k + 1, k + 1 :].mT
 
 
+class ClosedFormRegularizer(ClosedForm):
+    """`DirectRegularizer` to rounding, without the earlier target networks.
+
+    Memory: that of `ClosedForm`, and features of tasks x chunks rows.
+    """
+
+    def __init__(self, hypernet: Hypernetwork, snapshot: Snapshot) -> None:
+        super().__init__(hypernet, snapshot)
+        self._rows = self._by_band(self._band)
+
+    @torch.no_grad()
+    def protect(self, conditions: Float[Tensor, "tasks E"]) -> None:
+        """Protect what other conditions of the same tasks made at the snapshot."""
+        super().protect(conditions)
+        chunks = self._band.shape[1]
+        self._features_then = self._features.at(self.snapshot.parameters, conditions, chunks)
+
+    def __call__(
+        self, point: Point, gradients: Parameters, beta: float, tasks: Tensor | None = None
+    ) -> Tensor:
+        """Return R, a scalar, of (chosen,) distinct earlier tasks (on the CPU; all by default).
+
+        Each row of the point is read once, before anything is added to its gradient.
+        """
+        conditions, then, groups = self._chosen(tasks)
+        at = partial(self._features.at, conditions=conditions, chunks=then.shape[1])
+        return self._add(point, gradients, beta, at, then, groups, tasks=len(conditions))
+
+    def _chosen(self, tasks: Tensor | None) -> tuple[Tensor, Tensor, tuple[Tensor, list[int]]]:
+        """Return conditions, features then, and the order of the rows, of the chosen tasks."""
+        conditions, then = self._conditions, self._features_then
+        if tasks is None:
+            return conditions, then, self._rows
+        here = tasks.to(then.device, non_blocking=True)
+        return conditions[here], then[here], self._by_band(self._band[tasks])
+
+
 def block_rows(weight: Float[Tensor, "D k"]) -> int:
     """Return how many rows of the head to take at a time: on a CPU, as many as its cache holds."""
     of_row = (2 * weight.shape[1] + 1) * weight.element_size()
@@ -291,15 +338,22 @@ class _Features(nn.Module):
         super().__init__()
         self.hypernet = hypernet
 
-    def forward(self, conditions: Tensor, chunks: int) -> Tensor:
-        return self.hypernet.features(conditions, chunks)
+    def forward(self, *given: Any) -> Tensor:
+        return self.hypernet.features(*given)
 
     def at(
-        self, parameters: Parameters, conditions: Float[Tensor, "tasks E"], chunks: int
-    ) -> Float[Tensor, "tasks C k"]:
-        """Make features, differentiable in `parameters`, of which the head has no part in them."""
+        self,
+        parameters: Parameters,
+        conditions: Float[Tensor, "tasks E"],
+        chunks: int,
+        rows: tuple[Tensor, Tensor] | None = None,
+    ) -> Float[Tensor, "*rows k"]:
+        """Make features, differentiable in `parameters`, of which the head has no part in them.
+
+        Those of every task and chunk, (tasks, C, k), or those of `rows`: numbers of both.
+        """
         small = {f"hypernet.{n}": p.double() for n, p in parameters.items() if n not in _HEAD}
-        return cast(Tensor, functional_call(self, small, (conditions.double(), chunks)))
+        return cast(Tensor, functional_call(self, small, (conditions.double(), chunks, rows)))
 
 
 class SampledRegularizer:
@@ -361,5 +415,5 @@ def without_options(
 
 
 REGULARIZERS.add("direct", without_options(DirectRegularizer))
-REGULARIZERS.add("closed", without_options(ClosedFormRegularizer))
+REGULARIZERS.add("closed", "hypermnesia.regularization.rows:closed_form")
 REGULARIZERS.add("sampled", SampledRegularizer)

@@ -56,7 +56,7 @@ class HypernetTrainer:
         regularizer: how earlier tasks are protected.
         optimizer: for θ, and for shared parameters if there are any.
         embedding_optimizer: for the embeddings in training.
-        generators: the stream `subset` is used, where earlier tasks are drawn.
+        generators: the streams `subset` and `rows` are used, where tasks or rows are drawn.
         train_shared: go on training shared parameters after the first task.
     """
 
