@@ -24,12 +24,14 @@ from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.methods import base
 from hypermnesia.methods.base import Prediction, TaskSpec, loss_of, reported
+from hypermnesia.modules import copied
 from hypermnesia.seeding import Generators, derive_seed
 from hypermnesia.settings import Integer, Positive, Share
 from hypermnesia.state_files import State
 from hypermnesia.tree import Tree
 
 AT_ONCE = 256  # samples whose features are in memory together
+_NEVER = -1e30  # a logit below all others
 
 Size = Annotated[Integer, Field(ge=1, le=100_000)]
 
@@ -70,7 +72,7 @@ def ridge(products: Tensor, sums: Tensor, strength: float) -> Tensor:
 
 
 def solved_rows(matrix: Tensor, rows: Tensor) -> Tensor:
-    """`rows` times the inverse of a symmetric matrix, its pseudo-inverse if it has none."""
+    """(k, D) `rows` times the inverse of a symmetric (D, D) matrix, or its pseudo-inverse."""
     factor, failed = torch.linalg.cholesky_ex(matrix)
     if failed:
         inverse: Tensor = torch.linalg.pinv(matrix, hermitian=True)
@@ -78,29 +80,28 @@ def solved_rows(matrix: Tensor, rows: Tensor) -> Tensor:
     return torch.cholesky_solve(rows.T, factor).T
 
 
-class _Head(nn.Module):
-    """Logits, linear in (batch, D) features; classes without samples come last."""
+class _Entries(nn.Module):
+    """(batch, D) float64 entries of inputs."""
 
-    weight: Tensor
-    bias: Tensor
-    seen: Tensor
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1).double()
 
-    def __init__(self, weight: Tensor, bias: Tensor, seen: Tensor) -> None:
-        super().__init__()
-        for name, value in (("weight", weight), ("bias", bias), ("seen", seen)):
-            self.register_buffer(name, value)
-        self.unequal = bool(seen.any()) and not bool(seen.all())
 
-    def among(self, columns: slice) -> _Head:
-        """The head of some columns."""
-        return _Head(self.weight[columns], self.bias[columns], self.seen[columns])
+class _Sum(nn.Module):
+    """(batch, 1) float64 sums of inputs: what is no number is none here."""
 
-    def forward(self, features: Tensor) -> Tensor:
-        logits = F.linear(features.double(), self.weight, self.bias)
-        if self.unequal:
-            last = logits.masked_fill(~self.seen, torch.inf).amin(dim=1, keepdim=True) - 1
-            logits = torch.where(self.seen, logits, last)
-        return logits.to(features.dtype)
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1).double().sum(dim=1, keepdim=True)
+
+
+def linear(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
+    """The layer of (outputs, inputs) `weight` and (outputs,) `bias`, which nothing trains."""
+    outputs, inputs = weight.shape
+    layer = nn.Linear(inputs, outputs, bias=bias is not None, device="meta")
+    layer.weight = nn.Parameter(weight, requires_grad=False)
+    if bias is not None:
+        layer.bias = nn.Parameter(bias, requires_grad=False)
+    return layer
 
 
 class Analytic:
@@ -121,42 +122,46 @@ class Analytic:
         *,
         generators: Generators,
         device: torch.device,
-        sample_shape: tuple[int, ...],
     ) -> None:
-        if not isinstance(sample_shape, tuple) or not all(isinstance(n, int) for n in sample_shape):
-            rule, hint = "an analytic method needs inputs that are one tensor", "use another method"
-            raise ConfigError(rule, got=f"a {type(sample_shape).__name__}", hint=hint)
         self.scenario = Scenario(scenario)
         self.answers: tuple[ScenarioName, ...] = (scenario,)
-        self.generators, self.device, self.shape = generators, device, tuple(sample_shape)
+        self.generators, self.device = generators, device
         self.target_weights = sum(p.numel() for p in network.parameters())
-        self.features: nn.Module = nn.Flatten()
-        self._empty()
+        self.features: nn.Module = _Entries()
+        self._begin(None)
 
-    @property
-    def entries(self) -> int:
-        """D, the number of features of a sample."""
-        return math.prod(self.shape)
+    def entries(self, shape: tuple[int, ...]) -> int:
+        """D, the number of features of samples of a shape."""
+        return math.prod(shape)
 
     @property
     def _float64(self) -> Any:
         """Of tensors of sums."""
         return {"dtype": torch.float64, "device": self.device}
 
-    def _empty(self) -> None:
-        """Start sums at zero, without classes."""
-        entries, own = self.entries, self._float64
-        self.sums, self.counts = torch.zeros(0, entries, **own), torch.zeros(0, **own)
-        size = (entries, entries) if self.second else (0, 0)
-        self.products = torch.zeros(*size, **own)
-        self._head: _Head | None = None
+    def _begin(self, shape: tuple[int, ...] | None) -> None:
+        """Start sums at zero, for samples of a shape; None before any is seen."""
+        self.shape = shape
+        entries = 0 if shape is None else self.entries(shape)
+        columns, size = self.scenario.columns, entries if self.second else 0
+        self.sums = torch.zeros(columns, entries, **self._float64)
+        self.counts = torch.zeros(columns, **self._float64)
+        self.products = torch.zeros(size, size, **self._float64)
+        self._solved: tuple[Tensor, Tensor] | None = None
+
+    def _see(self, x: Tree) -> Tensor:
+        """Inputs to learn from, whose shape the first ones set."""
+        tensor = self._checked(x)
+        if self.shape is None:
+            self._begin(tuple(tensor.shape[1:]))
+        return tensor
 
     def begin_task(self, spec: TaskSpec) -> None:
         """Make room for the sums of more classes, if the scenario has more."""
         self.scenario = self.scenario.add(spec.outputs)
         more = self.scenario.columns - len(self.counts)
         self.sums, self.counts = F.pad(self.sums, (0, 0, 0, more)), F.pad(self.counts, (0, more))
-        self._head = None
+        self._solved = None
 
     def continue_task(self, task: int, iterations: int) -> None:
         """Add to the sums of a task that has ended."""
@@ -172,7 +177,10 @@ class Analytic:
             rule = f"{type(self).__name__} learns classes"
             hint = "use hnet, finetune or si in the task scenario"
             raise ConfigError(rule, got="targets that are values", hint=hint)
-        logits = self._logits(batch.original)
+        logits = self._logits(self._see(batch.original))
+        seen = self.counts > 0
+        if seen.any():  # a loss that is a number, of classes that nothing is known of
+            logits = logits.where(seen, logits[:, seen].amin(dim=1, keepdim=True) - 1)
         logits = logits.masked_fill(~self.scenario.active(batch.task), -torch.inf)
         labels = self.scenario.labels(batch.y, batch.task)
         return reported(loss_of(F.cross_entropy, logits, labels, batch.weight), logits, labels)
@@ -181,7 +189,8 @@ class Analytic:
     def end_task(self, batches: Iterable[Batch]) -> None:
         """Add the task's samples to the sums."""
         for batch in batches:
-            features = self._features(batch.original).double()
+            parts = torch.split(self._see(batch.original), AT_ONCE)
+            features = torch.cat([self.features(part) for part in parts])
             columns = self.scenario.labels(batch.y, batch.task)
             own = F.one_hot(columns, len(self.counts)).to(features)
             own = own if batch.weight is None else own * batch.weight[:, None].to(own)
@@ -189,33 +198,32 @@ class Analytic:
             self.counts += own.sum(dim=0)
             if self.second:
                 self.products += (own.sum(dim=1) * features.T) @ features
-        self._head = None
+        self._solved = None
 
     def _checked(self, x: Tree) -> Tensor:
         tensor: Tensor = tree.one_tensor(x, "an analytic method")
-        if not tensor.is_floating_point() or tuple(tensor.shape[1:]) != self.shape:
-            rule = f"inputs must be real numbers of the shape {self.shape}"
-            got = f"{tuple(tensor.shape[1:])}, {str(tensor.dtype).removeprefix('torch.')}"
+        shape = tuple(tensor.shape[1:])
+        if not tensor.is_floating_point() or self.shape not in (None, shape):
+            rule = f"inputs must be real numbers of the shape {self.shape or shape}"
+            got = f"{shape}, {str(tensor.dtype).removeprefix('torch.')}"
             raise DataError(rule, got=got, hint="give all samples in one shape, as floats")
         return tensor
 
-    def _features(self, x: Tree) -> Tensor:
-        return torch.cat([self.features(part) for part in torch.split(self._checked(x), AT_ONCE)])
-
     def _logits(self, x: Tree, columns: slice = slice(None)) -> Tensor:
-        if not self.counts.any():  # nothing is known, but what is no number is to show
-            nothing = 0 * self._checked(x).flatten(1).sum(dim=1, keepdim=True)
-            return nothing.repeat(1, len(self.counts[columns]))
-        found: Tensor = self.head.among(columns)(self._features(x))
-        return found
+        network = self._network(columns)
+        return torch.cat([network(part) for part in torch.split(self._checked(x), AT_ONCE)])
 
-    @property
-    def head(self) -> _Head:
-        """The classifier, solved when it is first asked for."""
-        if self._head is None:
+    def _network(self, columns: slice) -> nn.Sequential:
+        """The features and the head of some columns; before any sample zeros, if inputs are."""
+        if not self.counts.any():
+            zeros = self.counts[columns].clone()
+            return nn.Sequential(_Sum(), linear(zeros[:, None], zeros))
+        if self._solved is None:
             weight, bias = self.solved()
-            self._head = _Head(weight, bias, self.counts > 0)
-        return self._head
+            # A class without samples is never the answer.
+            self._solved = weight, bias.where(self.counts > 0, _NEVER)
+        weight, bias = self._solved
+        return nn.Sequential(self.features, linear(weight[columns], bias[columns]))
 
     def solved(self) -> tuple[Tensor, Tensor]:
         """(columns, D) weights and (columns,) biases, float64."""
@@ -230,7 +238,10 @@ class Analytic:
     def predict(
         self, x: Tree, task: int | None = None, scenario: ScenarioName | None = None
     ) -> Prediction:
-        """Logits over the candidate columns of the task, or over all columns without it."""
+        """Logits over the candidate columns of the task, or over all columns without it.
+
+        Raises `ConfigError` if the task scenario lacks the task, or for another scenario.
+        """
         base.answered(self, scenario)
         if task is None and self.scenario.name == "task":
             raise base.task_needed("a classifier with columns for each task")
@@ -248,8 +259,7 @@ class Analytic:
 
     def export(self, task: int) -> nn.Module:
         """The features and the columns among which a task is answered, on the CPU."""
-        head = self.head.among(self.scenario.candidates(task))
-        return nn.Sequential(self.features, head).cpu().eval()
+        return copied(self._network(self.scenario.candidates(task))).cpu().eval()
 
     @property
     def kept(self) -> int:
@@ -265,12 +275,13 @@ class Analytic:
         """The sums; of G the upper triangle, row by row."""
         upper = self.products[tuple(torch.triu_indices(*self.products.shape))]
         own = {"sums": self.sums, "counts": self.counts, "products": upper}
-        return {"heads": list(self.scenario.heads), **own}
+        shape = None if self.shape is None else list(self.shape)
+        return {"heads": list(self.scenario.heads), "shape": shape, **own}
 
     def load_state_dict(self, state: State) -> None:
         """Put a newly built method where `state_dict` found the other."""
-        self._empty()
         self.scenario = Scenario(self.scenario.name, tuple(state["heads"]))
+        self._begin(None if state["shape"] is None else tuple(state["shape"]))
         self.sums, self.counts = (state[n].to(self.device).clone() for n in ("sums", "counts"))
         rows, columns = torch.triu_indices(*self.products.shape)
         self.products[rows, columns] = self.products[columns, rows] = state["products"].to(
@@ -351,20 +362,22 @@ class Ranpac(Ridge):
         **own: Any,
     ) -> None:
         self.width, self.strength = projection.width, projection.ridge
+        self.seed = derive_seed(own["generators"].seed, "projection")
         super().__init__(network, scenario, **own)
-        self._draw(derive_seed(self.generators.seed, "projection"))
 
-    def _draw(self, seed: int) -> None:
-        size = (self.width, math.prod(self.shape))
-        drawn = torch.randn(*size, generator=torch.Generator().manual_seed(seed))
-        self.seed, layer = seed, nn.Linear(size[1], size[0], bias=False, device="meta")
-        layer.weight = nn.Parameter(drawn.to(self.device), requires_grad=False)
-        self.features = nn.Sequential(nn.Flatten(), layer, nn.ReLU())
-
-    @property
-    def entries(self) -> int:
+    def entries(self, shape: tuple[int, ...]) -> int:  # noqa: ARG002
         """M."""
         return self.width
+
+    def _begin(self, shape: tuple[int, ...] | None) -> None:
+        super()._begin(shape)
+        if shape is not None:
+            self.features = self._drawn(math.prod(shape))
+
+    def _drawn(self, inputs: int) -> nn.Module:
+        generator = torch.Generator().manual_seed(self.seed)
+        drawn = torch.randn(self.width, inputs, generator=generator).to(self.device)
+        return nn.Sequential(nn.Flatten(), linear(drawn), nn.ReLU(), _Entries())
 
     def state_dict(self) -> State:
         """The sums and the seed of R."""
@@ -372,6 +385,5 @@ class Ranpac(Ridge):
 
     def load_state_dict(self, state: State) -> None:
         """Put a newly built method where `state_dict` found the other."""
+        self.seed = state["seed"]
         super().load_state_dict(state)
-        if state["seed"] != self.seed:
-            self._draw(state["seed"])

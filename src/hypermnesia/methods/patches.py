@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.data.types import Batch
-from hypermnesia.errors import ConfigError
+from hypermnesia.errors import DataError
 from hypermnesia.methods.analytic import AT_ONCE, Ridge, Size
 from hypermnesia.settings import NonNegative, Positive
 from hypermnesia.state_files import State
@@ -69,7 +69,7 @@ class _Bank(nn.Module):
         found = (found - self.offsets.to(x.dtype)).transpose(1, 2)
         found = found.reshape(len(x), -1, height, width)
         sides = torch.cat([(sign - self.threshold).relu() for sign in (found, -found)], dim=1)
-        return F.adaptive_avg_pool2d(sides, (min(2, height), min(2, width))).flatten(1)
+        return F.adaptive_avg_pool2d(sides, (min(2, height), min(2, width))).flatten(1).double()
 
 
 def as_images(x: Tensor) -> Tensor:
@@ -102,31 +102,32 @@ class Patches(Ridge):
         scenario: ScenarioName,
         *,
         patches: PatchSettings = _PATCHES,
-        sample_shape: tuple[int, ...],
         **own: Any,
     ) -> None:
-        if len(sample_shape) not in (1, 3):
-            rule = "patches are of images, (channels, height, width), or of one axis"
-            raise ConfigError(rule, got=sample_shape, hint="use ranpac")
         self.settings, self.strength = patches, patches.ridge
-        self.image = (1, 1, *sample_shape) if len(sample_shape) == 1 else tuple(sample_shape)
-        self.size = (min(patches.size, self.image[-2]), min(patches.size, self.image[-1]))
-        super().__init__(network, scenario, sample_shape=sample_shape, **own)
+        super().__init__(network, scenario, **own)
 
-    @property
-    def entries(self) -> int:
+    def _size(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """Height and width of a patch; raises `DataError` for what is no image."""
+        if len(shape) not in (1, 3):
+            rule = "patches are of images, (channels, height, width), or of one axis"
+            raise DataError(rule, got=shape, hint="use ranpac")
+        height, width = (1, *shape)[-2:]
+        return min(self.settings.size, height), min(self.settings.size, width)
+
+    def entries(self, shape: tuple[int, ...]) -> int:
         """Two sides of each patch, in up to four quarters."""
-        quarters = (min(2, n - k + 1) for n, k in zip(self.image[-2:], self.size, strict=True))
-        return 2 * self.settings.number * math.prod(quarters)
+        positions = (n - k + 1 for n, k in zip((1, *shape)[-2:], self._size(shape), strict=True))
+        return 2 * self.settings.number * math.prod(min(2, n) for n in positions)
 
-    def _empty(self) -> None:
-        super()._empty()
-        entries = self.image[-3] * math.prod(self.size)
-        own = self._float64
+    def _begin(self, shape: tuple[int, ...] | None) -> None:
+        super()._begin(shape)
+        self.size = (0, 0) if shape is None else self._size(shape)
+        entries = math.prod(self.size) * (1 if shape is None else (1, 1, *shape)[-3])
         self.bank: _Bank | None = None
-        self.drawn, self.keys = torch.zeros(0, entries, **own), torch.zeros(0)
+        self.drawn, self.keys = torch.zeros(0, entries, **self._float64), torch.zeros(0)
         # of all patches that are not blank: a one, the entries and their products
-        self.moments = torch.zeros(entries + 1, entries + 1, **own)
+        self.moments = torch.zeros(entries + 1, entries + 1, **self._float64)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Draw patches, in the first task; say how well samples are answered as yet."""
