@@ -14,8 +14,10 @@ from hypermnesia.evidence.likelihood import LikelihoodSettings
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.hypernet.noise import NoiseSettings
 from hypermnesia.methods import Method, Prediction, TaskSpec, build_method
+from hypermnesia.methods.analytic import CovarianceSettings, ProjectionSettings
 from hypermnesia.methods.base import answered
 from hypermnesia.methods.lwf import DistillationSettings
+from hypermnesia.methods.patches import PatchSettings
 from hypermnesia.methods.penalties import PenaltySettings
 from hypermnesia.methods.plain import Separate
 from hypermnesia.optimizers import OptimizerSettings
@@ -82,6 +84,9 @@ def build(name: str, scenario: str = "task", **changes: object) -> Method:
         "compile": False,
         "inference": EntropySettings(),
         "noise": NoiseSettings(draws=3),
+        "covariance": CovarianceSettings(),
+        "projection": ProjectionSettings(),
+        "patches": PatchSettings(),
     }
     assert changes.keys() <= {*settings, "criterion"}, changes.keys() - settings.keys()
     settings |= changes

@@ -39,8 +39,13 @@ SIZES: dict[str, Settings] = {
     "hnet-r": _VAE | _VAE_HYPERNET,
     "dgr": _VAE,
     "dgr-distill": _VAE,
+    "ranpac": {"projection.width": "20"},
+    "patches": {"patches.number": "5"},
 }
 """Small sizes of the networks of a method, where it has others than the target."""
+
+UNTRAINED = ("ncm", "slda", "ranpac", "patches")
+"""Methods without an optimiser."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,8 @@ class Case:
     def assignments(self) -> list[str]:
         """`section.field=value` texts."""
         fields = _BASE | SIZES.get(self.method, {}) | dict(self.settings)
+        if self.method in UNTRAINED:
+            del fields["optimizer.lr"]
         return [f"{name}={value}" for name, value in fields.items()]
 
 

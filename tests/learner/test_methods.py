@@ -12,6 +12,7 @@ from hypermnesia.errors import ConfigError
 QUICK = {"iterations": 60, "batch_size": 32, "lr": 0.01}
 GIVEN = ["finetune", "separate", "ewc", "ewc-online", "si", "lwf", "dgr", "dgr-distill", "hnet-r"]
 NOT_GIVEN = ["finetune", "ewc", "si", "lwf", "dgr", "hnet-r"]
+ANALYTIC = ["ncm", "slda", "ranpac", "patches"]
 
 
 def taught(method: str, infer_task: str | None = None, **settings: object) -> ContinualLearner:
@@ -30,7 +31,7 @@ def answers(made: ContinualLearner) -> list[np.ndarray]:
     return found
 
 
-@pytest.mark.parametrize("method", [*GIVEN, "hnet-tir", "hnet-ent", "hnet-lik"])
+@pytest.mark.parametrize("method", [*GIVEN, *ANALYTIC, "hnet-tir", "hnet-ent", "hnet-lik"])
 def test_tasks_are_given(method, tmp_path) -> None:
     made = taught(method)
     x, y = clouds(1, classes=3)
@@ -46,7 +47,7 @@ def test_tasks_are_given(method, tmp_path) -> None:
     assert same(answers(made), answers(again))
 
 
-@pytest.mark.parametrize("method", NOT_GIVEN)
+@pytest.mark.parametrize("method", [*NOT_GIVEN, *ANALYTIC])
 def test_tasks_are_not_given(method, tmp_path) -> None:
     made = taught(method, "entropy")
     x, y = clouds(1, classes=3)

@@ -386,5 +386,41 @@ for _entry in (
         equation=f"(1 - w) L on the task's data + w λ D(former logits) on generated samples, {_W}",
         needs="the task in the task scenario; keeps one network and one generator, no data",
     ),
+    MethodEntry(
+        "ncm",
+        "the class with the nearest mean answers",
+        "Mensink et al. 2013, doi 10.1109/TPAMI.2013.83",
+        "analytic:NearestMean",
+        equation="class = argmin_c ‖x - μ_c‖²",
+        needs="the task in the task scenario; keeps a mean and a count a class, no data",
+    ),
+    MethodEntry(
+        "slda",
+        "linear discriminants of class means and one shrunk covariance",
+        "Hayes and Kanan 2020, arXiv 1909.01520",
+        "analytic:Slda",
+        equation="class = argmax_c μ_cᵀ Λ x - ½ μ_cᵀ Λ μ_c\n"
+        "Λ = [(1 - ε) Σ + ε tr(Σ)/D I]⁻¹, Σ the covariance within classes",
+        needs="the task in the task scenario; keeps Σ x xᵀ, a mean and a count a class, no data",
+    ),
+    MethodEntry(
+        "ranpac",
+        "ridge regression on random features",
+        "McDonnell et al. 2023, arXiv 2307.02251",
+        "analytic:Ranpac",
+        equation="class = argmax_c w_c f, f = max(0, R x), R_ij ~ N(0, 1)\n"
+        "W = Q (G + λ I)⁻¹, G = Σ f fᵀ, Q_c = Σ f of class c",
+        needs="the task in the task scenario; keeps G, Q and the seed of R, no data",
+    ),
+    MethodEntry(
+        "patches",
+        "ridge regression on responses to whitened patches of the first task's images",
+        "Coates and Ng 2011, ICML",
+        "patches:Patches",
+        equation="class = argmax_c w_c f, f = mean over quarters of max(0, ±r - α)\n"
+        "r_p = d_pᵀ of a whitened patch of x; W = Q (G + λ I)⁻¹, G = Σ f fᵀ, Q_c = Σ f of class c",
+        needs="the task in the task scenario; keeps G, Q and the patches d, a few small parts of "
+        "the first task's images",
+    ),
 ):
     METHODS.add(_entry.name, _entry)
