@@ -21,7 +21,6 @@ from hypermnesia.learner.settings import LearnerSettings
 from hypermnesia.learner.targets import LOSSES, Own, Problem
 from hypermnesia.methods import METHODS, HypernetWith, Method, MethodEntry, build_method
 from hypermnesia.optimizers import OptimizerSettings
-from hypermnesia.regularization.drift import DRIFT, DRIFT_OF_VALUES
 from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
 from hypermnesia.tree import one_tensor
@@ -50,6 +49,7 @@ _BY_EVIDENCE = {
     "mutual-information": "hypermnesia.evidence.disagreement:MutualInformation",
 }
 _SCHEDULE = {0.5: 0.3, 0.75: 0.1, 0.9: 0.03}
+_NARROW, _FARTHEST = 12, 0.12  # features whose step is not bounded; a weight's longest step
 _FASTER = 300.0  # steps of an embedding that starts at 0, on which all changes of weights wait
 _WIDER = 10.0  # drift of such changes: a tenth of their size moved no answer on digits
 _BOUND = BoundSettings(divergence=2)  # as on Split MNIST
@@ -330,14 +330,18 @@ def model_sizes(
     return replace(sizes, chunk=aligned(sizes.chunk or 1, layout.layers))
 
 
-def bound_of(settings: LearnerSettings, problem: Problem, start: StartName) -> float:
-    """The bound on drift, by default of the problem.
-
-    It is wider for changes of a pretrained model's weights, which are small.
-    """
-    usual = DRIFT_OF_VALUES if problem == "regression" else DRIFT
-    bound = usual if settings.drift is None else settings.drift
+def bound_of(settings: LearnerSettings, start: StartName) -> float:
+    """The bound on drift: wider for changes of a pretrained model's weights, which are small."""
+    bound = settings.drift
     return bound if start == "scratch" else min(1.0, _WIDER * bound)
+
+
+def _step_of_theta(settings: LearnerSettings, design: Design) -> float:
+    """θ's step size: a step moves a weight by its size times the width of features, so at most."""
+    if design.hypernet is None or not design.hypernet.hidden or design.start == "pretrained":
+        return settings.lr
+    width = design.hypernet.hidden[-1]
+    return settings.lr if width <= _NARROW else min(settings.lr, _FARTHEST / width)
 
 
 def method_of(
@@ -351,16 +355,14 @@ def method_of(
     """A method that knows no task yet; raises `ConfigError` if it learns all tasks at once."""
     entry, scenario = method_entry(settings), scenario_of(settings, design.problem)
     optimizer = OptimizerSettings(lr=settings.lr, schedule=_SCHEDULE)
-    drift = DRIFT  # which has no effect
-    if settings.beta == "auto":
-        drift = bound_of(settings, design.problem, design.start)
+    drift = settings.drift if settings.beta != "auto" else bound_of(settings, design.start)
     regularizer = RegularizerSettings(beta=settings.beta, drift=drift)
     own = own or Own()
     faster = _FASTER if design.start == "pretrained" else 1.0
     sections: dict[str, Any] = {
         "hypernet": design.hypernet,
         "regularizer": regularizer,
-        "optimizer": own.settings(optimizer),
+        "optimizer": own.settings(replace(optimizer, lr=_step_of_theta(settings, design))),
         "embedding_optimizer": own.settings(replace(optimizer, lr=faster * optimizer.lr)),
         "start": design.start,
         "generated": generated_names(model, settings),

@@ -76,7 +76,7 @@ def warn_of(
     """Warn, by name, of tasks that drifted further than the bound, where there is one."""
     if settings.beta != "auto":
         return
-    bound = bound_of(settings, design.problem, design.start)
+    bound = bound_of(settings, design.start)
     far = [name for name, drift in found.items() if drift.weights > _SWING * bound]
     if far:
         names = ", ".join(map(repr, far[:5])) + (", ..." if len(far) > 5 else "")

@@ -69,10 +69,10 @@ class ContinualLearner(TaskEditor):
         beta: how firmly earlier tasks are held against the loss of the one being learned; by
             default it follows by itself what `drift` allows.
         drift: how much a fit may change the weights of an earlier task, for `beta="auto"`: the
-            squares of the changes over those of the weights; by default 0.0003, and 0.001 of
-            values. Ten times as much where weights start at a model's own, over what the task
-            changed of them.
-        lr: step size (Adam); it falls in the course of a fit.
+            squares of the changes over those of the weights. Ten times as much where weights start
+            at a model's own, over what the task changed of them.
+        lr: step size (Adam); it falls in the course of a fit. That of a hypernetwork with wide
+            features is 0.004 at most, as each step moves all weights.
         batch_size: samples an update; also those of a held-out look.
         iterations: most updates of a fit.
         patience: updates without a better loss on the held-out samples that end a fit early.
@@ -113,7 +113,7 @@ class ContinualLearner(TaskEditor):
         generated: Sequence[str] | None = None,
         compression: float | None = None,
         beta: float | Literal["auto"] = LearnerSettings.beta,
-        drift: float | None = LearnerSettings.drift,
+        drift: float = LearnerSettings.drift,
         lr: float = LearnerSettings.lr,
         batch_size: int = LearnerSettings.batch_size,
         iterations: int = LearnerSettings.iterations,

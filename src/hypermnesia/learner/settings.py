@@ -11,6 +11,7 @@ from hypermnesia.errors import ConfigError
 from hypermnesia.evidence import EVIDENCE, is_density
 from hypermnesia.learner.targets import LOSSES, Problem
 from hypermnesia.registry import unknown_name
+from hypermnesia.regularization.drift import DRIFT
 
 _DRAWS = ("agreement", "mutual-information")  # which ask several networks of a task
 
@@ -29,7 +30,7 @@ class LearnerSettings:
     generated: tuple[str, ...] | None = None
     compression: float | None = None
     beta: float | Literal["auto"] = "auto"
-    drift: float | None = None
+    drift: float = DRIFT
     lr: float = 1e-3
     batch_size: int = 64
     iterations: int = 2000
@@ -64,15 +65,15 @@ class LearnerSettings:
                 raise ConfigError(f"{name} must be 1 or more", got=getattr(self, name))
         one, way = self.ensemble == 1, self.infer_task
         held, size, beta = self.validation, self.compression, cast(Any, self.beta)
-        drift = self.drift
+        drift, usual = self.drift, self.drift == DRIFT
         share = "validation is the share of a task's samples"
         for rule, value, valid in (
             (f"{share} that is held out, from 0 to below 1", held, 0 <= held < 1),
             ("lr must be above 0", self.lr, 0 < self.lr < math.inf),
             ("compression must be above 0", size, size is None or 0 < size < math.inf),
             ("beta must be 0 or more, or auto", beta, beta == "auto" or 0 <= beta < math.inf),
-            ("drift is a bound that beta='auto' holds", drift, beta == "auto" or drift is None),
-            ("drift must be above 0, at most 1", drift, drift is None or 0 < drift <= 1),
+            ("drift is a bound that beta='auto' holds", drift, beta == "auto" or usual),
+            ("drift must be above 0, at most 1", drift, 0 < drift <= 1),
             ("an ensemble needs method='hnet'", self.method, one or self.method == "hnet"),
             (f"ensemble must be 2 or more to tell tasks by {way}", 1, not one or way not in _DRAWS),
         ):

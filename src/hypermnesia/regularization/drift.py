@@ -13,11 +13,8 @@ from __future__ import annotations
 
 import math
 
-DRIFT = 3e-4
-"""The share by default: 1.7 % of the length of a task's weights."""
-
-DRIFT_OF_VALUES = 1e-3
-"""The same of a learner of values: a tighter bound kept small networks from learning the next."""
+DRIFT = 1e-3
+"""The share by default; less keeps short fits from learning."""
 
 LEAST = 0.1
 """β where the bound holds by itself: the least, and the first."""
