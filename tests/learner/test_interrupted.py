@@ -12,8 +12,7 @@ from learners import QUICK, clouds, held, learner, mlp, same, words
 
 from hypermnesia import ContinualLearner
 from hypermnesia.errors import DataError, HypermnesiaError, RunError
-from hypermnesia.learner import inputs as sources
-from hypermnesia.learner import knowledge
+from hypermnesia.learner import arrays, knowledge
 from hypermnesia.learner import learner as learner_module
 
 
@@ -76,7 +75,7 @@ def test_by_a_loss_that_is_no_number(way, monkeypatch) -> None:
     with pytest.raises(DataError, match="inputs must be finite"):
         made.fit(Spoiled(before_updates(way) + 40), task="c")
     assert same(before, held(made))
-    monkeypatch.setattr(sources, "finite", lambda x: x)  # as if it came about within
+    monkeypatch.setattr(arrays, "finite", lambda x: x)  # as if it came about within
     with pytest.raises(RunError, match=r"must stay finite; .*the learner is as it was"):
         made.fit(Spoiled(before_updates(way) + 40), task="c")
     assert same(before, held(made))
@@ -144,7 +143,7 @@ class Pressed(Failing):
     ids=["Ctrl-C", "data", "NaN"],
 )
 def test_values_are_held_too(data, error, task, monkeypatch) -> None:
-    monkeypatch.setattr(sources, "finite", lambda x: x)
+    monkeypatch.setattr(arrays, "finite", lambda x: x)
     made = ContinualLearner(mlp(outputs=1), None, iterations=5, batch_size=16)
     tasks = {name: clouds(number)[0] for number, name in enumerate("ab")}
     for name, x in tasks.items():

@@ -52,8 +52,8 @@ def _drift(before: Knowledge, after: Knowledge, task: int, x: Tree) -> Drift:
     pairs = [(a, b) for a, b in pairs if b.is_floating_point()]  # others are frozen
     moved = sum(float((a - b).square().sum()) for a, b in pairs)
     size = sum(float(b.square().sum()) for _, b in pairs)
-    memory: Any = getattr(before.method, "memory", None)
-    if memory is not None and memory.target.pretrained:
+    if before.design.start == "pretrained":
+        memory: Any = before.method.memory  # type: ignore[attr-defined]  # a hypernetwork's
         size = memory.size(task) * memory.target.scale**2
     asked = [tree.logits_of(tree.forward(network, x)) for network in (now, then)]
     targets = before.records[task].targets

@@ -140,9 +140,12 @@ class HypernetTrainer:
                 penalty = OverDraws(penalty, partial(redrawn, *draws))
             # What a task learned before is weighed against what it learns now, not bounded.
             follows = settings.beta == "auto" and not set(self.tasks) & set(self.held)
-            bound, changes = settings.drift * self._size(), memory.target.pretrained
-            multiplier = Multiplier(bound, of_changes=changes) if follows else None
+            multiplier = self._multiplier() if follows else None
             self.protection = _Protection(snapshot, ahead, penalty, multiplier)
+
+    def _multiplier(self) -> Multiplier:
+        changes = self.memory.target.pretrained
+        return Multiplier(self.regularizer.drift * self._size(), of_changes=changes)
 
     @torch.no_grad()
     def _size(self) -> float:
