@@ -135,7 +135,7 @@ def test_adapters_of_peft_become_tasks_without_data(tmp_path: Path) -> None:
 
 
 def test_a_saved_learner_of_adapters_holds_no_base(tmp_path: Path) -> None:
-    learner, (x, _) = learned(iterations=5, compression=1), tokens()
+    learner, (x, _) = learned(iterations=5, compression=8), tokens()
     learner.save(tmp_path / "learner")
     loaded = ContinualLearner.load(tmp_path / "learner", lora(bert(), 4))
     assert np.array_equal(loaded.predict_proba(x, "b"), learner.predict_proba(x, "b"))
