@@ -31,9 +31,11 @@ from hypermnesia.state_files import State
 from hypermnesia.tree import Tree
 
 AT_ONCE = 256  # samples whose features are in memory together
+"""Samples of which sums are taken at a time, which bounds memory."""
 _NEVER = -1e30  # a logit below all others
 
 Size = Annotated[Integer, Field(ge=1, le=100_000)]
+"""A number of features or filters."""
 
 
 @dataclass(frozen=True)
