@@ -30,8 +30,9 @@ from hypermnesia.settings import Integer, Positive, Share
 from hypermnesia.state_files import State
 from hypermnesia.tree import Tree
 
-AT_ONCE = 256  # samples whose features are in memory together
-"""Samples of which sums are taken at a time, which bounds memory."""
+AT_ONCE = 256
+"""Samples whose features are in memory together."""
+
 _NEVER = -1e30  # a logit below all others
 
 Size = Annotated[Integer, Field(ge=1, le=100_000)]
