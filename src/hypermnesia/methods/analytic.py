@@ -229,7 +229,7 @@ class Analytic:
         return nn.Sequential(self.features, linear(weight[columns], bias[columns]))
 
     def solved(self) -> tuple[Tensor, Tensor]:
-        """(columns, D) weights and (columns,) biases, float64."""
+        """(columns, D) weights and (columns,) biases, float64; raises where no class defines it."""
         raise NotImplementedError
 
     @property

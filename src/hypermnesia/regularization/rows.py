@@ -127,7 +127,7 @@ class RowsRegularizer(ClosedForm):
     def of(
         self, drawn: Int[Tensor, " rows"], point: Point, gradients: Parameters, beta: float
     ) -> Tensor:
-        """Estimate R from these rows, of which some may be there several times."""
+        """Estimate R, a scalar, from these rows, of which some may be there several times."""
         tasks, chunks = self._band.shape
         band = self._band.flatten()[drawn]
         weights = self.draws.weights / (len(drawn) * self._ends[band].double())
