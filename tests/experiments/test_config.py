@@ -67,6 +67,8 @@ def test_it_is_frozen():
         ({"optimizer": {"lr": [1]}}, "optimizer.lr must be a valid number"),
         ({"seeds": []}, "seeds"),
         ({"seeds": [-1]}, "seeds.0 must be greater than or equal to 0; got -1"),
+        ({"regularizer": {"beta": -1}}, "regularizer.beta must be greater than or equal to 0, or "),
+        ({"regularizer": {"rows": "some"}}, "regularizer.rows must be a valid integer, or 'auto'"),
         ({"format": 3}, "format must be 2"),
         ({"method": 3}, "must be names"),
         ({"scenario": "CL1"}, "scenario must be"),

@@ -224,8 +224,9 @@ def _like_others(raw: Mapping[str, Any], sections: Mapping[str, type], outer: Ra
 def _as_config_error(error: ValidationError, sections: Mapping[str, type]) -> ConfigError:
     """The first problem that pydantic found, in one line: field, rule, value and what helps."""
     # A name that was mistyped is missing too, and that is not what to say.
-    first = min(error.errors(include_url=False), key=lambda found: found["type"] == "missing")
-    path = ".".join(str(part) for part in first["loc"])
+    every = error.errors(include_url=False)
+    first = min(every, key=lambda found: found["type"] == "missing")
+    path = _path(first["loc"])
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return unknown_name("field", path, _beside(first["loc"][:-1], sections))
     cause = first.get("ctx", {}).get("error")
@@ -238,7 +239,17 @@ def _as_config_error(error: ValidationError, sections: Mapping[str, type]) -> Co
         entries = reprlib.repr(str(first["input"]).strip("()[]{} "))[1:-1]
         return ConfigError(f"{path} must be a list", got=got, hint=f"write {path}=[{entries}]")
     rule = first["msg"].replace("Input should be", "must be").replace("Value error, ", "")
-    return ConfigError(f"{path} {rule[0].lower()}{rule[1:]}", got=got)
+    words = [
+        found["ctx"]["expected"]
+        for found in every
+        if found["type"] == "literal_error" and found is not first and _path(found["loc"]) == path
+    ]
+    return ConfigError(", or ".join([f"{path} {rule[0].lower()}{rule[1:]}", *words]), got=got)
+
+
+def _path(where: tuple[int | str, ...]) -> str:
+    """The dotted path of a field, without what pydantic adds of the kinds that it may be of."""
+    return ".".join(str(part) for part in where if "[" not in str(part))
 
 
 def _beside(where: tuple[int | str, ...], sections: Mapping[str, type]) -> list[str]:
