@@ -245,10 +245,7 @@ class Analytic:
 
         Raises `ConfigError` if the task scenario lacks the task, or for another scenario.
         """
-        base.answered(self, scenario)
-        if task is None and self.scenario.name == "task":
-            raise base.task_needed("a classifier with columns for each task")
-        columns = slice(None) if task is None else self.scenario.candidates(task)
+        columns = base.columns_asked(self, task, scenario, "a classifier with columns a task")
         return Prediction(self._logits(x, columns), None)
 
     @property

@@ -206,6 +206,21 @@ def answered(method: Method, scenario: ScenarioName | None) -> Scenario:
     return method.scenario.named(scenario)
 
 
+def columns_asked(
+    method: Method, task: int | None, scenario: ScenarioName | None, kind: str
+) -> slice:
+    """The columns among which one network's answer is: those of a task, or all without one.
+
+    Raises `ConfigError` if the task scenario lacks the task, or for a scenario not among `answers`.
+    """
+    answered(method, scenario)
+    if task is not None:
+        return method.scenario.candidates(task)
+    if method.scenario.name == "task":
+        raise task_needed(kind)
+    return slice(None)
+
+
 def task_needed(method: str) -> ConfigError:
     """The error of a `method` that must predict without the task and cannot."""
     hint = "give it, or use a method that infers it"

@@ -148,10 +148,7 @@ class Finetune:
 
         Raises `ConfigError` if the task scenario lacks the task, or for another scenario.
         """
-        base.answered(self, scenario)
-        if task is None and self.scenario.name == "task":
-            raise base.task_needed("a network with a head for each task")
-        columns = slice(None) if task is None else self.scenario.candidates(task)
+        columns = base.columns_asked(self, task, scenario, "a network with a head for each task")
         return Prediction(network_logits(self.network.eval(), x)[:, columns], None)
 
     @property
