@@ -49,6 +49,19 @@ def test_an_error_names_the_section_that_it_is_in():
     assert "got vae.hypernet.chunk=1000; set vae.hypernet.chunk=null" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("value", "rule"),
+    [
+        ("beta=-1", "must be greater than or equal to 0, or 'auto'; got -1"),
+        ("rows=some", "must be a valid integer, or 'auto'; got 'some'"),
+    ],
+)
+def test_an_error_names_a_field_of_several_kinds_as_it_is_written(value, rule):
+    with pytest.raises(ConfigError) as caught:
+        small(f"regularizer.{value}", method="hnet")
+    assert str(caught.value) == f"regularizer.{value.partition('=')[0]} {rule}"
+
+
 def test_it_is_frozen():
     with pytest.raises(ValidationError, match="frozen"):
         small().benchmark = "other"
@@ -67,8 +80,6 @@ def test_it_is_frozen():
         ({"optimizer": {"lr": [1]}}, "optimizer.lr must be a valid number"),
         ({"seeds": []}, "seeds"),
         ({"seeds": [-1]}, "seeds.0 must be greater than or equal to 0; got -1"),
-        ({"regularizer": {"beta": -1}}, "regularizer.beta must be greater than or equal to 0, or "),
-        ({"regularizer": {"rows": "some"}}, "regularizer.rows must be a valid integer, or 'auto'"),
         ({"format": 3}, "format must be 2"),
         ({"method": 3}, "must be names"),
         ({"scenario": "CL1"}, "scenario must be"),

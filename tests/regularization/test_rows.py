@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 
 import pytest
@@ -14,13 +13,11 @@ from regularizer_cases import Case, World, assert_close, cases, closed, judge
 from torch import Tensor
 
 from hypermnesia.errors import ConfigError
-from hypermnesia.methods import TaskSpec
 from hypermnesia.regularization import rows as rows_module
 from hypermnesia.regularization.output import REGULARIZERS, ClosedFormRegularizer
 from hypermnesia.regularization.output import RegularizerSettings as Settings
 from hypermnesia.regularization.rows import RowDraws, RowsRegularizer, auto
 from hypermnesia.seeding import Generators
-from problems import batches, blobs, build, learn
 
 SIX = Case((5,), "elu", "even", 9, 3, 3, (20, 7), (2, 3, 2, 4, 2, 5, 2), 0.3, 0)
 LAYERS = Case((5,), "tanh", "layer", 9, 3, 3, (20, 7), (2, 3, 4), 0.3, 0, from_zero=True)
@@ -127,23 +124,3 @@ def test_what_is_no_number_of_rows_is_refused(wrong: object) -> None:
 def test_rows_go_with_the_closed_form(kind: str) -> None:
     with pytest.raises(ConfigError, match=r"regularizer\.rows goes with"):
         Settings(kind=kind, rows=8, subset=2 if kind == "sampled" else None)
-
-
-def test_a_resumed_run_draws_what_the_other_would_have() -> None:
-    regularizer = Settings(beta=0.1, rows=2)
-    parts = [blobs(task) for task in range(4)]
-    first = build("hnet", regularizer=regularizer)
-    for part in parts[:3]:
-        learn(first, part, 5)
-    first.begin_task(TaskSpec(2, 8))
-    for batch in batches(parts[3], 3):
-        first.update(batch)
-    state = copy.deepcopy((first.state_dict(), first.generators.state_dict()))
-    assert "rows" in state[1]
-    second = build("hnet", generators=Generators(9), regularizer=regularizer)
-    second.load_state_dict(state[0])
-    second.generators.load_state_dict(state[1])
-    for batch in batches(parts[3], 8)[3:]:
-        one, two = first.update(batch), second.update(batch)
-        assert torch.equal(one["penalty"], two["penalty"])
-    assert torch.equal(*(m.memory.hypernet.head.weight for m in (first, second)))

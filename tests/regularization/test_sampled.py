@@ -6,6 +6,7 @@ import copy
 from collections import Counter
 from itertools import combinations
 from math import comb
+from typing import Any
 
 import pytest
 import torch
@@ -106,8 +107,12 @@ def test_a_subset_goes_with_sampling(kind: str, subset: int | None) -> None:
         RegularizerSettings(kind=kind, subset=subset)
 
 
-def test_a_resumed_run_draws_what_the_other_would_have() -> None:
-    regularizer = RegularizerSettings(beta=0.1, kind="sampled", subset=1)
+DRAWN = {"subset": {"kind": "sampled", "subset": 1}, "rows": {"rows": 2}}
+
+
+@pytest.mark.parametrize(("stream", "drawn"), DRAWN.items(), ids=DRAWN)
+def test_a_resumed_run_draws_what_the_other_would_have(stream: str, drawn: dict[str, Any]) -> None:
+    regularizer = RegularizerSettings(beta=0.1, **drawn)
     parts = [blobs(task) for task in range(4)]
     first = build("hnet", regularizer=regularizer)
     for part in parts[:3]:
@@ -116,6 +121,7 @@ def test_a_resumed_run_draws_what_the_other_would_have() -> None:
     for batch in batches(parts[3], 3):
         first.update(batch)
     state = copy.deepcopy((first.state_dict(), first.generators.state_dict()))
+    assert stream in state[1]
     second = build("hnet", generators=Generators(9), regularizer=regularizer)
     second.load_state_dict(state[0])
     second.generators.load_state_dict(state[1])

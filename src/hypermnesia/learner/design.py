@@ -332,12 +332,11 @@ def model_sizes(
 
 def bound_of(settings: LearnerSettings, start: StartName) -> float:
     """The bound on drift: wider for changes of a pretrained model's weights, which are small."""
-    bound = settings.drift
-    return bound if start == "scratch" else min(1.0, _WIDER * bound)
+    return settings.drift if start == "scratch" else min(1.0, _WIDER * settings.drift)
 
 
 def _step_of_theta(settings: LearnerSettings, design: Design) -> float:
-    """θ's step size: a step moves a weight by its size times the width of features, so at most."""
+    """θ's step size, bounded where features are wide: all of them add to what a weight moves."""
     if design.hypernet is None or not design.hypernet.hidden or design.start == "pretrained":
         return settings.lr
     width = design.hypernet.hidden[-1]

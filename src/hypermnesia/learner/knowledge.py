@@ -257,13 +257,13 @@ class Knowledge:
         method, iterations = self.method, self.settings.iterations
         record = self.records[task]
         targets, known = record.targets, record.targets.outputs
-        plain_classes = isinstance(targets, Classes) and self.design.problem not in DENSE
-        if isinstance(targets, Classes) and plain_classes and data.classes is not None:
+        one_each = self.design.problem == "classification"  # so what lacks a label is known
+        if one_each and isinstance(targets, Classes) and data.classes is not None:
             targets = targets.extended(data.classes)
         targets.encode(data.told)
         given = data.told if data.given is None else data.given
         found = known
-        if plain_classes:
+        if one_each:
             found = int((torch.unique(targets.encode(given)) < known).sum())
         partly = found < known
         if targets.outputs > known:
