@@ -72,11 +72,7 @@ def run_all(configs: Sequence[ExperimentConfig], place: Place, watch: Watch) -> 
 
     What a user can mend is raised before the first training begins, where it can be known by then.
     """
-    if place.name is not None:
-        check_file_name(place.name)
-        if len(configs) > 1:
-            got, hint = f"{len(configs)} methods", "leave it out, or run one method at a time"
-            raise ConfigError("--name names one run folder", got=got, hint=hint)
+    check_place(configs, place)
     places = [(place.folder(config), config) for config in configs]
     for path, config in places:
         if place.overwrite or RunFolder(path).unfinished(config.seeds):
@@ -85,6 +81,15 @@ def run_all(configs: Sequence[ExperimentConfig], place: Place, watch: Watch) -> 
         ready = (opened(path, config, overwrite=place.overwrite) for path, config in places)
         folders = [stack.enter_context(each) for each in ready]
         return [_finished(*run, watch) for run in zip(folders, configs, strict=True)]
+
+
+def check_place(configs: Sequence[ExperimentConfig], place: Place) -> None:
+    """Raise `ConfigError` where a place's name is none, or is given for several runs."""
+    if place.name is not None:
+        check_file_name(place.name)
+        if len(configs) > 1:
+            got, hint = f"{len(configs)} methods", "leave it out, or run one method at a time"
+            raise ConfigError("--name names one run folder", got=got, hint=hint)
 
 
 def resume(
