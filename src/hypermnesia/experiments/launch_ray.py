@@ -69,7 +69,7 @@ def train_here(files: Files, seed: int, environment: Mapping[str, str]) -> Itera
     the process.
     """
     os.environ.update(environment)
-    with TemporaryDirectory(prefix="hypermnesia-") as place:
+    with TemporaryDirectory(prefix="hypermnesia-", ignore_cleanup_errors=True) as place:
         folder = Path(place) / "run"
         for name, content in files.items():
             path = _inside(folder, name)
@@ -152,11 +152,9 @@ class _Written:
 
 def _files(seed_folder: Path) -> Iterator[Path]:
     """The files of a seed that are complete, without checkpoints."""
-    for path in sorted(seed_folder.rglob("*")):
-        parts = path.relative_to(seed_folder).parts
-        hidden = any(part.startswith(".") for part in parts)
-        if parts[0] != "checkpoints" and not hidden and path.is_file():
-            yield path
+    for place, folders, names in os.walk(seed_folder):  # passes over what has just gone
+        folders[:] = sorted(n for n in folders if n != "checkpoints" and not n.startswith("."))
+        yield from (Path(place) / name for name in sorted(names) if not name.startswith("."))
 
 
 def newest_checkpoint(seed_folder: Path) -> tuple[int, Files] | None:

@@ -7,8 +7,9 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -29,6 +30,9 @@ from hypermnesia.training.observers import (
     StopTraining,
 )
 from hypermnesia.training.phases import Phase, Rows, TrainSettings, evaluation_part, make_phases
+
+if TYPE_CHECKING:
+    from hypermnesia.parallel import Ranks
 
 
 class Stream(Protocol):
@@ -66,6 +70,7 @@ def train(
     observer: Observer,
     device: torch.device,
     checkpoints: Store | None = None,
+    ranks: Ranks | None = None,
 ) -> TrainResult:
     """Teach `method` the `tasks` in order, and evaluate it on all seen after each.
 
@@ -78,6 +83,7 @@ def train(
 
     `method` is newly built with the `generators`, on the `device` to which samples are brought. The
     observer may end the training (`StopTraining`). Without `checkpoints` a copy stays in memory.
+    Of several `ranks` each takes its part of every batch; checkpoints are those of rank 0.
 
     Raises:
         ConfigError: settings that do not fit the tasks.
@@ -90,11 +96,23 @@ def train(
     phases = make_phases(tasks, settings, method.trains_on)
     health, progress = Health(), Progress(len(tasks), method.answers, device)
     store = MemoryStore() if checkpoints is None else checkpoints
-    every = settings.checkpoint_seconds
-    saver = Saver(store, every, method, generators, observer, progress, health)
+    every, part = settings.checkpoint_seconds, None
+    make_saver: Callable[..., Saver] = Saver
+    group: Callable[..., ObserverGroup] = ObserverGroup
+    if ranks is not None:
+        from hypermnesia.training import ranks as several  # which few need
+
+        several.share(ranks, method, generators)
+        store, observer = (
+            several.SharedStore(ranks, store),
+            several.Together(ranks, observer, method),
+        )
+        make_saver, group = partial(several.SharedSaver, ranks), partial(several.Averaging, ranks)
+        part = ranks.part
+    saver = make_saver(store, every, method, generators, observer, progress, health)
     until = _Until(progress)
-    watching = ObserverGroup(health, progress, observer, until, saver)
-    run = _Run(method, tasks, phases, settings, generators, watching, saver)
+    watching = group(health, progress, observer, until, saver)
+    run = _Run(method, tasks, phases, settings, generators, watching, saver, part)
     while True:
         try:
             run.begin(until.error)
@@ -138,6 +156,7 @@ class _Run:
     generators: Generators
     observer: Observer
     saver: Saver
+    part: Callable[[int], slice] | None = None
 
     def begin(self, error: NotFiniteError | None) -> None:
         """Go to the newest checkpoint, back after an `error`; the beginning becomes the first."""
@@ -154,7 +173,8 @@ class _Run:
         """The batches of a phase, from a restored position on; without one its tasks begin."""
         settings, parts = self.settings, [task.train for task in phase.tasks]
         augment = None if settings.augment is None else AUGMENTATIONS[settings.augment]
-        stream = BatchStream(parts, settings.batch_size, self.generators["batches"], augment)
+        generator = self.generators["batches"]
+        stream = BatchStream(parts, settings.batch_size, generator, augment, self.part)
         if not self.saver.attach(stream):
             for task in phase.tasks:
                 self.method.begin_task(TaskSpec(task.outputs, phase.iterations))
