@@ -78,7 +78,7 @@ def test_figures_on_two_nodes_are_those_of_local_trainings_bit_for_bit(
 
 
 def test_a_killed_worker_loses_nothing(nodes, tmp_path):
-    long = ("train.iterations=1500", "train.checkpoint_seconds=0.05")
+    long = ("train.iterations=800", "train.checkpoint_seconds=0.05")
     cells = plan(question("ray", *long, seeds=(0,)))[:1]
     folder = Place(tmp_path).folder(cells[0].config)
     checkpoints, said = folder / "seed-0/checkpoints", []
@@ -114,18 +114,14 @@ def test_a_failure_is_told_and_stops_no_other(nodes, tmp_path):
     with opened(tmp_path / "x", cells[0].config, overwrite=False):
         (folder / "config.yaml").write_bytes((tmp_path / "x/config.yaml").read_bytes())
     with RunFolder(folder).claimed(1):
-        failed = carry_out_claimed(folder)
+        failed = run_ray([Job(folder, 0), Job(folder, 1)], 2, lambda line: None)
     assert "checkpoint of its own that is whole" in failed[Job(folder, 0)]
     assert "serves one process at a time" in failed[Job(folder, 1)]
 
 
-def carry_out_claimed(folder):
-    return run_ray([Job(folder, 0), Job(folder, 1)], 2, lambda line: None)
-
-
 def test_a_point_of_a_grid_that_looks_worse_is_stopped_and_is_not_the_best(nodes, tmp_path, capsys):
     grid = ["--grid", "optimizer.lr=1e-3,1e-9", "--validation", "20", "--seeds", "100,101"]
-    short = ["--set", "train.iterations=400", "--set", "train.checkpoint_seconds=0.05"]
+    short = ["--set", "train.iterations=250", "--set", "train.checkpoint_seconds=0.05"]
     command = ["tune", "split-digits", "--method", "finetune", *grid, *short]
     ray = ["--launcher", "ray", "--early-stopping", "--jobs", "1", "--out", str(tmp_path)]
     assert main([*command, *ray]) == 0

@@ -21,7 +21,7 @@ from hypermnesia.training.loop import train
 from hypermnesia.training.observers import Observer
 from hypermnesia.training.phases import TrainSettings
 
-EXACT = ("hnet", "hnet-bayes", "finetune", "joint", "separate", "ewc", "si", "lwf")
+EXACT = ("hnet", "hnet-bayes", "joint", "separate", "ewc", "si", "lwf")
 CASES = [(method, torch.float64) for method in EXACT] + [("hnet", torch.float32)]
 ITERATIONS = 50  # of each of two tasks
 
