@@ -12,6 +12,7 @@ from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.compare import Question, carry_out, filled, plan
 from hypermnesia.experiments.early_stopping import Halving
 from hypermnesia.experiments.launch import LAUNCHERS, Job
+from hypermnesia.experiments.launch_ray import cluster
 from hypermnesia.experiments.launch_ray import run_jobs as run_ray
 from hypermnesia.experiments.run import Place, resume
 from hypermnesia.experiments.run_folder import RunFolder, opened
@@ -162,11 +163,14 @@ def test_points_are_compared_after_as_many_tasks(tmp_path):
         Halving(2, "task")
 
 
-def test_options_that_need_a_cluster_are_refused_without(capsys):
+def test_options_that_need_a_cluster_are_refused_without(monkeypatch, capsys):
     command = ["tune", "split-digits", "--grid", "optimizer.lr=1,2", "--validation", "9"]
     assert main([*command, "--early-stopping"]) == 2
     assert "add --launcher ray" in capsys.readouterr().err
     assert main(["compare", "split-digits", "--address", "x:1"]) == 2
     assert "add --launcher ray" in capsys.readouterr().err
+    monkeypatch.setenv("RAY_ADDRESS", "ray://x:1")
+    with pytest.raises(ConfigError, match="HOST:PORT; got ray://x:1"), cluster():
+        pass
     assert main([*command, "--jobs", "2"]) == 2
     assert "add --launcher local, or ray" in capsys.readouterr().err

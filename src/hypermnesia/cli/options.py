@@ -44,8 +44,7 @@ Launcher = Annotated[
 Address = Annotated[
     str | None,
     typer.Option(
-        help="Of the Ray cluster, HOST:PORT or ray://...; RAY_ADDRESS, this machine's or a new one "
-        "otherwise."
+        help="Of the Ray cluster, HOST:PORT; RAY_ADDRESS, this machine's or a new one otherwise."
     ),
 ]
 Tensorboard = Annotated[

@@ -112,7 +112,7 @@ def train_all(
     the first training begins, where it can be known by then. At a time there are as many `workers`,
     by default one a core; of a cluster all that it has.
     """
-    left = claimed(runs, say, overwrite=overwrite)
+    left = made_ready(runs, say, overwrite=overwrite)
     failed: dict[Job, str] = {}
     for name in dict.fromkeys(runs[job.folder].machine.launcher for job in left):
         jobs = [job for job in left if runs[job.folder].machine.launcher == name]
@@ -125,7 +125,7 @@ def at_once(launcher: str, jobs: Sequence[Job]) -> int:
     return len(jobs) if launcher == "ray" else cores()
 
 
-def claimed(
+def made_ready(
     runs: Mapping[Path, ExperimentConfig], say: Say, *, overwrite: bool = False
 ) -> list[Job]:
     """What is left to train of runs, by folder, which are tried and have their configuration."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.errors import ConfigError
-from hypermnesia.experiments.compare import claimed
+from hypermnesia.experiments.compare import made_ready
 from hypermnesia.experiments.config import ExperimentConfig
 from hypermnesia.experiments.launch import Job, Say
 from hypermnesia.experiments.launch_ray import ray_package, run_jobs
@@ -99,7 +99,7 @@ def train_halving(
     """
     judge = Halving(min(config.tasks for config in runs.values()), scenario)
     first = {Job(path, config.seeds[0]) for path, config in runs.items()}
-    jobs = claimed(runs, say)
+    jobs = made_ready(runs, say)
     for job in first - {*jobs}:
         judge(job)  # is finished, and a measure for the others
     racing = [job for job in jobs if job in first]

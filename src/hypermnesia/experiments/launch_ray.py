@@ -232,6 +232,10 @@ def cluster() -> Iterator[Any]:
     A connection that is there already is used, and kept. Raises `ConfigError` where there is none.
     """
     ray = ray_package()
+    if "://" in (address := os.environ.get("RAY_ADDRESS", "")):
+        rule = "the command must run on a machine of the cluster, and name it as HOST:PORT"
+        hint = "join it with `ray start --address=HOST:PORT --num-cpus=0`"
+        raise ConfigError(rule, got=address, hint=hint)
     if ray.is_initialized():
         yield ray
         return
@@ -240,8 +244,9 @@ def cluster() -> Iterator[Any]:
         ray.init(log_to_driver=False, logging_level="ERROR", include_dashboard=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
         got = str(error).strip().partition("\n")[0]
-        hint = "start one there with `ray start --head`, or leave --address out"
-        raise ConfigError("--address must be that of a Ray cluster", got=got, hint=hint) from error
+        hint = "join it with `ray start --address=HOST:PORT --num-cpus=0`, or leave --address out"
+        rule = "--address must be that of a Ray cluster which this machine has joined"
+        raise ConfigError(rule, got=got, hint=hint) from error
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)
