@@ -47,6 +47,13 @@ Address = Annotated[
         help="Of the Ray cluster, HOST:PORT; RAY_ADDRESS, this machine's or a new one otherwise."
     ),
 ]
+EarlyStopping = Annotated[
+    bool,
+    typer.Option(
+        "--early-stopping",
+        help="Stop points whose first seed looks worse after some tasks (ASHA, on Ray).",
+    ),
+]
 Tensorboard = Annotated[
     bool | None,
     typer.Option(
@@ -134,11 +141,21 @@ def machine(
     return {**machine, "launcher": launcher}
 
 
-def connect(launcher: str | None, address: str | None, jobs: int | None = None) -> None:
+def connect(
+    launcher: str | None,
+    address: str | None,
+    jobs: int | None = None,
+    *,
+    early_stopping: bool = False,
+) -> None:
     """Note where the cluster is that a launcher connects to.
 
-    Raises `ConfigError` for an address without a cluster, or `jobs` without a launcher.
+    Raises `ConfigError` for an address or early stopping without a cluster, and for `jobs` without
+    a launcher.
     """
+    if early_stopping and launcher != "ray":
+        rule = "--early-stopping is by a scheduler of Ray Tune"
+        raise ConfigError(rule, got=f"--launcher {launcher}", hint="add --launcher ray")
     if jobs is not None and launcher is None:
         rule, hint = "--jobs is for processes at a time", "add --launcher local, or ray"
         raise ConfigError(rule, got="one process", hint=hint)

@@ -35,8 +35,6 @@ def run_command(
 ) -> None:
     """Train methods on a benchmark and compare them; a run that exists is continued.
 
-    One training follows the other, in this process, unless a --launcher is given.
-
     For example:
 
     hypermnesia run split-digits --method hnet,finetune --seeds 0-2
@@ -45,8 +43,7 @@ def run_command(
 
     hypermnesia run split-mnist --method hnet-lik --scenario class --tensorboard
     """
-    # torch is slow to import
-    from hypermnesia.cli.terminal import launch_and_show, session, show
+    from hypermnesia.cli.terminal import launch_and_show, session, show  # torch is slow to import
     from hypermnesia.data.scenarios import scenario_name
     from hypermnesia.experiments.resolve import Request, resolve
     from hypermnesia.experiments.run import Place, run_all
@@ -236,13 +233,7 @@ def tune_command(
     launcher: options.Launcher = None,
     address: options.Address = None,
     jobs: options.Jobs = None,
-    early_stopping: Annotated[
-        bool,
-        typer.Option(
-            "--early-stopping",
-            help="Stop points whose first seed looks worse after some tasks (ASHA, on Ray).",
-        ),
-    ] = False,
+    early_stopping: options.EarlyStopping = False,
 ) -> None:
     """Try a grid of settings on validation samples; finished trials are kept.
 
@@ -250,13 +241,8 @@ def tune_command(
 
     hypermnesia tune split-digits --validation 60 --grid optimizer.lr=1e-3,1e-2
     """
-    from hypermnesia.cli.terminal import (  # torch is slow to import
-        launch_trials,
-        session,
-        show_trials,
-    )
+    from hypermnesia.cli.terminal import launch_trials, session, show_trials  # slow to import
     from hypermnesia.data.scenarios import scenario_name
-    from hypermnesia.errors import ConfigError
     from hypermnesia.experiments.compare import TrialPlace, judged, trials
     from hypermnesia.experiments.resolve import Request
     from hypermnesia.experiments.run import run_all
@@ -271,10 +257,7 @@ def tune_command(
         assignments=assignments or (),
         options={"machine": options.machine(data_dir, device, threads, launcher=launcher)},
     )
-    options.connect(launcher, address, jobs)
-    if early_stopping and launcher != "ray":
-        rule = "--early-stopping is by a scheduler of Ray Tune"
-        raise ConfigError(rule, got=f"--launcher {launcher}", hint="add --launcher ray")
+    options.connect(launcher, address, jobs, early_stopping=early_stopping)
     chosen, place = trials(request, grid, validation), TrialPlace(out)
     if launcher is not None:
         launch_trials(chosen, place, jobs, evaluated, early_stopping=early_stopping)

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -94,24 +93,11 @@ def train(
     check_samples(tasks)
     tasks = place(tasks, device)
     phases = make_phases(tasks, settings, method.trains_on)
-    health, progress = Health(), Progress(len(tasks), method.answers, device)
-    store = MemoryStore() if checkpoints is None else checkpoints
-    every, part = settings.checkpoint_seconds, None
-    make_saver: Callable[..., Saver] = Saver
-    group: Callable[..., ObserverGroup] = ObserverGroup
-    if ranks is not None:
-        from hypermnesia.training import ranks as several  # which few need
-
-        several.share(ranks, method, generators)
-        store, observer = (
-            several.SharedStore(ranks, store),
-            several.Together(ranks, observer, method),
-        )
-        make_saver, group = partial(several.SharedSaver, ranks), partial(several.Averaging, ranks)
-        part = ranks.part
-    saver = make_saver(store, every, method, generators, observer, progress, health)
-    until = _Until(progress)
-    watching = group(health, progress, observer, until, saver)
+    progress = Progress(len(tasks), method.answers, device)
+    until, store = _Until(progress), MemoryStore() if checkpoints is None else checkpoints
+    of_run = method, generators, observer, progress
+    saver, watching = _observed(*of_run, until, store, settings.checkpoint_seconds, ranks)
+    part = None if ranks is None else ranks.part
     run = _Run(method, tasks, phases, settings, generators, watching, saver, part)
     while True:
         try:
@@ -128,6 +114,30 @@ def train(
             if until.error is not None:
                 raise until.error from None
             raise
+
+
+def _observed(
+    method: Method,
+    generators: Generators,
+    observer: Observer,
+    progress: Progress,
+    until: _Until,
+    store: Store,
+    every: float,
+    ranks: Ranks | None,
+) -> tuple[Saver, ObserverGroup]:
+    """What saves a run, and all that watches it; of several ranks, in step with the others."""
+    health = Health()
+    if ranks is None:
+        saver = Saver(store, every, method, generators, observer, progress, health)
+        return saver, ObserverGroup(health, progress, observer, until, saver)
+    from hypermnesia.training import ranks as several  # which few need
+
+    several.share(ranks, method, generators)
+    store, observer = several.SharedStore(ranks, store), several.Together(ranks, observer, method)
+    of_saver = store, every, method, generators, observer, progress, health
+    saver = several.SharedSaver(ranks, *of_saver)
+    return saver, several.Averaging(ranks, health, progress, observer, until, saver)
 
 
 class _Until(Observer):
