@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -138,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outcome = Outcome()
     try:
         with signals_recorded(outcome), _errors_shown(outcome):
-            code = _carried_out(sys.argv[1:] if arguments is None else arguments)
+            code = _command(sys.argv[1:] if arguments is None else arguments)()
             outcome.code = code if isinstance(code, int) else 0
     except (Exception, KeyboardInterrupt):  # a signal may come before typer listens, or after
         if outcome.signal_code is None:
@@ -147,15 +147,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return outcome.code and (outcome.signal_code or outcome.code)
 
 
-def _carried_out(arguments: Sequence[str]) -> Any:
-    """Carry a command out, with others of its kind where torchrun has started several."""
+def _command(arguments: Sequence[str]) -> Callable[[], Any]:
+    """Make what carries a command out, with others where torchrun has started several."""
     command = partial(app, arguments, prog_name="hypermnesia", standalone_mode=False)
     of_torchrun = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
     if not all(map(os.environ.get, of_torchrun)) or os.environ["WORLD_SIZE"] == "1":
-        return command()
+        return command
     from hypermnesia.cli.ranks import carried_out
 
-    return carried_out(command, arguments)
+    return partial(carried_out, command, arguments)
 
 
 @contextmanager
