@@ -138,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outcome = Outcome()
     try:
         with signals_recorded(outcome), _errors_shown(outcome):
-            code = _command(sys.argv[1:] if arguments is None else arguments)()
+            code = _to_carry_out(sys.argv[1:] if arguments is None else arguments)()
             outcome.code = code if isinstance(code, int) else 0
     except (Exception, KeyboardInterrupt):  # a signal may come before typer listens, or after
         if outcome.signal_code is None:
@@ -147,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return outcome.code and (outcome.signal_code or outcome.code)
 
 
-def _command(arguments: Sequence[str]) -> Callable[[], Any]:
+def _to_carry_out(arguments: Sequence[str]) -> Callable[[], Any]:
     """Make what carries a command out, with others where torchrun has started several."""
     command = partial(app, arguments, prog_name="hypermnesia", standalone_mode=False)
     of_torchrun = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
