@@ -20,7 +20,6 @@ from hypermnesia.training.checkpoint import steps_in
 from hypermnesia.training.observers import Observer
 
 pytest.importorskip("ray", reason="needs the extra ray")
-pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +29,9 @@ def nodes():
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    cluster = Cluster(True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    cluster.add_node(num_cpus=1)
+    node = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+    cluster = Cluster(True, head_node_args={**node, "include_dashboard": False})
+    cluster.add_node(**node)
     ray.init(address=cluster.address, log_to_driver=False)
     yield cluster
     ray.shutdown()
