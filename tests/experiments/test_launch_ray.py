@@ -172,5 +172,8 @@ def test_options_that_need_a_cluster_are_refused_without(monkeypatch, capsys):
     monkeypatch.setenv("RAY_ADDRESS", "ray://x:1")
     with pytest.raises(ConfigError, match="HOST:PORT; got ray://x:1"), cluster():
         pass
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(ConfigError, match=r"127\.0\.0\.1:1: .*refused; join it"), cluster():
+        pass
     assert main([*command, "--jobs", "2"]) == 2
     assert "add --launcher local, or ray" in capsys.readouterr().err

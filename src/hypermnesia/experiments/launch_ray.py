@@ -38,6 +38,7 @@ Judge = Callable[["Job"], str | None]
 
 _POLL_SECONDS = 0.2
 _CRASHES = 3  # of workers of one seed, in a row, without a new checkpoint between them
+_JOIN = "join it with `ray start --address=HOST:PORT --num-cpus=0`, or leave --address out"
 _CONFIG, _ENVIRONMENT, _RESULT = "config.yaml", "environment.json", "result.json"
 
 
@@ -225,6 +226,24 @@ def ray_package() -> Any:
     return ray
 
 
+def check_address(address: str) -> None:
+    """Raise `ConfigError` for an address, HOST:PORT, where nobody listens; Ray waits for minutes.
+
+    An empty one, and `auto` and `local`, are Ray's to look up.
+    """
+    if address in ("", "auto", "local"):
+        return
+    host, _, port = address.rpartition(":")
+    if "/" in address or not host or not port.isdigit():
+        rule = "the command must run on a machine of the cluster, and name it as HOST:PORT"
+        raise ConfigError(rule, got=address, hint=_JOIN)
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        rule = "--address must be that of a Ray cluster"
+        raise ConfigError(rule, got=f"{address}: {error}", hint=_JOIN) from error
+
+
 @contextmanager
 def cluster() -> Iterator[Any]:
     """The package ray, connected: to the cluster of RAY_ADDRESS, or of this machine, or a new one.
@@ -232,10 +251,7 @@ def cluster() -> Iterator[Any]:
     A connection that is there already is used, and kept. Raises `ConfigError` where there is none.
     """
     ray = ray_package()
-    if "://" in (address := os.environ.get("RAY_ADDRESS", "")):
-        rule = "the command must run on a machine of the cluster, and name it as HOST:PORT"
-        hint = "join it with `ray start --address=HOST:PORT --num-cpus=0`"
-        raise ConfigError(rule, got=address, hint=hint)
+    check_address(os.environ.get("RAY_ADDRESS", ""))
     if ray.is_initialized():
         yield ray
         return
@@ -244,9 +260,8 @@ def cluster() -> Iterator[Any]:
         ray.init(log_to_driver=False, logging_level="ERROR", include_dashboard=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
         got = str(error).strip().partition("\n")[0]
-        hint = "join it with `ray start --address=HOST:PORT --num-cpus=0`, or leave --address out"
         rule = "--address must be that of a Ray cluster which this machine has joined"
-        raise ConfigError(rule, got=got, hint=hint) from error
+        raise ConfigError(rule, got=got, hint=_JOIN) from error
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)
@@ -261,8 +276,9 @@ class RayLauncher:
 
     @staticmethod
     def check() -> None:
-        """Raise `ConfigError` unless ray is installed."""
+        """Raise `ConfigError` unless ray is installed, and its cluster where it should be."""
         ray_package()
+        check_address(os.environ.get("RAY_ADDRESS", ""))
 
     def __call__(
         self, jobs: Sequence[Job], workers: int, say: Say, judge: Judge | None = None
