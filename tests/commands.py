@@ -49,7 +49,8 @@ def dry_run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
     def stop(*_: object, **__: object) -> None:
         raise typer.Exit(0)
 
-    for work in ("session", "compare_and_show"):
+    for work in ("session", "compare_and_show", "launch_and_show", "launch_trials"):
         monkeypatch.setattr(f"hypermnesia.cli.terminal.{work}", stop)
+    monkeypatch.setenv("RAY_ADDRESS", "")  # which --address sets, to be undone
     monkeypatch.setitem(doctor._SIDE, "cpu", 8)
     return main(arguments)

@@ -33,6 +33,11 @@ def autocast(precision: Precision, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
+def widened(values: torch.Tensor) -> torch.Tensor:
+    """`values` (any shape) in float32, or as they are if that is wider."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def device_of(given: torch.device | str | None) -> torch.device:
     """The given device, or a GPU if there is one, else the CPU; raises `ConfigError` for none."""
     if given is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import signature
 from typing import Annotated, Any, cast
@@ -134,6 +134,15 @@ def parameters_of(optimizer: Optimizer) -> list[Tensor]:
     return [p for group in optimizer.param_groups for p in group["params"]]
 
 
+Reduce = Callable[[Sequence[Tensor]], list[Tensor]]
+"""Gradients, or means, over a part of a batch -> those over the whole batch; see `parallel`."""
+
+
+def identity(values: Sequence[Tensor]) -> list[Tensor]:
+    """Return the values, of any shapes: the `Reduce` of one process, whose part is the batch."""
+    return [*values]
+
+
 def gradient_norm(gradients: Iterable[Tensor | None]) -> Tensor:
     """The Euclidean norm of all `gradients` together, a scalar; does not wait for the device.
 
@@ -151,6 +160,7 @@ class Descent:
         self.settings = settings
         self.optimizer: Optimizer | None = None
         self.iteration = self.iterations = 0
+        self.reduce: Reduce = identity  # of the gradients of a loss
 
     def begin(self, parameters: Iterable[Tensor], iterations: int) -> None:
         """A fresh optimiser for a task of so many steps."""
@@ -163,6 +173,11 @@ class Descent:
         self.settings.schedule_step(optimizer, self.iteration, self.iterations)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        if self.reduce is not identity:
+            stepped = [p for p in parameters_of(optimizer) if p.grad is not None]
+            gradients = self.reduce([p.grad for p in stepped if p.grad is not None])
+            for parameter, gradient in zip(stepped, gradients, strict=True):
+                parameter.grad = gradient
         self.settings.clip_gradients(optimizer)
 
     def step(self) -> Tensor:

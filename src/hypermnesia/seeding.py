@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import RLock
 
 import torch
@@ -39,6 +39,7 @@ class Generators:
         self.seed = seed
         self._streams: dict[str, torch.Generator] = {}
         self._prefix = ""
+        self.within: Callable[[], AbstractContextManager[object]] = nullcontext
 
     def __getitem__(self, name: str) -> torch.Generator:
         return self._stream(self._prefix + name)
@@ -63,7 +64,8 @@ class Generators:
         """Let code that draws from torch's global generators (dropout) draw from `name`.
 
         The global states are the same after the block as before it; other threads that want them
-        wait. A GPU's generator is seeded with a number drawn from the stream.
+        wait. A GPU's generator is seeded with a number drawn from the stream. The block is inside
+        the context `within()`, which may change what is drawn.
         """
         stream = self[name]
         gpus = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
@@ -72,7 +74,8 @@ class Generators:
                 torch.cuda.manual_seed_all(int(torch.randint(2**62, (), generator=stream)))
             torch.set_rng_state(stream.get_state())
             try:
-                yield
+                with self.within():
+                    yield
             finally:
                 stream.set_state(torch.get_rng_state())
 

@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import Annotated, Any
 
@@ -137,13 +138,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outcome = Outcome()
     try:
         with signals_recorded(outcome), _errors_shown(outcome):
-            code = app(arguments, prog_name="hypermnesia", standalone_mode=False)
+            code = _to_carry_out(sys.argv[1:] if arguments is None else arguments)()
             outcome.code = code if isinstance(code, int) else 0
     except (Exception, KeyboardInterrupt):  # a signal may come before typer listens, or after
         if outcome.signal_code is None:
             raise
         return outcome.signal_code
     return outcome.code and (outcome.signal_code or outcome.code)
+
+
+def _to_carry_out(arguments: Sequence[str]) -> Callable[[], Any]:
+    """Make what carries a command out, with others where torchrun has started several."""
+    command = partial(app, arguments, prog_name="hypermnesia", standalone_mode=False)
+    of_torchrun = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    if not all(map(os.environ.get, of_torchrun)) or os.environ["WORLD_SIZE"] == "1":
+        return command
+    from hypermnesia.cli.ranks import carried_out
+
+    return partial(carried_out, command, arguments)
 
 
 @contextmanager

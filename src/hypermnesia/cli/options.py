@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +36,23 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda or auto.")]
 Threads = Annotated[int | None, typer.Option(help="Threads of the processor.")]
 Jobs = Annotated[
     int | None, typer.Option(min=1, help="Processes at a time; as many as cores otherwise.")
+]
+Launcher = Annotated[
+    str | None,
+    typer.Option(help="What trains: local processes, ray (a cluster), or package.module:name."),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="Of the Ray cluster, HOST:PORT; RAY_ADDRESS, this machine's or a new one otherwise."
+    ),
+]
+EarlyStopping = Annotated[
+    bool,
+    typer.Option(
+        "--early-stopping",
+        help="Stop points whose first seed looks worse after some tasks (ASHA, on Ray).",
+    ),
 ]
 Tensorboard = Annotated[
     bool | None,
@@ -112,10 +130,37 @@ def machine(
     device: str | None,
     threads: int | None = None,
     tensorboard: bool | None = None,
+    launcher: str | None = None,
 ) -> dict[str, object]:
     """Return the fields of the machine section; None for an option that was not given."""
     from hypermnesia.data.download import given_folder  # slow to import
 
     folder = given_folder(data_dir)
     where = None if folder is None else str(folder)
-    return {"device": device, "threads": threads, "data_dir": where, "tensorboard": tensorboard}
+    machine = {"device": device, "threads": threads, "data_dir": where, "tensorboard": tensorboard}
+    return {**machine, "launcher": launcher}
+
+
+def connect(
+    launcher: str | None,
+    address: str | None,
+    jobs: int | None = None,
+    *,
+    early_stopping: bool = False,
+) -> None:
+    """Note where the cluster is that a launcher connects to.
+
+    Raises `ConfigError` for an address or early stopping without a cluster, and for `jobs` without
+    a launcher.
+    """
+    if early_stopping and launcher != "ray":
+        rule = "--early-stopping is by a scheduler of Ray Tune"
+        raise ConfigError(rule, got=f"--launcher {launcher}", hint="add --launcher ray")
+    if jobs is not None and launcher is None:
+        rule, hint = "--jobs is for processes at a time", "add --launcher local, or ray"
+        raise ConfigError(rule, got="one process", hint=hint)
+    if address is not None and launcher != "ray":
+        rule, hint = "--address is that of a Ray cluster", "add --launcher ray"
+        raise ConfigError(rule, got=address, hint=hint)
+    if address is not None:
+        os.environ["RAY_ADDRESS"] = address

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shlex
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import typer
 from rich import box
@@ -16,10 +17,11 @@ from rich.table import Table
 from hypermnesia.compute import keep_freed_memory
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.errors import ConfigError
-from hypermnesia.experiments.compare import Cell, Trial, carry_out, filled
-from hypermnesia.experiments.launch import cores
-from hypermnesia.experiments.results import RunSummary
-from hypermnesia.experiments.run import Watch, check_file_name
+from hypermnesia.experiments.compare import Cell, Trial, carry_out, filled, judged, train_all
+from hypermnesia.experiments.config import ExperimentConfig
+from hypermnesia.experiments.launch import Job
+from hypermnesia.experiments.results import RunSummary, results_of, summary_of
+from hypermnesia.experiments.run import Place, Watch, check_file_name, check_place
 from hypermnesia.experiments.run_folder import RunFolder
 from hypermnesia.report import tables
 from hypermnesia.report.canvas import SCALES, seed_count
@@ -90,14 +92,47 @@ def compare_and_show(
     failed = {}
     if train:
         with interruptible():
-            failed = carry_out(cells, out, jobs or cores(), lambda line: typer.echo(line, err=True))
+            failed = carry_out(cells, out, jobs, say)
     comparison = make(filled(cells, out))
     show_comparison(comparison)
     typer.echo(", ".join(map(str, write_files(comparison, out, name))))
+    end_with(failed)
+
+
+def say(line: str) -> None:
+    """Print a line about trainings at work."""
+    typer.echo(line, err=True)
+
+
+def end_with(failed: Mapping[Job, str]) -> None:
+    """Say which trainings failed; end with the exit code 1 if any did."""
     for job, reason in failed.items():
-        typer.echo(f"failed: {job}: {reason}", err=True)
+        say(f"failed: {job}: {reason}")
     if failed:
         raise typer.Exit(1)
+
+
+def launch_and_show(
+    configs: Sequence[ExperimentConfig],
+    place: Place,
+    jobs: int | None,
+    scenario: ScenarioName | None = None,
+) -> None:
+    """Train runs by their launchers, `jobs` at a time, then show what is finished of them."""
+    check_place(configs, place)
+    runs = {place.folder(config): config for config in configs}
+    with interruptible():
+        failed = train_all(runs, jobs, say, overwrite=place.overwrite)
+    if summaries := [found for run in runs.items() if (found := _summary(*run)) is not None]:
+        show(summaries, scenario)
+    end_with(failed)
+
+
+def _summary(path: Path, config: ExperimentConfig) -> RunSummary | None:
+    """Return the figures over the seeds of a run that are finished, if any are."""
+    folder = RunFolder(path)
+    seeds = folder.finished_seeds()
+    return summary_of(folder, config, results_of(folder, config, seeds)) if seeds else None
 
 
 def console() -> Console:
@@ -156,10 +191,47 @@ def show_comparison(comparison: Comparison) -> None:
         out.print(note, style="dim")
 
 
-def show_trials(
-    trials: Sequence[Trial], summaries: Sequence[RunSummary], scenario: ScenarioName
+def launch_trials(
+    trials: Sequence[Trial],
+    place: Place,
+    jobs: int | None,
+    scenario: ScenarioName,
+    *,
+    early_stopping: bool,
 ) -> None:
-    """Print the points of a grid, the best first, and the best one's settings for a command."""
+    """Train the points of a grid by their launchers, then show those that are finished."""
+    runs = {place.folder(trial.config): trial.config for trial in trials}
+    stopped: Mapping[Path, str] = {}
+    with interruptible():
+        if early_stopping:
+            from hypermnesia.experiments.early_stopping import train_halving
+
+            failed, stopped = train_halving(runs, scenario, jobs, say)
+        else:
+            failed = train_all(runs, jobs, say)
+    left = [
+        trial
+        for trial in trials
+        if not RunFolder(place.folder(trial.config)).unfinished(trial.config.seeds)
+    ]
+    found = [_summary(place.folder(trial.config), trial.config) for trial in left]
+    if summaries := [each for each in found if each is not None]:
+        reasons = [(trial, stopped.get(place.folder(trial.config))) for trial in trials]
+        aside = {trial.settings: reason for trial, reason in reasons if reason is not None}
+        show_trials(left, judged(left, summaries), scenario, aside)
+    end_with(failed)
+
+
+def show_trials(
+    trials: Sequence[Trial],
+    summaries: Sequence[RunSummary],
+    scenario: ScenarioName,
+    stopped: Mapping[tuple[str, ...], str] = MappingProxyType({}),
+) -> None:
+    """Print the points of a grid, the best first, and the best one's settings for a command.
+
+    Those that were `stopped`, by their settings, come last, without figures, each with the reason.
+    """
     measure = summaries[0].measure
     found = [(trial, s.scenarios[scenario]) for trial, s in zip(trials, summaries, strict=True)]
     found.sort(key=lambda pair: SCALES[measure].sign * pair[1]["acc"]["mean"], reverse=True)
@@ -173,6 +245,9 @@ def show_trials(
         ]
         for trial, figures in found
     ]
+    for settings, reason in stopped.items():
+        values = [setting.partition("=")[2] for setting in settings]
+        rows.append([*values, *(len(columns) * ["-"]), reason])
     first, *others = (heading for heading, *_ in columns)
     out, headings = console(), [*fields, f"validation {first}", *others, "n"]
     show_table(out, TextTable("", headings, rows), names=0)

@@ -29,6 +29,9 @@ def run_command(
     device: options.Device = None,
     threads: options.Threads = None,
     tensorboard: options.Tensorboard = None,
+    launcher: options.Launcher = None,
+    address: options.Address = None,
+    jobs: options.Jobs = None,
 ) -> None:
     """Train methods on a benchmark and compare them; a run that exists is continued.
 
@@ -40,8 +43,7 @@ def run_command(
 
     hypermnesia run split-mnist --method hnet-lik --scenario class --tensorboard
     """
-    # torch is slow to import
-    from hypermnesia.cli.terminal import session, show
+    from hypermnesia.cli.terminal import launch_and_show, session, show  # torch is slow to import
     from hypermnesia.data.scenarios import scenario_name
     from hypermnesia.experiments.resolve import Request, resolve
     from hypermnesia.experiments.run import Place, run_all
@@ -56,11 +58,15 @@ def run_command(
         assignments=[*(assignments or ()), *_compute(precision, compiled)],
         options={
             "data": {"tasks": tasks, "class_order": class_order},
-            "machine": options.machine(data_dir, device, threads, tensorboard),
+            "machine": options.machine(data_dir, device, threads, tensorboard, launcher),
         },
     )
+    options.connect(launcher, address, jobs)
     configs = resolve(request)
     place = Place(out, name, overwrite)
+    if launcher is not None:
+        launch_and_show(configs, place, jobs, shown)
+        return
     with session([place.folder(config) for config in configs]) as watch:
         summaries = run_all(configs, place, watch)
     show(summaries, shown)
@@ -124,6 +130,8 @@ def compare_command(
     device: options.Device = None,
     tensorboard: options.Tensorboard = None,
     train: options.Train = True,
+    launcher: options.Launcher = None,
+    address: options.Address = None,
 ) -> None:
     """Train methods on benchmarks in scenarios, several processes at a time, and compare them.
 
@@ -147,9 +155,12 @@ def compare_command(
         assignments=assignments or (),
         options={
             "data": {"tasks": tasks},
-            "machine": options.machine(data_dir, device, tensorboard=tensorboard),
+            "machine": options.machine(
+                data_dir, device, tensorboard=tensorboard, launcher=launcher
+            ),
         },
     )
+    options.connect(launcher, address)
     files = "_".join(["comparison", *question.benchmarks]) if name is None else name
     compare_and_show(plan(question), method_tables, out, files, jobs, train=train)
 
@@ -173,6 +184,8 @@ def reproduce_command(
     jobs: options.Jobs = None,
     device: options.Device = None,
     train: options.Train = True,
+    launcher: options.Launcher = None,
+    address: options.Address = None,
 ) -> None:
     """Print a table of the paper with published value, our value and the difference.
 
@@ -195,7 +208,9 @@ def reproduce_command(
             "--quick has a recipe of its own", got=f"--recipe {recipe}", hint="leave one out"
         )
     chosen = options.parse_seeds(seeds or ("0" if quick else "0-4"))
-    cells = plan(table1_question(chosen, recipe, options.machine(data_dir, device), quick=quick))
+    options.connect(launcher, address)
+    machine = options.machine(data_dir, device, launcher=launcher)
+    cells = plan(table1_question(chosen, recipe, machine, quick=quick))
     name = "table1-quick" if quick else "table1"
     compare_and_show(cells, table1, out, name, jobs, train=train)
 
@@ -215,6 +230,10 @@ def tune_command(
     out: options.Out = Path("runs/tune"),
     device: options.Device = None,
     threads: options.Threads = None,
+    launcher: options.Launcher = None,
+    address: options.Address = None,
+    jobs: options.Jobs = None,
+    early_stopping: options.EarlyStopping = False,
 ) -> None:
     """Try a grid of settings on validation samples; finished trials are kept.
 
@@ -222,7 +241,7 @@ def tune_command(
 
     hypermnesia tune split-digits --validation 60 --grid optimizer.lr=1e-3,1e-2
     """
-    from hypermnesia.cli.terminal import session, show_trials  # torch is slow to import
+    from hypermnesia.cli.terminal import launch_trials, session, show_trials  # slow to import
     from hypermnesia.data.scenarios import scenario_name
     from hypermnesia.experiments.compare import TrialPlace, judged, trials
     from hypermnesia.experiments.resolve import Request
@@ -236,9 +255,13 @@ def tune_command(
         seeds=options.parse_seeds(seeds),
         recipe=recipe,
         assignments=assignments or (),
-        options={"machine": options.machine(data_dir, device, threads)},
+        options={"machine": options.machine(data_dir, device, threads, launcher=launcher)},
     )
+    options.connect(launcher, address, jobs, early_stopping=early_stopping)
     chosen, place = trials(request, grid, validation), TrialPlace(out)
+    if launcher is not None:
+        launch_trials(chosen, place, jobs, evaluated, early_stopping=early_stopping)
+        return
     configs = [trial.config for trial in chosen]
     with session() as watch:
         summaries = run_all(configs, place, watch)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -56,6 +57,12 @@ def each_once(parts: Sequence[Samples], batch_size: int) -> Iterator[Batch]:
             yield part.batch(indices)
 
 
+def rows_of(batch: Batch, rows: slice) -> Batch:
+    """The samples of a batch at some rows."""
+    found: Any = {each.name: getattr(batch, each.name) for each in fields(batch)}
+    return replace(batch, **{n: tree.index(v, rows) for n, v in found.items() if v is not None})
+
+
 class BatchStream:
     """Mini-batches drawn by shuffling without replacement, epoch after epoch.
 
@@ -67,6 +74,8 @@ class BatchStream:
         batch_size: samples a batch; raises `ConfigError` below 1.
         generator: CPU generator of the shuffles and of `augment`.
         augment: applied to a batch's inputs, one float tensor, or `DataError`; None for none.
+        part: (number of samples) -> the rows of a batch that this process trains on, of several
+            that share it; None for all. Draws are those of whole batches.
     """
 
     def __init__(
@@ -75,6 +84,7 @@ class BatchStream:
         batch_size: int,
         generator: torch.Generator,
         augment: Augment | None = None,
+        part: Callable[[int], slice] | None = None,
     ) -> None:
         if batch_size < 1:
             got = f"batch_size {batch_size}"
@@ -84,13 +94,17 @@ class BatchStream:
             hint = "give a part with data"
             raise DataError("a stream must have samples to draw from", got="none", hint=hint)
         self._parts, self._size = tuple(parts), min(batch_size, self._samples)
-        self._generator, self._augment = generator, augment
+        self._generator, self._augment, self._part = generator, augment, part
         self._shuffle_state = generator.get_state()
         self._order = torch.empty(0, dtype=torch.int64)
         self._position = 0  # samples drawn in this epoch; 0 only before the first batch
 
     def next(self) -> Batch:
         """Draw the next mini-batch."""
+        batch = self._next()
+        return batch if self._part is None else rows_of(batch, self._part(len(batch)))
+
+    def _next(self) -> Batch:
         if self._position + self._size > len(self._order):
             self._shuffle_state = self._generator.get_state()
             self._shuffle()

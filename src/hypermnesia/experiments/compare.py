@@ -9,6 +9,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hypermnesia import metrics
 from hypermnesia.data.scenarios import ScenarioName, scenario_name
 from hypermnesia.errors import ConfigError
@@ -18,7 +20,7 @@ from hypermnesia.experiments.config import (
     identity,
     run_scenario,
 )
-from hypermnesia.experiments.launch import LAUNCHERS, Job, Say
+from hypermnesia.experiments.launch import LAUNCHERS, Job, Say, cores
 from hypermnesia.experiments.resolve import Request, resolve, resolve_one
 from hypermnesia.experiments.results import RunSummary, results_of, scenario_figures, summary_of
 from hypermnesia.experiments.run import Place, rehearse, run_name
@@ -91,27 +93,65 @@ def plan(question: Question) -> list[Cell]:
     return cells
 
 
-def carry_out(cells: Sequence[Cell], out: Path, workers: int, say: Say) -> dict[Job, str]:
-    """Train what the `cells` need and is not finished, each seed in a process of its own.
+def carry_out(cells: Sequence[Cell], out: Path, workers: int | None, say: Say) -> dict[Job, str]:
+    """Train what the `cells` need and is not finished; see `train_all`."""
+    runs = {Place(out).folder(cell.config): cell.config for cell in cells if cell.config}
+    return train_all(runs, workers, say)
+
+
+def train_all(
+    runs: Mapping[Path, ExperimentConfig],
+    workers: int | None,
+    say: Say,
+    *,
+    overwrite: bool = False,
+) -> dict[Job, str]:
+    """Train every seed of runs, by folder, that is not finished, by their launchers.
 
     Returns the trainings that failed, each with the reason. What a user can mend is raised before
-    the first training begins, where it can be known by then.
+    the first training begins, where it can be known by then. At a time there are as many `workers`,
+    by default one a core; of a cluster all that it has.
     """
-    runs = {Place(out).folder(cell.config): cell.config for cell in cells if cell.config}
-    left = {path: RunFolder(path).unfinished(config.seeds) for path, config in runs.items()}
+    left = made_ready(runs, say, overwrite=overwrite)
+    failed: dict[Job, str] = {}
+    for name in dict.fromkeys(runs[job.folder].machine.launcher for job in left):
+        jobs = [job for job in left if runs[job.folder].machine.launcher == name]
+        failed |= LAUNCHERS[name](jobs, workers or at_once(name, jobs), say)
+    return failed
+
+
+def at_once(launcher: str, jobs: Sequence[Job]) -> int:
+    """How many jobs a launcher is given at a time where nobody says: what the machine can do."""
+    return len(jobs) if launcher == "ray" else cores()
+
+
+def made_ready(
+    runs: Mapping[Path, ExperimentConfig], say: Say, *, overwrite: bool = False
+) -> list[Job]:
+    """What is left to train of runs, by folder, which are tried and have their configuration."""
+    for name in dict.fromkeys(config.machine.launcher for config in runs.values()):
+        getattr(LAUNCHERS[name], "check", lambda: None)()
+    left = {
+        path: config.seeds if overwrite else RunFolder(path).unfinished(config.seeds)
+        for path, config in runs.items()
+    }
     jobs = [Job(path, seed) for path, seeds in left.items() for seed in seeds]
     unfinished = [path for path, seeds in left.items() if seeds]
     say(f"checking {len(unfinished)} runs, then {len(jobs)} trainings")
     for path in unfinished:
-        rehearse(runs[path])
+        rehearse(_triable(runs[path]))
     for path, config in runs.items():
-        with opened(path, config, overwrite=False):
+        with opened(path, config, overwrite=overwrite):
             pass  # it is this very run, and its processes find its configuration there
-    failed: dict[Job, str] = {}
-    launchers = {job: runs[job.folder].machine.launcher for job in jobs}
-    for name in dict.fromkeys(launchers.values()):
-        failed |= LAUNCHERS[name]([job for job in jobs if launchers[job] == name], workers, say)
-    return failed
+    return jobs
+
+
+def _triable(config: ExperimentConfig) -> ExperimentConfig:
+    """`config` as it can be tried here: the GPU may be that of another node."""
+    elsewhere = config.machine.launcher != "local" and config.machine.device == "cuda"
+    if not elsewhere or torch.cuda.is_available():
+        return config
+    return config.model_copy(update={"machine": replace(config.machine, device="cpu")})
 
 
 def filled(cells: Sequence[Cell], out: Path) -> list[Cell]:

@@ -71,7 +71,7 @@ def note_environment(path: Path, now: Mapping[str, Any]) -> None:
         if (before := last.get(name)) != now[name]:
             change = f"went on with {name} {now[name]} where it had {before}"
             _log.warning("%s: %s, which may change numbers", path.parent, change)
-    if any(last.get(name) != value for name, value in now.items()):
+    if any(last.get(name) != now.get(name) for name in {*last, *now} - {"continued"}):
         write_json(path, {**stored, "continued": [*continued, now]})
 
 

@@ -114,3 +114,4 @@ One that has no command line does a job by `hypermnesia.experiments.run.resume`.
 
 LAUNCHERS: Registry[Launcher] = Registry("launcher", "launchers", must_be("a function"))
 LAUNCHERS.add("local", run_jobs)
+LAUNCHERS.add("ray", "hypermnesia.experiments.launch_ray:run_jobs")

@@ -6,6 +6,7 @@ import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from hypermnesia.experiments.results import RunSummary
 from hypermnesia.experiments.run_folder import RunFolder, SeedFolder, opened
 from hypermnesia.methods import METHODS, Method, TaskSpec, build_method
 from hypermnesia.nets import build_net
+from hypermnesia.optimizers import identity
+from hypermnesia.parallel import NoDropout, Ranks, check_network, here
 from hypermnesia.registry import Registry, must_be
 from hypermnesia.seeding import Generators
 from hypermnesia.storage import make_folder, os_errors_as_run_error, write_json
@@ -34,6 +37,7 @@ from hypermnesia.training.logs import MetricsLog, SampleLog
 from hypermnesia.training.loop import train
 from hypermnesia.training.observers import Observer, ObserverGroup
 from hypermnesia.training.phases import Phase, TrainSettings, make_phases
+from hypermnesia.training.ranks import parts_taker
 
 _LONGEST_NAME = 240  # bytes: nearly every file system takes 255, some are for an ending
 
@@ -72,11 +76,7 @@ def run_all(configs: Sequence[ExperimentConfig], place: Place, watch: Watch) -> 
 
     What a user can mend is raised before the first training begins, where it can be known by then.
     """
-    if place.name is not None:
-        check_file_name(place.name)
-        if len(configs) > 1:
-            got, hint = f"{len(configs)} methods", "leave it out, or run one method at a time"
-            raise ConfigError("--name names one run folder", got=got, hint=hint)
+    check_place(configs, place)
     places = [(place.folder(config), config) for config in configs]
     for path, config in places:
         if place.overwrite or RunFolder(path).unfinished(config.seeds):
@@ -85,6 +85,15 @@ def run_all(configs: Sequence[ExperimentConfig], place: Place, watch: Watch) -> 
         ready = (opened(path, config, overwrite=place.overwrite) for path, config in places)
         folders = [stack.enter_context(each) for each in ready]
         return [_finished(*run, watch) for run in zip(folders, configs, strict=True)]
+
+
+def check_place(configs: Sequence[ExperimentConfig], place: Place) -> None:
+    """Raise `ConfigError` where a place's name is none, or is given for several runs."""
+    if place.name is not None:
+        check_file_name(place.name)
+        if len(configs) > 1:
+            got, hint = f"{len(configs)} methods", "leave it out, or run one method at a time"
+            raise ConfigError("--name names one run folder", got=got, hint=hint)
 
 
 def resume(
@@ -125,30 +134,51 @@ def _finished(folder: RunFolder, config: ExperimentConfig, watch: Watch) -> RunS
 def run_seed(
     config: ExperimentConfig, seed: int, folder: Path, observer: Observer | None = None
 ) -> TrainResult:
-    """Train one `opened` seed, from its last checkpoint if it has one, and write its results."""
+    """Train one `opened` seed, from its last checkpoint if it has one, and write its results.
+
+    Among several ranks (`hypermnesia.parallel`) this is what rank 0 does; others `follow` it.
+    """
     place = RunFolder(folder).seed(seed)
     with os_errors_as_run_error(place.path, "the folder of a seed must be writable"):
         make_folder(place.path)
-    generators, device = Generators(seed), machine_device(config.machine)
-    note_environment(place.environment, environment(device))
-    with ExitStack() as stack:
-        stack.enter_context(deterministic_kernels(config.compute.deterministic))
-        tasks = make_tasks(config.benchmark, benchmark_settings(config), seed)
-        method = method_of(config, tasks[0], generators, device)
-        watching = _observers(place, config, seed, method, observer or Observer())
-        result = train(
-            method,
-            tasks,
-            settings=train_settings(config),
-            generators=generators,
-            observer=stack.enter_context(watching),
-            device=device,
-            checkpoints=CheckpointStore(place.checkpoints, schema.owner(config, seed)),
-        )
+    ranks, now = here(), environment(machine_device(config.machine))
+    note_environment(place.environment, now if ranks is None else {**now, "ranks": ranks.world})
+    if ranks is not None:
+        ranks.busy = True
+        ranks.told({"config": config.model_dump(mode="json"), "seed": seed})
+    with prepared(config, seed) as (method, trained):
+        store = CheckpointStore(place.checkpoints, schema.owner(config, seed))
+        with _observers(place, config, seed, method, observer or Observer()) as watching:
+            result = trained(observer=watching, checkpoints=store)
+    if ranks is not None:
+        ranks.busy = False
     results.write_weights(place.weights, method.state_dict())
     results.write_matrices(place, result.accuracy)
     results.write_result(place, config, seed, result)
     return result
+
+
+def follow(ranks: Ranks, watch: Watch) -> None:
+    """Take part in the trainings that rank 0 begins, until it has no more; write nothing."""
+    while (job := ranks.told()) is not None:
+        config, seed = schema.validated(job["config"]), job["seed"]
+        if config.machine.threads is not None:
+            torch.set_num_threads(config.machine.threads)
+        with prepared(config, seed) as (_, trained):
+            trained(observer=watch(config, seed))
+
+
+@contextmanager
+def prepared(
+    config: ExperimentConfig, seed: int
+) -> Iterator[tuple[Method, Callable[..., TrainResult]]]:
+    """A new method, and `train` of it with all that a configuration says."""
+    generators, device = Generators(seed), machine_device(config.machine)
+    with deterministic_kernels(config.compute.deterministic):
+        tasks = make_tasks(config.benchmark, benchmark_settings(config), seed)
+        method = method_of(config, tasks[0], generators, device)
+        own: dict[str, Any] = {"generators": generators, "device": device, "ranks": here()}
+        yield method, partial(train, method, tasks, settings=train_settings(config), **own)
 
 
 @contextmanager
@@ -219,6 +249,8 @@ def method_of(
         rule = f"the network {config.target.net} must take samples of shape {shape}"
         hint = "choose another target.net or other settings of target"
         raise ConfigError(rule, got=str(error).splitlines()[0], hint=hint) from error
+    if here() is not None:
+        check_network(network)
     settings = {name: getattr(config, name) for name in METHODS[config.method].sections}
     for section, names in FIELDS.items():
         settings |= {name: getattr(getattr(config, section), name) for name in names}
@@ -246,13 +278,31 @@ def rehearse(config: ExperimentConfig) -> None:
     widths = {task.outputs: task for task in reversed(tasks)}
     try:
         with deterministic_kernels(config.compute.deterministic):
-            method = method_of(config, tasks[0], Generators(seed), device)
+            generators = Generators(seed)
+            method = method_of(config, tasks[0], generators, device)
+            if (ranks := here()) is not None:
+                _check_parts(ranks, config, method, tasks)
+                generators.within = partial(NoDropout, samples)
             for position, task in enumerate(sorted(widths.values(), key=lambda task: task.index)):
                 _try(method, task, position, samples, device)
     except HypermnesiaError:
         raise
     except (MemoryError, RuntimeError, ValueError) as error:
         raise _as_config_error(error, samples) from error
+
+
+def _check_parts(
+    ranks: Ranks, config: ExperimentConfig, method: Method, tasks: Sequence[Task]
+) -> None:
+    """Raise `ConfigError` for a run that several ranks cannot share."""
+    parts_taker(method)(identity)
+    ranks.part(min(config.train.batch_size, *(len(task.train) for task in tasks)))
+    if config.compute.compile:
+        rule, hint = "several ranks train without torch.compile", "leave --compile out"
+        raise ConfigError(rule, got="compute.compile=true", hint=hint)
+    if any(task.train.y.ndim > 1 and not task.train.y.is_floating_point() for task in tasks):
+        rule, hint = "several ranks need one label a sample", "train in one process"
+        raise ConfigError(rule, got="a label for each position", hint=hint)
 
 
 def _try(method: Method, task: Task, position: int, samples: int, device: torch.device) -> None:

@@ -178,7 +178,7 @@ def _parquet(path: Path) -> dict[str, Column]:
     if find_spec("pyarrow") is None:
         hint = "pip install 'hypermnesia[parquet]', or write CSV"
         raise DataError("reading Parquet needs the extra 'parquet'", got="no pyarrow", hint=hint)
-    from pyarrow import ArrowException, parquet  # type: ignore[import-not-found,unused-ignore]
+    from pyarrow import ArrowException, parquet  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     path.lstat()  # a missing file is told as any other
     try:

@@ -14,6 +14,7 @@ from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.data.types import TaskSpec as TaskSpec
 from hypermnesia.errors import ConfigError
+from hypermnesia.optimizers import Reduce
 from hypermnesia.state_files import State
 from hypermnesia.tree import Tree
 
@@ -173,6 +174,21 @@ class KeepsTasksApart(Protocol):
 
         `partly`: samples lack some that it had, which are kept; or raises `ConfigError`.
         """
+
+
+@runtime_checkable
+class TakesParts(Protocol):
+    """A method that can be given a part of every batch, while other processes have the others."""
+
+    def take_parts(self, reduce: Reduce) -> None:
+        """Reduce gradients over the processes from now on; raises `ConfigError` if it cannot."""
+
+
+def not_in_parts(what: str) -> ConfigError:
+    """The error of a method that draws or counts by the sample, and so cannot take parts."""
+    rule = "with several ranks, all that is learned must be by gradients of a mean over the batch"
+    hint = "use hnet, hnet-ent, hnet-bayes, finetune, joint, separate, ewc, ewc-online, si or lwf"
+    return ConfigError(rule, got=what, hint=hint)
 
 
 def predictions(

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hypermnesia.compute import Precision
+from hypermnesia.compute import Precision, widened
 from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError, TargetError
@@ -32,10 +32,11 @@ from hypermnesia.methods.base import (
     TaskSpec,
     answered,
     loss_of,
+    not_in_parts,
     reported,
     task_needed,
 )
-from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.optimizers import OptimizerSettings, Reduce, identity
 from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.regularization.refit import erase, merge, take_in
 from hypermnesia.regularization.step import HypernetTrainer
@@ -124,6 +125,7 @@ class HypernetMethod:
         self.sampler: Sampler | None = getattr(self.evidence, "sampler", None)
         self.rehearsal: Rehearsal | None = None
         self.starting = False  # the embedding of the task in training is yet to be placed
+        self.reduce: Reduce = identity
         self.answers: tuple[ScenarioName, ...] = (
             ("task", "domain", "class") if evidence else ("task",)
         )
@@ -232,6 +234,15 @@ class HypernetMethod:
         self.scenario = replace(self.scenario, heads=heads)
         return errors
 
+    def take_parts(self, reduce: Reduce) -> None:
+        """Be given a part of every batch, and reduce gradients over its parts.
+
+        Raises `ConfigError` for an evidence that is trained.
+        """
+        if not self.evidence.from_samples:
+            raise not_in_parts(f"the evidence {type(self.evidence).__name__}, which is trained")
+        self.reduce = reduce
+
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Take one iteration on a mini-batch of the current task; see `HypernetTrainer.step`."""
         if self.starting:
@@ -246,7 +257,7 @@ class HypernetMethod:
             seen.append(logits[: len(batch)])
             return self._loss(logits, batch, old)
 
-        metrics = self.trainer.step(loss)
+        metrics = self.trainer.step(loss, self.reduce)
         metrics |= reported(metrics["loss"], seen[0], batch.y)
         return {**metrics, **self.evidence.update(batch)}
 
@@ -261,7 +272,8 @@ class HypernetMethod:
             rule = "hypernet.embedding_start=nearest needs a condition with the method place"
             raise ConfigError(rule, got=type(condition).__name__, hint="define it")
         if known := [task for task in range(new) if heads[task] == heads[new]]:
-            place(new, known[int(self.losses_of(batch, known).argmin())])
+            (losses,) = self.reduce([self.losses_of(batch, known)])
+            place(new, known[int(losses.argmin())])
         self.all_tasks.forget()
         self.starting = False
 
@@ -281,7 +293,7 @@ class HypernetMethod:
         """(batch, outputs) logits of the network of the task in training."""
         outputs = self.scenario.heads[self.trainer.task]
         with self.generators.as_global("dropout"):
-            logits = logits_of(self.memory.run(self.trainer.task, x, training=True)).float()
+            logits = widened(logits_of(self.memory.run(self.trainer.task, x, training=True)))
         dense = logits.ndim > 2 and self.criterion is not F.cross_entropy  # of positions too
         if logits.shape[1:] != (outputs,) and not dense:
             rule = f"the network must give (batch, {outputs}) for a task with {outputs} outputs"

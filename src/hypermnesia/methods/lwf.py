@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hypermnesia.compute import autocast
+from hypermnesia.compute import autocast, widened
 from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError
@@ -85,7 +85,7 @@ class SelfTaught(Finetune):
     def _answers_before(self, x: Tree) -> Tensor:
         """(batch, former columns) logits of the former network."""
         with autocast(self.precision, self.device):
-            return network_logits(cast(nn.Module, self.former), x).float()
+            return widened(network_logits(cast(nn.Module, self.former), x))
 
     def end_task(self, batches: Iterable[Batch]) -> None:
         """Drop the former network."""

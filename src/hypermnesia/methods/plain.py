@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hypermnesia.compute import Precision, autocast
+from hypermnesia.compute import Precision, autocast, widened
 from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError
@@ -23,7 +23,7 @@ from hypermnesia.methods import base
 from hypermnesia.methods.base import Loss, Prediction, TaskSpec, loss_of, network_logits, reported
 from hypermnesia.modules import copied, dense, parts_in_eval, train
 from hypermnesia.nets import with_columns, with_outputs
-from hypermnesia.optimizers import Descent, OptimizerSettings
+from hypermnesia.optimizers import Descent, OptimizerSettings, Reduce, identity
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
 from hypermnesia.tree import Tree
@@ -82,6 +82,10 @@ class Finetune:
         self.task = task
         self.descent.begin(self.network.parameters(), iterations)
 
+    def take_parts(self, reduce: Reduce) -> None:
+        """Be given a part of every batch, and reduce gradients over its parts."""
+        self.descent.reduce = reduce
+
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Take a step of the optimiser on the loss of a mini-batch."""
         logits = self._logits(batch.x)
@@ -92,7 +96,7 @@ class Finetune:
         """(batch, columns) in training, of all columns."""
         train(self.network, self.in_eval)
         with self.generators.as_global("dropout"), autocast(self.precision, self.device):
-            return network_logits(self.network, x).float()
+            return widened(network_logits(self.network, x))
 
     def _own_loss(self, logits: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The criterion on (batch, columns) `logits` among the candidates, and its metrics."""
@@ -230,6 +234,7 @@ class Separate:
         self._new_learner = partial(Finetune, network, "task", **own)
         self.learners: list[Finetune] = []
         self.scenario, self.task = Scenario(scenario), 0
+        self._reduce: Reduce = identity
 
     @property
     def _learner(self) -> Finetune:
@@ -240,12 +245,19 @@ class Separate:
         """Make a new network."""
         self.scenario, self.task = self.scenario.add(spec.outputs), len(self.learners)
         self.learners.append(self._new_learner())
+        self.take_parts(self._reduce)
         self._learner.begin_task(spec)
 
     def continue_task(self, task: int, iterations: int) -> None:
         """Go on with a task's network."""
         self.task = task
         self._learner.continue_task(0, iterations)
+
+    def take_parts(self, reduce: Reduce) -> None:
+        """Be given a part of every batch, and reduce gradients over its parts."""
+        self._reduce = reduce
+        for learner in self.learners:
+            learner.take_parts(reduce)
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Take a step of the task's network, which knows no other task."""
@@ -298,6 +310,7 @@ class Separate:
             self.learners.append(self._new_learner())
             self.learners[-1].load_state_dict(saved)
             self.scenario = self.scenario.add(saved["heads"][0])
+        self.take_parts(self._reduce)
 
 
 def _alone(batch: Batch) -> Batch:

@@ -24,9 +24,9 @@ from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.evidence import autoencoders
 from hypermnesia.evidence.autoencoders import AutoencoderSettings, GenerativeMemory, Replayed
-from hypermnesia.methods.base import TaskSpec
+from hypermnesia.methods.base import TaskSpec, not_in_parts
 from hypermnesia.methods.lwf import DistillationSettings, SelfTaught, distill
-from hypermnesia.optimizers import Descent
+from hypermnesia.optimizers import Descent, Reduce
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import State
 from hypermnesia.tree import one_tensor
@@ -159,6 +159,10 @@ class ReplayClassifier(SelfTaught):
     @property
     def _former_columns(self) -> int:
         return self.scenario.columns
+
+    def take_parts(self, reduce: Reduce) -> None:  # noqa: ARG002
+        """Raise `ConfigError`: what is replayed is drawn by the sample."""
+        raise not_in_parts("a method with replayed samples")
 
     def begin_task(self, spec: TaskSpec) -> None:
         """Keep a copy of the network that knows the tasks so far."""

@@ -22,7 +22,9 @@ from hypermnesia.data.types import Batch, TaskSpec
 from hypermnesia.errors import ConfigError
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.hypernet.task_data import DataCondition, Support, SupportSettings
+from hypermnesia.methods.base import not_in_parts
 from hypermnesia.methods.hnet import HypernetMethod
+from hypermnesia.optimizers import Reduce
 
 _SUPPORT = SupportSettings()
 
@@ -64,6 +66,10 @@ class DataHypernet(HypernetMethod):
     def condition(self) -> DataCondition:
         """What encodes support sets."""
         return cast(DataCondition, self.memory.condition)
+
+    def take_parts(self, reduce: Reduce) -> None:  # noqa: ARG002
+        """Raise `ConfigError`: a support set is drawn from whole batches."""
+        raise not_in_parts("hnet-data, which divides batches itself")
 
     def _go_on(self, task: int, spec: TaskSpec) -> None:
         super()._go_on(task, spec)

@@ -16,7 +16,13 @@ from torch.optim import Optimizer
 
 from hypermnesia import tree
 from hypermnesia.hypernet.memory import WeightMemory
-from hypermnesia.optimizers import OptimizerSettings, gradient_norm, parameters_of
+from hypermnesia.optimizers import (
+    OptimizerSettings,
+    Reduce,
+    gradient_norm,
+    identity,
+    parameters_of,
+)
 from hypermnesia.regularization.drift import LEAST, Multiplier
 from hypermnesia.regularization.head import HeadStep, head_step
 from hypermnesia.regularization.lookahead import LOOKAHEADS, Lookahead, Rows
@@ -152,11 +158,12 @@ class HypernetTrainer:
         """Return the sum of the squared weights of the earlier task that has the smallest."""
         return max(min(map(self.memory.size, self.held)), _LEAST)  # for what has learned nothing
 
-    def step(self, loss_of: Callable[[], Tensor]) -> dict[str, Tensor]:
+    def step(self, loss_of: Callable[[], Tensor], reduce: Reduce = identity) -> dict[str, Tensor]:
         """Take one iteration (von Oswald et al. 2020, equation 2).
 
         Args:
             loss_of: the loss of the task in training on a mini-batch, made through `memory`.
+            reduce: makes the gradients of a part of the mini-batch those of all of it.
 
         Returns:
             Detached scalars: `loss`; from the second task on `penalty`, R(θ + Δθ); `gradient`,
@@ -168,9 +175,9 @@ class HypernetTrainer:
             settings.schedule_step(optimizer, self.iteration, self.iterations)
 
         # 1. The task's loss and its gradients for θ, e_T and what is shared.
-        if self.head is None:
+        if self.head is None or reduce is not identity:
             loss = loss_of()
-            found = [*torch.autograd.grad(loss, leaves, materialize_grads=True)]
+            found = reduce(torch.autograd.grad(loss, leaves, materialize_grads=True))
         else:
             loss = self.head.loss(loss_of)
             found = self.head.placed(torch.autograd.grad(loss, leaves, allow_unused=True), leaves)

@@ -123,10 +123,7 @@ class CheckpointStore:
         with os_errors_as_run_error(self.folder, "checkpoints must be written", _HINT):
             make_folder(self.folder)
             write_folder(self._path(step), files)
-            steps = steps_in(self.folder)
-            later = [each for each in steps if each > step]
-            for each in later + steps[len(later) + self.keep :]:
-                shutil.rmtree(self._path(each))
+            drop_others(self.folder, step, self.keep)
 
     def load_newest(self) -> Checkpoint | None:
         """The newest checkpoint that is whole and this owner's; None if there are none at all.
@@ -153,7 +150,20 @@ class CheckpointStore:
         raise RunError(rule, got="; ".join(skipped), hint=_ANEW)
 
     def _path(self, step: int) -> Path:
-        return self.folder / f"step-{step:012d}"
+        return path_of(self.folder, step)
+
+
+def path_of(folder: Path, step: int) -> Path:
+    """The folder of a checkpoint among those in `folder`."""
+    return folder / f"step-{step:012d}"
+
+
+def drop_others(folder: Path, step: int, keep: int = 2) -> None:
+    """Remove all checkpoints in `folder` but that of `step` and the `keep` - 1 before it."""
+    steps = steps_in(folder)
+    later = [each for each in steps if each > step]
+    for each in later + steps[len(later) + keep :]:
+        shutil.rmtree(path_of(folder, each))
 
 
 def steps_in(folder: Path) -> list[int]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -29,6 +29,9 @@ from hypermnesia.training.observers import (
     StopTraining,
 )
 from hypermnesia.training.phases import Phase, Rows, TrainSettings, evaluation_part, make_phases
+
+if TYPE_CHECKING:
+    from hypermnesia.parallel import Ranks
 
 
 class Stream(Protocol):
@@ -66,6 +69,7 @@ def train(
     observer: Observer,
     device: torch.device,
     checkpoints: Store | None = None,
+    ranks: Ranks | None = None,
 ) -> TrainResult:
     """Teach `method` the `tasks` in order, and evaluate it on all seen after each.
 
@@ -78,6 +82,7 @@ def train(
 
     `method` is newly built with the `generators`, on the `device` to which samples are brought. The
     observer may end the training (`StopTraining`). Without `checkpoints` a copy stays in memory.
+    Of several `ranks` each takes its part of every batch; checkpoints are those of rank 0.
 
     Raises:
         ConfigError: settings that do not fit the tasks.
@@ -88,13 +93,12 @@ def train(
     check_samples(tasks)
     tasks = place(tasks, device)
     phases = make_phases(tasks, settings, method.trains_on)
-    health, progress = Health(), Progress(len(tasks), method.answers, device)
-    store = MemoryStore() if checkpoints is None else checkpoints
-    every = settings.checkpoint_seconds
-    saver = Saver(store, every, method, generators, observer, progress, health)
-    until = _Until(progress)
-    watching = ObserverGroup(health, progress, observer, until, saver)
-    run = _Run(method, tasks, phases, settings, generators, watching, saver)
+    progress = Progress(len(tasks), method.answers, device)
+    until, store = _Until(progress), MemoryStore() if checkpoints is None else checkpoints
+    of_run = method, generators, observer, progress
+    saver, watching = _observed(*of_run, until, store, settings.checkpoint_seconds, ranks)
+    part = None if ranks is None else ranks.part
+    run = _Run(method, tasks, phases, settings, generators, watching, saver, part)
     while True:
         try:
             run.begin(until.error)
@@ -110,6 +114,30 @@ def train(
             if until.error is not None:
                 raise until.error from None
             raise
+
+
+def _observed(
+    method: Method,
+    generators: Generators,
+    observer: Observer,
+    progress: Progress,
+    until: _Until,
+    store: Store,
+    every: float,
+    ranks: Ranks | None,
+) -> tuple[Saver, ObserverGroup]:
+    """What saves a run, and all that watches it; of several ranks, in step with the others."""
+    health = Health()
+    if ranks is None:
+        saver = Saver(store, every, method, generators, observer, progress, health)
+        return saver, ObserverGroup(health, progress, observer, until, saver)
+    from hypermnesia.training import ranks as several  # which few need
+
+    several.share(ranks, method, generators)
+    store, observer = several.SharedStore(ranks, store), several.Together(ranks, observer, method)
+    of_saver = store, every, method, generators, observer, progress, health
+    saver = several.SharedSaver(ranks, *of_saver)
+    return saver, several.Averaging(ranks, health, progress, observer, until, saver)
 
 
 class _Until(Observer):
@@ -138,6 +166,7 @@ class _Run:
     generators: Generators
     observer: Observer
     saver: Saver
+    part: Callable[[int], slice] | None = None
 
     def begin(self, error: NotFiniteError | None) -> None:
         """Go to the newest checkpoint, back after an `error`; the beginning becomes the first."""
@@ -154,7 +183,8 @@ class _Run:
         """The batches of a phase, from a restored position on; without one its tasks begin."""
         settings, parts = self.settings, [task.train for task in phase.tasks]
         augment = None if settings.augment is None else AUGMENTATIONS[settings.augment]
-        stream = BatchStream(parts, settings.batch_size, self.generators["batches"], augment)
+        generator = self.generators["batches"]
+        stream = BatchStream(parts, settings.batch_size, generator, augment, self.part)
         if not self.saver.attach(stream):
             for task in phase.tasks:
                 self.method.begin_task(TaskSpec(task.outputs, phase.iterations))
