@@ -24,14 +24,20 @@ extensions = [
     "floors",
     "kinds",
     "method_pages",
+    "typeset",
 ]
 exclude_patterns = ["_ext"]
 source_suffix = {".md": "markdown"}
 
 html_theme = "furo"
 html_title = f"Hypermnesia {version}"
+html_math_renderer = "mathml"
+html_static_path = ["_static"]
+html_css_files = ["narrow.css"]
 
 myst_heading_anchors = 3
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_dmath_double_inline = False
 
 default_role = "code"  # a docstring's `name` is code
 # What an error says in an example is what it says.
