@@ -21,6 +21,7 @@ extensions = [
     "plain_docstrings",
     "api_pages",
     "command_help",
+    "diagrams",
     "floors",
     "kinds",
     "method_pages",

@@ -28,8 +28,9 @@ def mathml(latex: str, display: str) -> str:
     Raises:
         ValueError: if it holds a command that is not known.
     """
-    element = str(convert(latex, display=display))
-    before, unknown, after = element.partition("\\")
+    fenced = latex.replace(r"\lVert", r"\left\lVert").replace(r"\rVert", r"\right\rVert")
+    element = str(convert(fenced, display=display))
+    _, unknown, after = element.partition("\\")
     if unknown:
         raise ValueError(f"not known in an equation: {after[:20]}")
     title = latex.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
