@@ -60,11 +60,20 @@ napoleon_use_rtype = False
 napoleon_use_ivar = True
 
 
+_PAGES = {
+    "../benchmarks/README.md": "benchmarks.md",
+    "(benchmarks/README.md)": "(benchmarks.md)",
+    "[contributing](CONTRIBUTING.md)": "`CONTRIBUTING.md`",
+    "[results/](results)": "`docs/results/`",
+}
+
+
 def setup(app):
     """Let links between files of the repository lead to the pages made of them, or nowhere."""
-    app.connect("source-read", _to_pages)
+    app.connect("source-read", lambda app, name, source: _to_pages(source))
+    app.connect("include-read", lambda app, path, parent, source: _to_pages(source))
 
 
-def _to_pages(app, name, source):
-    text = source[0].replace("../benchmarks/README.md", "benchmarks.md")
-    source[0] = text.replace("[results/](results)", "`docs/results/`")
+def _to_pages(source):
+    for file, page in _PAGES.items():
+        source[0] = source[0].replace(file, page)

@@ -1,4 +1,4 @@
-"""Small drawings of boxes and arrows, as SVG in the page, in the colours of its theme."""
+"""Drawings in the colours of the page: boxes and arrows, as SVG within it, and pictures."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, ClassVar
 
 from docutils import nodes
+from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -194,8 +195,9 @@ DRAWINGS: dict[str, Drawing] = {
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Add the directive `drawing`."""
+    """Add the directives `drawing` and `picture`."""
     app.add_directive("drawing", Draw)
+    app.add_directive("picture", Picture)
     return {"parallel_read_safe": True}
 
 
@@ -208,6 +210,29 @@ class Draw(SphinxDirective):
         """The drawing, as SVG inside the page, and what its strokes mean."""
         svg = drawn(DRAWINGS[self.arguments[0]])
         return [nodes.raw("", svg, format="html"), nodes.caption("", CAPTION)]
+
+
+class Picture(SphinxDirective):
+    """A picture of docs/figures by its name, in the colours of the page; its text is for all.
+
+    The option `alt` describes it to those who do not see it; the content is written below it.
+    """
+
+    required_arguments = 1
+    has_content = True
+    option_spec: ClassVar[Any] = {"alt": directives.unchanged_required}
+
+    def run(self) -> Sequence[nodes.Node]:
+        """An image for light pages, one for dark ones, and what draws them."""
+        name, figure = self.arguments[0], nodes.figure()
+        for page in ("light", "dark"):
+            figure += nodes.image(
+                uri=f"/figures/{name}-{page}.svg",
+                alt=self.options["alt"],
+                classes=[f"only-{page}"],
+            )
+        figure += nodes.caption("", "", *self.parse_inline(" ".join(self.content))[0])
+        return [figure]
 
 
 def drawn(drawing: Drawing) -> str:
