@@ -70,10 +70,11 @@ _PAGES = {
 
 def setup(app):
     """Let links between files of the repository lead to the pages made of them, or nowhere."""
-    app.connect("source-read", lambda app, name, source: _to_pages(source))
-    app.connect("include-read", lambda app, path, parent, source: _to_pages(source))
+    app.connect("source-read", _to_pages)
+    app.connect("include-read", _to_pages)
 
 
-def _to_pages(source):
+def _to_pages(app, *where_and_source):
+    source = where_and_source[-1]
     for file, page in _PAGES.items():
         source[0] = source[0].replace(file, page)

@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results"
 _BLUE, _ORANGE, _GREEN, _PINK, *_, _GREY = COLOURS
 _STYLE: dict[str, Any] = {
-    "font.size": 10,
+    "font.size": 9,  # and narrow figures, which a phone shows nearly in full size
     "svg.fonttype": "none",
     "svg.hashsalt": "hypermnesia",  # the same file for the same numbers
     "axes.spines.top": False,
@@ -34,9 +34,9 @@ _STYLE: dict[str, Any] = {
 _INKS = {"light": "#1b1f24", "dark": DARK_INK}
 _PAIRS = ("0 or 1", "2 or 3", "4 or 5", "6 or 7", "8 or 9")
 _METHODS = {
-    "finetune_class": "an ordinary network",
+    "finetune_class": "ordinary network",
     "ewc_class": "EWC",
-    "hnet-lik_all": "Hypermnesia (hnet-lik)",
+    "hnet-lik_all": "Hypermnesia",
 }
 
 
@@ -49,11 +49,11 @@ def accuracies(folder: Path, run: str) -> np.ndarray:
 
 def front(folder: Path = RESULTS) -> Figure:
     """Accuracy on every pair of digits while one pair after another is learned: three methods."""
-    figure = Figure(figsize=(7.2, 3.5))
+    figure = Figure(figsize=(5.2, 3.1))
     grid = figure.subplots(5, 3, sharex=True, sharey=True, gridspec_kw={"wspace": 0.06})
     for column, (run, title) in enumerate(_METHODS.items()):
         matrix = accuracies(folder, run)
-        grid[0, column].set_title(f"{title}\nall ten at the end: {matrix[-1].mean():.0f} %")
+        grid[0, column].set_title(f"{title}\n{matrix[-1].mean():.0f} % at the end", fontsize=9)
         for pair, axes in enumerate(grid[:, column]):
             steps = range(pair, 5)
             colour = _BLUE if run.startswith("hnet") else _GREY
@@ -63,7 +63,7 @@ def front(folder: Path = RESULTS) -> Figure:
             axes.spines["left"].set_visible(False)
             if column == 0:
                 axes.set_ylabel(_PAIRS[pair], rotation=0, ha="right", va="center")
-    figure.supxlabel("after learning pair number ...", fontsize=10)
+    figure.supxlabel("after learning pair number ...", fontsize=9)
     return figure
 
 
@@ -84,7 +84,7 @@ def forgetting() -> Figure:
             places.append(w - 0.02 * (b @ (w - second) + strength * a @ (w - first)))
         return np.array(places)
 
-    figure = Figure(figsize=(6.4, 3.6))
+    figure = Figure(figsize=(4.6, 3.3))
     axes = figure.subplots()
     for name, centre, form, colour in (
         ("task 1", first, a, _ORANGE),
@@ -101,7 +101,7 @@ def forgetting() -> Figure:
         axes.plot(*places.T, color=colour, linewidth=2.4, label=label)
         axes.plot(*places[-1], marker="s", color=colour, markersize=7)
     axes.set(xlabel="one weight", ylabel="another weight", xticks=[], yticks=[])
-    figure.legend(loc="outside lower center", ncols=2)
+    figure.legend(loc="outside lower center", ncols=1)
     return figure
 
 
@@ -110,33 +110,26 @@ def scenarios() -> Figure:
     from sklearn.datasets import load_digits
 
     image = load_digits().images[3]
-    figure = Figure(figsize=(6.8, 2.9))
+    figure = Figure(figsize=(4.6, 3.4))
     axes = figure.subplots()
     axes.set_axis_off()
-    axes.set(xlim=(0, 10), ylim=(-0.3, 4.4))
-    axes.imshow(image, cmap="Greys", extent=(0, 1.7, 1.0, 2.7), aspect="auto", zorder=0)
-    for place, heading in (
-        (2.1, "scenario"),
-        (3.6, "it is told"),
-        (5.7, "it is asked, and may answer"),
-    ):
-        axes.text(place, 4.1, heading, fontweight="bold")
+    axes.set(xlim=(0, 10), ylim=(-0.5, 4.6))
+    axes.imshow(image, cmap="Greys", extent=(0, 1.9, 1.3, 3.0), aspect="auto", zorder=0)
     rows = (
-        ("task", "“a 2 or a 3”", "which of the two?", ("2", "3"), 1),
-        ("domain", "nothing", "even or odd?", ("even", "odd"), 1),
-        ("class", "nothing", "which digit?", tuple("0123456789"), 3),
+        ("task", "told that it is a 2 or a 3; which?", ("2", "3"), 1),
+        ("domain", "told nothing; even or odd?", ("even", "odd"), 1),
+        ("class", "told nothing; which digit?", tuple("0123456789"), 3),
     )
-    for row, (name, told, asked, answers, right) in enumerate(rows):
-        y = 3.2 - 1.35 * row
-        axes.text(2.1, y, name)
-        axes.text(3.6, y, told)
-        axes.text(5.7, y + 0.15, asked)
+    for row, (name, asked, answers, right) in enumerate(rows):
+        y = 4.0 - 1.7 * row
+        axes.text(2.4, y, name, fontweight="bold")
+        axes.text(4.2, y, asked)
         for number, answer in enumerate(answers):
-            step = 0.42 if len(answers) > 2 else 0.95
+            step = 0.74 if len(answers) > 2 else 1.5
             edge = _GREEN if number == right else _GREY
             box = {"boxstyle": "round,pad=0.22", "facecolor": "none", "edgecolor": edge}
             width = 2.2 if number == right else 0.8
-            axes.text(5.85 + step * number, y - 0.5, answer, bbox={**box, "linewidth": width})
+            axes.text(2.5 + step * number, y - 0.7, answer, bbox={**box, "linewidth": width})
     return figure
 
 
@@ -146,7 +139,7 @@ def sizes() -> Figure:
     chunk = np.unique(np.geomspace(20, 16_802, 300).astype(int))
     hidden = (2 * entries + 1) * features + (features + 1) * features
     size = (features + 1) * chunk + entries * np.ceil(weights / chunk) + hidden
-    figure = Figure(figsize=(6.4, 3.2))
+    figure = Figure(figsize=(4.6, 3.3))
     axes = figure.subplots()
     axes.loglog(
         chunk, size, color=_BLUE, linewidth=2, label="hypernetwork, for any number of tasks"
@@ -157,7 +150,7 @@ def sizes() -> Figure:
     at = int(np.abs(chunk - 1000).argmin())
     axes.plot(chunk[at], size[at], "o", color=_ORANGE, label="recipe of split-digits, chunk 1,000")
     axes.set(xlabel="chunk: weights made at a time, D", ylabel="numbers kept")
-    figure.legend(loc="outside lower center", ncols=2)
+    figure.legend(loc="outside lower center", ncols=1)
     return figure
 
 
@@ -168,7 +161,7 @@ def regulariser() -> Figure:
     definition = tasks * chunks * chunk * (features + 1)
     width = 2 * features + 1
     closed = chunk * width**2 + tasks * chunks * width**2
-    figure = Figure(figsize=(6.4, 3.0))
+    figure = Figure(figsize=(4.6, 2.7))
     axes = figure.subplots()
     axes.semilogy(tasks, definition, color=_ORANGE, linewidth=2, label="by definition")
     axes.semilogy(tasks, closed, color=_BLUE, linewidth=2, label="in closed form")
@@ -183,7 +176,7 @@ def _numbers() -> dict[str, Any]:
 
 def evidence() -> Figure:
     """Log likelihoods of what was learned, of other digits and of noise."""
-    figure = Figure(figsize=(6.4, 3.2))
+    figure = Figure(figsize=(4.6, 3.3))
     axes = figure.subplots()
     found = _numbers()["evidence"]
     bins = np.linspace(-250, 100, 60)
@@ -192,8 +185,10 @@ def evidence() -> Figure:
         label = f"{name}: {100 * of['rejected']:.0f} % rejected"
         share = np.full(len(scores), 100 / len(scores))
         axes.hist(scores, bins, weights=share, color=colour, alpha=0.75, label=label)
-    axes.set(xlabel="log p(x), nats (left edge: all below)", ylabel="% of the inputs")
-    figure.legend(loc="outside lower center", ncols=2)
+    axes.set(
+        xlabel="log p(x), nats; all of the noise lies below", ylabel="% of the inputs", ylim=(0, 24)
+    )
+    figure.legend(loc="outside lower center", ncols=1)
     return figure
 
 
@@ -201,7 +196,7 @@ def drift() -> Figure:
     """What is learned and what is left, against β, and where the bound on drift leads."""
     *rows, bounded = _numbers()["drift"]
     betas = [row["beta"] for row in rows]
-    figure = Figure(figsize=(6.4, 3.2))
+    figure = Figure(figsize=(4.6, 3.3))
     axes = figure.subplots()
     just, end = ([100 * row[name] for row in rows] for name in ("just", "end"))
     axes.semilogx(betas, just, "s--", color=_ORANGE, label="each task, just learned")
@@ -209,23 +204,23 @@ def drift() -> Figure:
     at = 100 * bounded["end"]
     axes.axhline(at, color=_GREEN, linestyle=":", linewidth=2, label="at the end, drift bounded")
     axes.set(xlabel="β: weight of the regulariser", ylabel="accuracy, %")
-    figure.legend(loc="outside lower center", ncols=2)
+    figure.legend(loc="outside lower center", ncols=1)
     return figure
 
 
 def kept() -> Figure:
     """Numbers kept against tasks, for a small model and for one of a million weights."""
     tasks = np.arange(1, 31)
-    figure = Figure(figsize=(6.8, 3.3))
-    for axes, weights in zip(figure.subplots(1, 2), (7_005, 1_008_006), strict=True):
+    figure = Figure(figsize=(4.6, 5.2))
+    for axes, weights in zip(figure.subplots(2, 1), (7_005, 1_008_006), strict=True):
         axes.plot(tasks, tasks * weights, color=_GREY, linewidth=2, label="separate networks")
         axes.plot(tasks, 3 * weights + 0 * tasks, "--", color=_ORANGE, label="EWC")
         hypernetwork = max(50_000, weights) + 16 * tasks
         axes.plot(tasks, hypernetwork, color=_BLUE, linewidth=2, label="hypernetwork")
-        axes.set(title=f"a model of {weights:,} weights", xlabel="tasks", ylim=(0, 30 * weights))
+        axes.set(title=f"a model of {weights:,} weights", ylim=(0, 30 * weights))
+        axes.set(xlabel="tasks", ylabel="numbers kept")
         axes.ticklabel_format(axis="y", style="plain")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value / 1000:,.0f}k" if value else "0")
-    axes.figure.axes[0].set_ylabel("numbers kept")
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure

@@ -1,0 +1,64 @@
+"""Pictures and equations of the documents: there, described, and drawn from what was measured."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from hypermnesia.experiments.explain import about
+from hypermnesia.methods import METHODS
+
+DOCS = Path(__file__).parents[2] / "docs"
+PICTURE = re.compile(r"^:::\{picture\} (\S+)\n:alt: (.+)\n(.+)\n:::", re.M)
+PAGES = [*DOCS.glob("*.md"), *DOCS.glob("concepts/*.md")]
+USED = [(page, *found) for page in PAGES for found in PICTURE.findall(page.read_text("utf-8"))]
+
+
+@pytest.fixture(scope="module")
+def draw():
+    spec = importlib.util.spec_from_file_location("draw", DOCS / "figures/draw.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_picture_is_used_described_and_drawn_by_a_command_that_is_shown(draw) -> None:
+    assert {name for _, name, _, _ in USED} == set(draw.FIGURES)
+    assert sum(page.read_text("utf-8").count("{picture}") for page in PAGES) == len(USED)
+    for _, name, alt, caption in USED:
+        assert len(alt) > 80
+        assert f"docs/figures/draw.py {name}" in caption
+        files = [DOCS / f"figures/{name}-{page}.svg" for page in ("light", "dark")]
+        assert all(file.stat().st_size < 200_000 for file in files)
+
+
+def test_the_front_picture_is_of_the_kept_results(draw) -> None:
+    ends = [draw.accuracies(draw.RESULTS, run)[-1].mean() for run in draw._METHODS]
+    (alt,) = [alt for page, name, alt, _ in USED if (page.name, name) == ("index.md", "front")]
+    assert [round(end) for end in ends] == [19, 19, 95]
+    assert "end at 19 percent" in alt
+    assert "ends at 95 percent" in alt
+    drawn = (DOCS / "figures/front-light.svg").read_text("utf-8")
+    assert [f"{end:.0f} % at the end" in drawn for end in ends] == [True] * 3
+    assert alt in (DOCS.parent / "README.md").read_text("utf-8")
+
+
+def test_every_equation_of_a_method_is_typeset() -> None:
+    pytest.importorskip("latex2mathml")
+    typeset = pytest.importorskip("typeset")
+    for name in METHODS:
+        for line in about(METHODS[name]).equation.splitlines():
+            assert typeset.mathml(line, "block").startswith("<math")
+    assert 'alttext="\\alpha"' in typeset.mathml(r"\alpha", "inline")
+    with pytest.raises(ValueError, match="not known in an equation: unheardof"):
+        typeset.mathml(r"\unheardof x", "inline")
+
+
+def test_every_method_has_a_drawing() -> None:
+    diagrams = pytest.importorskip("diagrams")
+    for name in METHODS:
+        drawing = diagrams.DRAWINGS[about(METHODS[name]).picture]
+        assert "<title>" in diagrams.drawn(drawing)
