@@ -61,7 +61,7 @@ napoleon_use_ivar = True
 
 
 _PAGES = {
-    "../benchmarks/README.md": "benchmarks.md",
+    "(../benchmarks/README.md)": "(benchmarks.md)",
     "(benchmarks/README.md)": "(benchmarks.md)",
     "[contributing](CONTRIBUTING.md)": "`CONTRIBUTING.md`",
     "[results/](results)": "`docs/results/`",

@@ -25,11 +25,12 @@ from hypermnesia.methods.hnet import HypernetMethod
 from hypermnesia.regularization.step import HypernetTrainer
 
 _INDEX = """\
-Each page says what a method does, when to use it, its equations, what it keeps, what it reached, and which settings to
-look at first; `hypermnesia explain NAME` says the same on a terminal. With a model and data of your own none of these
-names is needed: {py:class}`ContinualLearner <hypermnesia.learner.learner.ContinualLearner>` is `hnet` with evidence that
-it chooses. To compare: `finetune` and `joint` are the lower and the upper bound, `separate` what sharing nothing gives.
-New to this? Begin with [concepts](../concepts/index.md)."""
+Each page says what a method does, when to use it, its equations, what it keeps, what it reached,
+and which settings to look at first; `hypermnesia explain NAME` says the same on a terminal. With
+a model and data of your own none of these names is needed: {py:class}`ContinualLearner
+<hypermnesia.learner.learner.ContinualLearner>` is `hnet` with evidence that it chooses. To
+compare: `finetune` and `joint` are the lower and the upper bound, `separate` what sharing nothing
+gives. New to this? Begin with [concepts](../concepts/index.md)."""
 _SOURCE = Path(__file__).parents[2]
 _SHARED = (
     "hypermnesia.methods.base",

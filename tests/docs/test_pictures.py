@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -44,6 +45,19 @@ def test_the_front_picture_is_of_the_kept_results(draw) -> None:
     drawn = (DOCS / "figures/front-light.svg").read_text("utf-8")
     assert [f"{end:.0f} % at the end" in drawn for end in ends] == [True] * 3
     assert alt in (DOCS.parent / "README.md").read_text("utf-8")
+
+
+def test_the_prose_of_drift_and_rejection_is_what_was_measured() -> None:
+    numbers = json.loads((DOCS / "figures/numbers.json").read_text("utf-8"))
+    ends = {row["beta"]: f"{100 * row['end']:.0f} %" for row in numbers["drift"]}
+    assert (ends[1e-4], ends[0.1], ends["auto"]) == ("69 %", "95 %", "95 %")
+    drift = " ".join((DOCS / "concepts/drift.md").read_text("utf-8").split())
+    assert f"{ends[1e-4]} are left at the end" in drift
+    assert f"all tasks end at {ends['auto']}" in drift
+    rejected = [f"{100 * of['rejected']:.0f} %" for of in numbers["evidence"].values()]
+    evidence = (DOCS / "concepts/evidence.md").read_text("utf-8")
+    assert rejected == ["5 %", "99 %", "100 %"]
+    assert all(share in evidence for share in rejected)
 
 
 def test_every_equation_of_a_method_is_typeset() -> None:
