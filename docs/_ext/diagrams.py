@@ -130,7 +130,7 @@ DRAWINGS: dict[str, Drawing] = {
             "f": (2, 2, "~network of|that task"),
             "y": (3, 2, "answer"),
         },
-        "v>g g>r:learns r>t x>r x>f h>f t>f f>y",
+        "v>g g>r r>t x>r x>f h>f t>f f>y",
     ),
     "plain": Drawing("The data of one task after another train one network.", _NET, "x>f f>y"),
     "separate": Drawing(
@@ -166,7 +166,7 @@ DRAWINGS: dict[str, Drawing] = {
             "y": (2, 0, "new labels"),
             "z": (2, 1, "former answers"),
         },
-        "x>f x>o y>f:teach o>z z>f:teach",
+        "x>f x>o y>f o>z z>f",
     ),
     "replay": Drawing(
         "A generator draws inputs like those of earlier tasks; the network's former self answers "
@@ -179,7 +179,7 @@ DRAWINGS: dict[str, Drawing] = {
             "f": (2, 0, "*one network"),
             "y": (3, 0, "answers"),
         },
-        "g>r r>z z>f:teach x>f f>y",
+        "g>r r>z z>f:teaches x>f f>y",
     ),
     "sums": Drawing(
         "Features of every input are added up to sums, from which a linear classifier is solved.",
@@ -189,7 +189,7 @@ DRAWINGS: dict[str, Drawing] = {
             "s": (2, 0, "*sums over|all inputs so far"),
             "w": (3, 0, "~linear classifier,|solved"),
         },
-        "x>f f>s:added s>w",
+        "x>f f>s s>w",
     ),
 }
 
@@ -209,7 +209,7 @@ class Draw(SphinxDirective):
     def run(self) -> Sequence[nodes.Node]:
         """The drawing, as SVG inside the page, and what its strokes mean."""
         svg = drawn(DRAWINGS[self.arguments[0]])
-        return [nodes.raw("", svg, format="html"), nodes.caption("", CAPTION)]
+        return [nodes.raw("", f'{svg}<p class="drawn">{CAPTION}</p>', format="html")]
 
 
 class Picture(SphinxDirective):
