@@ -181,6 +181,29 @@ DRAWINGS: dict[str, Drawing] = {
         },
         "g>r r>z z>f:teaches x>f f>y",
     ),
+    "classes": Drawing(
+        "The input goes through an autoencoder for each class; the likeliest class answers.",
+        {
+            "x": (0, 0, "input x"),
+            "a": (1, 0, "*an autoencoder|for each class"),
+            "p": (2, 0, "likelihood of x|in each class"),
+            "y": (3, 0, "likeliest class"),
+        },
+        "x>a a>p p>y",
+    ),
+    "total": Drawing(
+        "Networks that a hypernetwork makes for each task, and sums of features with densities, "
+        "each score every class; the scores are added, and the largest answers.",
+        {
+            "h": (0, 0, "*hypernetwork"),
+            "w": (1, 0, "~a network|for each task"),
+            "x": (0, 1, "input x"),
+            "s": (1, 1, "*sums and densities|of features"),
+            "p": (2, 0.5, "scores of each|class, added"),
+            "y": (3, 0.5, "largest score"),
+        },
+        "h>w w>p x>w x>s s>p p>y",
+    ),
     "sums": Drawing(
         "Features of every input are added up to sums, from which a linear classifier is solved.",
         {

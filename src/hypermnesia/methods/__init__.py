@@ -132,8 +132,9 @@ class MethodEntry:
         builder: (network, scenario, **settings) -> method, see `build_method`; or `module:name` of
             it in this package, imported when it is needed.
         scenarios: those in which it can answer.
-        equation: what it minimises and how it infers the task; plain text, a line or two.
-        needs: what it must be told, and what it keeps of earlier tasks.
+        equation: of a user's own method, what it minimises and how it infers the task; LaTeX or
+            plain text, a line or two. The words of built-in methods are in about.yaml.
+        needs: of a user's own method, what it must be told, and what it keeps of earlier tasks.
         trained: `each` for a training of its own in each scenario; `once` if one training, with
             heads for each task, is evaluated in all of them.
         ignores: settings (`section.field`) that it does not read.
