@@ -21,17 +21,24 @@ extensions = [
     "plain_docstrings",
     "api_pages",
     "command_help",
+    "diagrams",
     "floors",
     "kinds",
     "method_pages",
+    "typeset",
 ]
 exclude_patterns = ["_ext"]
 source_suffix = {".md": "markdown"}
 
 html_theme = "furo"
 html_title = f"Hypermnesia {version}"
+html_math_renderer = "mathml"
+html_static_path = ["_static"]
+html_css_files = ["narrow.css"]
 
 myst_heading_anchors = 3
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_dmath_double_inline = False
 
 default_role = "code"  # a docstring's `name` is code
 # What an error says in an example is what it says.
@@ -53,11 +60,21 @@ napoleon_use_rtype = False
 napoleon_use_ivar = True
 
 
+_PAGES = {
+    "(../benchmarks/README.md)": "(benchmarks.md)",
+    "(benchmarks/README.md)": "(benchmarks.md)",
+    "[contributing](CONTRIBUTING.md)": "`CONTRIBUTING.md`",
+    "[results/](results)": "`docs/results/`",
+}
+
+
 def setup(app):
     """Let links between files of the repository lead to the pages made of them, or nowhere."""
     app.connect("source-read", _to_pages)
+    app.connect("include-read", _to_pages)
 
 
-def _to_pages(app, name, source):
-    text = source[0].replace("../benchmarks/README.md", "benchmarks.md")
-    source[0] = text.replace("[results/](results)", "`docs/results/`")
+def _to_pages(app, *where_and_source):
+    source = where_and_source[-1]
+    for file, page in _PAGES.items():
+        source[0] = source[0].replace(file, page)

@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import dropwhile
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
+from kept_results import summaries
 from method_results import results
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from written_pages import contents, write_pages
 
 from hypermnesia.data.benchmarks import BENCHMARKS
-from hypermnesia.experiments.resolve import explain
+from hypermnesia.experiments.config import ExperimentConfig, fields_read, nested
+from hypermnesia.experiments.explain import about, answers_in, first_settings
+from hypermnesia.experiments.resolve import EMPTY, Request, resolve
 from hypermnesia.methods import METHODS, HypernetWith, MethodEntry
 from hypermnesia.methods.hnet import HypernetMethod
 from hypermnesia.regularization.step import HypernetTrainer
 
+_INDEX = """\
+Each page says what a method does, when to use it, its equations, what it keeps, what it reached,
+and which settings to look at first; `hypermnesia explain NAME` says the same on a terminal. With
+a model and data of your own none of these names is needed: {py:class}`ContinualLearner
+<hypermnesia.learner.learner.ContinualLearner>` is `hnet` with evidence that it chooses. To
+compare: `finetune` and `joint` are the lower and the upper bound, `separate` what sharing nothing
+gives. New to this? Begin with [concepts](../concepts/index.md)."""
 _SOURCE = Path(__file__).parents[2]
 _SHARED = (
     "hypermnesia.methods.base",
     "hypermnesia.evidence.autoencoders",
 )  # protocols of all methods
-_SETTINGS, _DIFFERS = "Settings on", "Where the"
 _MADE_OF = (
     "hypermnesia.methods",
     "hypermnesia.evidence",
@@ -53,7 +62,7 @@ class Link:
 
     def markdown(self) -> str:
         """A line of a list."""
-        where = f"{self.file}, lines {self.lines[0]} to {self.lines[1]}"
+        where = f"`{self.file}`, lines {self.lines[0]} to {self.lines[1]}"
         return f'- <a href="../{self.page}#{self.name}"><code>{self.name}</code></a>: {where}'
 
 
@@ -71,38 +80,93 @@ def _write(app: Sphinx) -> None:
         for name in METHODS
     ]
     table = "\n".join(["| method | what it is | source |", "|---|---|---|", *rows])
-    index = f"# Methods\n\n{table}\n\n"
+    index = f"# Methods\n\n{_INDEX}\n\n{table}\n\n"
     write_pages(Path(app.srcdir) / "methods", {**pages, "index": index + contents(pages)})
 
 
 def _page(entry: MethodEntry) -> str:
+    words = about(entry)
+    parts = [f"# `{entry.name}`", words.does]
+    if words.picture:
+        parts.append(f"```{{drawing}} {words.picture}\n```")
+    parts += ["## When to use it", words.use, "## Equations", *_typeset(words.equation)]
+    parts += [_symbols(words.where), "## What it keeps and costs", words.keeps]
+    parts += [f"Answers in {answers_in(entry)}.", "## Results", results(entry.name)]
+    parts += ["## Settings", *_settings(entry)]
+    parts += ["## Source and code", f"Source: {_linked(entry.source)}."]
+    parts.append("\n".join(link.markdown() for link in links(entry)))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _typeset(equation: str) -> Iterator[str]:
+    for line in equation.splitlines():
+        yield f"$$\n{line}\n$$" if "\\" in equation else f"```text\n{line}\n```"
+
+
+def _symbols(where: str) -> str:
+    return re.sub(r"([^\W_]\u0303?)_(\w+)", r"\1<sub>\2</sub>", where)
+
+
+def _linked(source: str) -> str:
+    source = re.sub(r"arXiv (\d{4}\.\d{5})", r"[arXiv \1](https://arxiv.org/abs/\1)", source)
+    return re.sub(r"doi (\S+)", r"[doi \1](https://doi.org/\1)", source)
+
+
+def _settings(entry: MethodEntry) -> Iterator[str]:
+    """Those that matter first as a table; all of them, folded; what other benchmarks change."""
     first, *others = BENCHMARKS
-    parts = [f"# `{entry.name}`", f"{entry.summary[0].upper()}{entry.summary[1:]}."]
-    parts += [_part(heading, text) for heading, text in explain(entry.name, first).parts]
-    for benchmark in others:
-        of_both = explain(entry.name, benchmark).parts
-        of_recipe = dropwhile(lambda part: not part[0].startswith(_SETTINGS), of_both)
-        parts += [_part(heading, text) for heading, text in of_recipe]
-    parts += ["## Results", results(entry.name)]
-    parts += ["## In the code", "\n".join(link.markdown() for link in links(entry))]
-    return "\n\n".join(parts) + "\n"
+    request = Request(first, (entry.name,))
+    rows = [
+        f"| `{path}` | {value} | {meaning.replace('|', '/')} |"
+        for path, value, meaning in first_settings(entry, request)
+    ]
+    if rows:
+        heading = f"Look at these first; values are those of {first}, recipe `best`."
+        yield "\n".join([heading, "", "| setting | value | what it is |", "|---|---|---|", *rows])
+    yield (
+        f"`hypermnesia explain {entry.name} --benchmark NAME` shows all that a recipe sets; "
+        "`--set SECTION.FIELD=VALUE` changes one."
+    )
+    config, *by_scenario = _configs(entry, request)
+    yield _folded(f"All settings on {first}", _yaml(_set(config)))
+    differ = [f"# {c.scenario} scenario\n{_yaml(_set(c, config))}" for c in by_scenario]
+    differ = [text for text in differ if not text.endswith("scenario\n")]
+    measured = {run.config.benchmark for run in summaries()}
+    for name in (name for name in others if name in measured):
+        other = _configs(entry, replace(request, benchmark=name))[0]
+        differ.append(f"# {name}, recipe {other.recipe.name}\n{_yaml(_set(other, config))}")
+    yield _folded("What is different elsewhere", "\n".join(differ))
+    unset = [path for path, value in fields_read(config).items() if value in EMPTY]
+    yield _folded("Settings that are not set", ", ".join(f"`{path}`" for path in unset))
 
 
-def _part(heading: str, text: str) -> str:
-    if heading.startswith("Source of"):
-        return f"From: {text}"
-    if heading.startswith((_SETTINGS, _DIFFERS)):
-        text = f"```yaml\n{_narrow(text)}```"
-    elif heading == "Equations":
-        text = f"```text\n{text}\n```"
-    level = "###" if heading.startswith(_DIFFERS) else "##"
-    return f"{level} {heading}\n\n{text}"
+def _configs(entry: MethodEntry, request: Request) -> list[ExperimentConfig]:
+    return [resolve(replace(request, scenario=name))[0] for name in entry.scenarios]
 
 
-def _narrow(settings: str) -> str:
+def _set(config: ExperimentConfig, base: ExperimentConfig | None = None) -> dict[str, Any]:
+    """What a configuration sets, by path; with a `base`, only what is different there."""
+    below = fields_read(base) if base else {}
+    found = fields_read(config).items()
+    return {
+        path: value
+        for path, value in found
+        if value not in (EMPTY if not base else ())
+        and (path not in below or below[path] != value)
+        and "." in path
+    }
+
+
+def _yaml(values: dict[str, Any]) -> str:
     """Format settings in lines that fit a page."""
-    fields = yaml.safe_load(settings)
-    return str(yaml.safe_dump(fields, default_flow_style=None, sort_keys=False, width=76))
+    fields = nested(values)
+    style: Any = {"default_flow_style": None, "sort_keys": False, "width": 76}
+    return str(yaml.safe_dump(fields, **style)) if fields else ""
+
+
+def _folded(title: str, text: str) -> str:
+    shown = text if text.startswith("`") else f"```yaml\n{text.strip()}\n```"
+    return f"<details><summary>{title}</summary>\n\n{shown}\n\n</details>" if text else ""
 
 
 def links(entry: MethodEntry) -> Iterator[Link]:

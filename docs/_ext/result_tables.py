@@ -2,7 +2,7 @@
 
 A comment `<!-- results: BENCHMARK -->` in a document is followed by a table of that benchmark's
 stored runs: methods by scenario, published values in brackets. The heading of the table in the
-document determines the columns.
+document determines the columns; `<!-- results: BENCHMARK METHOD,METHOD -->`, the rows.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from hypermnesia.report.comparison import METHOD_NAMES, published
 from hypermnesia.storage import read_json
 
 _ROOT = Path(__file__).parents[2]
-DOCUMENTS = (_ROOT / "README.md", _ROOT / "docs/results.md")
+DOCUMENTS = tuple(_ROOT / p for p in ("README.md", "docs/results.md", "docs/concepts/scenarios.md"))
 _TABLE = re.compile(
-    r"<!-- results: (?P<benchmark>[\w-]+) -->\n\n(?P<heading>\|.*\n\|[-|]+\|\n)(?P<rows>(\|.*\n)*)"
+    r"<!-- results: (?P<benchmark>[\w-]+)(?P<methods> [\w,-]+)? -->\n\n"
+    r"(?P<heading>\|.*\n\|[-|]+\|\n)(?P<rows>(\|.*\n)*)"
 )
 
 
@@ -45,8 +46,11 @@ def filled(text: str) -> str:
 def _filled(table: re.Match[str]) -> str:
     heading, benchmark = table["heading"], table["benchmark"]
     columns = [cell.strip() for cell in heading.splitlines()[0].strip("|").split("|")]
-    lines = [f"<!-- results: {benchmark} -->\n\n{heading}"]
+    named = table["methods"] or ""
+    lines = [f"<!-- results: {benchmark}{named} -->\n\n{heading}"]
     for runs in _by_method(benchmark):
+        if named and runs[0].config.method not in named[1:].split(","):
+            continue
         cells = [_COLUMNS[name](runs) for name in columns]
         lines.append(f"| {' | '.join(cells)} |\n")
     return "".join(lines)
@@ -91,6 +95,7 @@ _COLUMNS: dict[str, Callable[[list[RunSummary]], str]] = {
     **{name: partial(_accuracy, name) for name in get_args(ScenarioName)},
     "task inferred": _inferred,
     "compression": _compression,
+    "numbers kept": _compression,
     "commits": _commits,
 }
 

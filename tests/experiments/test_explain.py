@@ -2,7 +2,8 @@ import pytest
 import yaml
 
 from hypermnesia.cli import main
-from hypermnesia.experiments.resolve import explain
+from hypermnesia.experiments.explain import about, explain, first_settings, plain
+from hypermnesia.experiments.resolve import Request
 from hypermnesia.methods import METHODS
 
 
@@ -10,13 +11,33 @@ from hypermnesia.methods import METHODS
 def test_every_method_is_explained(name):
     parts = dict(explain(name, "split-digits").parts)
     assert all(text.strip() for text in parts.values())
-    assert "Args:" not in parts["What it does"]
+    assert {"When to use it", "Equations", "Symbols", "What it keeps and costs"} <= set(parts)
+    assert "\\" not in parts["Equations"]
     settings = yaml.safe_load(parts["Settings on split-digits, recipe best"])
     assert settings["data"]["tasks"] == 5
     assert ("hypernet" in settings) is ("hypernet" in METHODS[name].sections)
     assert "null" not in parts["Settings on split-digits, recipe best"]
-    unset = parts["Settings that are not set"].split(", ")
+    unset = parts["Settings that are not set"].replace(",\n", ", ").split(", ")
     assert ("optimizer.clip" in unset) is ("optimizer" in METHODS[name].sections)
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_the_settings_that_matter_first_are_settings_with_a_meaning(name):
+    found = list(first_settings(METHODS[name], Request("split-digits", (name,))))
+    assert [path for path, _, _ in found] == about(METHODS[name]).first
+    assert all(meaning for _, _, meaning in found)
+
+
+def test_equations_are_plain_text_on_a_terminal():
+    assert (
+        plain(r"\frac{\lambda}{T-1} \sum_i (\theta_i - \theta^*_i)^2")
+        == "λ/(T-1) Σ_i (θ_i - θ*_i)²"
+    )
+    assert (
+        plain(r"\hat{y} = \operatorname{argmax}_c w_c^\top f \text{ of } x")
+        == "ŷ = argmax_c w_cᵀ f of x"
+    )
+    assert plain("a line of\na user's own: x_i²") == "a line of\na user's own: x_i²"
 
 
 def test_what_differs_by_scenario_is_said():

@@ -59,7 +59,7 @@ def explain_command(
     from textwrap import indent
 
     from hypermnesia.cli.terminal import console
-    from hypermnesia.experiments.resolve import explain
+    from hypermnesia.experiments.explain import explain
 
     out, explanation = console(), explain(method, benchmark, recipe)
     out.print(explanation.title, style="bold", soft_wrap=True)

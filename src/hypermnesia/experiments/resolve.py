@@ -10,8 +10,7 @@ the first of them that there is is the default. A file of the user's own is name
 from __future__ import annotations
 
 import difflib
-import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,13 +23,12 @@ from hypermnesia.errors import ConfigError
 from hypermnesia.experiments import config as schema
 from hypermnesia.experiments.config import RENAMED, ExperimentConfig, Raw
 from hypermnesia.experiments.run import benchmark_settings, machine_device
-from hypermnesia.methods import METHODS, MethodEntry
 from hypermnesia.registry import unknown_name
 from hypermnesia.settings import load_plain, sections_in
 
 FOLDER = Path(__file__).parent / "recipes"
 _DEFAULTS = ("best", "paper", "derived")
-_EMPTY: tuple[object, ...] = (None, {}, [])
+EMPTY: tuple[object, ...] = (None, {}, [])
 
 
 @dataclass(frozen=True)
@@ -221,64 +219,14 @@ def _checked(fields: Raw, names: Raw) -> ExperimentConfig:
     return config.model_copy(update={"data": replace(config.data, tasks=count)})
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """A method for readers: what it is in a line, and (heading, text of one or more lines)."""
-
-    title: str
-    parts: Sequence[tuple[str, str]]
-
-
-def explain(method: str, benchmark: str, recipe: str | None = None) -> Explanation:
-    """What a method does, in its own words, and the settings that a recipe gives it."""
-    entry = METHODS[method]
-    chosen = load_recipe(benchmark, recipe)
-    answers = f"the {entry.scenarios[0]} scenario"
-    if len(entry.scenarios) > 1:
-        how = "one training for all of them" if entry.trained == "once" else "a training for each"
-        answers = f"{', '.join(entry.scenarios)}: {how}"
-    parts = [
-        ("Equations", entry.equation),
-        ("What it does", _described(entry)),
-        ("Needs", entry.needs),
-        ("Answers in", answers),
-        ("Source", entry.source),
-        *_settings(entry, Request(benchmark, (method,), recipe=recipe), chosen.name),
-        (f"Source of recipe {chosen.name}", chosen.source),
-    ]
-    return Explanation(f"{method}: {entry.summary}", [part for part in parts if part[1]])
-
-
-def _described(entry: MethodEntry) -> str:
-    """The docstrings of its class or function, before the arguments, and of its module."""
-    own = (inspect.getdoc(entry.documented) or "").partition("\nArgs:")[0]
-    module = inspect.getdoc(inspect.getmodule(entry.documented)) or ""
-    return f"{own.strip()}\n\n{module.strip()}"
-
-
-def _settings(entry: MethodEntry, request: Request, recipe: str) -> Iterator[tuple[str, str]]:
-    """The sections that the method reads, as YAML, and what differs by scenario, maybe nothing."""
-    configs = [resolve(replace(request, scenario=name))[0] for name in entry.scenarios]
-    first = schema.fields_read(configs[0])
-    yield f"Settings on {request.benchmark}, recipe {recipe}", _as_lines(settings_read(configs[0]))
-    yield "Settings that are not set", ", ".join(path for path in first if first[path] in _EMPTY)
-    for scenario, config in zip(entry.scenarios, configs, strict=True):
-        read = schema.fields_read(config).items()
-        different = {path: value for path, value in read if value != first.get(path)}
-        yield f"Where the {scenario} scenario differs", _as_lines(_in_yaml(different))
-
-
 def settings_read(config: ExperimentConfig) -> dict[str, str]:
     """The sections that the method of `config` reads, what is set of each in a line of YAML."""
     read = schema.fields_read(config).items()
-    return _in_yaml({path: value for path, value in read if value not in _EMPTY})
+    return in_yaml({path: value for path, value in read if value not in EMPTY})
 
 
-def _in_yaml(values: Raw) -> dict[str, str]:
+def in_yaml(values: Raw) -> dict[str, str]:
+    """Values by path as a line of YAML for each section."""
     sections = schema.nested({path: value for path, value in values.items() if "." in path})
     style: Any = {"default_flow_style": True, "sort_keys": False, "width": 10**6}
     return {name: yaml.safe_dump(each, **style).strip() for name, each in sections.items()}
-
-
-def _as_lines(sections: Mapping[str, str]) -> str:
-    return "\n".join(f"{name}: {fields}" for name, fields in sections.items())

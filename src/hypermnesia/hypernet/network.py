@@ -164,8 +164,9 @@ class HypernetSettings:
         hidden: widths of the hidden layers; none for a linear hypernetwork.
         task_embedding: entries of a task embedding.
         chunk_embedding: entries of a chunk embedding; not used by a full plan.
-        chunk: D of an even plan; of a plan by layers, the most entries of a chunk, whose embedding
-            is then its layer's plus that of its number within the layer.
+        chunk: D, weights that are generated at a time by an even plan: larger chunks, a larger
+            hypernetwork. Of a plan by layers, the most entries of a chunk, whose embedding is then
+            its layer's plus that of its number within the layer.
         embedding_start: of a new task: `normal`, drawn from N(0, 1); the `mean` of the earlier
             ones, so that its network starts like theirs; or the `nearest`, whose network has the
             least loss on the task's first mini-batch (of autoencoders: drawn).

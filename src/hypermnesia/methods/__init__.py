@@ -132,8 +132,9 @@ class MethodEntry:
         builder: (network, scenario, **settings) -> method, see `build_method`; or `module:name` of
             it in this package, imported when it is needed.
         scenarios: those in which it can answer.
-        equation: what it minimises and how it infers the task; plain text, a line or two.
-        needs: what it must be told, and what it keeps of earlier tasks.
+        equation: of a user's own method, what it minimises and how it infers the task; LaTeX or
+            plain text, a line or two. The words of built-in methods are in about.yaml.
+        needs: of a user's own method, what it must be told, and what it keeps of earlier tasks.
         trained: `each` for a training of its own in each scenario; `once` if one training, with
             heads for each task, is evaluated in all of them.
         ignores: settings (`section.field`) that it does not read.
@@ -228,7 +229,6 @@ def build_method(
 
 
 _PLAIN_VAE = ("vae.hypernet", "vae.regularizer", "vae.embedding_optimizer")
-_W = "w = 1/2, or 1 - 1/T where replay.share = tasks"
 _OSWALD = "von Oswald et al. 2020, arXiv 1906.00695"
 _SHIN = "Shin et al. 2017, arXiv 1705.08690"
 _VEN = "van de Ven et al. 2022, Nat. Mach. Intell."
@@ -240,9 +240,6 @@ for _entry in (
         _OSWALD,
         "hnet:HypernetMethod",
         scenarios=("task",),
-        equation="L(θ, e_T) + β/(T-1) Σ_{t<T} ‖h(e_t; θ*) - h(e_t; θ + Δθ)‖²\n"
-        "f(x; h(e_t; θ)) for a sample of task t",
-        needs="the task of every sample; keeps θ and an embedding a task, no data",
     ),
     MethodEntry(
         "hnet-data",
@@ -251,10 +248,6 @@ for _entry in (
         "task_data:DataHypernet",
         scenarios=("task",),
         ignores=("hypernet.embedding_start", "embedding_optimizer"),
-        equation="L(θ, e(S)) on the rest of a mini-batch, S a part of it, and hnet's regulariser\n"
-        "f(x; h(e_t; θ)) for a sample of task t, e_t its mean encoding",
-        needs="the task of every sample; keeps θ and an encoding a task, no data; a new task needs "
-        "only a few labelled samples",
     ),
     MethodEntry(
         "hnet-ent",
@@ -262,9 +255,6 @@ for _entry in (
         _OSWALD,
         HypernetWith("entropy"),
         trained="once",
-        equation="hnet's loss\ntask = argmin_t H(softmax(f(x; h(e_t; θ)) / τ)), temperature τ;\n"
-        "calibrated: logits first divided by the spread of a class's own training samples",
-        needs="no task to answer; keeps θ and an embedding a task, no data",
     ),
     MethodEntry(
         "hnet-bayes",
@@ -272,10 +262,6 @@ for _entry in (
         "Henning et al. 2021, arXiv 2103.01133",
         "bayes:hnet_bayes",
         trained="once",
-        equation="E_ε L(W) + κ KL(q_T(W) || p), W = μ + exp(ρ/2) ε, (μ, ρ) = h(e_T; θ),\n"
-        "and hnet's regulariser of (μ, ρ)\n"
-        "task = argmin_t H(1/K Σ_k softmax(f(x; W_tk)))",
-        needs="no task to answer; keeps θ and an embedding a task, no data",
     ),
     MethodEntry(
         "hnet-lik",
@@ -283,10 +269,6 @@ for _entry in (
         "ours",
         HypernetWith("likelihood"),
         trained="once",
-        equation="hnet's loss, and for the autoencoders -ELBO_t(x) with the same regulariser\n"
-        "task = argmax_t log p(x | t), by a bound on it; with an autoencoder for each class c\n"
-        "p(x | t) = mean_c p(x | c)",
-        needs="no task to answer; keeps two θ and embeddings of tasks and classes, no data",
     ),
     MethodEntry(
         "hnet-tir",
@@ -294,17 +276,12 @@ for _entry in (
         _OSWALD,
         HypernetWith("classifier"),
         trained="once",
-        equation="hnet's loss, for classifiers and for the decoders of a generative memory\n"
-        "task = argmax_t of a classifier trained on current against generated samples",
-        needs="no task to answer; keeps two θ, two embeddings a task and a classifier, no data",
     ),
     MethodEntry(
         "finetune",
         "a plain network is trained on one task after another (lower bound)",
         _VEN,
         "plain:Finetune",
-        equation="L(θ) on the current task",
-        needs="the task in the task scenario; keeps one network, no data",
     ),
     MethodEntry(
         "separate",
@@ -312,16 +289,12 @@ for _entry in (
         _VEN,
         "plain:Separate",
         scenarios=("task",),
-        equation="L(θ_T), a network of its own for each task",
-        needs="the task of every sample; keeps a network a task",
     ),
     MethodEntry(
         "joint",
         "a plain network is trained on all tasks at once (upper bound)",
         _VEN,
         "plain:Joint",
-        equation="Σ_t L_t(θ) on the data of all tasks",
-        needs="the data of all tasks at once",
     ),
     MethodEntry(
         "ewc",
@@ -329,8 +302,6 @@ for _entry in (
         "Kirkpatrick et al. 2017, arXiv 1612.00796",
         "penalties:Ewc",
         ignores=("penalty.decay", "penalty.xi"),
-        equation="L(θ) + λ/2 Σ_{t<T} Σ_i F_ti (θ_i - θ*_ti)²",
-        needs="the task in the task scenario; keeps one network, its Fisher information and θ*",
     ),
     MethodEntry(
         "ewc-online",
@@ -338,8 +309,6 @@ for _entry in (
         "Schwarz et al. 2018, arXiv 1805.06370",
         "penalties:EwcOnline",
         ignores=("penalty.xi",),
-        equation="L(θ) + λ/2 Σ_i F_i (θ_i - θ*_i)²\nF ← γ F + F_T when task T ends",
-        needs="the task in the task scenario; keeps one network, its Fisher information and θ*",
     ),
     MethodEntry(
         "si",
@@ -347,26 +316,18 @@ for _entry in (
         "Zenke et al. 2017, arXiv 1703.04200",
         "penalties:Si",
         ignores=("penalty.decay", "penalty.samples"),
-        equation="L(θ) + c Σ_i Ω_i (θ_i - θ̃_i)²\n"
-        "ω_i = -Σ g_i Δθ_i along the task; Ω_i ← max(0, Ω_i + ω_i / (Δ_i² + ξ)) when it ends",
-        needs="the task in the task scenario; keeps one network, Ω and θ̃, no data",
     ),
     MethodEntry(
         "lwf",
         "a plain network learns a new task while it keeps its former answers to the new inputs",
         "Li and Hoiem 2016, arXiv 1606.09282",
         "lwf:Lwf",
-        equation="1/T L(θ) + (1 - 1/T) λ D(answers before the task, answers now)",
-        needs="the task in the task scenario; keeps one network, no data",
     ),
     MethodEntry(
         "hnet-r",
         "a plain network replays softly labelled samples from decoders that a hypernetwork makes",
         _OSWALD,
         "replay:hnet_r",
-        equation=f"(1 - w) L on the task's data + w λ D(former logits) on generated samples, {_W}\n"
-        "decoders: hnet's loss with -ELBO_T(x)",
-        needs="the task in the task scenario; keeps one network, θ and an embedding a task",
     ),
     MethodEntry(
         "dgr",
@@ -374,8 +335,6 @@ for _entry in (
         _SHIN,
         "replay:dgr",
         ignores=_PLAIN_VAE,
-        equation=f"(1 - w) L on the task's data + w L on samples of the former self, {_W}",
-        needs="the task in the task scenario; keeps one network and one generator, no data",
     ),
     MethodEntry(
         "dgr-distill",
@@ -383,44 +342,30 @@ for _entry in (
         _VEN,
         "replay:dgr_distill",
         ignores=_PLAIN_VAE,
-        equation=f"(1 - w) L on the task's data + w λ D(former logits) on generated samples, {_W}",
-        needs="the task in the task scenario; keeps one network and one generator, no data",
     ),
     MethodEntry(
         "ncm",
         "the class with the nearest mean answers",
         "Mensink et al. 2013, doi 10.1109/TPAMI.2013.83",
         "analytic:NearestMean",
-        equation="class = argmin_c ‖x - μ_c‖²",
-        needs="the task in the task scenario; keeps a mean and a count a class, no data",
     ),
     MethodEntry(
         "slda",
         "linear discriminants of class means and one shrunk covariance",
         "Hayes and Kanan 2020, arXiv 1909.01520",
         "analytic:Slda",
-        equation="class = argmax_c μ_cᵀ Λ x - ½ μ_cᵀ Λ μ_c\n"
-        "Λ = [(1 - ε) Σ + ε tr(Σ)/D I]⁻¹, Σ the covariance within classes",
-        needs="the task in the task scenario; keeps Σ x xᵀ, a mean and a count a class, no data",
     ),
     MethodEntry(
         "ranpac",
         "ridge regression on random features",
         "McDonnell et al. 2023, arXiv 2307.02251",
         "analytic:Ranpac",
-        equation="class = argmax_c w_c f, f = max(0, R x), R_ij ~ N(0, 1)\n"
-        "W = Q (G + λ I)⁻¹, G = Σ f fᵀ, Q_c = Σ f of class c",
-        needs="the task in the task scenario; keeps G, Q and the seed of R, no data",
     ),
     MethodEntry(
         "patches",
         "ridge regression on responses to whitened patches of the first task's images",
         "Coates and Ng 2011, ICML",
         "patches:Patches",
-        equation="class = argmax_c w_c f, f = mean over quarters of max(0, ±r - α)\n"
-        "r_p = d_pᵀ of a whitened patch of x; W = Q (G + λ I)⁻¹, G = Σ f fᵀ, Q_c = Σ f of class c",
-        needs="the task in the task scenario; keeps G, Q and the patches d, a few small parts of "
-        "the first task's images",
     ),
 ):
     METHODS.add(_entry.name, _entry)
