@@ -387,6 +387,17 @@ for _entry in (
         needs="the task in the task scenario; keeps one network and one generator, no data",
     ),
     MethodEntry(
+        "gen-classifier",
+        "every class has an autoencoder of its own, and the likeliest class answers",
+        "van de Ven et al. 2021, arXiv 2104.10093",
+        "generative:GenerativeClassifier",
+        trained="once",
+        ignores=(*_PLAIN_VAE, "bound.kind", "bound.divergence"),
+        equation="-ELBO_c(x), an autoencoder of its own for each class c\n"
+        "class = argmax_c log 1/K Σ_k p(x | z_k, c) p(z_k) / q(z_k | x, c), z_k ~ q(z | x, c)",
+        needs="no task to answer; keeps an autoencoder a class, no data",
+    ),
+    MethodEntry(
         "ncm",
         "the class with the nearest mean answers",
         "Mensink et al. 2013, doi 10.1109/TPAMI.2013.83",
