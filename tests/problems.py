@@ -20,6 +20,7 @@ from hypermnesia.methods.lwf import DistillationSettings
 from hypermnesia.methods.patches import PatchSettings
 from hypermnesia.methods.penalties import PenaltySettings
 from hypermnesia.methods.plain import Separate
+from hypermnesia.methods.posterior import PosteriorSettings
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
@@ -87,6 +88,7 @@ def build(name: str, scenario: str = "task", **changes: object) -> Method:
         "covariance": CovarianceSettings(),
         "projection": ProjectionSettings(),
         "patches": PatchSettings(),
+        "posterior": PosteriorSettings(rank=4),
     }
     assert changes.keys() <= {*settings, "criterion"}, changes.keys() - settings.keys()
     settings |= changes

@@ -17,8 +17,9 @@ from typing import get_args
 from kept_results import mean_text, summaries
 
 from hypermnesia.data.scenarios import ScenarioName
-from hypermnesia.experiments.results import RunSummary
-from hypermnesia.report.comparison import METHOD_NAMES, published
+from hypermnesia.experiments.results import RunSummary, results_of
+from hypermnesia.experiments.sizes import numbers_kept
+from hypermnesia.report.comparison import METHOD_NAMES, numbers_text, published
 from hypermnesia.storage import read_json
 
 _ROOT = Path(__file__).parents[2]
@@ -80,6 +81,15 @@ def _compression(runs: list[RunSummary]) -> str:
     return ", ".join(sorted({f"{run.figures['compression']['mean']:.3f}" for run in runs}))
 
 
+def _kept(runs: list[RunSummary]) -> str:
+    results = [
+        (run.config, each)
+        for run in runs
+        for each in results_of(run.folder, run.config, run.folder.finished_seeds()).values()
+    ]
+    return numbers_text([numbers_kept(*each) for each in results])
+
+
 def _commits(runs: list[RunSummary]) -> str:
     files = [file for run in runs for file in run.folder.path.glob("seed-*/environment.json")]
     return ", ".join(sorted({read_json(file)["commit"][:7] for file in files}))
@@ -91,6 +101,7 @@ _COLUMNS: dict[str, Callable[[list[RunSummary]], str]] = {
     **{name: partial(_accuracy, name) for name in get_args(ScenarioName)},
     "task inferred": _inferred,
     "compression": _compression,
+    "numbers kept": _kept,
     "commits": _commits,
 }
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hypermnesia import metrics
 from hypermnesia.data.scenarios import ScenarioName, scenario_name
@@ -23,6 +23,7 @@ from hypermnesia.experiments.resolve import Request, resolve, resolve_one
 from hypermnesia.experiments.results import RunSummary, results_of, scenario_figures, summary_of
 from hypermnesia.experiments.run import Place, rehearse, run_name
 from hypermnesia.experiments.run_folder import RunFolder, opened
+from hypermnesia.experiments.sizes import numbers_kept
 from hypermnesia.methods import METHODS
 from hypermnesia.metrics import Summary
 from hypermnesia.training.phases import Measure
@@ -30,7 +31,10 @@ from hypermnesia.training.phases import Measure
 
 @dataclass(frozen=True)
 class Question:
-    """What to compare, all by name; each method must do a scenario. See `Request` for the rest."""
+    """What to compare, all by name; each method must do a scenario. See `Request` for the rest.
+
+    `sizes` adds the methods at the sizes that their entries name.
+    """
 
     benchmarks: Sequence[str]
     scenarios: Sequence[str]
@@ -39,6 +43,7 @@ class Question:
     recipe: str | None = None
     assignments: Sequence[str] = ()
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sizes: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class Cell:
         figures: by finished seed of `config`, the figures by name.
         other: where the run in its place has another configuration, the first difference.
         measure: what the figure `acc` is the mean of.
+        size: the settings that make the method smaller or larger than its recipe says, if any.
     """
 
     benchmark: str
@@ -59,6 +65,12 @@ class Cell:
     figures: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     other: str | None = None
     measure: Measure = "accuracy"
+    size: str = ""
+
+    @property
+    def label(self) -> str:
+        """The method and its size."""
+        return f"{self.method} {self.size}".strip()
 
     @property
     def wanted(self) -> int:
@@ -88,7 +100,18 @@ def plan(question: Question) -> list[Cell]:
         able = scenario in METHODS[method].scenarios
         config = resolve_one(request, method, request.assigned()) if able else None
         cells.append(Cell(benchmark, scenario, method, config))
+        for size in METHODS[method].sizes if question.sizes and able else ():
+            sized = replace(request, assignments=(*request.assignments, *size.split()))
+            other = resolve_one(sized, method, sized.assigned())
+            if first_difference(other, cast(ExperimentConfig, config)) is not None:
+                cells.append(Cell(benchmark, scenario, method, other, size=size))
     return cells
+
+
+def _folder(cell: Cell, config: ExperimentConfig, out: Path) -> Path:
+    """Where a cell's run is: of other sizes than the recipe's, in the folder `sizes`."""
+    place = TrialPlace(out / "sizes") if cell.size else Place(out)
+    return place.folder(config)
 
 
 def carry_out(cells: Sequence[Cell], out: Path, workers: int, say: Say) -> dict[Job, str]:
@@ -97,7 +120,7 @@ def carry_out(cells: Sequence[Cell], out: Path, workers: int, say: Say) -> dict[
     Returns the trainings that failed, each with the reason. What a user can mend is raised before
     the first training begins, where it can be known by then.
     """
-    runs = {Place(out).folder(cell.config): cell.config for cell in cells if cell.config}
+    runs = {_folder(cell, cell.config, out): cell.config for cell in cells if cell.config}
     left = {path: RunFolder(path).unfinished(config.seeds) for path, config in runs.items()}
     jobs = [Job(path, seed) for path, seeds in left.items() for seed in seeds]
     unfinished = [path for path, seeds in left.items() if seeds]
@@ -120,13 +143,16 @@ def filled(cells: Sequence[Cell], out: Path) -> list[Cell]:
 
 
 def _filled(cell: Cell, config: ExperimentConfig, out: Path) -> Cell:
-    folder = RunFolder(Place(out).folder(config))
+    folder = RunFolder(_folder(cell, config, out))
     stored = folder.read_config() if folder.config.is_file() else config
     if (other := first_difference(config, stored)) is not None:
         return replace(cell, other=other)
     seeds = [seed for seed in folder.finished_seeds() if seed in config.seeds]
     results = results_of(folder, config, seeds)
-    figures = {seed: scenario_figures(each, cell.scenario) for seed, each in results.items()}
+    figures = {
+        seed: scenario_figures(each, cell.scenario) | {"kept": numbers_kept(config, each)}
+        for seed, each in results.items()
+    }
     measure = next((each.measure for each in results.values()), cell.measure)
     return replace(cell, figures=figures, measure=measure)
 

@@ -137,6 +137,8 @@ class MethodEntry:
         trained: `each` for a training of its own in each scenario; `once` if one training, with
             heads for each task, is evaluated in all of them.
         ignores: settings (`section.field`) that it does not read.
+        sizes: settings that make it smaller or larger, each `section.field=value`, or several with
+            spaces between them; from the smallest.
     """
 
     name: str
@@ -148,6 +150,7 @@ class MethodEntry:
     needs: str = ""
     trained: Literal["once", "each"] = "each"
     ignores: tuple[str, ...] = ()
+    sizes: tuple[str, ...] = ()
 
     @cached_property
     def build(self) -> Build:
@@ -396,6 +399,7 @@ for _entry in (
         equation="-ELBO_c(x), an autoencoder of its own for each class c\n"
         "class = argmax_c log 1/K Σ_k p(x | z_k, c) p(z_k) / q(z_k | x, c), z_k ~ q(z | x, c)",
         needs="no task to answer; keeps an autoencoder a class, no data",
+        sizes=tuple(f"vae.encoder=[{n},{n}] vae.decoder=[{n},{n}]" for n in (20, 85, 200)),
     ),
     MethodEntry(
         "ncm",
@@ -422,6 +426,7 @@ for _entry in (
         equation="class = argmax_c w_c f, f = max(0, R x), R_ij ~ N(0, 1)\n"
         "W = Q (G + λ I)⁻¹, G = Σ f fᵀ, Q_c = Σ f of class c",
         needs="the task in the task scenario; keeps G, Q and the seed of R, no data",
+        sizes=tuple(f"projection.width={width}" for width in (500, 1000, 2000, 4000)),
     ),
     MethodEntry(
         "patches",
@@ -432,6 +437,19 @@ for _entry in (
         "r_p = d_pᵀ of a whitened patch of x; W = Q (G + λ I)⁻¹, G = Σ f fᵀ, Q_c = Σ f of class c",
         needs="the task in the task scenario; keeps G, Q and the patches d, a few small parts of "
         "the first task's images",
+        sizes=tuple(f"patches.number={number}" for number in (50, 125, 250, 400)),
+    ),
+    MethodEntry(
+        "patch-sum",
+        "patches and a density of each class's features, added up",
+        "ours; parts: Coates and Ng 2011, Tipping and Bishop 1999",
+        "posterior:PatchPosterior",
+        trained="once",
+        equation="class = argmax_c w_r (W f)_c + w_g / D log N(f; μ_c, Σ_c), f, W of patches\n"
+        "Σ_c: r leading directions of the covariance of class c, one variance in all others",
+        needs="no task to answer; keeps G, Q, r directions a class and the patches d, a few small "
+        "parts of the first task's images",
+        sizes=tuple(f"patches.number={number}" for number in (30, 60, 125, 200, 300)),
     ),
 ):
     METHODS.add(_entry.name, _entry)

@@ -197,11 +197,15 @@ class Analytic:
             columns = self.scenario.labels(batch.y, batch.task)
             own = F.one_hot(columns, len(self.counts)).to(features)
             own = own if batch.weight is None else own * batch.weight[:, None].to(own)
-            self.sums += own.T @ features
-            self.counts += own.sum(dim=0)
-            if self.second:
-                self.products += (own.sum(dim=1) * features.T) @ features
+            self._add(features, own)
         self._solved = None
+
+    def _add(self, features: Tensor, own: Tensor) -> None:
+        """Add (batch, D) features to the sums, as often as (batch, columns) `own` counts them."""
+        self.sums += own.T @ features
+        self.counts += own.sum(dim=0)
+        if self.second:
+            self.products += (own.sum(dim=1) * features.T) @ features
 
     def _checked(self, x: Tree) -> Tensor:
         tensor: Tensor = tree.one_tensor(x, "an analytic method")
@@ -266,6 +270,11 @@ class Analytic:
         """Numbers in the sums; of G, which is symmetric, one half."""
         entries = len(self.products)
         return entries * (entries + 1) // 2 + self.sums.numel() + self.counts.numel()
+
+    @property
+    def kept_bytes(self) -> int:
+        """8 a number: sums are float64."""
+        return 8 * self.kept
 
     def compression(self) -> float:
         """All that is kept / the target network."""

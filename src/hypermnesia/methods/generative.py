@@ -19,7 +19,7 @@ from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError
 from hypermnesia.evidence.autoencoders import AutoencoderSettings
-from hypermnesia.methods.base import Prediction, TaskSpec, answered, task_needed
+from hypermnesia.methods.base import Prediction, TaskSpec, answered, over_tasks, task_needed
 from hypermnesia.modules import copied
 from hypermnesia.optimizers import Descent
 from hypermnesia.seeding import Generators
@@ -63,7 +63,7 @@ class GenerativeClassifier:
     """A variational autoencoder for each class, learned from the samples of that class alone.
 
     Of `vae` it reads the sizes and the optimiser, of `bound` the draws. In the domain scenario a
-    label's density is the mean of its classes' over tasks. The streams `vae` and `noise` are used.
+    label's density is the sum of its classes' over tasks. The streams `vae` and `noise` are used.
     """
 
     trains_on: Literal["task", "all"] = "task"
@@ -153,14 +153,8 @@ class GenerativeClassifier:
             tasks = torch.full((len(bounds),), task, device=bounds.device)
             own = bounds if chosen.name == "task" else chosen.place(bounds, tasks)
             return Prediction(own, tasks)
-        return Prediction(self._mixed(bounds) if chosen.name == "domain" else bounds, None)
-
-    def _mixed(self, bounds: Tensor) -> Tensor:
-        """(batch, widest head) log mean over tasks of p(x | t, c), of (batch, classes) bounds."""
-        labels = torch.cat([torch.arange(head) for head in self.scenario.heads]).to(bounds.device)
-        own = torch.arange(max(self.scenario.heads), device=bounds.device)[:, None] == labels
-        masked = bounds[:, None, :].masked_fill(~own, -torch.inf)
-        return masked.logsumexp(dim=2) - own.sum(dim=1).to(bounds).log()
+        shared = chosen.name == "domain"
+        return Prediction(over_tasks(bounds, chosen.heads) if shared else bounds, None)
 
     @property
     def parts(self) -> dict[str, Any]:

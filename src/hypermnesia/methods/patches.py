@@ -20,7 +20,7 @@ from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.errors import DataError
 from hypermnesia.methods.analytic import AT_ONCE, Ridge, Size
-from hypermnesia.settings import NonNegative, Positive
+from hypermnesia.settings import NonNegative, Positive, Share
 from hypermnesia.state_files import State
 
 _CONTRAST = 10 / 255**2  # added to a patch's variance, as of Coates and Ng for pixels up to 255
@@ -36,6 +36,7 @@ class PatchSettings:
         threshold: α, what a response must exceed.
         whitening: added to the variances of patches before they are divided by.
         ridge: λ.
+        power: that features are raised to: 0.5 takes square roots of the averages.
     """
 
     number: Size = 125
@@ -43,6 +44,7 @@ class PatchSettings:
     threshold: NonNegative = 0.3
     whitening: Positive = 0.1
     ridge: Positive = 0.1
+    power: Share = 1.0
 
 
 class _Bank(nn.Module):
@@ -55,12 +57,12 @@ class _Bank(nn.Module):
     offsets: Tensor
 
     def __init__(
-        self, filters: Tensor, offsets: Tensor, size: tuple[int, int], threshold: float
+        self, filters: Tensor, offsets: Tensor, size: tuple[int, int], settings: PatchSettings
     ) -> None:
         super().__init__()
         self.register_buffer("filters", filters)
         self.register_buffer("offsets", offsets)
-        self.size, self.threshold = size, threshold
+        self.size, self.threshold, self.power = size, settings.threshold, settings.power
 
     def forward(self, x: Tensor) -> Tensor:
         image = as_images(x)
@@ -69,7 +71,8 @@ class _Bank(nn.Module):
         found = (found - self.offsets.to(x.dtype)).transpose(1, 2)
         found = found.reshape(len(x), -1, height, width)
         sides = torch.cat([(sign - self.threshold).relu() for sign in (found, -found)], dim=1)
-        return F.adaptive_avg_pool2d(sides, (min(2, height), min(2, width))).flatten(1).double()
+        means = F.adaptive_avg_pool2d(sides, (min(2, height), min(2, width))).flatten(1).double()
+        return means if self.power == 1 else means.pow(self.power)
 
 
 def as_images(x: Tensor) -> Tensor:
@@ -168,16 +171,24 @@ class Patches(Ridge):
 
     def _set_bank(self, filters: Tensor, offsets: Tensor) -> None:
         filters, offsets = filters.to(self.device), offsets.to(self.device)
-        self.bank = _Bank(filters, offsets, self.size, self.settings.threshold)
+        self.bank = _Bank(filters, offsets, self.size, self.settings)
         self.features = self.bank
         self.drawn, self.keys = self.drawn[:0], self.keys[:0]
         self.moments = torch.zeros_like(self.moments)
 
     @property
+    def _in_bank(self) -> int:
+        return 0 if self.bank is None else self.bank.filters.numel() + self.bank.offsets.numel()
+
+    @property
     def kept(self) -> int:
         """Numbers in the sums and of the filters."""
-        own = 0 if self.bank is None else self.bank.filters.numel() + self.bank.offsets.numel()
-        return super().kept + own
+        return super().kept + self._in_bank
+
+    @property
+    def kept_bytes(self) -> int:
+        """8 a number in the sums, 4 of the filters."""
+        return 8 * super().kept + 4 * self._in_bank
 
     def state_dict(self) -> State:
         """The sums, the filters and, in the first task, what they will be made from."""
