@@ -117,6 +117,7 @@ class Analytic:
     trains_on: Literal["task", "all"] = "task"
     deterministic: ClassVar[bool] = True  # whether it draws no random numbers
     second: ClassVar[bool] = True  # whether it keeps G
+    at_once: ClassVar[int] = AT_ONCE  # samples whose features are in memory together
 
     def __init__(
         self,
@@ -192,7 +193,7 @@ class Analytic:
     def end_task(self, batches: Iterable[Batch]) -> None:
         """Add the task's samples to the sums."""
         for batch in batches:
-            parts = torch.split(self._see(batch.original), AT_ONCE)
+            parts = torch.split(self._see(batch.original), self.at_once)
             features = torch.cat([self.features(part) for part in parts])
             columns = self.scenario.labels(batch.y, batch.task)
             own = F.one_hot(columns, len(self.counts)).to(features)
@@ -218,7 +219,7 @@ class Analytic:
 
     def _logits(self, x: Tree, columns: slice = slice(None)) -> Tensor:
         network = self._network(columns)
-        return torch.cat([network(part) for part in torch.split(self._checked(x), AT_ONCE)])
+        return torch.cat([network(part) for part in torch.split(self._checked(x), self.at_once)])
 
     def _network(self, columns: slice) -> nn.Sequential:
         """The features and the head of some columns; before any sample zeros, if inputs are."""

@@ -98,6 +98,7 @@ class Patches(Ridge):
     """
 
     deterministic = False
+    at_once = 16  # a cache holds their responses: three times as fast as 256
 
     def __init__(
         self,

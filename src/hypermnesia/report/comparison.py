@@ -104,7 +104,9 @@ def _table(benchmark: str, cells: Sequence[Cell]) -> TextTable:
         for label in labels
     ]
     headings = ["method", *scenarios, "numbers kept"]
-    return TextTable(f"{benchmark}, recipe {recipe_name(cells[:1])}", headings, rows)
+    return TextTable(
+        f"{benchmark}, recipe {recipe_name([c for c in cells if not c.size])}", headings, rows
+    )
 
 
 def check_files(out: Path, name: str) -> None:
