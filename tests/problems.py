@@ -21,6 +21,7 @@ from hypermnesia.methods.patches import PatchSettings
 from hypermnesia.methods.penalties import PenaltySettings
 from hypermnesia.methods.plain import Separate
 from hypermnesia.methods.posterior import PosteriorSettings
+from hypermnesia.methods.sums import SumSettings
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
@@ -89,6 +90,7 @@ def build(name: str, scenario: str = "task", **changes: object) -> Method:
         "projection": ProjectionSettings(),
         "patches": PatchSettings(),
         "posterior": PosteriorSettings(rank=4),
+        "kinds": SumSettings(),
     }
     assert changes.keys() <= {*settings, "criterion"}, changes.keys() - settings.keys()
     settings |= changes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -79,7 +80,9 @@ class Cell:
 
     def over_seeds(self, figure: str = "acc") -> Summary:
         """Mean and standard error of a figure over the finished seeds; NaN without any."""
-        return metrics.over_seeds([values[figure] for values in self.figures.values()])
+        return metrics.over_seeds(
+            [values.get(figure, math.nan) for values in self.figures.values()]
+        )
 
 
 def plan(question: Question) -> list[Cell]:

@@ -292,6 +292,17 @@ for _entry in (
         needs="no task to answer; keeps two θ and embeddings of tasks and classes, no data",
     ),
     MethodEntry(
+        "hnet-sum",
+        "hnet adds up evidence for each class: networks, patches, densities, autoencoders",
+        "ours",
+        HypernetWith("hypermnesia.methods.sums:SumEvidence"),
+        trained="once",
+        equation="hnet's loss; class and task by the largest of the scores\n"
+        "w_c log p(c | x, t) + patch-sum's score + w_b bound on log p(x | c) of an autoencoder",
+        needs="no task to answer; keeps θ, an embedding a task and what patch-sum keeps, no data",
+        sizes=tuple(f"patches.number={number}" for number in (30, 60, 125, 200, 300)),
+    ),
+    MethodEntry(
         "hnet-tir",
         "hnet infers the task with a classifier that is trained on generated samples",
         _OSWALD,

@@ -136,9 +136,15 @@ class Patches(Ridge):
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Draw patches, in the first task; say how well samples are answered as yet."""
         metrics = super().update(batch)
-        if self.bank is None and bool(metrics["loss"].isfinite()):
-            self._gather(self._checked(batch.original)[:AT_ONCE])
+        if bool(metrics["loss"].isfinite()):
+            self.gather(batch)
         return metrics
+
+    def gather(self, batch: Batch) -> None:
+        """Draw patches, in the first task."""
+        x = self._see(batch.original)[:AT_ONCE]
+        if self.bank is None:
+            self._gather(x)
 
     def _gather(self, x: Tensor) -> None:
         """Add to the moments, and draw so many of these and of earlier patches, all alike."""

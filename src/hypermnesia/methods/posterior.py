@@ -47,7 +47,7 @@ class PosteriorSettings:
     """
 
     rank: Size = 40
-    ridge: NonNegative = 30.0
+    ridge: NonNegative = 10.0
     density: NonNegative = 10.0
 
 
@@ -153,8 +153,13 @@ class PatchPosterior(Patches):
         for column in (own.sum(dim=0) > 0).nonzero().squeeze(1).tolist():
             if column not in self._own:
                 self._own[column] = self._products_of(column)
-            self._own[column] += (own[:, column] * features.T) @ features
-        super()._add(features, own)
+            rows = own[:, column].nonzero().squeeze(1)
+            some = features[rows]
+            products = (own[rows, column] * some.T) @ some
+            self._own[column] += products
+            self.products += products
+        self.sums += own.T @ features
+        self.counts += own.sum(dim=0)
 
     def _products_of(self, column: int) -> Tensor:
         """(D, D) Σ f fᵀ of a class so far, as its Gaussian has it."""
@@ -209,6 +214,11 @@ class PatchPosterior(Patches):
         heads = torch.tensor(chosen.heads, device=scores.device)
         tasks = torch.arange(len(heads), device=scores.device).repeat_interleave(heads)
         return Prediction(scores, tasks[scores.argmax(dim=1)])
+
+    @torch.no_grad()
+    def scores(self, x: Tree) -> Tensor:
+        """(batch, classes) float64 scores of all classes."""
+        return self._logits(x)
 
     @property
     def kept(self) -> int:

@@ -72,7 +72,7 @@ def _points(by_benchmark: Mapping[str, Sequence[Cell]]) -> list[Point]:
         Point(f"{name}, {c.scenario}", c.method, c.over_seeds("kept").mean, c.over_seeds())
         for name, own in by_benchmark.items()
         for c in own
-        if c.figures and c.measure == "accuracy"
+        if c.measure == "accuracy" and not math.isnan(c.over_seeds("kept").mean)
     ]
 
 
