@@ -47,8 +47,8 @@ class PosteriorSettings:
     """
 
     rank: Size = 40
-    ridge: NonNegative = 10.0
-    density: NonNegative = 10.0
+    ridge: NonNegative = 5.0
+    density: NonNegative = 4.0
 
 
 def leading(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
