@@ -22,6 +22,7 @@ from hypermnesia.experiments.sizes import numbers_kept
 from hypermnesia.report.comparison import METHOD_NAMES, numbers_text, published
 from hypermnesia.storage import read_json
 
+_OTHERS = ("ncm", "slda", "ranpac", "gen-classifier", "patches", "patch-sum", "hnet-sum")
 _ROOT = Path(__file__).parents[2]
 DOCUMENTS = (_ROOT / "README.md", _ROOT / "docs/results.md")
 _TABLE = re.compile(
@@ -55,7 +56,7 @@ def _filled(table: re.Match[str]) -> str:
 
 def _by_method(benchmark: str) -> Iterator[list[RunSummary]]:
     of_it = [run for run in summaries() if run.config.benchmark == benchmark]
-    for method in ("finetune", *METHOD_NAMES):
+    for method in ("finetune", *METHOD_NAMES, *_OTHERS):
         if runs := [run for run in of_it if run.config.method == method]:
             yield runs
 

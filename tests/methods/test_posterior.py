@@ -85,6 +85,19 @@ def test_a_class_goes_on_from_its_gaussian() -> None:
     torch.testing.assert_close(method._products_of(1), at_once, rtol=1e-5, atol=1e-5)
 
 
+def test_sums_of_moved_images_are_those_of_five_data_sets() -> None:
+    method = build("patches", patches=PatchSettings(3, shift=1))
+    learn(method, images(0), 3)
+    padded = torch.nn.functional.pad(images(0).x, (1, 1, 1, 1))
+    places = ((1, 1), (2, 1), (0, 1), (1, 2), (1, 0))
+    views = torch.cat([padded[:, :, t : t + 8, s : s + 8] for t, s in places])
+    f, y = method.features(views), images(0).y.repeat(5)
+    torch.testing.assert_close(method.products, f.T @ f, rtol=1e-6, atol=1e-6)
+    wanted = torch.stack([f[y == c].sum(dim=0) for c in range(2)])
+    torch.testing.assert_close(method.sums, wanted, rtol=1e-6, atol=1e-6)
+    assert method.counts.tolist() == [150, 150]
+
+
 def test_numbers_kept_are_those_of_the_state() -> None:
     method = taught()
     entries = method.features(images(0).x[:1]).shape[1]

@@ -9,7 +9,7 @@ columns; G is that of all tasks.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -194,12 +194,16 @@ class Analytic:
         """Add the task's samples to the sums."""
         for batch in batches:
             parts = torch.split(self._see(batch.original), self.at_once)
-            features = torch.cat([self.features(part) for part in parts])
             columns = self.scenario.labels(batch.y, batch.task)
-            own = F.one_hot(columns, len(self.counts)).to(features)
+            own = F.one_hot(columns, len(self.counts)).to(**self._float64)
             own = own if batch.weight is None else own * batch.weight[:, None].to(own)
-            self._add(features, own)
+            for features in self._features_of(parts):
+                self._add(features, own)
         self._solved = None
+
+    def _features_of(self, parts: Sequence[Tensor]) -> Iterator[Tensor]:
+        """(batch, D) features of samples in parts, once or of several views of each."""
+        yield torch.cat([self.features(part) for part in parts])
 
     def _add(self, features: Tensor, own: Tensor) -> None:
         """Add (batch, D) features to the sums, as often as (batch, columns) `own` counts them."""

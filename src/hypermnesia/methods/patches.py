@@ -8,7 +8,7 @@ in contrast and whitened, as those of the first task's mini-batches are.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.errors import DataError
 from hypermnesia.methods.analytic import AT_ONCE, Ridge, Size
-from hypermnesia.settings import NonNegative, Positive, Share
+from hypermnesia.settings import Count, NonNegative, Positive, Share
 from hypermnesia.state_files import State
 
 _CONTRAST = 10 / 255**2  # added to a patch's variance, as of Coates and Ng for pixels up to 255
@@ -37,6 +37,8 @@ class PatchSettings:
         whitening: added to the variances of patches before they are divided by.
         ridge: λ.
         power: that features are raised to: 0.5 takes square roots of the averages.
+        shift: pixels by which images are moved in the four directions, too, when a task ends: sums
+            are of all five, and what is kept does not grow. 0 for images as they are.
     """
 
     number: Size = 125
@@ -45,6 +47,7 @@ class PatchSettings:
     whitening: Positive = 0.1
     ridge: Positive = 0.1
     power: Share = 1.0
+    shift: Count = 0
 
 
 class _Bank(nn.Module):
@@ -65,13 +68,27 @@ class _Bank(nn.Module):
         self.size, self.threshold, self.power = size, settings.threshold, settings.power
 
     def forward(self, x: Tensor) -> Tensor:
-        image = as_images(x)
+        return self.pooled(self.sides(as_images(x)))
+
+    def moved(self, x: Tensor, by: int) -> list[Tensor]:
+        """Features of images as they are, and moved by pixels up, down, left and right."""
+        sides = self.sides(F.pad(as_images(x), (by, by, by, by)))
+        height, width = (n - 2 * by for n in sides.shape[2:])
+        places = ((by, by), (2 * by, by), (0, by), (by, 2 * by), (by, 0))
+        return [self.pooled(sides[:, :, t : t + height, s : s + width]) for t, s in places]
+
+    def sides(self, image: Tensor) -> Tensor:
+        """(batch, 2 n, height, width) responses above the threshold, of both signs."""
         height, width = (n - k + 1 for n, k in zip(image.shape[2:], self.size, strict=True))
-        found = F.linear(normalised_patches(image, self.size), self.filters.to(x.dtype))
-        found = (found - self.offsets.to(x.dtype)).transpose(1, 2)
-        found = found.reshape(len(x), -1, height, width)
-        sides = torch.cat([(sign - self.threshold).relu() for sign in (found, -found)], dim=1)
-        means = F.adaptive_avg_pool2d(sides, (min(2, height), min(2, width))).flatten(1).double()
+        found = F.linear(normalised_patches(image, self.size), self.filters.to(image.dtype))
+        found = (found - self.offsets.to(image.dtype)).transpose(1, 2)
+        found = found.reshape(len(image), -1, height, width)
+        return torch.cat([(sign - self.threshold).relu() for sign in (found, -found)], dim=1)
+
+    def pooled(self, sides: Tensor) -> Tensor:
+        """(batch, D) float64 averages over quarters."""
+        bins = [min(2, n) for n in sides.shape[2:]]
+        means = F.adaptive_avg_pool2d(sides, bins).flatten(1).double()
         return means if self.power == 1 else means.pow(self.power)
 
 
@@ -116,6 +133,9 @@ class Patches(Ridge):
         if len(shape) not in (1, 3):
             rule = "patches are of images, (channels, height, width), or of one axis"
             raise DataError(rule, got=shape, hint="use ranpac")
+        if self.settings.shift and len(shape) == 1:
+            rule = "patches.shift moves images, (channels, height, width)"
+            raise DataError(rule, got=shape, hint="set patches.shift=0")
         height, width = (1, *shape)[-2:]
         return min(self.settings.size, height), min(self.settings.size, width)
 
@@ -165,6 +185,14 @@ class Patches(Ridge):
         if self.bank is None:
             self._set_bank(*self._whitened())
         super().end_task(batches)
+
+    def _features_of(self, parts: Sequence[Tensor]) -> Iterator[Tensor]:
+        if self.bank is None or not (by := self.settings.shift):
+            yield from super()._features_of(parts)
+            return
+        views = [self.bank.moved(part, by) for part in parts]
+        for view in zip(*views, strict=True):
+            yield torch.cat(view)
 
     def _whitened(self) -> tuple[Tensor, Tensor]:
         """(n, k) filters W d and (n,) offsets, d of length 1; ZCA W = (C + ε I)^-½."""
