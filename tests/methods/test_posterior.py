@@ -105,3 +105,27 @@ def test_numbers_kept_are_those_of_the_state() -> None:
     gaussians = 4 * (3 * entries + 3 + 1)
     assert method.kept == sums + 3 * (36 + 1) + gaussians
     assert method.kept_bytes == 8 * (sums + 4 * 4) + 4 * (3 * 37 + 4 * 3 * entries)
+
+
+def test_random_features_and_views() -> None:
+    settings = PosteriorSettings(width=30, views=1, rank=3)
+    shown = {"patches": PatchSettings(3, power=0.5), "posterior": settings}
+    method, other = (build("patch-sum", **shown) for _ in "ab")
+    for task in range(2):
+        learn(method, images(task), 3)
+    assert isinstance(method, PatchPosterior)
+    x = images(1).x[:5]
+    f = torch.stack(method.bank.moved(x, 1)).mean(dim=0)
+    raised = ((f - method.raise_.centre).float() @ method.raise_.matrix.T).relu().double()
+    assert raised.shape == (5, 30)
+    linear, own = method.solved()[0], method._network(slice(None))[1]
+    wanted = own(f)
+    torch.testing.assert_close(method.predict(x, scenario="class").logits, wanted)
+    density = wanted - settings.ridge * raised @ linear.T
+    own.settings = PosteriorSettings(ridge=0.0)
+    torch.testing.assert_close(own(f), density)
+    other.load_state_dict(method.state_dict())
+    assert torch.equal(other.predict(x, 1).logits, method.predict(x, 1).logits)
+    entries = f.shape[1]
+    assert method.firsts.shape == (4, entries)
+    assert method.kept == 30 * 31 // 2 + 4 * 31 + 3 * 37 + 4 * (3 * entries + 4) + 5 * entries

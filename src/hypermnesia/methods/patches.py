@@ -50,7 +50,7 @@ class PatchSettings:
     shift: Count = 0
 
 
-class _Bank(nn.Module):
+class Bank(nn.Module):
     """Responses of (n, k) filters to normalised patches, two-sided, averaged over quarters.
 
     A sample of one axis is an image of one row. `offsets` (n,) are subtracted from responses.
@@ -68,6 +68,7 @@ class _Bank(nn.Module):
         self.size, self.threshold, self.power = size, settings.threshold, settings.power
 
     def forward(self, x: Tensor) -> Tensor:
+        """(batch, D) features of (batch, *sample) images."""
         return self.pooled(self.sides(as_images(x)))
 
     def moved(self, x: Tensor, by: int) -> list[Tensor]:
@@ -148,7 +149,7 @@ class Patches(Ridge):
         super()._begin(shape)
         self.size = (0, 0) if shape is None else self._size(shape)
         entries = math.prod(self.size) * (1 if shape is None else (1, 1, *shape)[-3])
-        self.bank: _Bank | None = None
+        self.bank: Bank | None = None
         self.drawn, self.keys = torch.zeros(0, entries, **self._float64), torch.zeros(0)
         # of all patches that are not blank: a one, the entries and their products
         self.moments = torch.zeros(entries + 1, entries + 1, **self._float64)
@@ -206,7 +207,7 @@ class Patches(Ridge):
 
     def _set_bank(self, filters: Tensor, offsets: Tensor) -> None:
         filters, offsets = filters.to(self.device), offsets.to(self.device)
-        self.bank = _Bank(filters, offsets, self.size, self.settings)
+        self.bank = Bank(filters, offsets, self.size, self.settings)
         self.features = self.bank
         self.drawn, self.keys = self.drawn[:0], self.keys[:0]
         self.moments = torch.zeros_like(self.moments)

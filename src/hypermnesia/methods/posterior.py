@@ -9,6 +9,10 @@ principal components). D features that depend on each other count as w_g of them
 each solved from sums, is ours; a covariance a class beside that of all is kin to FeCAM (Goswami et
 al. 2023, arXiv 2309.14062).
 
+With `width`, the ridge regression is on random features of f, as of RanPAC (McDonnell et al. 2023),
+which tell classes apart that f does not; with `views`, images are answered by mean features of five
+places.
+
 A class is learned in one task, whose end is when its Σ_c is found; later tasks change W alone, and
 no weight: w_r and w_g are settings, chosen once on held-out samples, as samples of earlier tasks,
 on which scores of all classes could be compared later, are gone.
@@ -21,14 +25,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.data.types import Batch, TaskSpec
 from hypermnesia.methods.analytic import Size
 from hypermnesia.methods.base import Prediction, answered, over_tasks, task_needed
-from hypermnesia.methods.patches import Patches
-from hypermnesia.settings import NonNegative
+from hypermnesia.methods.patches import Bank, Patches
+from hypermnesia.seeding import derive_seed
+from hypermnesia.settings import Count, NonNegative
 from hypermnesia.state_files import State
 from hypermnesia.tree import Tree
 
@@ -41,11 +47,17 @@ class PosteriorSettings:
     """The Gaussians of classes, and what each kind of evidence counts.
 
     Attributes:
+        width: M, random features max(0, R (f - μ)) that the ridge regression is on, as of `ranpac`;
+            0 for the features f themselves. Of R the seed is kept; μ is a mean of the first task.
+        views: pixels by which an image is moved in the four directions to be answered: f is the
+            mean over all five. 0 for the image as it is.
         rank: r, directions in which a class has variances of its own.
         ridge: w_r, weight of the ridge regression.
         density: w_g, weight of log densities, of which the mean over features is taken.
     """
 
+    width: Count = 0
+    views: Count = 0
     rank: Size = 40
     ridge: NonNegative = 5.0
     density: NonNegative = 4.0
@@ -64,6 +76,33 @@ def leading(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
         basis = torch.linalg.qr(matrix @ basis).Q
     values, vectors = torch.linalg.eigh(basis.T @ matrix @ basis)
     return values.flip(0)[:rank], (basis @ vectors).T.flip(0)[:rank]
+
+
+class _Views(nn.Module):
+    """(batch, D) mean features of images as they are, and moved by pixels."""
+
+    def __init__(self, bank: Bank, by: int) -> None:
+        super().__init__()
+        self.bank, self.by = bank, by
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack(self.bank.moved(x, self.by)).mean(dim=0)
+
+
+class _Random(nn.Module):
+    """(batch, M) max(0, R (f - centre)) of (batch, D) features f."""
+
+    matrix: Tensor
+    centre: Tensor
+
+    def __init__(self, matrix: Tensor, centre: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("matrix", matrix)
+        self.register_buffer("centre", centre)
+
+    def forward(self, f: Tensor) -> Tensor:
+        found = (f - self.centre).to(self.matrix.dtype) @ self.matrix.T
+        return found.relu().double()
 
 
 class _Scores(nn.Module):
@@ -119,12 +158,22 @@ class PatchPosterior(Patches):
         **own: Any,
     ) -> None:
         self.posterior = posterior
+        self.seed = derive_seed(own["generators"].seed, "posterior")
         super().__init__(network, scenario, **own)
         self.answers = ("task", "domain", "class")
 
+    def entries(self, shape: tuple[int, ...]) -> int:
+        """M, or D where there are no random features."""
+        return self.posterior.width or super().entries(shape)
+
     def _begin(self, shape: tuple[int, ...] | None) -> None:
         super()._begin(shape)
-        columns, entries = self.sums.shape
+        columns, entries = len(self.sums), 0 if shape is None else super().entries(shape)
+        self.raise_: _Random | None = None
+        # Σ f of each class, where `sums` are of random features.
+        self.firsts = torch.zeros(columns, entries if self.posterior.width else 0, **self._float64)
+        if self.posterior.width and entries:
+            self._draw(torch.zeros(entries, **self._float64))
         rank = min(self.posterior.rank, entries)
         self.gaussians = {
             "basis": torch.zeros(columns, rank, entries, device=self.device),
@@ -132,6 +181,18 @@ class PatchPosterior(Patches):
             "rest": torch.ones(columns, **self._float64),
         }
         self._own: dict[int, Tensor] = {}  # Σ f fᵀ of the classes of a task that ends
+
+    def _draw(self, centre: Tensor) -> None:
+        """Draw R anew from its seed."""
+        generator = torch.Generator().manual_seed(self.seed)
+        drawn = torch.randn(self.posterior.width, len(centre), generator=generator)
+        self.raise_ = _Random((drawn / len(centre) ** 0.5).to(self.device), centre)
+
+    @property
+    def class_means(self) -> Tensor:
+        """(columns, D) mean features of the bank; zero for a class without samples."""
+        sums = self.firsts if self.posterior.width else self.sums
+        return sums / self.counts.where(self.counts > 0, 1)[:, None]
 
     def begin_task(self, spec: TaskSpec) -> None:
         """Make room for the sums and the Gaussians of more classes."""
@@ -141,6 +202,7 @@ class PatchPosterior(Patches):
         for name, value in self.gaussians.items():
             room = value.new_full((more, *value.shape[1:]), float(name != "basis"))
             self.gaussians[name] = torch.cat([value, room])
+        self.firsts = F.pad(self.firsts, (0, 0, 0, more))
 
     def end_task(self, batches: Iterable[Batch]) -> None:
         """Add the task's samples to the sums, and find the Gaussians of its classes."""
@@ -155,15 +217,18 @@ class PatchPosterior(Patches):
                 self._own[column] = self._products_of(column)
             rows = own[:, column].nonzero().squeeze(1)
             some = features[rows]
-            products = (own[rows, column] * some.T) @ some
-            self._own[column] += products
-            self.products += products
-        self.sums += own.T @ features
-        self.counts += own.sum(dim=0)
+            self._own[column] += (own[rows, column] * some.T) @ some
+        if self.raise_ is None:
+            super()._add(features, own)
+            return
+        if not self.raise_.centre.any():
+            self.raise_.centre = features.mean(dim=0)
+        self.firsts += own.T @ features
+        super()._add(self.raise_(features), own)
 
     def _products_of(self, column: int) -> Tensor:
         """(D, D) Σ f fᵀ of a class so far, as its Gaussian has it."""
-        mean, count = self.means[column], self.counts[column]
+        mean, count = self.class_means[column], self.counts[column]
         if not count:
             return torch.zeros(len(mean), len(mean), **self._float64)
         basis, rest = self.gaussians["basis"][column].double(), self.gaussians["rest"][column]
@@ -172,7 +237,7 @@ class PatchPosterior(Patches):
         return count * (around + torch.outer(mean, mean))
 
     def _fit(self, column: int, products: Tensor) -> None:
-        mean, rank = self.means[column], self.gaussians["variances"].shape[1]
+        mean, rank = self.class_means[column], self.gaussians["variances"].shape[1]
         covariance = products / self.counts[column] - torch.outer(mean, mean)
         values, vectors = leading(covariance, rank)
         total, others = covariance.trace().clamp(min=0), len(mean) - rank
@@ -187,9 +252,12 @@ class PatchPosterior(Patches):
         network = super()._network(columns)
         if not self.counts.any():
             return network
+        if self.posterior.views and self.bank is not None:
+            network[0] = _Views(self.bank, self.posterior.views)
         own = {name: value[columns] for name, value in self.gaussians.items()}
+        head = network[1] if self.raise_ is None else nn.Sequential(self.raise_, network[1])
         return nn.Sequential(
-            network[0], _Scores(network[1], self.posterior, self.means[columns], own)
+            network[0], _Scores(head, self.posterior, self.class_means[columns], own)
         )
 
     @torch.no_grad()
@@ -223,18 +291,28 @@ class PatchPosterior(Patches):
     @property
     def kept(self) -> int:
         """Numbers in the sums, of the filters and of the Gaussians."""
-        return super().kept + sum(value.numel() for value in self.gaussians.values())
+        own = sum(value.numel() for value in self.gaussians.values())
+        centre = 0 if self.raise_ is None else self.raise_.centre.numel()
+        return super().kept + own + self.firsts.numel() + centre
 
     @property
     def kept_bytes(self) -> int:
         """8 a number in sums and of variances, 4 of filters and directions."""
-        return super().kept_bytes + sum(v.nbytes for v in self.gaussians.values())
+        centre = 0 if self.raise_ is None else self.raise_.centre.nbytes
+        own = sum(value.nbytes for value in self.gaussians.values())
+        return super().kept_bytes + own + self.firsts.nbytes + centre
 
     def state_dict(self) -> State:
         """As of `patches`, and the Gaussians."""
-        return {**super().state_dict(), "gaussians": dict(self.gaussians)}
+        centre = None if self.raise_ is None else self.raise_.centre
+        own = {"gaussians": dict(self.gaussians), "firsts": self.firsts}
+        return {**super().state_dict(), **own, "seed": self.seed, "centre": centre}
 
     def load_state_dict(self, state: State) -> None:
         """Put a newly built method where `state_dict` found the other."""
+        self.seed = state["seed"]
         super().load_state_dict(state)
+        self.firsts = state["firsts"].to(self.device).clone()
+        if state["centre"] is not None:
+            self._draw(state["centre"].to(self.device).clone())
         self.gaussians = {n: v.to(self.device).clone() for n, v in state["gaussians"].items()}
