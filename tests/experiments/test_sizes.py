@@ -14,7 +14,7 @@ from hypermnesia.methods import METHODS
 from hypermnesia.training.evaluation import TrainResult
 
 
-@pytest.mark.parametrize("method", ["finetune", "hnet", "dgr"])
+@pytest.mark.parametrize("method", ["finetune", "hnet", "dgr", "hnet-r", "hnet-tir"])
 def test_numbers_of_earlier_results_follow_from_their_compression(method: str) -> None:
     config = small(method=method)
     built = untrained(config)
