@@ -20,6 +20,8 @@ from hypermnesia.methods.lwf import DistillationSettings
 from hypermnesia.methods.patches import PatchSettings
 from hypermnesia.methods.penalties import PenaltySettings
 from hypermnesia.methods.plain import Separate
+from hypermnesia.methods.posterior import PosteriorSettings
+from hypermnesia.methods.sums import SumSettings
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
@@ -87,6 +89,8 @@ def build(name: str, scenario: str = "task", **changes: object) -> Method:
         "covariance": CovarianceSettings(),
         "projection": ProjectionSettings(),
         "patches": PatchSettings(),
+        "posterior": PosteriorSettings(rank=4),
+        "kinds": SumSettings(),
     }
     assert changes.keys() <= {*settings, "criterion"}, changes.keys() - settings.keys()
     settings |= changes

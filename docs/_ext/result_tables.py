@@ -17,10 +17,12 @@ from typing import get_args
 from kept_results import mean_text, summaries
 
 from hypermnesia.data.scenarios import ScenarioName
-from hypermnesia.experiments.results import RunSummary
-from hypermnesia.report.comparison import METHOD_NAMES, published
+from hypermnesia.experiments.results import RunSummary, results_of
+from hypermnesia.experiments.sizes import numbers_kept
+from hypermnesia.report.comparison import METHOD_NAMES, numbers_text, published
 from hypermnesia.storage import read_json
 
+_OTHERS = ("ncm", "slda", "ranpac", "gen-classifier", "patches", "patch-sum", "hnet-sum")
 _ROOT = Path(__file__).parents[2]
 DOCUMENTS = tuple(_ROOT / p for p in ("README.md", "docs/results.md", "docs/concepts/scenarios.md"))
 _TABLE = re.compile(
@@ -58,7 +60,7 @@ def _filled(table: re.Match[str]) -> str:
 
 def _by_method(benchmark: str) -> Iterator[list[RunSummary]]:
     of_it = [run for run in summaries() if run.config.benchmark == benchmark]
-    for method in ("finetune", *METHOD_NAMES):
+    for method in ("finetune", *METHOD_NAMES, *_OTHERS):
         if runs := [run for run in of_it if run.config.method == method]:
             yield runs
 
@@ -84,6 +86,15 @@ def _compression(runs: list[RunSummary]) -> str:
     return ", ".join(sorted({f"{run.figures['compression']['mean']:.3f}" for run in runs}))
 
 
+def _kept(runs: list[RunSummary]) -> str:
+    results = [
+        (run.config, each)
+        for run in runs
+        for each in results_of(run.folder, run.config, run.folder.finished_seeds()).values()
+    ]
+    return numbers_text([numbers_kept(*each) for each in results])
+
+
 def _commits(runs: list[RunSummary]) -> str:
     files = [file for run in runs for file in run.folder.path.glob("seed-*/environment.json")]
     return ", ".join(sorted({read_json(file)["commit"][:7] for file in files}))
@@ -95,7 +106,7 @@ _COLUMNS: dict[str, Callable[[list[RunSummary]], str]] = {
     **{name: partial(_accuracy, name) for name in get_args(ScenarioName)},
     "task inferred": _inferred,
     "compression": _compression,
-    "numbers kept": _compression,
+    "numbers kept": _kept,
     "commits": _commits,
 }
 

@@ -128,10 +128,11 @@ def test_a_report_says_the_same_in_every_form(tmp_path, in_this_process):
     report = method_tables(filled(cells, tmp_path))
     files = write_files(report, tmp_path / "report", "mine")
     assert [file.name for file in files] == [
-        f"mine.{end}" for end in ("md", "tex", "csv", "json", "png")
+        *(f"mine.{end}" for end in ("md", "tex", "csv", "json", "png")),
+        "mine-sizes.png",
     ]
     (table,) = report.tables
-    assert table.headings == ["method", "task", "class"]
+    assert table.headings == ["method", "task", "class", "numbers kept"]
     assert table.title == "split-digits, recipe best, changed"
     texts = {
         (row[0], head): text

@@ -29,6 +29,7 @@ _VAE_HYPERNET = {
     "vae_hypernet.task_embedding": "4",
     "vae_hypernet.chunk_embedding": "4",
 }
+_SUM = {"patches.number": "5", "posterior.rank": "3"}
 
 SIZES: dict[str, Settings] = {
     "hnet": _HYPERNET,
@@ -41,11 +42,14 @@ SIZES: dict[str, Settings] = {
     "dgr-distill": _VAE,
     "ranpac": {"projection.width": "20"},
     "patches": {"patches.number": "5"},
+    "patch-sum": _SUM,
+    "hnet-sum": _HYPERNET | _SUM,
+    "gen-classifier": _VAE,
 }
 """Small sizes of the networks of a method, where it has others than the target."""
 
-UNTRAINED = ("ncm", "slda", "ranpac", "patches")
-"""Methods without an optimiser."""
+UNTRAINED = ("ncm", "slda", "ranpac", "patches", "patch-sum", "gen-classifier")
+"""Methods that train no target network."""
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ from learners import clouds, mlp, same, words
 from hypermnesia import ContinualLearner
 from hypermnesia.errors import ConfigError
 
+INFERS = ["hnet-tir", "hnet-ent", "hnet-lik", "hnet-sum", "gen-classifier"]
 QUICK = {"iterations": 60, "batch_size": 32, "lr": 0.01}
 GIVEN = ["finetune", "separate", "ewc", "ewc-online", "si", "lwf", "dgr", "dgr-distill", "hnet-r"]
 NOT_GIVEN = ["finetune", "ewc", "si", "lwf", "dgr", "hnet-r"]
-ANALYTIC = ["ncm", "slda", "ranpac", "patches"]
+ANALYTIC = ["ncm", "slda", "ranpac", "patches", "patch-sum"]
 
 
 def taught(method: str, infer_task: str | None = None, **settings: object) -> ContinualLearner:
@@ -31,7 +32,7 @@ def answers(made: ContinualLearner) -> list[np.ndarray]:
     return found
 
 
-@pytest.mark.parametrize("method", [*GIVEN, *ANALYTIC, "hnet-tir", "hnet-ent", "hnet-lik"])
+@pytest.mark.parametrize("method", [*GIVEN, *ANALYTIC, *INFERS])
 def test_tasks_are_given(method, tmp_path) -> None:
     made = taught(method)
     x, y = clouds(1, classes=3)

@@ -62,6 +62,7 @@ def test_every_result_is_told(tree):
     "title",
     [
         "Methods side by side",
+        "Accuracy against numbers kept",
         "Forgetting, class scenario",
         "Cost against tasks",
         "Accuracy matrix, domain scenario",
@@ -74,7 +75,7 @@ def test_every_figure_is_there(tree, title):
 
 def test_every_figure_says_what_it_shows(tree):
     figures = tree.all("figure")
-    assert len(figures) == (1 + 3 + 1) + (3 + 3) + (1 + 1) + 1 + 2
+    assert len(figures) == (1 + 1 + 3 + 1) + (3 + 3) + (1 + 1) + 1 + 2
     for figure in figures:
         (image,), (dark,), (caption,) = map(figure.all, ("img", "source", "figcaption"))
         assert figure.all("h3")[0].text in image.attributes["alt"]
@@ -180,6 +181,7 @@ def test_a_single_task_has_a_page(tmp_path):
     titles = [h.text for h in parsed(html_page(collect([tmp_path / "a"]), COMMAND)).all("h3")]
     assert titles == [
         "Methods side by side",
+        "Accuracy against numbers kept",
         "Cost against tasks",
         "Accuracy matrix, task scenario",
     ]

@@ -132,6 +132,9 @@ def compare_command(
     train: options.Train = True,
     launcher: options.Launcher = None,
     address: options.Address = None,
+    sizes: Annotated[
+        bool, typer.Option("--sizes", help="Methods at several sizes, too, where one can choose.")
+    ] = False,
 ) -> None:
     """Train methods on benchmarks in scenarios, several processes at a time, and compare them.
 
@@ -141,6 +144,8 @@ def compare_command(
     For example:
 
     hypermnesia compare split-digits --method hnet,finetune,joint --seeds 0-2
+
+    hypermnesia compare split-digits --method ranpac,patches --scenario class --sizes
     """
     from hypermnesia.cli.terminal import compare_and_show
     from hypermnesia.experiments.compare import Question, plan
@@ -153,6 +158,7 @@ def compare_command(
         seeds=options.parse_seeds(seeds),
         recipe=recipe,
         assignments=assignments or (),
+        sizes=sizes,
         options={
             "data": {"tasks": tasks},
             "machine": options.machine(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -25,6 +26,7 @@ from hypermnesia.experiments.resolve import Request, resolve, resolve_one
 from hypermnesia.experiments.results import RunSummary, results_of, scenario_figures, summary_of
 from hypermnesia.experiments.run import Place, rehearse, run_name
 from hypermnesia.experiments.run_folder import RunFolder, opened
+from hypermnesia.experiments.sizes import numbers_kept
 from hypermnesia.methods import METHODS
 from hypermnesia.metrics import Summary
 from hypermnesia.training.phases import Measure
@@ -32,7 +34,10 @@ from hypermnesia.training.phases import Measure
 
 @dataclass(frozen=True)
 class Question:
-    """What to compare, all by name; each method must do a scenario. See `Request` for the rest."""
+    """What to compare, all by name; each method must do a scenario. See `Request` for the rest.
+
+    `sizes` adds the methods at the sizes that their entries name.
+    """
 
     benchmarks: Sequence[str]
     scenarios: Sequence[str]
@@ -41,6 +46,7 @@ class Question:
     recipe: str | None = None
     assignments: Sequence[str] = ()
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sizes: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,7 @@ class Cell:
         figures: by finished seed of `config`, the figures by name.
         other: where the run in its place has another configuration, the first difference.
         measure: what the figure `acc` is the mean of.
+        size: the settings that make the method smaller or larger than its recipe says, if any.
     """
 
     benchmark: str
@@ -61,6 +68,12 @@ class Cell:
     figures: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     other: str | None = None
     measure: Measure = "accuracy"
+    size: str = ""
+
+    @property
+    def label(self) -> str:
+        """The method and its size."""
+        return f"{self.method} {self.size}".strip()
 
     @property
     def wanted(self) -> int:
@@ -69,7 +82,9 @@ class Cell:
 
     def over_seeds(self, figure: str = "acc") -> Summary:
         """Mean and standard error of a figure over the finished seeds; NaN without any."""
-        return metrics.over_seeds([values[figure] for values in self.figures.values()])
+        return metrics.over_seeds(
+            [values.get(figure, math.nan) for values in self.figures.values()]
+        )
 
 
 def plan(question: Question) -> list[Cell]:
@@ -90,12 +105,23 @@ def plan(question: Question) -> list[Cell]:
         able = scenario in METHODS[method].scenarios
         config = resolve_one(request, method, request.assigned()) if able else None
         cells.append(Cell(benchmark, scenario, method, config))
+        for size in METHODS[method].sizes if question.sizes and able else ():
+            sized = replace(request, assignments=(*request.assignments, *size.split()))
+            other = resolve_one(sized, method, sized.assigned())
+            if first_difference(other, cast(ExperimentConfig, config)) is not None:
+                cells.append(Cell(benchmark, scenario, method, other, size=size))
     return cells
+
+
+def _folder(cell: Cell, config: ExperimentConfig, out: Path) -> Path:
+    """Where a cell's run is: of other sizes than the recipe's, in the folder `sizes`."""
+    place = TrialPlace(out / "sizes") if cell.size else Place(out)
+    return place.folder(config)
 
 
 def carry_out(cells: Sequence[Cell], out: Path, workers: int | None, say: Say) -> dict[Job, str]:
     """Train what the `cells` need and is not finished; see `train_all`."""
-    runs = {Place(out).folder(cell.config): cell.config for cell in cells if cell.config}
+    runs = {_folder(cell, cell.config, out): cell.config for cell in cells if cell.config}
     return train_all(runs, workers, say)
 
 
@@ -160,13 +186,16 @@ def filled(cells: Sequence[Cell], out: Path) -> list[Cell]:
 
 
 def _filled(cell: Cell, config: ExperimentConfig, out: Path) -> Cell:
-    folder = RunFolder(Place(out).folder(config))
+    folder = RunFolder(_folder(cell, config, out))
     stored = folder.read_config() if folder.config.is_file() else config
     if (other := first_difference(config, stored)) is not None:
         return replace(cell, other=other)
     seeds = [seed for seed in folder.finished_seeds() if seed in config.seeds]
     results = results_of(folder, config, seeds)
-    figures = {seed: scenario_figures(each, cell.scenario) for seed, each in results.items()}
+    figures = {
+        seed: scenario_figures(each, cell.scenario) | {"kept": numbers_kept(config, each)}
+        for seed, each in results.items()
+    }
     measure = next((each.measure for each in results.values()), cell.measure)
     return replace(cell, figures=figures, measure=measure)
 

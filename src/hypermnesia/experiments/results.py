@@ -29,6 +29,7 @@ from hypermnesia.training.phases import Measure
 
 FORMAT = 2  # 1 had no checksums
 _NUMBERS = ("seconds", "peak_memory_mb", "compression")
+_KEPT = ("kept", "kept_bytes")  # which results of earlier versions lack
 _MOST_SAMPLES, _LARGEST = 10**12, 1e15
 _RETRAIN = "move it away and resume"
 RESTORE = "restore it; or move {} away and resume, which trains from the last checkpoint if any"
@@ -73,6 +74,7 @@ def write_result(
         "files": {path.name: storage.note(path) for path in folder.outcomes(result.accuracy)},
         **{name: getattr(result, name) for name in _NUMBERS},
     }
+    fields |= {name: n for name in _KEPT if (n := getattr(result, name)) is not None}
     if result.measure != "accuracy":
         fields["measure"] = result.measure
     storage.write_json(folder.result, storage.sealed(fields))
@@ -99,6 +101,7 @@ def read_result(folder: SeedFolder, config: ExperimentConfig, seed: int) -> Trai
         if len(iterations) not in (1, tasks):
             raise ValueError(f"{len(iterations)} phases of training for {tasks} tasks")
         numbers: Any = {name: _number(fields[name]) for name in _NUMBERS}
+        numbers |= {name: _number(fields[name]) for name in _KEPT if name in fields}
         numbers |= {"seconds_per_iteration": iterations, "measure": measure}
         return TrainResult(accuracy=accuracy, inference=inference, confusion=confusion, **numbers)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -239,7 +242,9 @@ def summary_of(
     folder: RunFolder, config: ExperimentConfig, results: Mapping[int, TrainResult]
 ) -> RunSummary:
     """The figures over the seeds of `results`, one or more."""
-    numbers = {seed: {n: getattr(r, n) for n in _NUMBERS} for seed, r in results.items()}
+    noted = all(result.kept is not None for result in results.values())
+    names = (*_NUMBERS, *(_KEPT if noted else ()))
+    numbers = {seed: {n: getattr(r, n) for n in names} for seed, r in results.items()}
     iterations = {str(seed): list(r.seconds_per_iteration) for seed, r in results.items()}
     over = _each_over_seeds(numbers) | {"seconds_per_iteration": {"values": iterations}}
     scenarios, matrices = {}, {}

@@ -138,6 +138,8 @@ class MethodEntry:
         trained: `each` for a training of its own in each scenario; `once` if one training, with
             heads for each task, is evaluated in all of them.
         ignores: settings (`section.field`) that it does not read.
+        sizes: settings that make it smaller or larger, each `section.field=value`, or several with
+            spaces between them; from the smallest.
     """
 
     name: str
@@ -149,6 +151,7 @@ class MethodEntry:
     needs: str = ""
     trained: Literal["once", "each"] = "each"
     ignores: tuple[str, ...] = ()
+    sizes: tuple[str, ...] = ()
 
     @cached_property
     def build(self) -> Build:
@@ -271,6 +274,14 @@ for _entry in (
         trained="once",
     ),
     MethodEntry(
+        "hnet-sum",
+        "hnet adds up evidence for each class: networks, patches, densities, autoencoders",
+        "ours",
+        HypernetWith("hypermnesia.methods.sums:SumEvidence"),
+        trained="once",
+        sizes=tuple(f"patches.number={number}" for number in (30, 60, 125, 200, 300)),
+    ),
+    MethodEntry(
         "hnet-tir",
         "hnet infers the task with a classifier that is trained on generated samples",
         _OSWALD,
@@ -344,6 +355,15 @@ for _entry in (
         ignores=_PLAIN_VAE,
     ),
     MethodEntry(
+        "gen-classifier",
+        "every class has an autoencoder of its own, and the likeliest class answers",
+        "van de Ven et al. 2021, arXiv 2104.10093",
+        "generative:GenerativeClassifier",
+        trained="once",
+        ignores=(*_PLAIN_VAE, "bound.kind", "bound.divergence"),
+        sizes=tuple(f"vae.encoder=[{n},{n}] vae.decoder=[{n},{n}]" for n in (20, 85, 200)),
+    ),
+    MethodEntry(
         "ncm",
         "the class with the nearest mean answers",
         "Mensink et al. 2013, doi 10.1109/TPAMI.2013.83",
@@ -360,12 +380,22 @@ for _entry in (
         "ridge regression on random features",
         "McDonnell et al. 2023, arXiv 2307.02251",
         "analytic:Ranpac",
+        sizes=tuple(f"projection.width={width}" for width in (500, 1000, 2000, 4000)),
     ),
     MethodEntry(
         "patches",
         "ridge regression on responses to whitened patches of the first task's images",
         "Coates and Ng 2011, ICML",
         "patches:Patches",
+        sizes=tuple(f"patches.number={number}" for number in (50, 125, 250, 400)),
+    ),
+    MethodEntry(
+        "patch-sum",
+        "patches and a density of each class's features, added up",
+        "ours; parts: Coates and Ng 2011, Tipping and Bishop 1999",
+        "posterior:PatchPosterior",
+        trained="once",
+        sizes=tuple(f"patches.number={number}" for number in (30, 60, 125, 200, 300)),
     ),
 ):
     METHODS.add(_entry.name, _entry)

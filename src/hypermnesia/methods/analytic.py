@@ -9,7 +9,7 @@ columns; G is that of all tasks.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -117,6 +117,7 @@ class Analytic:
     trains_on: Literal["task", "all"] = "task"
     deterministic: ClassVar[bool] = True  # whether it draws no random numbers
     second: ClassVar[bool] = True  # whether it keeps G
+    at_once: ClassVar[int] = AT_ONCE  # samples whose features are in memory together
 
     def __init__(
         self,
@@ -192,16 +193,24 @@ class Analytic:
     def end_task(self, batches: Iterable[Batch]) -> None:
         """Add the task's samples to the sums."""
         for batch in batches:
-            parts = torch.split(self._see(batch.original), AT_ONCE)
-            features = torch.cat([self.features(part) for part in parts])
+            parts = torch.split(self._see(batch.original), self.at_once)
             columns = self.scenario.labels(batch.y, batch.task)
-            own = F.one_hot(columns, len(self.counts)).to(features)
+            own = F.one_hot(columns, len(self.counts)).to(**self._float64)
             own = own if batch.weight is None else own * batch.weight[:, None].to(own)
-            self.sums += own.T @ features
-            self.counts += own.sum(dim=0)
-            if self.second:
-                self.products += (own.sum(dim=1) * features.T) @ features
+            for features in self._features_of(parts):
+                self._add(features, own)
         self._solved = None
+
+    def _features_of(self, parts: Sequence[Tensor]) -> Iterator[Tensor]:
+        """(batch, D) features of samples in parts, once or of several views of each."""
+        yield torch.cat([self.features(part) for part in parts])
+
+    def _add(self, features: Tensor, own: Tensor) -> None:
+        """Add (batch, D) features to the sums, as often as (batch, columns) `own` counts them."""
+        self.sums += own.T @ features
+        self.counts += own.sum(dim=0)
+        if self.second:
+            self.products += (own.sum(dim=1) * features.T) @ features
 
     def _checked(self, x: Tree) -> Tensor:
         tensor: Tensor = tree.one_tensor(x, "an analytic method")
@@ -214,7 +223,7 @@ class Analytic:
 
     def _logits(self, x: Tree, columns: slice = slice(None)) -> Tensor:
         network = self._network(columns)
-        return torch.cat([network(part) for part in torch.split(self._checked(x), AT_ONCE)])
+        return torch.cat([network(part) for part in torch.split(self._checked(x), self.at_once)])
 
     def _network(self, columns: slice) -> nn.Sequential:
         """The features and the head of some columns; before any sample zeros, if inputs are."""
@@ -266,6 +275,11 @@ class Analytic:
         """Numbers in the sums; of G, which is symmetric, one half."""
         entries = len(self.products)
         return entries * (entries + 1) // 2 + self.sums.numel() + self.counts.numel()
+
+    @property
+    def kept_bytes(self) -> int:
+        """8 a number: sums are float64."""
+        return 8 * self.kept
 
     def compression(self) -> float:
         """All that is kept / the target network."""

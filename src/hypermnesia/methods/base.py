@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hypermnesia import tree
@@ -235,6 +236,18 @@ def columns_asked(
     if method.scenario.name == "task":
         raise task_needed(kind)
     return slice(None)
+
+
+def over_tasks(scores: Tensor, heads: Sequence[int]) -> Tensor:
+    """(batch, widest head) log Σ_t exp s_tc, of (batch, classes) scores of the heads in turn."""
+    parts = torch.split(scores, list(heads), dim=1)
+    wide = [F.pad(p, (0, max(heads) - p.shape[1]), value=-torch.inf) for p in parts]
+    return torch.stack(wide).logsumexp(dim=0)
+
+
+def bytes_kept(method: Method) -> int:
+    """Bytes of the numbers kept: `method.kept_bytes`, or 4 a number, of float32."""
+    return int(getattr(method, "kept_bytes", 4 * method.kept))
 
 
 def task_needed(method: str) -> ConfigError:

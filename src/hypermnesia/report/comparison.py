@@ -18,7 +18,7 @@ from hypermnesia.experiments.compare import Cell, Question
 from hypermnesia.experiments.results import plain
 from hypermnesia.methods import METHODS
 from hypermnesia.report.canvas import SCALES, png
-from hypermnesia.report.figures import Bar, Panel, bar_figure
+from hypermnesia.report.figures import Bar, Panel, Point, bar_figure, sizes_figure
 from hypermnesia.report.tables import TextTable, csv_text, latex, markdown
 from hypermnesia.training.phases import Measure
 
@@ -38,12 +38,14 @@ class Comparison:
         notes: lines below the tables.
         rows: a flat record for each cell, with all digits.
         figure: contents of a PNG file.
+        against_size: likewise, accuracy against numbers kept; None where nothing was measured.
     """
 
     tables: Sequence[TextTable]
     notes: Sequence[str]
     rows: Sequence[Mapping[str, Any]]
     figure: bytes
+    against_size: bytes | None = None
 
 
 def method_tables(cells: Sequence[Cell]) -> Comparison:
@@ -51,7 +53,7 @@ def method_tables(cells: Sequence[Cell]) -> Comparison:
     by_benchmark = _by_benchmark(cells)
     tables = [_table(name, own) for name, own in by_benchmark.items()]
     panels = [
-        Panel(name, [Bar(c.scenario, c.method, c.over_seeds()) for c in own], _measure(own))
+        Panel(name, [Bar(c.scenario, c.label, c.over_seeds()) for c in own], _measure(own))
         for name, own in by_benchmark.items()
     ]
     words = dict.fromkeys(SCALES[_measure(own)].words for own in by_benchmark.values())
@@ -60,7 +62,24 @@ def method_tables(cells: Sequence[Cell]) -> Comparison:
         "(number of seeds); '2 of 5' where seeds are not finished; '-': no method for it."
     )
     notes, records = [legend, *_notes_on_other_settings(cells)], [record(cell) for cell in cells]
-    return Comparison(tables, notes, records, png(bar_figure(panels)))
+    figure, sized = png(bar_figure(panels)), sizes_figure(_points(by_benchmark))
+    return Comparison(tables, notes, records, figure, None if sized is None else png(sized))
+
+
+def _points(by_benchmark: Mapping[str, Sequence[Cell]]) -> list[Point]:
+    """The finished cells with numbers kept, by benchmark and scenario."""
+    return [
+        Point(f"{name}, {c.scenario}", c.method, c.over_seeds("kept").mean, c.over_seeds())
+        for name, own in by_benchmark.items()
+        for c in own
+        if c.measure == "accuracy" and not math.isnan(c.over_seeds("kept").mean)
+    ]
+
+
+def numbers_text(found: Sequence[float]) -> str:
+    """Return `2,100,679`, or the least and the most of several numbers; a dash for none."""
+    known = sorted({round(each) for each in found if not math.isnan(each)})
+    return " to ".join(f"{each:,}" for each in dict.fromkeys((*known[:1], *known[-1:]))) or "-"
 
 
 def _by_benchmark(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
@@ -73,11 +92,21 @@ def _measure(cells: Sequence[Cell]) -> Measure:
 
 
 def _table(benchmark: str, cells: Sequence[Cell]) -> TextTable:
-    methods = dict.fromkeys(cell.method for cell in cells)
+    labels = dict.fromkeys(cell.label for cell in cells)
     scenarios = dict.fromkeys(cell.scenario for cell in cells)
-    texts = {(cell.method, cell.scenario): cell_text(cell) for cell in cells}
-    rows = [[method, *(texts[method, scenario] for scenario in scenarios)] for method in methods]
-    return TextTable(f"{benchmark}, recipe {recipe_name(cells)}", ["method", *scenarios], rows)
+    texts = {(cell.label, cell.scenario): cell_text(cell) for cell in cells}
+    kept = {
+        label: [c.over_seeds("kept").mean for c in cells if c.label == label and c.figures]
+        for label in labels
+    }
+    rows = [
+        [label, *(texts.get((label, name), "-") for name in scenarios), numbers_text(kept[label])]
+        for label in labels
+    ]
+    headings = ["method", *scenarios, "numbers kept"]
+    return TextTable(
+        f"{benchmark}, recipe {recipe_name([c for c in cells if not c.size])}", headings, rows
+    )
 
 
 def check_files(out: Path, name: str) -> None:
@@ -98,6 +127,9 @@ def write_files(comparison: Comparison, out: Path, name: str) -> list[Path]:
     storage.write_text(paths["csv"], csv_text([_flat(row) for row in rows]))
     storage.write_json(paths["json"], {"notes": notes, "cells": rows})
     storage.write_bytes(paths["png"], comparison.figure)
+    if comparison.against_size is not None:
+        paths["sizes"] = out / f"{name}-sizes.png"
+        storage.write_bytes(paths["sizes"], comparison.against_size)
     return list(paths.values())
 
 
@@ -140,11 +172,13 @@ def record(cell: Cell) -> dict[str, Any]:
         "benchmark": cell.benchmark,
         "scenario": cell.scenario,
         "method": cell.method,
+        "size": cell.size,
         "recipe": None if config is None else recipe_name([cell]),
         "mean": plain(mean.mean),
         "sem": plain(mean.sem),
         "n": mean.n,
         "wanted": cell.wanted,
+        "kept": plain(cell.over_seeds("kept").mean),
         "task_inference": plain(cell.over_seeds("task_inference").mean),
         "other": cell.other,
         "evaluated_on": None if config is None else config.data.evaluate_on,

@@ -93,6 +93,55 @@ def _draw(axes: Axes, bars: Sequence[Bar], labels: Sequence[str], mark: str | No
     axes.set_xlim(-0.5, len(groups) - 0.5)
 
 
+@dataclass(frozen=True)
+class Point:
+    """What a method reached with so many numbers kept; points of a label are joined by a line."""
+
+    panel: str
+    label: str
+    kept: float
+    reached: Summary
+
+
+def sizes_figure(points: Sequence[Point]) -> Figure | None:
+    """Draw accuracy against numbers kept, on a log scale, a panel beside another; None for none."""
+    from matplotlib.figure import Figure  # slow to import
+
+    if not points:
+        return None
+    panels, labels = _distinct(p.panel for p in points), _distinct(p.label for p in points)
+    figure = Figure(figsize=(max(4.5, 3.6 * len(panels)), 4.5), layout="constrained")
+    every = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, panel in zip(every, panels, strict=True):
+        for index, label in enumerate(labels):
+            own = [p for p in points if (p.panel, p.label) == (panel, label)]
+            own.sort(key=lambda point: point.kept)
+            kept, means = [p.kept for p in own], [p.reached.mean for p in own]
+            errors = [p.reached.sem for p in own]
+            style = canvas.line_style(index, 1)
+            axes.errorbar(kept, means, errors, **style, capsize=2, label=label)
+        axes.set(title=panel, xscale="log", xlabel="numbers kept", ylabel="accuracy %")
+        axes.spines[["top", "right"]].set_visible(False)
+    handles, names = every[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False)
+    return figure
+
+
+def sizes(points: Sequence[Point]) -> Drawn | None:
+    """Draw accuracy against numbers kept of several runs; None without any."""
+    figure = sizes_figure(points)
+    if figure is None:
+        return None
+    values = "; ".join(
+        f"{p.label} {p.reached.text(2)} in {p.panel} with {p.kept:,.0f}" for p in points
+    )
+    text = (
+        "Accuracy on all tasks after the last one, in percent, against the numbers kept for it "
+        f"(learned values, sums, covariances), on a log scale: {values}."
+    )
+    return Drawn("sizes", "Accuracy against numbers kept", text, figure)
+
+
 def _distinct(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
 

@@ -19,6 +19,7 @@ from hypermnesia.errors import ConfigError, RunError
 from hypermnesia.experiments.config import ExperimentConfig, differences, evaluated
 from hypermnesia.experiments.finished import finished_seed
 from hypermnesia.experiments.resolve import Request, resolve
+from hypermnesia.experiments.sizes import numbers_kept
 from hypermnesia.metrics import Matrix
 from hypermnesia.report import figures, tables
 from hypermnesia.report.canvas import Drawn, Picture, picture
@@ -79,12 +80,28 @@ def comparison_figures(runs: Sequence[CollectedRun]) -> Iterator[Drawn]:
         for label, by_seed in by_label.items()
     ]
     yield figures.side_by_side(bars, measure)
+    if measure == "accuracy" and (drawn := figures.sizes(_points(runs))) is not None:
+        yield drawn
     for scenario, by_label in matrices.items():
         if (drawn := figures.forgetting(scenario, by_label, measure)) is not None:
             yield drawn
     yield figures.cost(
         {r.label: [each.seconds_per_iteration for each in r.results.values()] for r in runs}
     )
+
+
+def _points(runs: Sequence[CollectedRun]) -> list[figures.Point]:
+    """What each run reached in each scenario, with the numbers that it keeps."""
+    return [
+        figures.Point(
+            scenario,
+            run.label,
+            metrics.over_seeds([numbers_kept(run.config, r) for r in run.results.values()]).mean,
+            metrics.over_seeds([metrics.acc(r.accuracy[scenario]) for r in run.results.values()]),
+        )
+        for run in runs
+        for scenario in evaluated(run.config)
+    ]
 
 
 def _matrices(runs: Sequence[CollectedRun], scenario: ScenarioName) -> dict[str, list[Matrix]]:

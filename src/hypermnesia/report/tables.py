@@ -109,6 +109,8 @@ Columns = Sequence[tuple[str, str, int]]
 _SHARED = (
     ("task inf. %", "task_inference", 2),
     ("compr.", "compression", 3),
+    ("kept", "kept", 0),
+    ("bytes", "kept_bytes", 0),
     ("seconds", "seconds", 1),
     ("MB", "peak_memory_mb", 0),
 )
@@ -150,6 +152,7 @@ _LEGENDS: dict[Measure, dict[str, str]] = {
 _LEGEND = {
     "task inf.": "samples answered with their own task, mean over tasks at the end",
     "compr.": "compression, learned values / weights of one target network",
+    "kept": "numbers kept for all tasks: learned values, sums, covariances; of random ones a seed",
     "MB": "peak memory",
 }
 
@@ -167,6 +170,8 @@ def metrics_table(title: str, rows: Sequence[tuple[str, RunSummary, ScenarioName
     """Tabulate (label, run, scenario) of runs of one benchmark, without columns that are empty."""
     figures = [summary.figures | summary.scenarios[name] for _, summary, name in rows]
     columns = COLUMNS[rows[0][1].measure]
+    none = {"mean": None, "sem": None, "n": 0}  # of earlier versions' results
+    figures = [{key: none for _, key, _ in columns} | each for each in figures]
     columns = [column for column in columns if any(each[column[1]]["n"] for each in figures)]
     several = len({name for *_, name in rows}) > 1
     names = NAMES if several else NAMES[:1]

@@ -93,6 +93,8 @@ class TrainResult:
         peak_memory_mb: largest resident memory of any of the processes, see `compute`.
         compression: learned values kept for all tasks over weights of one target network.
         measure: what `accuracy` holds.
+        kept: numbers kept for all tasks; None in results of earlier versions.
+        kept_bytes: bytes that these take.
     """
 
     accuracy: Mapping[ScenarioName, Matrix]
@@ -103,6 +105,8 @@ class TrainResult:
     peak_memory_mb: float
     compression: float
     measure: Measure = "accuracy"
+    kept: float | None = None
+    kept_bytes: float | None = None
 
 
 _MATRICES = {"accuracy": np.nan, "inference": np.nan, "confusion": 0}  # where not evaluated

@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from hypermnesia.compute import reset_peak_memory
 from hypermnesia.data.stream import AUGMENTATIONS, BatchStream, each_once
 from hypermnesia.data.types import Batch, Task, check_samples, place
-from hypermnesia.methods.base import Method, TaskSpec
+from hypermnesia.methods.base import Method, TaskSpec, bytes_kept
 from hypermnesia.seeding import Generators
 from hypermnesia.training.checkpoint import MemoryStore, Saver, Store
 from hypermnesia.training.evaluation import Progress, TrainResult, evaluate_in, measure_of
@@ -107,7 +107,8 @@ def train(
                 stream = run.open(phase)
                 learn(method, stream, phase, watching, progress.iteration)
                 run.close(phase)
-            return progress.result(method.compression(), measure_of(tasks[0].test))
+            found = progress.result(method.compression(), measure_of(tasks[0].test))
+            return replace(found, kept=method.kept, kept_bytes=bytes_kept(method))
         except NotFiniteError as error:
             until.error = error  # a GPU may repeat not quite what it did, and fail earlier
         except StopTraining:
