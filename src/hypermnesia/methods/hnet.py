@@ -22,6 +22,7 @@ from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError, TargetError
 from hypermnesia.evidence import Evidence
 from hypermnesia.evidence.autoencoders import Sampler
+from hypermnesia.evidence.entropy import unsureness
 from hypermnesia.hypernet.ensemble import AllTasks
 from hypermnesia.hypernet.memory import StartName, WeightMemory
 from hypermnesia.hypernet.network import HypernetSettings
@@ -240,11 +241,17 @@ class HypernetMethod:
         old = None
         if self.rehearsal:
             old = self.rehearsal.like(batch.x, self.generators["rehearsal"])
+        unsure = self.evidence.outliers(batch.x, self.generators)
+        more = [each[0] for each in (old, unsure) if each is not None]
+        x = torch.cat([batch.x, *more]) if more else batch.x
 
         def loss() -> Tensor:
-            logits = self._logits(batch.x if old is None else torch.cat([batch.x, old[0]]))
+            logits = self._logits(x)
             seen.append(logits[: len(batch)])
-            return self._loss(logits, batch, old)
+            if unsure is None:
+                return self._loss(logits, batch, old)
+            own, outliers = logits.split([len(logits) - len(unsure[0]), len(unsure[0])])
+            return self._loss(own, batch, old) + unsure[1] * unsureness(outliers)
 
         metrics = self.trainer.step(loss)
         metrics |= reported(metrics["loss"], seen[0], batch.y)
