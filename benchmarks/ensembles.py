@@ -1,6 +1,6 @@
 """Drawn networks beside networks trained alone: calibrated, and unsure of tasks they do not know?
 
-The first tasks of a benchmark are learned, as many that follow are shown. `hnet-bayes` makes several
+The first tasks of a benchmark are learned, as many that follow are shown. `hnet-bayes` makes a few
 networks of each learned task from one hypernetwork, `hnet-ent` one; beside them one network a task
 is trained alone, or `members` are. The mean prediction of a task's networks answers. Prints a line
 of JSON a seed and way: numbers kept; accuracy, calibration error (ECE) and negative log-likelihood

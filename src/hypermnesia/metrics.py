@@ -65,6 +65,21 @@ def bwt(matrix: Matrix) -> float:
     return _mean((matrix[-1] - np.diagonal(matrix))[:-1])
 
 
+def fwt(gains: Sequence[float] | NDArray[np.float64]) -> float:
+    """FWT = mean_{j>1} (R[j - 1, j] - 100 / K_j), points, of the (T,) terms in brackets.
+
+    What task j gains from those before it: the accuracy of its network before any of its K_j
+    classes is trained, less that of guessing, which untrained networks have on average where
+    classes are equally frequent. NaN if a term was not measured, and for one task.
+
+    Example:
+        >>> from hypermnesia.metrics import fwt
+        >>> fwt([float("nan"), 20.0, 30.0])
+        25.0
+    """
+    return _mean(np.asarray(gains, dtype=np.float64)[1:])
+
+
 def forgetting(matrix: Matrix) -> float:
     """Forgetting = mean_{j<T} (max_i R[i, j] - R[T, j]), points; 0 or more, 0 is best.
 

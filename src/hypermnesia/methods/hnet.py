@@ -90,6 +90,7 @@ class HypernetMethod:
     """
 
     trains_on: Literal["task", "all"] = "task"
+    answers_untrained = True
 
     def __init__(
         self,
@@ -250,8 +251,9 @@ class HypernetMethod:
             seen.append(logits[: len(batch)])
             if unsure is None:
                 return self._loss(logits, batch, old)
-            own, outliers = logits.split([len(logits) - len(unsure[0]), len(unsure[0])])
-            return self._loss(own, batch, old) + unsure[1] * unsureness(outliers)
+            others = len(logits) - len(unsure[0])
+            own = self._loss(logits[:others], batch, old)
+            return own + unsure[1] * unsureness(logits[others:])
 
         metrics = self.trainer.step(loss)
         metrics |= reported(metrics["loss"], seen[0], batch.y)
