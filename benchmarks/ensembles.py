@@ -24,7 +24,7 @@ from torch import Tensor
 from benchmarks.few_shot import network, numbers, taught
 from hypermnesia.data.benchmarks import BENCHMARKS, BenchmarkSettings, make_tasks
 from hypermnesia.data.types import Batch, Task
-from hypermnesia.evidence.entropy import entropy
+from hypermnesia.evidence.entropy import EntropySettings, entropy
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.hypernet.noise import NoiseSettings, averaged
 from hypermnesia.methods import build_method
@@ -41,7 +41,8 @@ AllLogits = Callable[[Tensor], Tensor]
 def method_of(name: str, shape: Sequence[int], outputs: int, given: Any, seed: int) -> Any:
     """A method by name, untrained."""
     template = network(shape, given.hidden, outputs, seed)
-    adam = OptimizerSettings(lr=given.rate, schedule=_SCHEDULE)
+    rate = 1e-3 if name == "separate" else given.rate
+    adam = OptimizerSettings(lr=rate, schedule=_SCHEDULE)
     features = tuple(given.features)
     hypernet = HypernetSettings(
         features, 32, 16, "elu", "hyperfan", "even", given.chunk, embedding_start="mean"
@@ -58,6 +59,7 @@ def method_of(name: str, shape: Sequence[int], outputs: int, given: Any, seed: i
         "optimizer": adam,
         "embedding_optimizer": OptimizerSettings(lr=1e-2, schedule=_SCHEDULE),
         "noise": noise,
+        "inference": EntropySettings(outliers=given.outliers),
     }
     own: dict[str, Any] = {"generators": Generators(seed), "device": torch.device("cpu")}
     own |= {"sample_shape": tuple(shape), "criterion": F.cross_entropy}
@@ -149,19 +151,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--tasks", type=int, default=5, help="learned, and as many shown")
     add("--draws", type=int, default=10, help="networks of a task that hnet-bayes draws")
     add("--members", type=int, default=5, help="networks of a task that are trained alone")
-    add("--iterations", type=int, default=600, help="a task, of the hypernetworks")
-    add("--alone", type=int, default=300, help="of a network alone")
+    add("--iterations", type=int, default=1200, help="a task, of the hypernetworks")
+    add("--alone", type=int, default=1500, help="of a network alone")
     add("--batch", type=int, default=64)
     add("--validation", type=int, default=0, help="held out of each task, and asked instead")
     add("--samples", type=int, default=2000, help="most that are asked of a task")
     add("--hidden", type=numbers, default=[100])
-    add("--features", type=numbers, default=[50, 50], help="of the hypernetwork")
+    add("--features", type=numbers, default=[100], help="of the hypernetwork")
     add("--chunk", type=int, default=800)
-    add("--beta", type=float, default=0.01)
-    add("--rate", type=float, default=1e-3, help="step size of θ, and of networks alone")
+    add("--beta", type=float, default=0.1)
+    add("--rate", type=float, default=2e-3, help="step size of θ; of networks alone 0.001")
+    add("--outliers", choices=["shuffled"], help="what the hypernetworks learn to be unsure of")
     add("--kl", type=float, default=1e-6)
-    add("--prior-scale", type=float, default=2.5)
-    add("--log-variance", type=float, default=-2.5)
+    add("--prior-scale", type=float, default=1.0)
+    add("--log-variance", type=float, default=-4.0)
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
     for seed in given.seeds:
