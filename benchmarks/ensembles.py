@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from benchmarks.few_shot import network, numbers, taught
@@ -28,7 +27,7 @@ from hypermnesia.evidence.entropy import EntropySettings, entropy
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.hypernet.noise import NoiseSettings, averaged
 from hypermnesia.methods import build_method
-from hypermnesia.metrics import calibration_error, reliability_bins
+from hypermnesia.metrics import auroc, calibration_error, reliability_bins
 from hypermnesia.optimizers import OptimizerSettings
 from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.seeding import Generators
@@ -105,13 +104,13 @@ def measured(logits: AllLogits, tasks: Sequence[Task], known: int, given: Any) -
     confidence, answers = log_p.max(dim=1)
     right = (answers == y).double()
     bins = reliability_bins(confidence.exp().numpy(), right.numpy())
-    own = torch.cat([torch.full((len(s),), float(i < known)) for i, s in enumerate(surest)])
+    own, others = (torch.cat(each).numpy() for each in (surest[:known], surest[known:]))
     return {
         "accuracy": 100 * float(right.mean()),
         "ece": calibration_error(bins),
         "nll": float(F.nll_loss(log_p, y)),
         "inferred": 100 * float(torch.cat(inferred).mean()),
-        "auroc": float(roc_auc_score(own.numpy(), torch.cat(surest).numpy())),
+        "auroc": auroc(own, others),
     }
 
 

@@ -110,6 +110,24 @@ def over_seeds(values: Sequence[float]) -> Summary:
     return Summary(_mean(known), sem, len(known))
 
 
+def auroc(of_these: NDArray[np.float64], of_others: NDArray[np.float64]) -> float:
+    """Return how often one of the (n,) scores is above one of the (m,) others, ties as halves.
+
+    The area under the receiver operating characteristic; NaN without scores of either kind.
+
+    Example:
+        >>> import numpy as np
+        >>> from hypermnesia.metrics import auroc
+        >>> auroc(np.array([0.9, 0.7]), np.array([0.8, 0.1]))
+        0.75
+    """
+    others = np.sort(of_others)
+    if not len(others) or not len(of_these):
+        return math.nan
+    sides = (np.searchsorted(others, of_these, side) for side in ("left", "right"))
+    return float(np.mean([below.mean() for below in sides]) / len(others))
+
+
 def _mean(values: NDArray[np.float64]) -> float:
     return float(values.mean()) if values.size else math.nan
 
