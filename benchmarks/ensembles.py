@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -122,21 +122,23 @@ def run(given: Any, seed: int) -> None:
     alone = "separate"
     ways = {"hnet-bayes": ["hnet-bayes"], "hnet-ent": ["hnet-ent"], "one alone": [alone]}
     ways[f"{given.members} alone"] = [alone] * given.members
+
+    @cache
+    def trained(name: str, member: int) -> Any:
+        own = seed + 1000 * member
+        method = method_of(name, shape, outputs, given, own)
+        iterations = given.alone if name == alone else given.iterations
+        for task in tasks[: given.tasks]:
+            taught(method, [task.train], outputs, given, own, iterations)
+        return method
+
     for way, names in ways.items():
         if way not in (given.ways or ways):
             continue
-        begun = time.perf_counter()
-        methods = [
-            method_of(name, shape, outputs, given, seed + 1000 * i) for i, name in enumerate(names)
-        ]
-        for i, method in enumerate(methods):
-            iterations = given.alone if names[0] == alone else given.iterations
-            for task in tasks[: given.tasks]:
-                taught(method, [task.train], outputs, given, seed + 1000 * i, iterations)
-        spent = time.perf_counter() - begun
+        methods = [trained(name, member) for member, name in enumerate(names)]
         found = measured(all_logits(methods, given.tasks), tasks, given.tasks, given)
         about = {"benchmark": given.benchmark, "seed": seed, "way": way}
-        about |= {"kept": sum(method.kept for method in methods), "seconds": round(spent, 1)}
+        about |= {"outliers": given.outliers, "kept": sum(method.kept for method in methods)}
         print(json.dumps(about | {n: round(v, 4) for n, v in found.items()}), flush=True)
 
 
