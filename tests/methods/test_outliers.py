@@ -11,7 +11,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from hypermnesia.errors import ConfigError
-from hypermnesia.evidence.entropy import EntropySettings, entropy, shuffled, unsureness
+from hypermnesia.evidence.entropy import (
+    EntropySettings,
+    entropy,
+    learned_share,
+    shuffled,
+    unsureness,
+)
 from hypermnesia.methods import TaskSpec
 from hypermnesia.methods.hnet import HypernetMethod
 from hypermnesia.testing import check_method
@@ -51,13 +57,25 @@ def test_equally_likely_classes_are_wanted() -> None:
 
 
 def test_an_iteration_adds_their_loss_to_the_task_s() -> None:
-    """The loss of an update is that of the same update without, plus w times the outliers'."""
+    """The loss of an update is that of the same update without, plus w a times the outliers'."""
     alone, both = made(EntropySettings()), made(replace(SHUFFLED, outlier_weight=2.0))
+    for _ in range(30):
+        alone.update(BATCH)
+    both.load_state_dict(alone.state_dict())
+    own = F.cross_entropy(both.memory.run(0, BATCH.x, training=False), BATCH.y).detach()
+    learned = 1 - float(own) / math.log(2)
+    assert 0.1 < learned < 1
     order = torch.Generator()
     order.set_state(both.generators["outliers"].get_state())
     odd = both.memory.run(0, shuffled(BATCH.x[:32], order), training=False).detach()
     losses = [float(method.update(BATCH)["loss"]) for method in (alone, both)]
-    assert losses[1] - losses[0] == pytest.approx(2 * float(unsureness(odd)), rel=1e-5)
+    assert losses[1] - losses[0] == pytest.approx(2 * learned * float(unsureness(odd)), rel=1e-4)
+
+
+def test_outliers_do_not_count_where_nothing_is_learned() -> None:
+    wrong, y = torch.tensor([[3.0, 0.0], [0.0, 0.0]]), torch.tensor([1, 0])
+    assert float(learned_share(wrong, y)) == 0
+    assert float(learned_share(wrong.flip(1), y)) == pytest.approx(0.465, abs=1e-3)
 
 
 @pytest.mark.parametrize("name", ["hnet-ent", "hnet-bayes"])

@@ -12,11 +12,12 @@ A network may be sure of what it never saw. With outliers it also learns, of a p
 mini-batch made into something that no task before or after has given, to hold all K classes for
 equally likely: outlier exposure (Hendrycks et al. 2019, arXiv 1812.04606),
 
-    L + w mean_x̃ (log K + KL(1/K || softmax f(x̃)))
+    L + w a mean_x̃ (log K + KL(1/K || softmax f(x̃))),   a = max(0, 1 - L / log K)
 
-on inputs x̃ whose entries or pixels are shuffled, each in an order of its own. Such inputs are what
-permuted tasks have to each other: there this is knowledge of the benchmark, though of no other
-task's data.
+on inputs x̃ whose entries or pixels are shuffled, each in an order of its own; a, which takes no
+gradient, is how far the task is learned, as with a = 1 networks are long unsure of everything. Such
+inputs are what permuted tasks have to each other: there this is knowledge of the benchmark, though
+of no other task's data.
 
 With a screen all networks answer in a cheaper number format first, and those that may be the most
 certain once more. How far first answers are off is measured in every call, on a few of its samples.
@@ -27,12 +28,14 @@ large, and against each other. `python -m benchmarks.inference --screen bf16` pr
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, cast
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.func import jvp, vmap
@@ -261,6 +264,12 @@ def shuffled(x: Float[Tensor, "n ..."], generator: torch.Generator) -> Tensor:
 def unsureness(logits: Float[Tensor, "n outputs"]) -> Tensor:
     """Mean cross-entropy of equally likely classes and the softmax, a scalar; log K at least."""
     return -logits.log_softmax(dim=1).mean()
+
+
+@torch.no_grad()
+def learned_share(logits: Float[Tensor, "n outputs"], y: Int[Tensor, " n"]) -> Tensor:
+    """How far the cross-entropy is below log K, as a share of it; a scalar, 0 where it is not."""
+    return (1 - F.cross_entropy(logits, y) / math.log(logits.shape[1])).clamp(min=0)
 
 
 class _Module(nn.Module):

@@ -22,7 +22,7 @@ from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError, TargetError
 from hypermnesia.evidence import Evidence
 from hypermnesia.evidence.autoencoders import Sampler
-from hypermnesia.evidence.entropy import unsureness
+from hypermnesia.evidence.entropy import learned_share, unsureness
 from hypermnesia.hypernet.ensemble import AllTasks
 from hypermnesia.hypernet.memory import StartName, WeightMemory
 from hypermnesia.hypernet.network import HypernetSettings
@@ -253,7 +253,8 @@ class HypernetMethod:
                 return self._loss(logits, batch, old)
             others = len(logits) - len(unsure[0])
             own = self._loss(logits[:others], batch, old)
-            return own + unsure[1] * unsureness(logits[others:])
+            weight = unsure[1] * learned_share(logits[: len(batch)], batch.y)
+            return own + weight * unsureness(logits[others:])
 
         metrics = self.trainer.step(loss)
         metrics |= reported(metrics["loss"], seen[0], batch.y)
