@@ -40,6 +40,7 @@ def cells(drawn: Drawn) -> np.ndarray:
 
 
 _OF_CLASSIFIERS = {"task-confusion-domain-class", "embedding-transfer", "embeddings-networks"}
+_OF_CLASSIFIERS |= {"reliability-class", "rejection-class"}
 _OF_DECODERS = {"embeddings-autoencoders", "memory-samples"}
 KINDS = {
     "hnet-r": _OF_DECODERS,

@@ -27,6 +27,11 @@ def test_hand_computed() -> None:
     assert metrics.task_inference(R) == metrics.acc(R)
 
 
+def test_forward_transfer_leaves_the_first_task_out() -> None:
+    assert metrics.fwt([NAN, 40.0, -10.0]) == 15.0
+    assert np.isnan([metrics.fwt([NAN, 40.0, NAN]), metrics.fwt([NAN]), metrics.fwt(())]).all()
+
+
 def test_a_joint_run_has_only_an_end() -> None:
     assert metrics.acc(JOINT) == 85.0
     assert np.isnan([metrics.during(JOINT), metrics.bwt(JOINT), metrics.forgetting(JOINT)]).all()

@@ -65,6 +65,21 @@ def bwt(matrix: Matrix) -> float:
     return _mean((matrix[-1] - np.diagonal(matrix))[:-1])
 
 
+def fwt(gains: Sequence[float] | NDArray[np.float64]) -> float:
+    """FWT = mean_{j>1} (R[j - 1, j] - 100 / K_j), points, of the (T,) terms in brackets.
+
+    What task j gains from those before it: the accuracy of its network before any of its K_j
+    classes is trained, less that of guessing, which untrained networks have on average where
+    classes are equally frequent. NaN if a term was not measured, and for one task.
+
+    Example:
+        >>> from hypermnesia.metrics import fwt
+        >>> fwt([float("nan"), 20.0, 30.0])
+        25.0
+    """
+    return _mean(np.asarray(gains, dtype=np.float64)[1:])
+
+
 def forgetting(matrix: Matrix) -> float:
     """Forgetting = mean_{j<T} (max_i R[i, j] - R[T, j]), points; 0 or more, 0 is best.
 
@@ -93,6 +108,24 @@ def over_seeds(values: Sequence[float]) -> Summary:
     known = np.asarray([value for value in values if not math.isnan(value)], dtype=np.float64)
     sem = float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else math.nan
     return Summary(_mean(known), sem, len(known))
+
+
+def auroc(of_these: NDArray[np.float64], of_others: NDArray[np.float64]) -> float:
+    """Return how often one of the (n,) scores is above one of the (m,) others, ties as halves.
+
+    The area under the receiver operating characteristic; NaN without scores of either kind.
+
+    Example:
+        >>> import numpy as np
+        >>> from hypermnesia.metrics import auroc
+        >>> auroc(np.array([0.9, 0.7]), np.array([0.8, 0.1]))
+        0.75
+    """
+    others = np.sort(of_others)
+    if not len(others) or not len(of_these):
+        return math.nan
+    sides = (np.searchsorted(others, of_these, side) for side in ("left", "right"))
+    return float(np.mean([below.mean() for below in sides]) / len(others))
 
 
 def _mean(values: NDArray[np.float64]) -> float:

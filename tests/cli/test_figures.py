@@ -29,7 +29,8 @@ def test_figures_are_written_beside_their_seed_and_told(runs, tmp_path, capsys):
 def test_what_is_missing_is_told_in_a_line_each(runs, capsys, tmp_path):
     assert main(["figures", str(runs["finetune"]), "--out", str(tmp_path / "out")]) == 1
     lines = capsys.readouterr().out.splitlines()
-    kinds = ["task confusion", "embedding transfer", "task embeddings", "samples of the generative"]
+    kinds = ["task confusion", "embedding transfer", "task embeddings", "calibration"]
+    kinds.append("samples of the generative")
     assert len(lines) == len(kinds)
     for line, kind in zip(lines, kinds, strict=True):
         assert line.startswith(f"no {kind}")

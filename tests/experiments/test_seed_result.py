@@ -52,6 +52,9 @@ def rewrite(path, fields):
         ({"confusion": {"task": [[1, 2], [3, 10**15]]}}, "for a number of samples"),
         ({"confusion": {"task": [[1, 2], [3, 0.5]]}}, "0.5 for a number of samples"),
         ({"confusion": {"task": [[1, 2], [0, 0]]}}, "a task without samples"),
+        ({"gains": {"task": [None]}}, "not of all tasks"),
+        ({"gains": {"task": [None, -101.0]}}, "not of all tasks"),
+        ({"gains": {"task": [None, "1"]}}, "bad operand"),
     ],
 )
 def test_a_result_is_checked_when_it_is_read(tmp_path, fields, expected):
@@ -63,9 +66,12 @@ def test_a_result_is_checked_when_it_is_read(tmp_path, fields, expected):
             path.write_text(path.name)
         counts = np.array([[9, 1], [4, 6]])
         by_name = {"task": matrix}, {"task": matrix}, {"task": counts}
-        write_result(seed, config, 0, TrainResult(*by_name, 1.0, (0.1, 0.1), 100.0, 0.5))
+        gains = {"task": np.array([np.nan, -3.5])}
+        result = TrainResult(*by_name, 1.0, (0.1, 0.1), 100.0, 0.5, gains=gains)
+        write_result(seed, config, 0, result)
         read = read_result(seed, config, 0)
         np.testing.assert_equal((read.accuracy, read.inference, read.confusion), by_name)
+        np.testing.assert_equal(dict(read.gains), gains)
         changed = unsealed(json.loads(seed.result.read_text())) | fields
         rewrite(seed.result, {k: v for k, v in changed.items() if v is not GONE})
         with pytest.raises(RunError, match=r"result\.json.*move it away and resume") as caught:

@@ -70,7 +70,7 @@ def missing(run):
 
 
 WEIGHTS, SAMPLES = "seed-0/weights.safetensors", "seed-0/samples"
-EMBEDDED = ["embedding transfer", "task embeddings"]
+EMBEDDED = ["embedding transfer", "task embeddings", "calibration"]
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 64, None])

@@ -11,7 +11,7 @@ TRAINING["peak_memory_mb"] = NONE
 
 def summary(tmp_path, *scenarios):
     """Accuracies of two seeds, and of nothing else a figure."""
-    names = ("acc", "during", "bwt", "forgetting", "task_inference")
+    names = ("acc", "during", "bwt", "fwt", "forgetting", "task_inference")
     figures = dict.fromkeys(names, NONE) | {"acc": {"mean": 90.0, "sem": 0.0, "n": 2}}
     in_scenarios = dict.fromkeys(scenarios, figures)
     folder = made(tmp_path / "run", finished=())

@@ -16,6 +16,7 @@ from hypermnesia.errors import ConfigError
 from hypermnesia.methods.base import Method, TaskSpec
 from hypermnesia.seeding import Generators
 from hypermnesia.training import Observer, Phase, Rows, TrainSettings, train
+from hypermnesia.training.evaluation import evaluate
 from hypermnesia.training.phases import make_phases
 
 
@@ -54,6 +55,25 @@ def test_tasks_are_learned_in_turn_and_the_lower_triangle_is_filled(tmp_path: Pa
     assert 0 < sum(result.seconds_per_iteration) * 30 < result.seconds
     assert result.peak_memory_mb > 1
     assert result.compression == 0.5
+
+
+def test_what_a_task_gains_is_measured_before_its_first_update(tmp_path: Path) -> None:
+    """The same as of a method that learned the tasks before and has just begun the task."""
+    tasks = make_tasks(3)
+    gains = Run(tmp_path / "all", iterations=30, tasks=tasks).go().gains
+    assert gains.keys() == {"task"}
+    assert np.isnan(gains["task"][0])
+    for task in tasks[1:]:
+        run = Run(tmp_path / task.name, iterations=30, tasks=tasks[: task.index])
+        run.go()
+        run.method.begin_task(TaskSpec(2, 30))
+        found = evaluate(run.method, task.test, "task").accuracy
+        assert gains["task"][task.index] == found - 50
+
+
+def test_a_method_that_does_not_say_that_it_can_is_not_asked(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.delattr(Linear, "answers_untrained")
+    assert Run(tmp_path, tasks=make_tasks(2)).go().gains == {}
 
 
 def test_a_joint_run_is_one_phase_and_fills_the_last_row(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ def assert_same(run: Run, result: TrainResult, other: Run, expected: TrainResult
     np.testing.assert_equal(dict(result.accuracy), dict(expected.accuracy))
     np.testing.assert_equal(dict(result.inference), dict(expected.inference))
     np.testing.assert_equal(dict(result.confusion), dict(expected.confusion))
+    np.testing.assert_equal(dict(result.gains), dict(expected.gains))
     states = run.generators.state_dict(), other.generators.state_dict()
     assert states[0].keys() == states[1].keys()
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])

@@ -44,6 +44,8 @@ def make_tasks(count: int = 2, samples: int = 14, features: int = 3) -> list[Tas
 class Linear:
     """A linear softmax classifier over all columns, with momentum and noisy gradients."""
 
+    answers_untrained = True
+
     def __init__(
         self,
         generators: Generators,

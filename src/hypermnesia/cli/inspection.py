@@ -213,8 +213,9 @@ def figures_command(
 ) -> None:
     """Draw what a finished run has learned, and describe each figure in words.
 
-    Task confusion, embedding transfer matrix, task embeddings in two dimensions, samples of the
-    generative memory after each task, as PNG files; the exit code is 1 if there are none.
+    Task confusion, embedding transfer matrix, task embeddings in two dimensions, calibration and
+    rejection, spread over drawn networks, samples of the generative memory after each task, as PNG
+    files; the exit code is 1 if there are none.
 
     For example:
 

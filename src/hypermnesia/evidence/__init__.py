@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from hypermnesia.data.types import Batch, TaskSpec
+    from hypermnesia.seeding import Generators
     from hypermnesia.state_files import State
 
 __all__ = ["EVIDENCE", "Density", "Evidence", "is_density"]
@@ -45,6 +46,13 @@ class Evidence(Protocol):
 
     def draw(self, task: int, count: int, generator: torch.Generator) -> Tensor | None:
         """(count, entries) flat inputs like those of a task; None where it keeps none such."""
+        return None
+
+    def outliers(self, x: Any, generators: Generators) -> tuple[Tensor, float] | None:
+        """Inputs made of a mini-batch's that its network must learn to be unsure of, and a weight.
+
+        None, as by default: there are none.
+        """
         return None
 
     def update(self, batch: Batch) -> Mapping[str, Tensor]:

@@ -8,6 +8,17 @@ there on masks, here on generated weights.
 An entropy of k classes is at most log k. Where tasks have different numbers of them, its share of
 that is compared: H log K / log k, with the largest number K. One class has no entropy.
 
+A network may be sure of what it never saw. With outliers it also learns, of a part of each
+mini-batch made into something that no task before or after has given, to hold all K classes for
+equally likely: outlier exposure (Hendrycks et al. 2019, arXiv 1812.04606),
+
+    L + w a mean_x̃ (log K + KL(1/K || softmax f(x̃))),   a = max(0, 1 - L / log K)
+
+on inputs x̃ whose entries or pixels are shuffled, each in an order of its own; a, which takes no
+gradient, is how far the task is learned, as with a = 1 networks are long unsure of everything. Such
+inputs are what permuted tasks have to each other: there this is knowledge of the benchmark, though
+of no other task's data.
+
 With a screen all networks answer in a cheaper number format first, and those that may be the most
 certain once more. How far first answers are off is measured in every call, on a few of its samples.
 An answer changes only where the errors of two networks, or of two logits, are several times as
@@ -17,12 +28,14 @@ large, and against each other. `python -m benchmarks.inference --screen bf16` pr
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, cast
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.func import jvp, vmap
@@ -34,9 +47,12 @@ from hypermnesia.errors import ConfigError
 from hypermnesia.evidence import Evidence
 from hypermnesia.hypernet.ensemble import AllTasks, TaskGroup
 from hypermnesia.hypernet.target import Buffers
+from hypermnesia.seeding import Generators
 from hypermnesia.settings import Flag, Positive
 from hypermnesia.state_files import State
 from hypermnesia.tree import Tree, logits_of
+
+_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
@@ -54,12 +70,17 @@ class EntropySettings:
         screen: number format in which all networks answer first; the few that may be the most
             certain answer once more in float32. Faster; `in_doubt` says why task and class are
             those of float32, other logits stay the first ones. None: float32 at once.
+        outliers: what networks learn to be unsure of: `shuffled`, the task's own inputs with pixels
+            (entries, of flat ones) in random orders; None for nothing.
+        outlier_weight: w, of their loss.
     """
 
     criterion: Literal["entropy", "entropy-gradient"] = "entropy"
     temperature: Positive = 1.0
     calibrated: Flag = False
     screen: Screen | None = None
+    outliers: Literal["shuffled"] | None = None
+    outlier_weight: Positive = _WEIGHT
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
@@ -69,6 +90,9 @@ class EntropySettings:
                 rule = f"inference.{name} is for inference.criterion=entropy"
                 hint = f"set inference.{name}={json.dumps(unset)}"
                 raise ConfigError(rule, got=self.criterion, hint=hint)
+        if self.outliers is None and self.outlier_weight != _WEIGHT:
+            rule = "inference.outlier_weight has no use without inference.outliers"
+            raise ConfigError(rule, got=self.outlier_weight, hint="leave it out")
 
 
 _DEFAULT = EntropySettings()
@@ -124,6 +148,19 @@ class Entropy(Evidence):
         """Nothing is learned; raises `ConfigError` for targets that are not classes."""
         check_targets(batch)
         return {}
+
+    def outliers(self, x: Tree, generators: Generators) -> tuple[Tensor, float] | None:
+        """Half as many inputs as `x` has, shuffled, and the weight of their loss; None for none.
+
+        Drawn from the stream `outliers`. Raises `ConfigError` for inputs that cannot be shuffled.
+        """
+        if self.settings.outliers is None:
+            return None
+        if not isinstance(x, Tensor) or not x.is_floating_point() or x.ndim < 2:
+            rule, hint = "inputs to shuffle must be one tensor of real numbers", "leave it out"
+            raise ConfigError(rule, got=f"inference.outliers={self.settings.outliers}", hint=hint)
+        half = x[: max(1, len(x) // 2)]
+        return shuffled(half, generators["outliers"]), self.settings.outlier_weight
 
     @torch.no_grad()
     def end_task(self, batches: Iterable[Batch]) -> None:
@@ -215,6 +252,24 @@ class Entropy(Evidence):
         """Put an evidence where `state_dict` found the other."""
         self.spreads = [spreads.to(self.memory.device) for spreads in state["spreads"]]
         self.task = state["task"]
+
+
+def shuffled(x: Float[Tensor, "n ..."], generator: torch.Generator) -> Tensor:
+    """Put the pixels of (n, channels, ...) inputs, or entries of flat ones, in random orders."""
+    flat = x.flatten(2) if x.ndim > 2 else x[:, None]
+    orders = torch.rand(len(x), 1, flat.shape[2], generator=generator).argsort(dim=2)
+    return flat.gather(2, orders.to(x.device).expand_as(flat)).view_as(x)
+
+
+def unsureness(logits: Float[Tensor, "n outputs"]) -> Tensor:
+    """Mean cross-entropy of equally likely classes and the softmax, a scalar; log K at least."""
+    return -logits.log_softmax(dim=1).mean()
+
+
+@torch.no_grad()
+def learned_share(logits: Float[Tensor, "n outputs"], y: Int[Tensor, " n"]) -> Tensor:
+    """How far the cross-entropy is below log K, as a share of it; a scalar, 0 where it is not."""
+    return (1 - F.cross_entropy(logits, y) / math.log(logits.shape[1])).clamp(min=0)
 
 
 class _Module(nn.Module):

@@ -15,6 +15,7 @@ from typing import Any, TypeVar, get_args
 
 import numpy as np
 import safetensors.torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from hypermnesia import metrics, storage
@@ -77,6 +78,8 @@ def write_result(
     fields |= {name: n for name in _KEPT if (n := getattr(result, name)) is not None}
     if result.measure != "accuracy":
         fields["measure"] = result.measure
+    if result.gains:
+        fields["gains"] = {name: _values(each) for name, each in result.gains.items()}
     storage.write_json(folder.result, storage.sealed(fields))
 
 
@@ -103,6 +106,7 @@ def read_result(folder: SeedFolder, config: ExperimentConfig, seed: int) -> Trai
         numbers: Any = {name: _number(fields[name]) for name in _NUMBERS}
         numbers |= {name: _number(fields[name]) for name in _KEPT if name in fields}
         numbers |= {"seconds_per_iteration": iterations, "measure": measure}
+        numbers["gains"] = _by_scenario(fields.get("gains", {}), accuracy, tasks, _gains)
         return TrainResult(accuracy=accuracy, inference=inference, confusion=confusion, **numbers)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         got = f"no field {error}" if isinstance(error, KeyError) else str(error)
@@ -133,19 +137,25 @@ def read_fields(folder: SeedFolder) -> dict[str, Any]:
 def scenario_figures(result: TrainResult, scenario: ScenarioName) -> dict[str, float]:
     """The figures of a seed in one of the scenarios, by name; NaN where there is none."""
     accuracy, inference = result.accuracy[scenario], result.inference.get(scenario)
+    gains = result.gains.get(scenario, ())
     # Of errors it is the rise above the lowest that was forgotten.
     sign = 1.0 if result.measure == "accuracy" else -1.0
     return {
         "acc": metrics.acc(accuracy),
         "during": metrics.during(accuracy),
         "bwt": metrics.bwt(accuracy),
+        "fwt": metrics.fwt(gains),
         "forgetting": metrics.forgetting(sign * accuracy),
         "task_inference": math.nan if inference is None else metrics.task_inference(inference),
     }
 
 
 def _rows(matrix: Matrix) -> list[list[float | None]]:
-    return [[float(v) if math.isfinite(v) else None for v in row] for row in matrix]
+    return [_values(row) for row in matrix]
+
+
+def _values(row: NDArray[np.float64]) -> list[float | None]:
+    return [float(v) if math.isfinite(v) else None for v in row]
 
 
 def _by_scenario(
@@ -165,6 +175,14 @@ def _matrix(rows: Any, tasks: int, most: float = 100.0) -> Matrix:
     if np.isnan(matrix[-1]).any() or (matrix > most).any():
         raise ValueError("a matrix that is no accuracy in percent")
     return matrix
+
+
+def _gains(row: Any, tasks: int) -> NDArray[np.float64]:
+    """(tasks,) points, each from -100 to 100."""
+    values = [math.nan if v is None else _number(abs(v)) * (1 - 2 * (v < 0)) for v in row]
+    if len(values) != tasks or any(abs(value) > 100 for value in values):
+        raise ValueError("gains that are not of all tasks, in points")
+    return np.array(values)
 
 
 def _counts(rows: Any, tasks: int) -> Counts:

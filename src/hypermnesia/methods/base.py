@@ -53,6 +53,9 @@ class Method(Protocol):
         trains_on: `task` if an iteration sees the current task's data, `all` if the method is
             given the data of all tasks at once (an upper bound).
         answers: the scenarios in which this one training can be evaluated, its own among them.
+
+    A class may also say `answers_untrained = True`: that a task which has begun can be asked before
+    its first update, in the task and the domain scenario. Forward transfer is measured of those.
     """
 
     scenario: Scenario

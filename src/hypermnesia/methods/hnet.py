@@ -22,6 +22,7 @@ from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError, TargetError
 from hypermnesia.evidence import Evidence
 from hypermnesia.evidence.autoencoders import Sampler
+from hypermnesia.evidence.entropy import learned_share, unsureness
 from hypermnesia.hypernet.ensemble import AllTasks
 from hypermnesia.hypernet.memory import StartName, WeightMemory
 from hypermnesia.hypernet.network import HypernetSettings
@@ -90,6 +91,7 @@ class HypernetMethod:
     """
 
     trains_on: Literal["task", "all"] = "task"
+    answers_untrained = True
 
     def __init__(
         self,
@@ -251,11 +253,19 @@ class HypernetMethod:
         old = None
         if self.rehearsal:
             old = self.rehearsal.like(batch.x, self.generators["rehearsal"])
+        unsure = self.evidence.outliers(batch.x, self.generators)
+        more = [each[0] for each in (old, unsure) if each is not None]
+        x = torch.cat([batch.x, *more]) if more else batch.x
 
         def loss() -> Tensor:
-            logits = self._logits(batch.x if old is None else torch.cat([batch.x, old[0]]))
+            logits = self._logits(x)
             seen.append(logits[: len(batch)])
-            return self._loss(logits, batch, old)
+            if unsure is None:
+                return self._loss(logits, batch, old)
+            others = len(logits) - len(unsure[0])
+            own = self._loss(logits[:others], batch, old)
+            weight = unsure[1] * learned_share(logits[: len(batch)], batch.y)
+            return own + weight * unsureness(logits[others:])
 
         metrics = self.trainer.step(loss, self.reduce)
         metrics |= reported(metrics["loss"], seen[0], batch.y)

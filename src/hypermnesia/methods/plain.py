@@ -38,6 +38,7 @@ class Finetune:
     """
 
     trains_on: Literal["task", "all"] = "task"
+    answers_untrained = True
     regression: ClassVar[bool] = True  # whether targets may be values
     continues: ClassVar[bool] = True  # whether it can go on with a task that has ended
 
@@ -216,6 +217,7 @@ class Separate:
 
     trains_on: Literal["task", "all"] = "task"
     answers: tuple[ScenarioName, ...] = ("task",)
+    answers_untrained = True
 
     def __init__(
         self,

@@ -179,6 +179,7 @@ def record(cell: Cell) -> dict[str, Any]:
         "n": mean.n,
         "wanted": cell.wanted,
         "kept": plain(cell.over_seeds("kept").mean),
+        "fwt": plain(cell.over_seeds("fwt").mean),
         "task_inference": plain(cell.over_seeds("task_inference").mean),
         "other": cell.other,
         "evaluated_on": None if config is None else config.data.evaluate_on,

@@ -381,7 +381,7 @@ def reliability(scenario: ScenarioName, bins: NDArray[np.float64]) -> Drawn:
     canvas.label_axes(axes, "confidence %", "accuracy %")
     distance, most = 100 * metrics.calibration_error(bins), int(samples[used].argmax())
     text = (
-        f"Accuracy of the answers against the probability that the learner gave them, in "
+        f"Accuracy of the answers against the probability that was given to them, in "
         f"{len(bins)} bins of equal width (a larger point has more samples); on the dashed line "
         f"both agree. Over {int(samples.sum())} samples they are {distance:.2f} points apart on "
         f"average (ECE). Most samples, {int(samples[used][most])}, have a confidence around "

@@ -1,6 +1,7 @@
 """Figures of what a finished seed has learned, and why some cannot be drawn.
 
-Task confusion, embedding transfer, task embeddings in two dimensions, samples of its memory.
+Task confusion, embedding transfer, task embeddings in two dimensions, samples of its memory, and
+what `hypermnesia.report.certainty` draws.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from hypermnesia.methods import METHODS
 from hypermnesia.methods.hnet import HypernetMethod
 from hypermnesia.report import canvas
 from hypermnesia.report.canvas import Drawn
+from hypermnesia.report.certainty import certainty
 from hypermnesia.report.figures import embedding_transfer, task_confusion
 from hypermnesia.training.evaluation import measure_of
 from hypermnesia.training.logs import read_samples, samples_file, spread_out
@@ -333,6 +335,7 @@ _KINDS: dict[str, Callable[[FinishedSeed], list[Drawn]]] = {
     "task confusion": _confusions,
     "embedding transfer": _transfer,
     "task embeddings": _embeddings,
+    "calibration": certainty,
     "samples of the generative memory": _memory_samples,
 }
 

@@ -119,6 +119,7 @@ COLUMNS: dict[Measure, Columns] = {
         ("ACC %", "acc", 2),
         ("during %", "during", 2),
         ("BWT", "bwt", 2),
+        ("FWT", "fwt", 2),
         ("forgetting", "forgetting", 2),
         *_SHARED,
     ),
@@ -139,6 +140,7 @@ _LEGENDS: dict[Measure, dict[str, str]] = {
         "ACC": "mean_j R[T, j]",
         "during": "mean_j R[j, j]",
         "BWT": _CHANGE,
+        "FWT": "mean_(j>1) (accuracy on task j before its first sample - 100 / its classes)",
         "forgetting": "mean_(j<T) (max_i R[i, j] - R[T, j])",
     },
     "mse": {

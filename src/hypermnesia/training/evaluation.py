@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,19 @@ def evaluate_in(
         for name, found in predictions(method, batch.x, part.task, scenarios).items():
             counts[name].add(batch, found)
     return {name: counted.evaluation() for name, counted in counts.items()}
+
+
+def gain_before(method: Method, part: Part, batch_size: int = 1000) -> dict[ScenarioName, float]:
+    """What a task that has begun gains from those before, see `metrics.fwt`; by scenario, or {}.
+
+    It is measured where the task is given, or else where labels are those of all tasks, of methods
+    with `answers_untrained`; of classes alone.
+    """
+    names = [name for name in ("task", "domain") if name in method.answers]
+    if not names or not getattr(method, "answers_untrained", False) or measure_of(part) == "mse":
+        return {}
+    found = evaluate(method, part, names[0], batch_size)
+    return {names[0]: found.accuracy - 100.0 / method.scenario.heads[part.task]}
 
 
 class _Counts:
@@ -95,6 +109,8 @@ class TrainResult:
         measure: what `accuracy` holds.
         kept: numbers kept for all tasks; None in results of earlier versions.
         kept_bytes: bytes that these take.
+        gains: by scenario (T,) points, of each task before its first update (`metrics.fwt`); NaN
+            where not measured.
     """
 
     accuracy: Mapping[ScenarioName, Matrix]
@@ -107,6 +123,7 @@ class TrainResult:
     measure: Measure = "accuracy"
     kept: float | None = None
     kept_bytes: float | None = None
+    gains: Mapping[ScenarioName, NDArray[np.float64]] = field(default_factory=dict)
 
 
 _MATRICES = {"accuracy": np.nan, "inference": np.nan, "confusion": 0}  # where not evaluated
@@ -127,6 +144,7 @@ class Progress(Observer):
             kind: {name: np.full((tasks, tasks), empty) for name in scenarios}
             for kind, empty in _MATRICES.items()
         }
+        self._gains: dict[ScenarioName, list[float]] = {}
         self._total, self._peak_mb = Stopwatch(device), 0.0
         self._total.start()
         self._seconds_per_iteration: list[float] = []
@@ -138,6 +156,12 @@ class Progress(Observer):
     def on_updates_end(self, phase: Phase) -> None:  # noqa: ARG002
         """Stop the clock of training."""
         self.training.stop()
+
+    def gain(self, task: int, gains: Mapping[ScenarioName, float]) -> None:
+        """Enter what a task gains from those before it."""
+        for name, gain in gains.items():
+            tasks = len(self._matrices["accuracy"][name])
+            self._gains.setdefault(name, [math.nan] * tasks)[task] = gain
 
     def close(self, phase: Phase, rows: Rows) -> None:
         """Enter the evaluations after a phase and move on to the next one."""
@@ -165,6 +189,7 @@ class Progress(Observer):
             peak_memory_mb=self._peak(),
             compression=compression,
             measure=measure,
+            gains={name: np.array(gains) for name, gains in self._gains.items()},
         )
 
     def state_dict(self) -> State:
@@ -176,6 +201,7 @@ class Progress(Observer):
                 kind: {name: torch.from_numpy(matrix.copy()) for name, matrix in each.items()}
                 for kind, each in self._matrices.items()
             },
+            "gains": {name: list(gains) for name, gains in self._gains.items()},
             "total_seconds": self._total.seconds,
             "seconds_per_iteration": list(self._seconds_per_iteration),
             "peak_memory_mb": self._peak(),
@@ -188,6 +214,8 @@ class Progress(Observer):
         for kind in _MATRICES:
             tensors = state[kind].items()
             self._matrices[kind] = {scenario_name(n): t.numpy().copy() for n, t in tensors}
+        gains = state.get("gains", {})  # checkpoints of before have none
+        self._gains = {scenario_name(name): list(each) for name, each in gains.items()}
         self._total = Stopwatch(self._device, state["total_seconds"])
         self._total.start()
         self._seconds_per_iteration = list(state["seconds_per_iteration"])

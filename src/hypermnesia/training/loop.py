@@ -19,7 +19,13 @@ from hypermnesia.data.types import Batch, Task, check_samples, place
 from hypermnesia.methods.base import Method, TaskSpec, bytes_kept
 from hypermnesia.seeding import Generators
 from hypermnesia.training.checkpoint import MemoryStore, Saver, Store
-from hypermnesia.training.evaluation import Progress, TrainResult, evaluate_in, measure_of
+from hypermnesia.training.evaluation import (
+    Progress,
+    TrainResult,
+    evaluate_in,
+    gain_before,
+    measure_of,
+)
 from hypermnesia.training.observers import (
     Health,
     NotFiniteError,
@@ -189,6 +195,9 @@ class _Run:
         if not self.saver.attach(stream):
             for task in phase.tasks:
                 self.method.begin_task(TaskSpec(task.outputs, phase.iterations))
+            if len(phase.tasks) == 1 and phase.row:
+                part = evaluation_part(phase.tasks[0], settings)
+                self.saver.progress.gain(phase.row, gain_before(self.method, part))
         self.saver.progress.training.start()
         return stream
 
