@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +22,7 @@ from hypermnesia.state_files import State
 from hypermnesia.storage import os_errors_as_run_error
 from hypermnesia.training.logs import read_samples, samples_file, spread_out
 from hypermnesia.training.observers import Observer
-from hypermnesia.training.phases import Phase, Rows
+from hypermnesia.training.phases import Phase, Rows, mean_accuracy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -83,7 +82,7 @@ class TensorBoard(Observer):
         with self._writable():
             for tag, value in _scalars(rows):
                 self._writer.add_scalar(tag, value, step)
-            for scenario, row in rows.items():
+            for scenario, row in rows.items() if phase.whole else ():
                 matrix = self._matrix(scenario, phase.row, [each.accuracy for each in row])
                 drawn = accuracy_matrix(scenario, matrix, seeds=1, measure=row[0].measure)
                 pixels = _pixels(drawn.figure)
@@ -145,8 +144,11 @@ def _scalars(rows: Rows) -> Iterator[tuple[str, float]]:
     """Yield (tag, value) of each task, and of their mean."""
     for scenario, row in rows.items():
         name = f"{SCALES[row[0].measure].name} in {scenario}"
-        yield f"{name}/mean of the tasks seen", fmean(each.accuracy for each in row)
+        if all(each.known for each in row):
+            yield f"{name}/mean of the tasks seen", mean_accuracy(row)
         for task, evaluation in enumerate(row, start=1):
+            if not evaluation.known:
+                continue
             yield f"{name}/task {task}", evaluation.accuracy
             if evaluation.inference is not None:
                 yield f"task inference in {scenario}/task {task}", evaluation.inference
