@@ -44,6 +44,14 @@ Tensorboard = Annotated[
         show_default=False,
     ),
 ]
+Loggers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--logger",
+        metavar="NAME",
+        help="Also write to tensorboard, mlflow or wandb; repeatable. --logger none for none.",
+    ),
+]
 Scenario = Annotated[
     str | None,
     typer.Option(
@@ -112,10 +120,17 @@ def machine(
     device: str | None,
     threads: int | None = None,
     tensorboard: bool | None = None,
+    loggers: list[str] | None = None,
 ) -> dict[str, object]:
     """Return the fields of the machine section; None for an option that was not given."""
     from hypermnesia.data.download import given_folder  # slow to import
 
     folder = given_folder(data_dir)
     where = None if folder is None else str(folder)
-    return {"device": device, "threads": threads, "data_dir": where, "tensorboard": tensorboard}
+    given = {"device": device, "threads": threads, "data_dir": where, "tensorboard": tensorboard}
+    return {**given, "loggers": named_loggers(loggers)}
+
+
+def named_loggers(given: list[str] | None) -> tuple[str, ...] | None:
+    """Return the names of loggers, `none` left out; None if there is no such option."""
+    return tuple(name for name in split(given) if name != "none") if given else None

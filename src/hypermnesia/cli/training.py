@@ -29,6 +29,7 @@ def run_command(
     device: options.Device = None,
     threads: options.Threads = None,
     tensorboard: options.Tensorboard = None,
+    logger: options.Loggers = None,
 ) -> None:
     """Train methods on a benchmark and compare them; a run that exists is continued.
 
@@ -56,7 +57,7 @@ def run_command(
         assignments=[*(assignments or ()), *_compute(precision, compiled)],
         options={
             "data": {"tasks": tasks, "class_order": class_order},
-            "machine": options.machine(data_dir, device, threads, tensorboard),
+            "machine": options.machine(data_dir, device, threads, tensorboard, logger),
         },
     )
     configs = resolve(request)
@@ -81,6 +82,7 @@ def resume_command(
     device: options.Device = None,
     threads: options.Threads = None,
     tensorboard: options.Tensorboard = None,
+    logger: options.Loggers = None,
 ) -> None:
     """Finish an interrupted run, with the numbers it would have had without interruption.
 
@@ -94,6 +96,7 @@ def resume_command(
 
     folder = None if data_dir is None else str(user_path(data_dir))
     given = {"device": device, "threads": threads, "tensorboard": tensorboard, "data_dir": folder}
+    given["loggers"] = options.named_loggers(logger)
     changes = {name: value for name, value in given.items() if value is not None}
     chosen = None if seeds is None else options.parse_seeds(seeds)
     with session([run]) as watch:
@@ -123,6 +126,7 @@ def compare_command(
     jobs: options.Jobs = None,
     device: options.Device = None,
     tensorboard: options.Tensorboard = None,
+    logger: options.Loggers = None,
     train: options.Train = True,
 ) -> None:
     """Train methods on benchmarks in scenarios, several processes at a time, and compare them.
@@ -147,7 +151,7 @@ def compare_command(
         assignments=assignments or (),
         options={
             "data": {"tasks": tasks},
-            "machine": options.machine(data_dir, device, tensorboard=tensorboard),
+            "machine": options.machine(data_dir, device, tensorboard=tensorboard, loggers=logger),
         },
     )
     files = "_".join(["comparison", *question.benchmarks]) if name is None else name
