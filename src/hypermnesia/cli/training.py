@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -95,8 +95,8 @@ def resume_command(
     from hypermnesia.experiments.run import resume
 
     folder = None if data_dir is None else str(user_path(data_dir))
-    given = {"device": device, "threads": threads, "tensorboard": tensorboard, "data_dir": folder}
-    given["loggers"] = options.named_loggers(logger)
+    given: dict[str, Any] = {"device": device, "threads": threads, "tensorboard": tensorboard}
+    given |= {"data_dir": folder, "loggers": options.named_loggers(logger)}
     changes = {name: value for name, value in given.items() if value is not None}
     chosen = None if seeds is None else options.parse_seeds(seeds)
     with session([run]) as watch:
