@@ -186,6 +186,11 @@ class Taught:
         assert self.method is not None  # noqa: S101 - a task has begun
         return self.method.update(self.batch(x, y))["loss"].detach()
 
+    def end(self, batches: Iterable[Batch]) -> None:
+        """End the newest task, of which these are all samples."""
+        assert self.method is not None  # noqa: S101 - a task has begun
+        self.method.end_task(batches)
+
     @torch.no_grad()
     def logits(self, x: Tensor, labels: Tensor | None, width: int) -> Tensor:
         """(batch, width or more) logits by class; `labels` are the (batch,) task labels.
@@ -206,7 +211,7 @@ class Taught:
         if labels is None:
             rule = "in the task scenario the benchmark must give task labels"
             raise ConfigError(rule, hint="make it with return_task_id=True")
-        for label in labels.unique().tolist():
+        for label in set(labels.tolist()):
             if label in self.labels:
                 task = self.labels.index(label)
                 rows = (labels.to(self.device) == label).nonzero().squeeze(1)
@@ -259,7 +264,8 @@ def _strategy_class() -> Any:
         """Trains a method of Hypermnesia; see `avalanche_strategy`."""
 
         def __init__(self, taught: Taught, **options: Any) -> None:
-            self.taught, self._output = taught, None
+            self.taught = taught
+            self._output: Tensor | None = None
             model = taught.network
             unused = torch.optim.SGD(model.parameters(), lr=0.0)  # the method has its own
             super().__init__(model=model, optimizer=unused, device=taught.device, **options)
@@ -305,7 +311,7 @@ def _strategy_class() -> Any:
 
         def _after_training_exp(self, **kwargs: Any) -> None:
             batches = (self.taught.batch(each[0], each[1]) for each in self.dataloader)
-            self.taught.method.end_task(batches)
+            self.taught.end(batches)
             super()._after_training_exp(**kwargs)
 
         def forward(self) -> Tensor:
