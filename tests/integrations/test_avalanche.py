@@ -180,5 +180,5 @@ def test_it_trains_on_a_benchmark_of_avalanches_own(avalanche: Any) -> None:
     for experience in benchmark.train_stream:
         strategy.train(experience)
     found = strategy.eval(benchmark.test_stream)
-    assert len(found) == 2
-    assert min(found.values()) > 0.9
+    (accuracy,) = found.values()  # over all of the stream
+    assert accuracy > 0.9
