@@ -16,13 +16,13 @@ from statistics import mean
 import numpy as np
 
 from benchmarks.gradient_error import error_lines
-from benchmarks.measure import VARIANTS, Measurement, measure_apart
+from benchmarks.measure import VARIANTS, Measurement, measure, measure_apart
 from benchmarks.report import Row, ratio_lines, table_lines
 from benchmarks.spec import CannotMeasure, Spec
 from hypermnesia.experiments.doctor import environment
 
 # Compiling takes up to a minute, and is for networks with convolutions.
-_DEFAULT_VARIANTS = tuple(name for name in VARIANTS if name != "closed-compiled")
+_DEFAULT_VARIANTS = tuple(name for name in VARIANTS if not name.endswith("-compiled"))
 PLOT = Path(__file__).with_name("iteration_cost.svg")
 
 Seen = dict[tuple[str, int], list[Measurement]]
@@ -99,6 +99,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--iterations", type=int, default=20, help="timed in each measurement")
     add("--seconds", type=float, default=20, help="a measurement ends early after this time")
     add("--rounds", type=int, default=3)
+    add("--here", action="store_true", help="no process for each: memory is not to be believed")
     add("--set", action="append", default=[], dest="assignments", metavar="SECTION.FIELD=VALUE")
     add("--json", type=Path, metavar="FILE", help="write the rows, after each round")
     add("--plot", type=Path, nargs="?", const=PLOT, metavar="FILE", help="SVG or PNG")
@@ -135,7 +136,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.json:
             options.json.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
 
-    rows = run(specs := _specs(options), options.rounds, measure_apart, save)
+    way = measure if options.here else measure_apart
+    rows = run(specs := _specs(options), options.rounds, way, save)
     print("\n".join([*table_lines(rows), "", *ratio_lines(rows), ""]))
     if options.errors:
         print("\n".join([*error_lines(specs, options.errors), ""]))

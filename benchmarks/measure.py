@@ -32,6 +32,7 @@ VARIANTS: dict[str, Callable[[Spec], Iteration]] = {
     "sampled": partial(our_iteration, kind="sampled"),
     "closed-bf16": partial(our_iteration, kind="closed", precision="bf16"),
     "closed-compiled": partial(our_iteration, kind="closed", compile=True),
+    "rows-compiled": partial(our_iteration, kind="rows", compile=True),
     "peer": peer_iteration,
 }
 """Each sets up its old tasks and begins the newest one; the iterations are what is timed."""

@@ -17,7 +17,7 @@ import torch
 from benchmarks.counts import Line, Sizes, count
 from benchmarks.measure import measure_apart
 from benchmarks.ours import add_untrained, build_method
-from benchmarks.rates import copy_rate, triad_rate
+from benchmarks.rates import BEYOND_CACHE, copy_rate, triad_rate
 from benchmarks.spec import CannotMeasure, Spec
 from hypermnesia.experiments.doctor import product_rate
 
@@ -54,21 +54,25 @@ def shapes_of(sizes: Sizes) -> dict[str, list[tuple[int, int, int]]]:
     }
 
 
-def measure_rates(sizes: Sizes) -> dict[str, Rates]:
-    """Rates for float32 and for bf16, printed as they are found."""
+def measure_rates(sizes: Sizes, device: torch.device, quick: bool) -> dict[str, Rates]:
+    """Rates for float32 and, unless `quick`, for bf16, printed as they are found."""
     kinds = {}
-    for name, dtype in (("float32", torch.float32), ("bf16", torch.bfloat16)):
+    formats = {"float32": torch.float32, "bf16": torch.bfloat16}
+    for name, dtype in list(formats.items())[: 1 if quick else None]:
         kinds[name] = {
-            kind: max(_printed_rate(name, kind, *mkn, dtype) for mkn in shapes)
+            kind: max(_printed_rate(name, kind, *mkn, dtype, device) for mkn in shapes)
             for kind, shapes in shapes_of(sizes).items()
         }
-    copy, triad = copy_rate(), triad_rate()
+    entries = BEYOND_CACHE // (64 if quick else 1)
+    copy, triad = copy_rate(entries, device=device), triad_rate(entries, device=device)
     print(f"memory: copy {copy / 1e9:.1f} GB/s, triad {triad / 1e9:.1f} GB/s\n")
     return {name: _rates(kinds["float32"], kinds[name], max(copy, triad)) for name in kinds}
 
 
-def _printed_rate(name: str, kind: str, m: int, k: int, n: int, dtype: torch.dtype) -> float:
-    rate = product_rate(m, k, n, dtype)
+def _printed_rate(
+    name: str, kind: str, m: int, k: int, n: int, dtype: torch.dtype, device: torch.device
+) -> float:
+    rate = product_rate(m, k, n, dtype, device)
     print(f"{name}, {kind}: ({m}, {k}) x ({k}, {n}) at {rate / 1e9:.0f} GFLOP/s")
     return rate
 
@@ -109,7 +113,9 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--recipe", default="paper", help="of perm-mnist")
     parser.add_argument("--outputs", type=int, default=100)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--iterations", type=int, default=20)
+    parser.add_argument("--quick", action="store_true", help="rough rates, float32 alone")
     return parser.parse_args(arguments)
 
 
@@ -117,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure rates and iterations, count, and print floors with the share reached."""
     options = _arguments(arguments)
     torch.set_num_threads(options.threads)
-    taken = ("recipe", "outputs", "threads", "iterations")
+    taken = ("recipe", "outputs", "threads", "device", "iterations")
     common = {name: getattr(options, name) for name in taken}
     rates: dict[str, Rates] = {}
     for old_tasks in (int(part) for part in options.old_tasks.split(",")):
@@ -125,12 +131,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         method = build_method(spec, "closed")
         add_untrained(method, old_tasks + 1, spec.outputs)
         sizes = Sizes.of(method.memory, spec.config().train.batch_size)
-        rates = rates or measure_rates(sizes)
-        for variant, precision in (("closed", "float32"), ("closed-bf16", "bf16")):
+        rates = rates or measure_rates(sizes, torch.device(spec.device), options.quick)
+        variants = {"float32": "closed", "bf16": "closed-bf16"}
+        for precision, rate in rates.items():
+            variant = variants[precision]
             print(f"{variant}, {old_tasks} old tasks")
-            print_floors(
-                count(sizes), rates[precision], _measured(Spec(variant, old_tasks, **common))
-            )
+            print_floors(count(sizes), rate, _measured(Spec(variant, old_tasks, **common)))
             print()
 
 

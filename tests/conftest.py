@@ -57,3 +57,13 @@ def confident(monkeypatch: pytest.MonkeyPatch) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Campaigns are short unless asked to be long."""
     parser.addoption("--kills", type=int, default=2, help="how often tests/faults kills a run")
+    parser.addoption("--device", default="cuda", help="where tests/device runs: cuda, or cpu")
+
+
+@pytest.fixture(scope="session")
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """The device of `--device`, by default a GPU."""
+    found = torch.device(request.config.getoption("--device"))
+    if found.type == "cuda" and not torch.cuda.is_available():
+        pytest.skip("needs a GPU; --device cpu tries the tests themselves")
+    return found

@@ -131,14 +131,14 @@ def test_none_that_is_good(store: CheckpointStore) -> None:
     )
 
 
-@pytest.mark.parametrize(("version", "age"), [(2, "an earlier"), (4, "a later")])
+@pytest.mark.parametrize(("version", "age"), [(3, "an earlier"), (5, "a later")])
 def test_one_of_another_version(store: CheckpointStore, version: int, age: str) -> None:
     rewrite(store, format=version)
     with pytest.raises(RunError) as caught:
         store.load_newest()
     assert str(caught.value) == (
         "checkpoints must be of a format that this version reads, in "
-        f"{store.folder}; got step-000000000002: format {version}, of {age} version, where 3 is "
+        f"{store.folder}; got step-000000000002: format {version}, of {age} version, where 4 is "
         "read; resume with the version of Hypermnesia that wrote it"
     )
 
@@ -188,7 +188,7 @@ def test_what_a_manifest_says(store: CheckpointStore, tmp_path: Path) -> None:
     assert list(files) == [TENSORS, MANIFEST] == ["tensors.safetensors", "state.json"]
     body = json.loads(files[MANIFEST])
     assert set(body) == {"format", "owner", "step", "tensors", "state", "sha256"}
-    assert (body["format"], body["owner"], body["step"]) == (3, "me", 7)
+    assert (body["format"], body["owner"], body["step"]) == (4, "me", 7)
     assert body["tensors"]["bytes"] == len(files[TENSORS])
     assert body["state"] == {"dict": [["weight", {"tensor": "0/weight"}]]}
 

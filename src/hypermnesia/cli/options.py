@@ -62,6 +62,14 @@ Tensorboard = Annotated[
         show_default=False,
     ),
 ]
+Loggers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--logger",
+        metavar="NAME",
+        help="Also write to tensorboard, mlflow or wandb; repeatable. --logger none for none.",
+    ),
+]
 Scenario = Annotated[
     str | None,
     typer.Option(
@@ -131,6 +139,7 @@ def machine(
     threads: int | None = None,
     tensorboard: bool | None = None,
     launcher: str | None = None,
+    loggers: list[str] | None = None,
 ) -> dict[str, object]:
     """Return the fields of the machine section; None for an option that was not given."""
     from hypermnesia.data.download import given_folder  # slow to import
@@ -138,7 +147,7 @@ def machine(
     folder = given_folder(data_dir)
     where = None if folder is None else str(folder)
     machine = {"device": device, "threads": threads, "data_dir": where, "tensorboard": tensorboard}
-    return {**machine, "launcher": launcher}
+    return {**machine, "launcher": launcher, "loggers": named_loggers(loggers)}
 
 
 def connect(
@@ -164,3 +173,8 @@ def connect(
         raise ConfigError(rule, got=address, hint=hint)
     if address is not None:
         os.environ["RAY_ADDRESS"] = address
+
+
+def named_loggers(given: list[str] | None) -> tuple[str, ...] | None:
+    """Return the names of loggers, `none` left out; None if there is no such option."""
+    return tuple(name for name in split(given) if name != "none") if given else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,6 +29,7 @@ def run_command(
     device: options.Device = None,
     threads: options.Threads = None,
     tensorboard: options.Tensorboard = None,
+    logger: options.Loggers = None,
     launcher: options.Launcher = None,
     address: options.Address = None,
     jobs: options.Jobs = None,
@@ -58,7 +59,7 @@ def run_command(
         assignments=[*(assignments or ()), *_compute(precision, compiled)],
         options={
             "data": {"tasks": tasks, "class_order": class_order},
-            "machine": options.machine(data_dir, device, threads, tensorboard, launcher),
+            "machine": options.machine(data_dir, device, threads, tensorboard, launcher, logger),
         },
     )
     options.connect(launcher, address, jobs)
@@ -87,6 +88,7 @@ def resume_command(
     device: options.Device = None,
     threads: options.Threads = None,
     tensorboard: options.Tensorboard = None,
+    logger: options.Loggers = None,
 ) -> None:
     """Finish an interrupted run, with the numbers it would have had without interruption.
 
@@ -99,7 +101,8 @@ def resume_command(
     from hypermnesia.experiments.run import resume
 
     folder = None if data_dir is None else str(user_path(data_dir))
-    given = {"device": device, "threads": threads, "tensorboard": tensorboard, "data_dir": folder}
+    given: dict[str, Any] = {"device": device, "threads": threads, "tensorboard": tensorboard}
+    given |= {"data_dir": folder, "loggers": options.named_loggers(logger)}
     changes = {name: value for name, value in given.items() if value is not None}
     chosen = None if seeds is None else options.parse_seeds(seeds)
     with session([run]) as watch:
@@ -129,6 +132,7 @@ def compare_command(
     jobs: options.Jobs = None,
     device: options.Device = None,
     tensorboard: options.Tensorboard = None,
+    logger: options.Loggers = None,
     train: options.Train = True,
     launcher: options.Launcher = None,
     address: options.Address = None,
@@ -162,7 +166,7 @@ def compare_command(
         options={
             "data": {"tasks": tasks},
             "machine": options.machine(
-                data_dir, device, tensorboard=tensorboard, launcher=launcher
+                data_dir, device, tensorboard=tensorboard, launcher=launcher, loggers=logger
             ),
         },
     )

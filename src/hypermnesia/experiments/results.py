@@ -72,6 +72,7 @@ def write_result(
         "inference": {name: _rows(matrix) for name, matrix in result.inference.items()},
         "confusion": {name: counts.tolist() for name, counts in result.confusion.items()},
         "seconds_per_iteration": list(result.seconds_per_iteration),
+        "memory_mb": list(result.memory_mb),
         "files": {path.name: storage.note(path) for path in folder.outcomes(result.accuracy)},
         **{name: getattr(result, name) for name in _NUMBERS},
     }
@@ -103,9 +104,12 @@ def read_result(folder: SeedFolder, config: ExperimentConfig, seed: int) -> Trai
         iterations = tuple(map(_number, fields["seconds_per_iteration"]))
         if len(iterations) not in (1, tasks):
             raise ValueError(f"{len(iterations)} phases of training for {tasks} tasks")
+        memory = tuple(map(_number, fields.get("memory_mb", ())))
+        if len(memory) not in (0, len(iterations)):
+            raise ValueError(f"memory of {len(memory)} phases, not {len(iterations)}")
         numbers: Any = {name: _number(fields[name]) for name in _NUMBERS}
         numbers |= {name: _number(fields[name]) for name in _KEPT if name in fields}
-        numbers |= {"seconds_per_iteration": iterations, "measure": measure}
+        numbers |= {"seconds_per_iteration": iterations, "memory_mb": memory, "measure": measure}
         numbers["gains"] = _by_scenario(fields.get("gains", {}), accuracy, tasks, _gains)
         return TrainResult(accuracy=accuracy, inference=inference, confusion=confusion, **numbers)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

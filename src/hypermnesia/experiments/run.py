@@ -44,12 +44,15 @@ _LONGEST_NAME = 240  # bytes: nearly every file system takes 255, some are for a
 LOGGERS: Registry[Any] = Registry("logger", "loggers", must_be("a function or class"))
 """Observers of training that runs may have besides their own, by name.
 
-An entry is (folder for its files, folder of the images of a generative memory) -> `Observer`. If it
+An entry is (folder for its files, folder of the images of a generative memory) -> `Observer`, best
+a `hypermnesia.report.logger.Logger`. If it
 has them, its `check()` is called before a run begins and raises `ConfigError`, the observer's
 `add_metrics(phase, iteration, numbers)` follows the metrics that are logged, `close()` ends it.
 """
 
 LOGGERS.add("tensorboard", "hypermnesia.report.tensorboard:TensorBoard")
+LOGGERS.add("mlflow", "hypermnesia.report.mlflow:MLflow")
+LOGGERS.add("wandb", "hypermnesia.report.wandb:WeightsAndBiases")
 Watch = Callable[[ExperimentConfig, int], Observer]  # -> who shows progress; the second is a seed
 
 
@@ -212,7 +215,7 @@ def check_file_name(name: str) -> None:
 
 def loggers_of(machine: MachineSettings) -> tuple[str, ...]:
     """Names of the loggers of a run."""
-    return (*(("tensorboard",) if machine.tensorboard else ()), *machine.loggers)
+    return tuple(dict.fromkeys((*["tensorboard"] * machine.tensorboard, *machine.loggers)))
 
 
 def benchmark_settings(config: ExperimentConfig) -> BenchmarkSettings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -218,10 +218,34 @@ def cost(seconds: Mapping[str, Sequence[Sequence[float]]]) -> Drawn:
 
     `seconds` are by label of a run, for each seed and task, or one value for all tasks at once.
     """
+    of_run = {label: 1000 * np.array(each, dtype=np.float64) for label, each in seconds.items()}
+    figure, values = _against_tasks(of_run, "milliseconds an iteration")
+    text = (
+        "Milliseconds that an iteration of training took, task by task, with the standard error "
+        f"over seeds; evaluation is left out. {values}."
+    )
+    return Drawn("cost", "Cost against tasks", text, figure)
+
+
+def memory(megabytes: Mapping[str, Sequence[Sequence[float]]]) -> Drawn | None:
+    """Draw a line for each run: its largest memory up to the end of each task's training.
+
+    `megabytes` are as `seconds` of `cost`; None where no run of more tasks than a few has them.
+    """
+    of_run = {n: np.array(each) for n, each in megabytes.items() if each and all(map(len, each))}
+    if max((each.shape[1] for each in of_run.values()), default=0) <= _WITH_VALUES:
+        return None
+    figure, values = _against_tasks(of_run, "MB")
+    text = f"Largest memory (MB) of the process up to the end of each task's training: {values}."
+    return Drawn("memory", "Memory against tasks", text, figure)
+
+
+def _against_tasks(by_label: Mapping[str, NDArray[np.float64]], unit: str) -> tuple[Figure, str]:
+    """Draw (seeds, tasks) values of each label, or (seeds, 1) of all at once; and say them."""
     figure, axes = canvas.new_axes()
     values = []
-    for index, (label, by_seed) in enumerate(seconds.items()):
-        means, errors = canvas.mean_and_error(1000 * np.array(by_seed, dtype=np.float64))
+    for index, (label, by_seed) in enumerate(by_label.items()):
+        means, errors = canvas.mean_and_error(by_seed)
         if len(means) == 1:
             colour = canvas.COLOURS[index % len(canvas.COLOURS)]
             axes.axhline(means[0], linestyle="--", color=colour, label=f"{label}, all at once")
@@ -230,15 +254,17 @@ def cost(seconds: Mapping[str, Sequence[Sequence[float]]]) -> Drawn:
         tasks, style = np.arange(1, len(means) + 1), canvas.line_style(index, len(means))
         axes.errorbar(tasks, means, errors, **style, capsize=2, label=label)
         values.append(f"{label} {means[0]:.3g} on task 1, {means[-1]:.3g} on task {len(means)}")
-    axes.set_ylabel("milliseconds an iteration")
+    axes.set_ylabel(unit)
     axes.set_ylim(bottom=0)
     canvas.task_axis(axes.xaxis, "task")
     canvas.legend_below(figure, axes)
-    text = (
-        "Milliseconds that an iteration of training took, task by task, with the standard error "
-        f"over seeds; evaluation is left out. {'; '.join(values)}."
-    )
-    return Drawn("cost", "Cost against tasks", text, figure)
+    return figure, "; ".join(values)
+
+
+def _whole_rows(matrix: Matrix) -> NDArray[np.intp]:
+    """Return the rows of R in which every task seen was evaluated."""
+    seen = np.tri(len(matrix), dtype=bool)
+    return np.flatnonzero(~(np.isnan(matrix) & seen).any(axis=1))
 
 
 def _top(matrix: Matrix, scale: Scale) -> float:
@@ -281,18 +307,26 @@ def accuracy_matrix(
     scale, tasks = SCALES[measure], len(matrix)
     top = _top(matrix, scale)
     figure, axes = canvas.new_axes(height=3.6)
-    edges = (0.5, tasks + 0.5, tasks + 0.5, 0.5)
-    image = axes.imshow(matrix, vmin=0, vmax=top, extent=edges, interpolation="none")
+    # Where not all tasks were evaluated after each, of the rows only those in which they were.
+    rows = np.arange(tasks) if len(whole := _whole_rows(matrix)) < 2 else whole
+    shown = matrix[rows]
+    edges = (0.5, tasks + 0.5, len(rows) + 0.5, 0.5)
+    look: dict[str, Any] = {"interpolation": "none", "aspect": tasks / len(rows)}
+    image = axes.imshow(shown, vmin=0, vmax=top, extent=edges, **look)
     canvas.task_axis(axes.xaxis, f"{scale.name} on task")
     canvas.task_axis(axes.yaxis, "after learning task")
-    for (row, column), value in np.ndenumerate(matrix):
+    if len(rows) < tasks:
+        places = spread_out(len(rows), _TICKS)
+        axes.set_yticks([place + 1 for place in places], [str(rows[place] + 1) for place in places])
+    for (row, column), value in np.ndenumerate(shown):
         if tasks <= _MOST_NUMBERS and not math.isnan(value):
             canvas.write_on(axes.text(column + 1, row + 1, f"{value:.3g}"), value / top)
     figure.colorbar(image, ax=axes, label=scale.label, fraction=0.046)
     last = matrix[-1]
     low, high = int(last.argmin()), int(last.argmax())
+    some = "" if len(rows) == tasks else " after which all seen were evaluated"
     text = (
-        f"A row for each task learned, a column for each task evaluated, {scale.words}, mean "
+        f"A row for each task learned{some}, a column for each task evaluated, {scale.words}, mean "
         f"of {seed_count(seeds)}. After the last of {tasks} tasks it is "
         f"{scale.text(metrics.acc(matrix))} on average: from {scale.text(last[low])} on task "
         f"{low + 1} to {scale.text(last[high])} on task {high + 1}."
@@ -315,10 +349,15 @@ def accuracy_over_time(
     figure, axes = canvas.new_axes()
     learned, shown = np.arange(1, tasks + 1), spread_out(tasks, _MOST_LINES)
     for index, task in enumerate(shown):
-        style = canvas.line_style(index, tasks)
-        axes.plot(learned, matrix[:, task], **style, label=f"task {task + 1}")
-    mean = [float(row[: i + 1].mean()) for i, row in enumerate(matrix)]
-    axes.plot(learned, mean, "--", color="black", linewidth=1.4, label="mean of all seen")
+        known = ~np.isnan(matrix[:, task])
+        style = canvas.line_style(index, int(known.sum()))
+        axes.plot(learned[known], matrix[known, task], **style, label=f"task {task + 1}")
+    whole = _whole_rows(matrix)
+    mean = [float(matrix[row, : row + 1].mean()) for row in whole]
+    axes.plot(whole + 1, mean, "--", color="black", linewidth=1.4, label="mean of all seen")
+    if len(whole) < tasks:
+        style = {"color": "black", "linewidth": 0.6, "label": "each when learned"}
+        axes.plot(learned, np.diagonal(matrix), **style)
     axes.set_ylabel(scale.label)
     if scale.top is None:
         axes.set_ylim(bottom=0)

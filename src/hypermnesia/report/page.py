@@ -88,6 +88,9 @@ def comparison_figures(runs: Sequence[CollectedRun]) -> Iterator[Drawn]:
     yield figures.cost(
         {r.label: [each.seconds_per_iteration for each in r.results.values()] for r in runs}
     )
+    memory = figures.memory({r.label: [s.memory_mb for s in r.results.values()] for r in runs})
+    if memory is not None:
+        yield memory
 
 
 def _points(runs: Sequence[CollectedRun]) -> list[figures.Point]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,12 +16,11 @@ from hypermnesia.data.scenarios import ScenarioName, scenario_name
 from hypermnesia.data.types import Task
 from hypermnesia.errors import ConfigError
 from hypermnesia.metrics import Matrix
-from hypermnesia.report.canvas import SCALES
 from hypermnesia.report.figures import accuracy_matrix
+from hypermnesia.report.logger import Logger
 from hypermnesia.state_files import State
 from hypermnesia.storage import os_errors_as_run_error
 from hypermnesia.training.logs import read_samples, samples_file, spread_out
-from hypermnesia.training.observers import Observer
 from hypermnesia.training.phases import Phase, Rows
 
 if TYPE_CHECKING:
@@ -43,47 +41,37 @@ def check_tensorboard() -> None:
         raise ConfigError(rule, got=str(error), hint=hint) from error
 
 
-class TensorBoard(Observer):
-    """Writes metrics at intervals; accuracies, their matrix and samples after each task.
+class TensorBoard(Logger):
+    """Writes numbers as any `Logger`, and after each task R and samples as images.
 
-    The step of an event is the number of updates since the run began. Events written after the
-    checkpoint from which the run resumes are purged, so that no step appears twice.
-
-    Args:
-        folder: where the files go; created with the first event.
-        samples: folder of the images that a `SampleLog`, called before this observer, writes.
+    Events written after the checkpoint from which the run resumes are purged, so that no step
+    appears twice. The folder is created with the first event.
     """
 
     check = staticmethod(check_tensorboard)
 
     def __init__(self, folder: Path, samples: Path) -> None:
-        self.folder, self.samples = folder, samples
-        self._first = 0  # step from which this process writes
+        super().__init__(folder, samples)
         self._tasks = 0
         self._rows: dict[ScenarioName, dict[int, list[float]]] = {}
 
-    def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:  # noqa: ARG002
+    def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:
         """Begin another file: a run that returns to its checkpoint starts again."""
-        self.close()
-        self._first, self._tasks = 0, len(tasks)
+        super().on_start(tasks, total_iterations)
+        self._tasks = len(tasks)
 
-    def on_resume(self, done_iterations: int, skipped: Sequence[str]) -> None:  # noqa: ARG002
-        """Continue after the checkpoint's last update."""
-        self._first = done_iterations + 1
-
-    def add_metrics(self, phase: Phase, iteration: int, metrics: Mapping[str, float]) -> None:
-        """Write metrics that `MetricsLog` has read from the device."""
+    def write(self, numbers: Mapping[str, float], step: int) -> None:
+        """Write numbers by name."""
         with self._writable():
-            for name, value in metrics.items():
-                self._writer.add_scalar(f"training/{name}", value, phase.before + iteration)
+            for name, value in numbers.items():
+                self._writer.add_scalar(name, value, step)
 
     def on_task_end(self, phase: Phase, rows: Rows) -> None:
         """Write what was measured, and samples of a generative memory."""
+        super().on_task_end(phase, rows)
         step = phase.before + phase.iterations
         with self._writable():
-            for tag, value in _scalars(rows):
-                self._writer.add_scalar(tag, value, step)
-            for scenario, row in rows.items():
+            for scenario, row in rows.items() if phase.whole else ():
                 matrix = self._matrix(scenario, phase.row, [each.accuracy for each in row])
                 drawn = accuracy_matrix(scenario, matrix, seeds=1, measure=row[0].measure)
                 pixels = _pixels(drawn.figure)
@@ -131,7 +119,7 @@ class TensorBoard(Observer):
     def _writer(self) -> SummaryWriter:
         from torch.utils.tensorboard import SummaryWriter
 
-        return SummaryWriter(str(self.folder), purge_step=self._first, flush_secs=_FLUSH_SECONDS)
+        return SummaryWriter(str(self.folder), purge_step=self.first, flush_secs=_FLUSH_SECONDS)
 
     @contextmanager
     def _writable(self) -> Iterator[None]:
@@ -139,17 +127,6 @@ class TensorBoard(Observer):
         rule = "the files for TensorBoard must be writable"
         with os_errors_as_run_error(self.folder, rule, hint):
             yield
-
-
-def _scalars(rows: Rows) -> Iterator[tuple[str, float]]:
-    """Yield (tag, value) of each task, and of their mean."""
-    for scenario, row in rows.items():
-        name = f"{SCALES[row[0].measure].name} in {scenario}"
-        yield f"{name}/mean of the tasks seen", fmean(each.accuracy for each in row)
-        for task, evaluation in enumerate(row, start=1):
-            yield f"{name}/task {task}", evaluation.accuracy
-            if evaluation.inference is not None:
-                yield f"task inference in {scenario}/task {task}", evaluation.inference
 
 
 def _pixels(figure: Figure) -> NDArray[np.uint8]:

@@ -25,8 +25,8 @@ from hypermnesia.training.evaluation import Progress
 from hypermnesia.training.observers import Health, Observer
 from hypermnesia.training.phases import Phase
 
-FORMAT = 3
-"""Version of the format; 1 and 2 named what a method keeps otherwise."""
+FORMAT = 4
+"""Version of the format; 3 held whole matrices, 1 and 2 named what a method keeps otherwise."""
 
 _NAME = re.compile(r"step-(\d{12})")
 _HINT = "make room or give access to the folder, then resume; earlier ones are intact"

@@ -105,6 +105,7 @@ class TrainResult:
         seconds: everything, evaluation and checkpoints too. Work that a crash undid is not in.
         seconds_per_iteration: of training, for each phase, without evaluation and checkpoints.
         peak_memory_mb: largest resident memory of any of the processes, see `compute`.
+        memory_mb: for each phase, that at the end of its training; empty where it is not known.
         compression: learned values kept for all tasks over weights of one target network.
         measure: what `accuracy` holds.
         kept: numbers kept for all tasks; None in results of earlier versions.
@@ -124,9 +125,16 @@ class TrainResult:
     kept: float | None = None
     kept_bytes: float | None = None
     gains: Mapping[ScenarioName, NDArray[np.float64]] = field(default_factory=dict)
+    memory_mb: tuple[float, ...] = ()
 
 
 _MATRICES = {"accuracy": np.nan, "inference": np.nan, "confusion": 0}  # where not evaluated
+
+
+def _known(matrix: NDArray[Any], empty: float) -> State:
+    """The entries that are not `empty`: of a thousand tasks, most are."""
+    at = np.flatnonzero(~np.isnan(matrix) if np.isnan(empty) else matrix != empty)
+    return {"at": torch.from_numpy(at), "values": torch.from_numpy(matrix.flat[at])}
 
 
 class Progress(Observer):
@@ -148,14 +156,16 @@ class Progress(Observer):
         self._total, self._peak_mb = Stopwatch(device), 0.0
         self._total.start()
         self._seconds_per_iteration: list[float] = []
+        self._memory_mb: list[float] = []
 
     def on_update(self, phase: Phase, iteration: int, metrics: object) -> None:  # noqa: ARG002
         """Count the update."""
         self.iteration, self.done = iteration, phase.before + iteration
 
     def on_updates_end(self, phase: Phase) -> None:  # noqa: ARG002
-        """Stop the clock of training."""
+        """Stop the clock of training, and note the memory that it took."""
         self.training.stop()
+        self._memory_mb.append(self._peak())
 
     def gain(self, task: int, gains: Mapping[ScenarioName, float]) -> None:
         """Enter what a task gains from those before it."""
@@ -190,6 +200,7 @@ class Progress(Observer):
             compression=compression,
             measure=measure,
             gains={name: np.array(gains) for name, gains in self._gains.items()},
+            memory_mb=tuple(self._memory_mb),
         )
 
     def state_dict(self) -> State:
@@ -198,13 +209,14 @@ class Progress(Observer):
             **{name: getattr(self, name) for name in ("phase", "iteration", "done")},
             "training_seconds": self.training.seconds,
             **{
-                kind: {name: torch.from_numpy(matrix.copy()) for name, matrix in each.items()}
+                kind: {name: _known(matrix, _MATRICES[kind]) for name, matrix in each.items()}
                 for kind, each in self._matrices.items()
             },
             "gains": {name: list(gains) for name, gains in self._gains.items()},
             "total_seconds": self._total.seconds,
             "seconds_per_iteration": list(self._seconds_per_iteration),
             "peak_memory_mb": self._peak(),
+            "memory_mb": list(self._memory_mb),
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -212,14 +224,16 @@ class Progress(Observer):
         self.phase, self.iteration, self.done = state["phase"], state["iteration"], state["done"]
         self.training = Stopwatch(self._device, state["training_seconds"])
         for kind in _MATRICES:
-            tensors = state[kind].items()
-            self._matrices[kind] = {scenario_name(n): t.numpy().copy() for n, t in tensors}
+            for name, known in state[kind].items():
+                matrix = self._matrices[kind][scenario_name(name)]
+                matrix.fill(_MATRICES[kind])
+                matrix.flat[known["at"].numpy()] = known["values"].numpy()
         gains = state.get("gains", {})  # checkpoints of before have none
         self._gains = {scenario_name(name): list(each) for name, each in gains.items()}
         self._total = Stopwatch(self._device, state["total_seconds"])
         self._total.start()
         self._seconds_per_iteration = list(state["seconds_per_iteration"])
-        self._peak_mb = state["peak_memory_mb"]
+        self._peak_mb, self._memory_mb = state["peak_memory_mb"], list(state["memory_mb"])
 
     def _peak(self) -> float:
         self._peak_mb = max(self._peak_mb, peak_memory_mb(self._device))

@@ -43,7 +43,8 @@ class MetricsLog(Observer):
     method measures, and `{"kind": "evaluation", "task": 0, "scenario": ..., "accuracy": [...],
     "inference": [...]}`, where `task` is the last task begun, from 0, `iteration` counts from 1
     within it, `accuracy` is a share of the batch in the first and percent on each task seen in the
-    second. What is not finite is null. `on_metrics` is called with what was read off the device.
+    second. What is not finite, or was not evaluated, is null. `on_metrics` is called with what was
+    read off the device.
     """
 
     def __init__(self, path: Path, every: int = 50, on_metrics: OnMetrics | None = None) -> None:
@@ -80,8 +81,8 @@ class MetricsLog(Observer):
         for scenario, row in rows.items():
             line = {"kind": "evaluation", "task": phase.row, "scenario": scenario}
             inference = [each.inference for each in row]
-            known = None if None in inference else inference
-            accuracy = [each.accuracy for each in row]
+            known = None if inference[-1] is None else inference
+            accuracy = [each.accuracy if each.known else None for each in row]
             self._write({**line, row[0].measure: accuracy, "inference": known})
 
     def state_dict(self) -> State:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,7 +35,14 @@ from hypermnesia.training.observers import (
     StopTask,
     StopTraining,
 )
-from hypermnesia.training.phases import Phase, Rows, TrainSettings, evaluation_part, make_phases
+from hypermnesia.training.phases import (
+    Evaluation,
+    Phase,
+    Rows,
+    TrainSettings,
+    evaluation_part,
+    make_phases,
+)
 
 if TYPE_CHECKING:
     from hypermnesia.parallel import Ranks
@@ -77,7 +85,7 @@ def train(
     checkpoints: Store | None = None,
     ranks: Ranks | None = None,
 ) -> TrainResult:
-    """Teach `method` the `tasks` in order, and evaluate it on all seen after each.
+    """Teach `method` the `tasks` in order, and evaluate it on all seen, by default after each.
 
     With `checkpoints` that hold one, the run goes on from there, and ends with the weights and
     the figures (times aside) that it would have had without the interruption, bit for bit.
@@ -202,12 +210,15 @@ class _Run:
         return stream
 
     def close(self, phase: Phase) -> None:
-        """End a phase's tasks, measure the method on all seen, and save."""
+        """End a phase's tasks, measure the method on those seen, and save."""
         method, parts = self.method, [task.train for task in phase.tasks]
         method.end_task(each_once(parts, self.settings.batch_size))
-        seen = [evaluation_part(task, self.settings) for task in phase.seen]
+        asked = phase.seen if phase.whole else phase.seen[-1:]
+        seen = [evaluation_part(task, self.settings) for task in asked]
         found = [evaluate_in(method, part, method.answers) for part in seen]
-        rows = {name: [row[name] for row in found] for name in method.answers}
+        unknown = [Evaluation(math.nan, None, measure=measure_of(seen[-1]))]
+        unknown *= len(phase.seen) - len(seen)
+        rows = {name: [*unknown, *(row[name] for row in found)] for name in method.answers}
         self.saver.progress.close(phase, rows)
         self.observer.on_task_end(phase, rows)
         self.saver.save(stream=None)

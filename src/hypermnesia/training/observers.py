@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,7 +19,7 @@ from hypermnesia.data.types import Samples, Task
 from hypermnesia.errors import RunError
 from hypermnesia.methods.base import BoundsDrift, Method
 from hypermnesia.state_files import State
-from hypermnesia.training.phases import Phase, Rows
+from hypermnesia.training.phases import Phase, Rows, mean_accuracy
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -67,7 +66,10 @@ class Observer:
         """All updates of a phase are taken; its tasks have not ended yet."""
 
     def on_task_end(self, phase: Phase, rows: Rows) -> None:
-        """A phase is learned, every task seen evaluated: row `phase.row` of each scenario's R."""
+        """A phase is learned: row `phase.row` of each scenario's R, of every task seen.
+
+        With `train.evaluate_every` most rows know the newest task alone (`Evaluation.known`).
+        """
 
     def state_dict(self) -> State:
         """What to remember of the past; it goes into the checkpoint being made."""
@@ -362,13 +364,13 @@ class BarProgress(LineProgress):
 
 
 def _learned(phase: Phase, rows: Rows) -> str:
-    """The mean of each scenario over the tasks seen."""
+    """The mean of each scenario over the tasks seen, or over the newest if no other is known."""
     shown = {"accuracy": "{:.2f}%", "mse": "mean squared error {:.4g}"}
     means = [
-        f"{name} {shown[row[0].measure].format(fmean(each.accuracy for each in row))}"
-        for name, row in rows.items()
+        f"{name} {shown[row[0].measure].format(mean_accuracy(row))}" for name, row in rows.items()
     ]
-    return f"task {phase.row + 1} learned, on all seen: {', '.join(means)}"
+    where = "all seen" if phase.whole else "itself"
+    return f"task {phase.row + 1} learned, on {where}: {', '.join(means)}"
 
 
 MakeProgress = Callable[..., Observer]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from statistics import fmean
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field
@@ -28,6 +31,8 @@ class TrainSettings:
         batch_size: samples an update.
         augment: name of the data augmentation of training batches; None for none.
         evaluate_on: the part that fills the accuracy matrix; choices are made on `validation`.
+        evaluate_every: after every so many tasks, and after the last, all tasks seen are evaluated;
+            after the others the newest one alone.
         checkpoint_seconds: wall seconds between two checkpoints inside a task.
 
     Raises:
@@ -39,6 +44,7 @@ class TrainSettings:
     epochs: Annotated[Integer, Field(ge=1, le=10**6)] | None = None
     augment: Annotated[Name, named_in(AUGMENTATIONS)] | None = None
     evaluate_on: Annotated[EvaluateOn, Field(exclude=True), SetAs("data.evaluate_on")] = "test"
+    evaluate_every: Annotated[Integer, Field(ge=1, le=100_000)] = 1
     checkpoint_seconds: Positive = 60.0
 
     def __post_init__(self) -> None:
@@ -47,7 +53,7 @@ class TrainSettings:
             got = f"iterations={self.iterations}, epochs={self.epochs}"
             hint = "set one of them and leave the other out, or to null"
             raise ConfigError(rule, got=got, hint=hint)
-        for name in ("iterations", "epochs", "batch_size"):
+        for name in ("iterations", "epochs", "batch_size", "evaluate_every"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} must be 1 or more", got=value)
@@ -72,9 +78,10 @@ class Phase:
     index: int  # position among the phases, from 0
     tasks: tuple[Task, ...]  # that begin here and are trained on
     iterations: int  # number of updates
-    seen: tuple[Task, ...]  # every task begun so far; they are evaluated at the end
+    seen: tuple[Task, ...]  # every task begun so far
     before: int = 0  # number of updates in earlier phases
     title: str | None = None  # its name in progress bars; by default that of its tasks
+    whole: bool = True  # all tasks seen are evaluated at the end, not the newest one alone
 
     @property
     def name(self) -> str:
@@ -97,14 +104,25 @@ Measure = Literal["accuracy", "mse"]
 class Evaluation:
     """Figures of one task; `inference` is None where tasks were given or are not known."""
 
-    accuracy: float  # percent of samples answered rightly; in regression the mean squared error
+    accuracy: float  # percent of right answers, or the mean squared error; NaN if not evaluated
     inference: float | None  # percent of samples answered with their own task
     inferred: tuple[int, ...] = ()  # number of samples answered with each task begun so far
     measure: Measure = "accuracy"  # what `accuracy` holds
 
+    @property
+    def known(self) -> bool:
+        """Whether the task was evaluated."""
+        return not math.isnan(self.accuracy)
+
 
 Rows = Mapping[ScenarioName, Sequence[Evaluation]]
-"""scenario -> evaluations of all tasks seen, in order."""
+"""scenario -> evaluations of all tasks seen, in order; the newest one is always known."""
+
+
+def mean_accuracy(row: Sequence[Evaluation]) -> float:
+    """The mean of what is known; NaN if nothing is."""
+    known = [each.accuracy for each in row if each.known]
+    return fmean(known) if known else math.nan
 
 
 def make_phases(
@@ -123,10 +141,13 @@ def make_phases(
                 raise ConfigError(f"a task must have samples to {kind} on", got=f"'{task.name}'")
     seen = tuple(tasks)
     updates = [settings.updates(len(task.train)) for task in tasks]
+    every = settings.evaluate_every
+    whole = [n % every == 0 or n == len(tasks) for n in range(1, len(tasks) + 1)]
+    before = [0, *accumulate(updates)]
     if trains_on == "all":
         return [Phase(0, seen, sum(updates), seen)]
     return [
-        Phase(index, (task,), updates[index], seen[: index + 1], sum(updates[:index]))
+        Phase(index, (task,), updates[index], seen[: index + 1], before[index], None, whole[index])
         for index, task in enumerate(tasks)
     ]
 

@@ -1,0 +1,1 @@
+"""Hypermnesia inside other libraries."""
