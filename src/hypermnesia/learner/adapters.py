@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from hypermnesia.errors import ConfigError, RunError, TargetError
-from hypermnesia.learner.design import Design, model_sizes
+from hypermnesia.learner.design import Design, basis_sizes, model_sizes
 from hypermnesia.learner.knowledge import Knowledge, TaskRecord
 from hypermnesia.learner.settings import LearnerSettings
 from hypermnesia.learner.start import settled
@@ -24,6 +24,9 @@ from hypermnesia.nets import find_head, with_outputs
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 """Files of PEFT's format."""
+
+MANY = 16
+"""Adapters from which on a basis of fewer stands for them."""
 
 
 def _peft() -> Any:
@@ -174,16 +177,23 @@ def _as_wide(name: str, value: Tensor, config: Any, own: Any) -> Tensor:
 
 
 def blank_knowledge(
-    model: nn.Module, settings: LearnerSettings, device: torch.device, own: Own | None = None
+    model: nn.Module,
+    settings: LearnerSettings,
+    device: torch.device,
+    own: Own | None = None,
+    tasks: int = 1,
 ) -> Knowledge:
-    """Knowledge of no task, for tasks that come without data; raises where nothing can come so."""
+    """Knowledge of no task, for so many that come without data; raises where none can come so."""
     if settings.method != "hnet" or settings.problem not in (None, "classification"):
         raise ConfigError("a learner must be fitted first", got="no task", hint="call fit")
     if settings.infer_task == "auto":
         settings = replace(settings, infer_task=None)
     outputs = head.layer.out_features if (head := find_head(model, settings.head)) else 0
     start, why = settled(model, settings.start)
-    sizes = model_sizes(model, settings, outputs, outputs, start)
+    if tasks >= MANY and start == "pretrained":
+        sizes = basis_sizes(model, settings, outputs, tasks)
+    else:
+        sizes = model_sizes(model, settings, outputs, outputs, start)
     design = Design("classification", sizes, None, outputs, start=start, why_start=why)
     return Knowledge(model, settings, design, device, own)
 
