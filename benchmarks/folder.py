@@ -4,9 +4,10 @@ The small transformer of `benchmarks/pretrained.py` knows the digits 0 to 3. Ada
 and v, and an output layer each, are trained by PEFT alone on pairs of digits and some of their
 images, drawn at random; then a `ContinualLearner` that knows nothing takes them in, without data.
 
-    python -m benchmarks.folder --adapters 200 --compression 4 8 16 32
+    python -m benchmarks.folder --adapters 200 --compression 5 10 20 40
 
-prints a line of JSON for each size, which is in units of the weights of one adapter.
+prints a line of JSON for each size, which is in units of the weights of one adapter: the share of
+all adapters' numbers that is kept, the error of their weights, and the accuracy lost, in points.
 """
 
 from __future__ import annotations
@@ -72,8 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--adapters", type=int, default=200)
     parser.add_argument("--updates", type=int, default=40, help="of each adapter")
-    parser.add_argument("--compression", type=float, nargs="+", default=[4, 8, 16, 32])
-    parser.add_argument("--iterations", type=int, default=500)
+    parser.add_argument("--compression", type=float, nargs="+", default=[5, 10, 20, 40])
     parser.add_argument("--own-heads", action="store_true", help="output layers drawn apart")
     parser.add_argument("--folder", type=Path, help="where adapters are, or are to be kept")
     given = parser.parse_args()
@@ -90,8 +90,7 @@ def main() -> None:
         for compression in given.compression:
             model = lora(pretrained(0), RANK, LAYERS)
             begun = time.perf_counter()
-            own = {"compression": compression, "iterations": given.iterations}
-            learner = ContinualLearner(model, None, **own)
+            learner = ContinualLearner(model, None, compression=compression)
             errors = [*learner.import_adapters({path: path for path in adapters}).values()]
             seconds = time.perf_counter() - begun
             after = [accuracy(learner.export(p), classes) for p, classes in adapters.items()]
@@ -99,7 +98,7 @@ def main() -> None:
             share = memory.kept / (len(adapters) * memory.largest)
             lost = [a - b for a, b in zip(before, after, strict=True)]
             line = {"adapters": len(adapters), "compression": compression, "share": share}
-            line |= {"iterations": given.iterations, "before": sum(before) / len(before)}
+            line |= {"before": sum(before) / len(before)}
             line |= {"lost": sum(lost) / len(lost), "most lost": max(lost)}
             line |= {"error": sum(errors) / len(errors), "seconds": seconds}
             print(json.dumps({n: round(v, 4) for n, v in line.items()}), flush=True)

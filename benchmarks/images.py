@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from examples.efficientnet import Lite0, lite0, prepare
+from examples.models.efficientnet import Lite0, lite0, prepare
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 

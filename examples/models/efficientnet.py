@@ -51,7 +51,7 @@ class Block(nn.Module):
 
 
 class Lite0(nn.Module):
-    """EfficientNet-Lite0; `features` without its last layer."""
+    """EfficientNet-Lite0: `maps`, then `features`, then logits."""
 
     def __init__(self, outputs=1000):
         super().__init__()
@@ -65,12 +65,16 @@ class Lite0(nn.Module):
         self._conv_head = nn.Conv2d(inputs, 1280, 1, bias=False)
         self._bn1, self._fc = nn.BatchNorm2d(1280, eps=1e-3), nn.Linear(1280, outputs)
 
-    def features(self, x):
-        """(n, 1280) of prepared images."""
+    def maps(self, x):
+        """(n, 320, height / 32, width / 32) of prepared images, of all blocks."""
         x = F.relu6(self._bn0(self._conv_stem(x)))
         for block in self._blocks:
             x = block(x)
-        return F.relu6(self._bn1(self._conv_head(x))).mean((2, 3))
+        return x
+
+    def features(self, x):
+        """(n, 1280) of prepared images."""
+        return F.relu6(self._bn1(self._conv_head(self.maps(x)))).mean((2, 3))
 
     def forward(self, x):
         """(n, outputs) logits of prepared images."""
