@@ -30,6 +30,7 @@ if place is None:
     sys.exit()
 warnings.simplefilter("ignore", FutureWarning)  # of PEFT about Transformers
 transformers.utils.logging.set_verbosity_error()
+transformers.utils.logging.disable_progress_bar()
 torch.manual_seed(0)
 
 
