@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from hypermnesia import ContinualLearner
 from hypermnesia.errors import ConfigError, DataError, RunError
 from hypermnesia.evidence.best import BestEvidence
 from hypermnesia.evidence.densities import TaskDensities
+from hypermnesia.hypernet.ensemble import AllTasks
 from hypermnesia.learner.calibration import Calibration, quantiles, share_below, sharpest
 
 
@@ -162,6 +165,36 @@ def test_densities_of_a_shared_layer(tmp_path) -> None:
     made.save(tmp_path / "made")
     loaded = ContinualLearner.load(tmp_path / "made", Backboned())
     assert np.array_equal(loaded.predict_proba(x), made.predict_proba(x))
+
+
+class Looking(Backboned):
+    """One that looks at its logits, so that networks run one after another."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits = super().forward(x)
+        return logits if float(logits.detach().sum()) < torch.inf else -logits
+
+
+def test_a_fit_costs_no_more_the_more_tasks_there_are(monkeypatch) -> None:
+    made = ContinualLearner(Looking(), "gaussian", features="backbone", **QUICK)
+    made.fit(*clouds(0), task=0)
+    wanted = learner_of_all(made).fit(*clouds(1), task=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(AllTasks, "__call__", None)  # of every task's network
+        made.fit(*clouds(1), task=1)
+    for name, value in vars(made._learned.calibration).items():
+        assert torch.equal(value, getattr(wanted._learned.calibration, name))
+    layer = made._learned.method.evidence.layer
+    later = layer._network.head.register_forward_hook(lambda *_: pytest.fail("needlessly"))
+    layer(torch.as_tensor(clouds(0)[0]))
+    later.remove()
+
+
+def learner_of_all(made: ContinualLearner) -> ContinualLearner:
+    """A copy, whose evidence is asked along with all networks."""
+    other = copy.deepcopy(made)
+    other._learned.method.evidence.of_inputs = False
+    return other
 
 
 @pytest.mark.parametrize(

@@ -27,10 +27,12 @@ class Evidence(Protocol):
     (`AllTasks`), which the method trains, then keyword arguments: settings, each a frozen
     dataclass, and what a method's builder passes on (`generators`, `sample_shape`, ...). It draws
     from random streams of its own, so that the networks are those of `hnet`. It is `from_samples`
-    where `begin_task` and `end_task` alone, without an update, make a task's.
+    where `begin_task` and `end_task` alone, without an update, make a task's; and `of_inputs` where
+    it has no use for logits.
     """
 
     from_samples: bool = False
+    of_inputs: bool = False
 
     def begin_task(self, spec: TaskSpec) -> None:
         """Prepare for a new task, whose network the memory does not have yet."""

@@ -226,7 +226,7 @@ class TaskGaussians(Evidence):
             where they are few; for a while, not saved.
     """
 
-    from_samples = True
+    from_samples = of_inputs = True
 
     def __init__(
         self,
@@ -278,6 +278,8 @@ class TaskGaussians(Evidence):
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Nothing is trained; raises `DataError` for inputs that have no density beside others."""
+        if self.layer is not None and self.entries:  # a layer's are of one shape
+            return {}
         x = self._seen(batch.original)
         if self.entries not in (0, x.shape[1]):
             rule, hint = "densities compare inputs of one shape", "pad them, or use entropy"

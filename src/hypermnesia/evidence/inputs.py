@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -69,6 +70,30 @@ def _mean_of_tokens(activations: Tensor, mask: Tensor | None) -> Tensor:
     return (activations * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
 
 
+class _Reached(Exception):
+    """A layer has been run."""
+
+
+def _output(
+    network: nn.Module, layer: nn.Module, given: tuple[Any, ...], named: Mapping[str, Any]
+) -> Tensor:
+    """What a layer of a network gives, the first time; only what comes before it is run."""
+    found: list[Tensor] = []
+
+    def stop(_layer: nn.Module, _inputs: object, output: Tensor) -> None:
+        found.append(output)
+        raise _Reached
+
+    hook = layer.register_forward_hook(stop)
+    try:
+        network(*given, **named)
+    except _Reached:
+        pass
+    finally:
+        hook.remove()
+    return found[0]
+
+
 class SharedLayer:
     """Activations of a named layer that no task has for itself: of a frozen backbone, say.
 
@@ -99,19 +124,13 @@ class SharedLayer:
         return _LayerModule(self)
 
     def _activations(self, network: nn.Module, x: Tree) -> Tensor:
-        found: list[Tensor] = []
         parts = dict(network.named_modules())
         if self.layer not in parts:
             rule, hint = "features must name a layer", f"such as {[*parts][-2:]}"
             raise ConfigError(rule, got=repr(self.layer), hint=hint)
-        hook = parts[self.layer].register_forward_hook(lambda *seen: found.append(seen[2]))
-        try:
-            given, named = arguments(x)
-            network(*given, **named)
-        finally:
-            hook.remove()
-        own = found[-1]  # (batch, tokens, channels) or (batch, channels, *positions)
-        if own.ndim == 3:
+        given, named = arguments(x)
+        own = _output(network, parts[self.layer], given, named)
+        if own.ndim == 3:  # (batch, tokens, channels); or (batch, channels, *positions)
             return _mean_of_tokens(own, named.get("attention_mask"))
         return own.flatten(2).mean(dim=2) if own.ndim > 3 else own
 

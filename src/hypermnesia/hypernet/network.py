@@ -215,7 +215,8 @@ class Hypernetwork(nn.Module):
 
     With `from_zero` what is made are changes of given weights: a condition of 0 makes 0, exactly
     and whatever θ is, and at first every condition does, as V = 0. Features are then
-    tanh(e) ⊙ φ(tanh(e), c) without a bias b behind them: where V is not 0, e moves first.
+    tanh(e) ⊙ φ(tanh(e), c) without a bias b behind them: where V is not 0, e moves first. Without
+    hidden layers and chunks they are tanh(e).
     """
 
     _places: Tensor  # (C, 2) of a plan that has them
@@ -281,6 +282,8 @@ class Hypernetwork(nn.Module):
         if not self.from_zero:
             return self._hidden(conditions, chunks, rows)
         bounded = conditions.tanh()
+        if not self.hidden and self.chunk_inputs() is None:  # linear in tanh(e)
+            return bounded[:, None] if rows is None else bounded[rows[0]]
         hidden = self._hidden(bounded, chunks, rows)
         own = torch.arange(hidden.shape[-1], device=hidden.device) % self.condition_size
         return (bounded[:, None, own] if rows is None else bounded[rows[0]][:, own]) * hidden

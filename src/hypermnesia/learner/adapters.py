@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from hypermnesia.errors import ConfigError, RunError, TargetError
-from hypermnesia.learner.design import Design, model_sizes
+from hypermnesia.learner.design import Design, basis_sizes, model_sizes
 from hypermnesia.learner.knowledge import Knowledge, TaskRecord
 from hypermnesia.learner.settings import LearnerSettings
 from hypermnesia.learner.start import settled
@@ -24,6 +24,9 @@ from hypermnesia.nets import find_head, with_outputs
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 """Files of PEFT's format."""
+
+MANY = 16
+"""Adapters from which on a basis of fewer stands for them."""
 
 
 def _peft() -> Any:
@@ -174,16 +177,23 @@ def _as_wide(name: str, value: Tensor, config: Any, own: Any) -> Tensor:
 
 
 def blank_knowledge(
-    model: nn.Module, settings: LearnerSettings, device: torch.device, own: Own | None = None
+    model: nn.Module,
+    settings: LearnerSettings,
+    device: torch.device,
+    own: Own | None = None,
+    tasks: int = 1,
 ) -> Knowledge:
-    """Knowledge of no task, for tasks that come without data; raises where nothing can come so."""
+    """Knowledge of no task, for so many that come without data; raises where none can come so."""
     if settings.method != "hnet" or settings.problem not in (None, "classification"):
         raise ConfigError("a learner must be fitted first", got="no task", hint="call fit")
     if settings.infer_task == "auto":
         settings = replace(settings, infer_task=None)
     outputs = head.layer.out_features if (head := find_head(model, settings.head)) else 0
     start, why = settled(model, settings.start)
-    sizes = model_sizes(model, settings, outputs, outputs, start)
+    if tasks >= MANY and start == "pretrained":
+        sizes = basis_sizes(model, settings, outputs, tasks)
+    else:
+        sizes = model_sizes(model, settings, outputs, outputs, start)
     design = Design("classification", sizes, None, outputs, start=start, why_start=why)
     return Knowledge(model, settings, design, device, own)
 
@@ -209,10 +219,32 @@ def take_in(
             raise ConfigError(rule, got=f"{len(own)} for {outputs}")
     method: Any = knowledge.method
     iterations = knowledge.settings.iterations
-    errors: list[float] = method.take_in([(n, values) for values, n in found], iterations)
+    importance = _importance([values for values, _ in found])
+    wanted = [(outputs, values) for values, outputs in found]
+    errors: list[float] = method.take_in(wanted, iterations, importance)
+    linear = method.memory.settings.plan == "full" and not method.memory.settings.hidden
+    updates = 0 if linear and not knowledge.records else iterations  # in closed form
     for task, own in zip(folders, labels, strict=True):
         if method.answers != ("task",):
             knowledge.calibration.unmeasured(len(knowledge.records))
-        record = TaskRecord(task, Classes(Labels(own)), updates=iterations)
+        record = TaskRecord(task, Classes(Labels(own)), updates=updates)
         knowledge.records.append(record)
     return errors
+
+
+def _importance(adapters: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """How much an error of each factor counts in their product B A, by name.
+
+    ‖δB A‖² is the sum of the squares of δB's columns times those of A's rows, and the other way.
+    """
+    found = {}
+    for name in adapters[0]:
+        if ".lora_A." in name and (other := name.replace(".lora_A.", ".lora_B.")) in adapters[0]:
+            first, second = ([each[part].flatten(1) for each in adapters] for part in (name, other))
+            of_rows = torch.stack([each.square().sum(dim=1) for each in first]).mean(dim=0)
+            of_columns = torch.stack([each.square().sum(dim=0) for each in second]).mean(dim=0)
+            if len(of_rows) == len(of_columns):
+                shape = (-1, *[1] * (adapters[0][name].ndim - 1))
+                found[name] = of_columns.view(shape)
+                found[other] = of_rows.view(1, -1, *shape[2:])
+    return found

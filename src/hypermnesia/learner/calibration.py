@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hypermnesia.data.types import Batch
 from hypermnesia.state_files import State
+from hypermnesia.tree import logits_of
 
 if TYPE_CHECKING:
     from hypermnesia.methods.base import InfersTask
@@ -50,14 +51,14 @@ class Calibration:
     ) -> None:
         """Calibrate a task that has ended by n held-out samples of it.
 
-        Of them are (tasks, n, outputs) `logits`, (tasks, n) `evidence` and (n, ...) targets;
+        Of them are (n, outputs) `logits` of its own, (tasks, n) `evidence` and (n, ...) targets;
         `unseen` (n,) are log evidence of more samples under their own task alone.
         """
         own = evidence[task] if unseen is None else torch.cat([evidence[task], unseen.to(evidence)])
         posterior = sharpest(evidence.T, torch.full((evidence.shape[1],), task))
         outputs = torch.tensor(0.0)
         if not y.is_floating_point():
-            outputs = sharpest(logits[task], y)
+            outputs = sharpest(logits, y)
         rows = torch.tensor(float(len(own)))
         known = None
         if task < len(self.rows):
@@ -150,7 +151,7 @@ class Calibrations:
 
     def measure(self, method: InfersTask, task: int, batches: Iterable[Batch]) -> None:
         """Calibrate every kind by held-out samples of a task; then the best one answers."""
-        found, unseen = asked(method, batches), getattr(self._evidence, "unseen", None)
+        found, unseen = asked(method, task, batches), getattr(self._evidence, "unseen", None)
         of_kind = unseen if isinstance(unseen, dict) else {"": unseen}
         for kind, evidence in found.evidence.items():
             own = self._by_kind.setdefault(kind, Calibration())
@@ -211,7 +212,8 @@ def warn_of_unfitted(name: object, method: object, task: int, held: Iterable[Bat
 class Asked(NamedTuple):
     """What a method says of held-out samples, on the CPU.
 
-    `logits` are (tasks, n, outputs), `evidence` of each kind (tasks, n), targets `y` (n, ...).
+    `logits` are (n, outputs) of their task, `evidence` of each kind (tasks, n), `y` (n, ...)
+    targets.
     """
 
     logits: Tensor
@@ -220,17 +222,31 @@ class Asked(NamedTuple):
 
 
 @torch.no_grad()
-def asked(method: InfersTask, batches: Iterable[Batch]) -> Asked:
-    """Ask all tasks; an evidence of one kind is found under no name."""
+def asked(method: InfersTask, task: int, batches: Iterable[Batch]) -> Asked:
+    """Ask what speaks for all tasks; an evidence of one kind is found under no name."""
     each = getattr(getattr(method, "evidence", None), "each", None)
     logits, evidence, targets = [], [], []
     for batch in batches:
-        own, found = method.logits_and_evidence(batch.x)
-        logits.append(own)
+        own, found = _logits_and_evidence(method, task, batch)
+        logits.append(own[task])
         evidence.append(each(batch.x, own) if each else {"": found})
         targets.append(batch.y)
     by_kind = {kind: torch.cat([e[kind] for e in evidence], 1).cpu() for kind in evidence[0]}
-    return Asked(torch.cat(logits, 1).cpu(), by_kind, torch.cat(targets).cpu())
+    return Asked(torch.cat(logits).cpu(), by_kind, torch.cat(targets).cpu())
+
+
+def _logits_and_evidence(method: Any, task: int, batch: Batch) -> tuple[Any, Tensor]:
+    """Logits by task, and (tasks, n) log evidence; of the task alone where that is all it takes.
+
+    So a fit costs no more the more tasks there are, of networks that are asked one after another.
+    """
+    evidence, memory = getattr(method, "evidence", None), getattr(method, "memory", None)
+    one_by_one = memory is not None and memory.target.way in ("swapped", "copied")
+    if not getattr(evidence, "of_inputs", False) or not one_by_one or memory.draws > 1:
+        found: tuple[Any, Tensor] = method.logits_and_evidence(batch.x)
+        return found
+    own = logits_of(memory.run(task, batch.x, training=False))
+    return {task: own}, cast(Any, evidence).log_evidence(batch.x, own.new_empty(memory.tasks, 0))
 
 
 def log_shares(evidence: Tensor, temperature: float) -> Tensor:

@@ -330,6 +330,20 @@ def model_sizes(
     return replace(sizes, chunk=aligned(sizes.chunk or 1, layout.layers))
 
 
+def basis_sizes(
+    model: nn.Module, settings: LearnerSettings, outputs: int, tasks: int
+) -> HypernetSettings:
+    """Sizes of a linear hypernetwork for so many known networks: of a fifth of their numbers.
+
+    Or, with a compression, as many entries of an embedding as it allows.
+    """
+    target = Target(model, generated_names(model, settings), settings.head, outputs=outputs)
+    weights, share = target.layout(outputs).total, settings.compression
+    most = tasks * weights / 5 if share is None else share * weights
+    entries = max(1, min(tasks, int(most / (weights + tasks))))
+    return HypernetSettings(hidden=(), task_embedding=entries, plan="full")
+
+
 def bound_of(settings: LearnerSettings, start: StartName) -> float:
     """The bound on drift: wider for changes of a pretrained model's weights, which are small."""
     return settings.drift if start == "scratch" else min(1.0, _WIDER * settings.drift)

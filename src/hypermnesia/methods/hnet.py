@@ -227,11 +227,15 @@ class HypernetMethod:
         return errors
 
     def take_in(
-        self, wanted: Sequence[tuple[int, Mapping[str, Tensor]]], iterations: int
+        self,
+        wanted: Sequence[tuple[int, Mapping[str, Tensor]]],
+        iterations: int,
+        importance: Mapping[str, Tensor] | None = None,
     ) -> list[float]:
         """Learn tasks by (outputs, parameters by name) alone; returns errors as `merge` does."""
         self.all_tasks.forget()
-        errors = take_in(self.memory, wanted, iterations, self.generators)
+        made_of = self.memory, wanted, iterations, self.generators
+        errors = take_in(*made_of, importance=importance)
         heads = self.scenario.heads + tuple(outputs for outputs, _ in wanted)
         self.scenario = replace(self.scenario, heads=heads)
         return errors

@@ -15,6 +15,7 @@ from hypermnesia.hypernet.layout import Layout
 from hypermnesia.hypernet.memory import WeightMemory
 from hypermnesia.hypernet.target import Buffers
 from hypermnesia.optimizers import OptimizerSettings
+from hypermnesia.regularization.basis import fit_basis
 from hypermnesia.regularization.output import RegularizerSettings
 from hypermnesia.regularization.step import HypernetTrainer
 from hypermnesia.seeding import Generators
@@ -119,8 +120,13 @@ def take_in(
     iterations: int,
     generators: Generators,
     buffers: Sequence[Buffers] = (),
+    importance: Mapping[str, Tensor] | None = None,
 ) -> list[float]:
-    """Add tasks, fitted to given parameters, of so many outputs each; returns errors as `merge`."""
+    """Add tasks, fitted to given parameters, of so many outputs each; returns errors as `merge`.
+
+    The first ones of a linear hypernetwork are fitted in closed form, where `importance` says how
+    much the squared error of a parameter counts; others by gradient.
+    """
     pairs = []
     for number, (outputs, named) in enumerate(wanted):
         memory.add_task(outputs, generators)
@@ -128,6 +134,9 @@ def take_in(
             memory.buffers[-1] = tree.to(buffers[number], memory.device)
         pairs.append((memory.tasks - 1, {n: p.to(memory.device) for n, p in named.items()}))
     flat = [memory.layouts[t].join(n) for t, n in pairs]
+    if memory.settings.plan == "full" and not memory.settings.hidden and len(pairs) == memory.tasks:
+        fit_basis(memory, flat, importance)
+        return [_error(memory, task, named) for task, named in pairs]
     refit(memory, [t for t, _ in pairs], flat, iterations, generators)
     return [_error(memory, task, named) for task, named in pairs]
 
