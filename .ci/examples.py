@@ -1,4 +1,4 @@
-"""Run the Python examples of a Markdown file in an empty folder, as a reader without the repository."""
+"""Run the Python examples of a Markdown file in an empty folder, without the repository."""
 
 from __future__ import annotations
 
