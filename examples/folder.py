@@ -52,14 +52,16 @@ def accuracy(model, x, y):
 
 config = transformers.ViTConfig.from_dict({**SIZES, **LAYERS, "num_labels": 4})
 base = transformers.ViTForImageClassification(config).eval()
-train(base, *of(range(4), ~new), 200, 2e-3)
+x, y = of(range(4), ~new)
+train(base, x, y, 200, 2e-3)
 base.classifier = torch.nn.Linear(32, 2)
 
 with tempfile.TemporaryDirectory() as place:
-    folders, before = {}, {}
+    folders, before = {name: Path(place) / name for name in CUSTOMERS}, {}
     for name, classes in CUSTOMERS.items():
-        adapter = train(lora(base, 4, ["q_proj", "v_proj"]), *of(classes, ~new), 40, 5e-3)
-        adapter.save_pretrained(folders.setdefault(name, Path(place) / name))
+        x, y = of(classes, ~new)
+        adapter = train(lora(base, 4, ["q_proj", "v_proj"]), x, y, 40, 5e-3)
+        adapter.save_pretrained(folders[name])
         before[name] = accuracy(adapter, *of(classes, new))
     learner = ContinualLearner(lora(base, 4, ["q_proj", "v_proj"]), None, compression=8)
     errors = learner.import_adapters(folders)

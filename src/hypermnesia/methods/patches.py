@@ -88,7 +88,7 @@ class Bank(nn.Module):
 
     def pooled(self, sides: Tensor) -> Tensor:
         """(batch, D) float64 averages over quarters."""
-        bins = [min(2, n) for n in sides.shape[2:]]
+        bins = (min(2, sides.shape[2]), min(2, sides.shape[3]))
         means = F.adaptive_avg_pool2d(sides, bins).flatten(1).double()
         return means if self.power == 1 else means.pow(self.power)
 
