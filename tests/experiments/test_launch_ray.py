@@ -4,13 +4,14 @@ import re
 import signal
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
 from hypermnesia.cli import main
 from hypermnesia.errors import ConfigError
 from hypermnesia.experiments.compare import Question, carry_out, filled, plan
-from hypermnesia.experiments.early_stopping import Halving
+from hypermnesia.experiments.early_stopping import Halving, train_halving
 from hypermnesia.experiments.launch import LAUNCHERS, Job
 from hypermnesia.experiments.launch_ray import cluster
 from hypermnesia.experiments.launch_ray import run_jobs as run_ray
@@ -161,6 +162,10 @@ def test_points_are_compared_after_as_many_tasks(tmp_path):
     assert errors(wrote(tmp_path / "more", [1, 3], "mse")) is not None
     with pytest.raises(ConfigError, match="needs more of them; got 2 tasks"):
         Halving(2, "task")
+    seldom = plan(question("ray", seeds=(0,)))[0].config
+    train = replace(seldom.train, evaluate_every=2)
+    with pytest.raises(ConfigError, match=r"after every task; got train\.evaluate_every=2"):
+        train_halving({tmp_path: seldom.model_copy(update={"train": train})}, "task", 1, print)
 
 
 def test_options_that_need_a_cluster_are_refused_without(monkeypatch, capsys):

@@ -134,6 +134,12 @@ def test_what_ranks_cannot_share_is_refused_before_training(settings, expected, 
     assert expected in str(caught.value)
 
 
+def test_outliers_of_whole_batches_are_refused():
+    config = small("inference.outliers=shuffled", method="hnet-ent", scenario="class")
+    with prepared(config, 0) as (method, _), pytest.raises(ConfigError, match="whole mini-batch"):
+        parts_taker(method)(identity)
+
+
 def test_commands_that_start_processes_are_refused(monkeypatch, capsys):
     for name, value in {"RANK": 0, "WORLD_SIZE": 2, "MASTER_ADDR": "x", "MASTER_PORT": 1}.items():
         monkeypatch.setenv(name, str(value))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from hypermnesia.data.types import Part
+from hypermnesia.errors import DataError
 from hypermnesia.methods.patches import PatchSettings
 from hypermnesia.methods.posterior import PatchPosterior, PosteriorSettings, leading
 from problems import build, learn
@@ -98,6 +100,19 @@ def test_sums_of_moved_images_are_those_of_five_data_sets() -> None:
     assert method.counts.tolist() == [150, 150]
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"patches": PatchSettings(3, shift=8)},
+        {"posterior": PosteriorSettings(views=8)},
+    ],
+)
+def test_images_move_by_less_than_their_size(settings) -> None:
+    method = build("patch-sum", **settings)
+    with pytest.raises(DataError, match=r"by less than their size; got 8 pixels of"):
+        learn(method, images(0), 3)
+
+
 def test_numbers_kept_are_those_of_the_state() -> None:
     method = taught()
     entries = method.features(images(0).x[:1]).shape[1]
@@ -116,7 +131,7 @@ def test_random_features_and_views() -> None:
     assert isinstance(method, PatchPosterior)
     x = images(1).x[:5]
     f = torch.stack(method.bank.moved(x, 1)).mean(dim=0)
-    raised = ((f - method.raise_.centre).float() @ method.raise_.matrix.T).relu().double()
+    raised = ((f - method.random.centre).float() @ method.random.matrix.T).relu().double()
     assert raised.shape == (5, 30)
     linear, own = method.solved()[0], method._network(slice(None))[1]
     wanted = own(f)

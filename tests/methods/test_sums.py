@@ -33,6 +33,8 @@ def test_scores_are_the_weighed_sum() -> None:
         torch.testing.assert_close(of_task[task], wanted.logsumexp(dim=1), rtol=1e-4, atol=1e-4)
     assert torch.equal(method.predict(x, scenario="class").tasks, of_task.argmax(dim=0))
     assert method.kept == method.memory.kept + evidence.patches.kept + evidence.bounds.kept
+    others = 4 * (method.memory.kept + evidence.bounds.kept)
+    assert method.kept_bytes == others + evidence.patches.kept_bytes
 
 
 def test_it_keeps_the_contract_with_autoencoders() -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hypermnesia.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hypermnesia.experiments.config import ExperimentConfig
 
 Benchmark = Annotated[str, typer.Argument(help="See `hypermnesia list benchmarks`.")]
 Run = Annotated[Path, typer.Argument(help="The run folder, for example runs/NAME.")]
@@ -148,6 +151,12 @@ def machine(
     where = None if folder is None else str(folder)
     machine = {"device": device, "threads": threads, "data_dir": where, "tensorboard": tensorboard}
     return {**machine, "launcher": launcher, "loggers": named_loggers(loggers)}
+
+
+def launcher_of(given: str | None, configs: Iterable[ExperimentConfig]) -> str | None:
+    """Return the launcher that is named by the option or in a configuration; None for neither."""
+    others = (config.machine.launcher for config in configs if config.machine.launcher != "local")
+    return given or next(others, None)
 
 
 def connect(

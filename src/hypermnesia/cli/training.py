@@ -62,8 +62,9 @@ def run_command(
             "machine": options.machine(data_dir, device, threads, tensorboard, launcher, logger),
         },
     )
-    options.connect(launcher, address, jobs)
     configs = resolve(request)
+    launcher = options.launcher_of(launcher, configs)
+    options.connect(launcher, address, jobs)
     place = Place(out, name, overwrite)
     if launcher is not None:
         launch_and_show(configs, place, jobs, shown)
@@ -170,9 +171,11 @@ def compare_command(
             ),
         },
     )
-    options.connect(launcher, address)
+    cells = plan(question)
+    configs = [cell.config for cell in cells if cell.config]
+    options.connect(options.launcher_of(launcher, configs), address)
     files = "_".join(["comparison", *question.benchmarks]) if name is None else name
-    compare_and_show(plan(question), method_tables, out, files, jobs, train=train)
+    compare_and_show(cells, method_tables, out, files, jobs, train=train)
 
 
 _TABLES = ("table1",)
@@ -267,12 +270,13 @@ def tune_command(
         assignments=assignments or (),
         options={"machine": options.machine(data_dir, device, threads, launcher=launcher)},
     )
-    options.connect(launcher, address, jobs, early_stopping=early_stopping)
     chosen, place = trials(request, grid, validation), TrialPlace(out)
+    configs = [trial.config for trial in chosen]
+    launcher = options.launcher_of(launcher, configs)
+    options.connect(launcher, address, jobs, early_stopping=early_stopping)
     if launcher is not None:
         launch_trials(chosen, place, jobs, evaluated, early_stopping=early_stopping)
         return
-    configs = [trial.config for trial in chosen]
     with session() as watch:
         summaries = run_all(configs, place, watch)
     show_trials(chosen, judged(chosen, summaries), evaluated)

@@ -50,6 +50,9 @@ class Evidence(Protocol):
         """(count, entries) flat inputs like those of a task; None where it keeps none such."""
         return None
 
+    makes_outliers: bool = False
+    """Whether `outliers` are made, by the sample, so that ranks cannot share a mini-batch."""
+
     def outliers(self, x: Any, generators: Generators) -> tuple[Tensor, float] | None:
         """Inputs made of a mini-batch's that its network must learn to be unsure of, and a weight.
 

@@ -120,6 +120,7 @@ class Entropy(Evidence):
 
     def __init__(self, networks: AllTasks, *, inference: EntropySettings = _DEFAULT) -> None:
         self.networks, self.memory, self.settings = networks, networks.memory, inference
+        self.makes_outliers = inference.outliers is not None
         self.spreads: list[Tensor] = []
         self.task = 0
 

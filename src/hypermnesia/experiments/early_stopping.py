@@ -97,6 +97,11 @@ def train_halving(
     Returns the trainings that failed, and the points that were stopped, each with the reason.
     Raises `ConfigError` for tasks too few to stop before their end.
     """
+    for config in runs.values():
+        if (every := config.train.evaluate_every) != 1:
+            rule = "early stopping compares accuracies on all tasks seen, after every task"
+            got = f"train.evaluate_every={every}"
+            raise ConfigError(rule, got=got, hint="leave it out, or --early-stopping")
     judge = Halving(min(config.tasks for config in runs.values()), scenario)
     first = {Job(path, config.seeds[0]) for path, config in runs.items()}
     jobs = made_ready(runs, say)

@@ -63,15 +63,17 @@ class Parcel:
     reason: str | None = None
 
 
-def train_here(files: Files, seed: int, environment: Mapping[str, str]) -> Iterator[Parcel]:
-    """Train a seed on this node, from files of its run folder; yield what it says and writes.
+def train_here(
+    files: Files, seed: int, environment: Mapping[str, str], run: str = "run"
+) -> Iterator[Parcel]:
+    """Train a seed on this node, from files of its `run` folder; yield what it says and writes.
 
     This is what a worker does, which must have no other training. `environment` is added to that of
     the process.
     """
     os.environ.update(environment)
     with TemporaryDirectory(prefix="hypermnesia-", ignore_cleanup_errors=True) as place:
-        folder = Path(place) / "run"
+        folder = Path(place) / run
         for name, content in files.items():
             path = _inside(folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -355,7 +357,8 @@ class _Driver:
         device = RunFolder(task.job.folder).read_config().machine.device
         options = {"num_returns": "streaming", "max_retries": 0, "scheduling_strategy": "SPREAD"}
         options |= {"num_cpus": 1, "num_gpus": int(device == "cuda")}
-        arguments = to_send(task.job), task.job.seed, self._environment
+        job = task.job
+        arguments = to_send(job), job.seed, self._environment, job.folder.name
         task.stream = self._train.options(**options).remote(*arguments)
 
     def _take(self, task: _Task) -> None:

@@ -27,7 +27,7 @@ from hypermnesia.methods import METHODS, Method, build_method
 from hypermnesia.seeding import Generators
 
 FLOOR = -1e4
-"""Logit of a class that a sample's network does not know: never the largest, and finite."""
+"""How far below a sample's least logit those classes are that its network does not know."""
 
 
 def avalanche_strategy(
@@ -195,19 +195,20 @@ class Taught:
     def logits(self, x: Tensor, labels: Tensor | None, width: int) -> Tensor:
         """(batch, width or more) logits by class; `labels` are the (batch,) task labels.
 
-        A sample of a task that was not learned has `FLOOR` everywhere. Raises `ConfigError` for
-        samples without task labels in the task scenario.
+        Classes that are not answered have a finite logit, by -`FLOOR` below all others. Raises
+        `ConfigError` for samples without task labels in the task scenario.
         """
         x = x.to(self.device)
         highest = max((int(own[-1]) for own in self.classes), default=0)
-        placed = torch.full((len(x), max(width, highest + 1)), FLOOR, device=self.device)
+        shape, nothing = (len(x), max(width, highest + 1)), -torch.inf
+        placed = torch.full(shape, nothing, dtype=torch.float64, device=self.device)
         if self.method is None:
-            return placed
+            return _finite(placed)
         if self.scenario != "task":
             found = self.method.predict(x, None, self.scenario).logits
             own = self.classes[:1] if self.scenario == "domain" else self.classes
-            placed[:, torch.cat(own)] = found.to(placed.dtype).clamp(min=FLOOR)
-            return placed
+            placed[:, torch.cat(own)] = found.to(placed.dtype)
+            return _finite(placed)
         if labels is None:
             rule = "in the task scenario the benchmark must give task labels"
             raise ConfigError(rule, hint="make it with return_task_id=True")
@@ -217,7 +218,15 @@ class Taught:
                 rows = (labels.to(self.device) == label).nonzero().squeeze(1)
                 found = self.method.predict(x[rows], task, "task").logits
                 placed[rows[:, None], self.classes[task]] = found.to(placed.dtype)
-        return placed
+        return _finite(placed)
+
+
+def _finite(logits: Tensor) -> Tensor:
+    """(batch, classes) logits whose -inf, of what is not known, are finite and below the others."""
+    known = logits.isfinite()
+    least = logits.where(known, torch.inf).amin(dim=1, keepdim=True)
+    floor = least.where(least.isfinite(), 0.0).clamp(max=0.0) + FLOOR
+    return logits.where(known, floor).to(torch.get_default_dtype())
 
 
 def _check() -> None:

@@ -243,8 +243,12 @@ class HypernetMethod:
     def take_parts(self, reduce: Reduce) -> None:
         """Be given a part of every batch, and reduce gradients over its parts.
 
-        Raises `ConfigError` for an evidence that is trained.
+        Raises `ConfigError` for an evidence that is trained, or makes outliers.
         """
+        if self.evidence.makes_outliers:
+            rule = "outliers are made of whole mini-batches"
+            hint = "train in one process, or set inference.outliers=null"
+            raise ConfigError(rule, got="several ranks", hint=hint)
         if not self.evidence.from_samples:
             raise not_in_parts(f"the evidence {type(self.evidence).__name__}, which is trained")
         self.reduce = reduce
@@ -392,6 +396,12 @@ class HypernetMethod:
     def kept(self) -> int:
         """|θ|, embeddings, shared parameters and what the evidence keeps."""
         return self.memory.kept + self.evidence.kept
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of these: 4 a number of float32, or what the evidence says of its own."""
+        own = getattr(self.evidence, "kept_bytes", 4 * self.evidence.kept)
+        return int(4 * self.memory.kept + own)
 
     def compression(self) -> float:
         """`kept` / |W| of the largest target network."""

@@ -93,6 +93,13 @@ class Bank(nn.Module):
         return means if self.power == 1 else means.pow(self.power)
 
 
+def check_moves(name: str, pixels: int, shape: tuple[int, ...]) -> None:
+    """Raise `DataError` where samples of a shape cannot be moved by so many pixels."""
+    if pixels and (len(shape) != 3 or pixels >= min(shape[1:])):
+        rule = f"{name} moves images, (channels, height, width), by less than their size"
+        raise DataError(rule, got=f"{pixels} pixels of {shape}", hint=f"set {name}=0, or less")
+
+
 def as_images(x: Tensor) -> Tensor:
     """(batch, channels, height, width) of inputs, those of one axis as one row."""
     return x if x.ndim == 4 else x[:, None, None, :]
@@ -134,9 +141,7 @@ class Patches(Ridge):
         if len(shape) not in (1, 3):
             rule = "patches are of images, (channels, height, width), or of one axis"
             raise DataError(rule, got=shape, hint="use ranpac")
-        if self.settings.shift and len(shape) == 1:
-            rule = "patches.shift moves images, (channels, height, width)"
-            raise DataError(rule, got=shape, hint="set patches.shift=0")
+        check_moves("patches.shift", self.settings.shift, shape)
         height, width = (1, *shape)[-2:]
         return min(self.settings.size, height), min(self.settings.size, width)
 

@@ -22,19 +22,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.data.types import Batch, TaskSpec
 from hypermnesia.methods.analytic import Size
 from hypermnesia.methods.base import Prediction, answered, over_tasks, task_needed
-from hypermnesia.methods.patches import Bank, Patches
+from hypermnesia.methods.patches import Bank, Patches, check_moves
 from hypermnesia.seeding import derive_seed
-from hypermnesia.settings import Count, NonNegative
+from hypermnesia.settings import Count, Integer, NonNegative
 from hypermnesia.state_files import State
 from hypermnesia.tree import Tree
 
@@ -56,7 +57,7 @@ class PosteriorSettings:
         density: w_g, weight of log densities, of which the mean over features is taken.
     """
 
-    width: Count = 0
+    width: Annotated[Integer, Field(ge=0, le=100_000)] = 0
     views: Count = 0
     rank: Size = 40
     ridge: NonNegative = 5.0
@@ -164,12 +165,13 @@ class PatchPosterior(Patches):
 
     def entries(self, shape: tuple[int, ...]) -> int:
         """M, or D where there are no random features."""
+        check_moves("posterior.views", self.posterior.views, shape)
         return self.posterior.width or super().entries(shape)
 
     def _begin(self, shape: tuple[int, ...] | None) -> None:
         super()._begin(shape)
         columns, entries = len(self.sums), 0 if shape is None else super().entries(shape)
-        self.raise_: _Random | None = None
+        self.random: _Random | None = None
         # Σ f of each class, where `sums` are of random features.
         self.firsts = torch.zeros(columns, entries if self.posterior.width else 0, **self._float64)
         if self.posterior.width and entries:
@@ -186,7 +188,7 @@ class PatchPosterior(Patches):
         """Draw R anew from its seed."""
         generator = torch.Generator().manual_seed(self.seed)
         drawn = torch.randn(self.posterior.width, len(centre), generator=generator)
-        self.raise_ = _Random((drawn / len(centre) ** 0.5).to(self.device), centre)
+        self.random = _Random((drawn / len(centre) ** 0.5).to(self.device), centre)
 
     @property
     def class_means(self) -> Tensor:
@@ -218,13 +220,13 @@ class PatchPosterior(Patches):
             rows = own[:, column].nonzero().squeeze(1)
             some = features[rows]
             self._own[column] += (own[rows, column] * some.T) @ some
-        if self.raise_ is None:
+        if self.random is None:
             super()._add(features, own)
             return
-        if not self.raise_.centre.any():
-            self.raise_.centre = features.mean(dim=0)
+        if not self.random.centre.any():
+            self.random.centre = features.mean(dim=0)
         self.firsts += own.T @ features
-        super()._add(self.raise_(features), own)
+        super()._add(self.random(features), own)
 
     def _products_of(self, column: int) -> Tensor:
         """(D, D) Σ f fᵀ of a class so far, as its Gaussian has it."""
@@ -255,7 +257,7 @@ class PatchPosterior(Patches):
         if self.posterior.views and self.bank is not None:
             network[0] = _Views(self.bank, self.posterior.views)
         own = {name: value[columns] for name, value in self.gaussians.items()}
-        head = network[1] if self.raise_ is None else nn.Sequential(self.raise_, network[1])
+        head = network[1] if self.random is None else nn.Sequential(self.random, network[1])
         return nn.Sequential(
             network[0], _Scores(head, self.posterior, self.class_means[columns], own)
         )
@@ -292,19 +294,19 @@ class PatchPosterior(Patches):
     def kept(self) -> int:
         """Numbers in the sums, of the filters and of the Gaussians."""
         own = sum(value.numel() for value in self.gaussians.values())
-        centre = 0 if self.raise_ is None else self.raise_.centre.numel()
+        centre = 0 if self.random is None else self.random.centre.numel()
         return super().kept + own + self.firsts.numel() + centre
 
     @property
     def kept_bytes(self) -> int:
         """8 a number in sums and of variances, 4 of filters and directions."""
-        centre = 0 if self.raise_ is None else self.raise_.centre.nbytes
+        centre = 0 if self.random is None else self.random.centre.nbytes
         own = sum(value.nbytes for value in self.gaussians.values())
         return super().kept_bytes + own + self.firsts.nbytes + centre
 
     def state_dict(self) -> State:
         """As of `patches`, and the Gaussians."""
-        centre = None if self.raise_ is None else self.raise_.centre
+        centre = None if self.random is None else self.random.centre
         own = {"gaussians": dict(self.gaussians), "firsts": self.firsts}
         return {**super().state_dict(), **own, "seed": self.seed, "centre": centre}
 

@@ -129,6 +129,11 @@ class SumEvidence(Evidence):
         """Numbers of the sums, the filters, the Gaussians and the autoencoders."""
         return self.patches.kept + (self.bounds.kept if self.bounds else 0)
 
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of these, of which the sums are in float64."""
+        return self.patches.kept_bytes + (4 * self.bounds.kept if self.bounds else 0)
+
     def state_dict(self) -> State:
         """What is kept and, in the first task, what patches are drawn from."""
         bounds = self.bounds.state_dict() if self.bounds else None

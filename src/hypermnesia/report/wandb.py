@@ -18,6 +18,8 @@ from hypermnesia.report.logger import Logger
 from hypermnesia.state_files import State
 from hypermnesia.storage import make_folder, os_errors_as_run_error
 
+_MODES = ("offline", "online", "shared", "disabled", "dryrun", "run")
+
 
 class WeightsAndBiases(Logger):
     """Writes a run for each seed, in a group called like the run folder.
@@ -32,7 +34,10 @@ class WeightsAndBiases(Logger):
 
     @staticmethod
     def check() -> None:
-        """Raise `ConfigError` unless the package is installed."""
+        """Raise `ConfigError` unless the package is installed, and its mode one that it has."""
+        if (mode := os.environ.get("WANDB_MODE", "offline")) not in _MODES:
+            hint = f"choose one of: {', '.join(_MODES)}"
+            raise ConfigError("WANDB_MODE must be a mode of Weights & Biases", got=mode, hint=hint)
         try:
             import wandb  # type: ignore[import-not-found, unused-ignore]  # noqa: F401
         except ImportError as error:

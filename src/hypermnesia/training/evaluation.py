@@ -228,8 +228,7 @@ class Progress(Observer):
                 matrix = self._matrices[kind][scenario_name(name)]
                 matrix.fill(_MATRICES[kind])
                 matrix.flat[known["at"].numpy()] = known["values"].numpy()
-        gains = state.get("gains", {})  # checkpoints of before have none
-        self._gains = {scenario_name(name): list(each) for name, each in gains.items()}
+        self._gains = {scenario_name(name): list(each) for name, each in state["gains"].items()}
         self._total = Stopwatch(self._device, state["total_seconds"])
         self._total.start()
         self._seconds_per_iteration = list(state["seconds_per_iteration"])
