@@ -166,7 +166,7 @@ def test_a_checkpoint_of_another_version_is_left_to_that(run: Path) -> None:
     (run / "seed-0/result.json").unlink()
     name = "seed-0/checkpoints/step-000000000006"
     fields = unsealed(json.loads((run / name / "state.json").read_text()))
-    (run / name / "state.json").write_text(json.dumps(sealed(fields | {"format": 4})))
+    (run / name / "state.json").write_text(json.dumps(sealed(fields | {"format": 5})))
     findings = check_run(run)
     assert not told(findings, "damaged")
     assert "resume with the version of Hypermnesia" in told(findings, "unverified")[name]

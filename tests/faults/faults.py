@@ -247,7 +247,7 @@ def _of_format(version: int) -> Fault:
 
 
 fault("checkpoint of an earlier format version")(_of_format(1))
-fault("checkpoint of a later format version")(_of_format(4))
+fault("checkpoint of a later format version")(_of_format(5))
 
 
 @fault("a second process on the same run; the first then killed")

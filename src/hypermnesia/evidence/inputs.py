@@ -82,7 +82,8 @@ def _output(
 
     def stop(_layer: nn.Module, _inputs: object, output: Tensor) -> None:
         found.append(output)
-        raise _Reached
+        if not torch.compiler.is_compiling():  # what is exported must leave by its end
+            raise _Reached
 
     hook = layer.register_forward_hook(stop)
     try:
@@ -91,6 +92,9 @@ def _output(
         pass
     finally:
         hook.remove()
+    if not found:
+        rule = "features must name a layer that the network runs"
+        raise ConfigError(rule, got=type(layer).__name__, hint="name another one")
     return found[0]
 
 

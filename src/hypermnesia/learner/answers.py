@@ -157,7 +157,10 @@ def _marginal(knowledge: Knowledge, logits: Tensor, log_posterior: Tensor) -> An
 
 def _answer_jointly(knowledge: Knowledge, x: Tree) -> Answers:
     """One network's outputs over all tasks; the task with the largest probability is inferred."""
-    outputs, scenario = knowledge.method.predict(x).logits, knowledge.method.scenario
+    scenario = knowledge.method.scenario
+    if scenario.name == "task":  # of a method that is trained once for all of them
+        scenario = scenario.named("class")
+    outputs = knowledge.method.predict(x, None, scenario.name).logits
     if scenario.name == "domain":
         tasks = torch.zeros(len(outputs), dtype=torch.int64, device=outputs.device)
         sure = torch.ones(len(outputs), device=outputs.device)

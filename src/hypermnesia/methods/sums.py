@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from hypermnesia.data.types import Batch, TaskSpec
 from hypermnesia.evidence import Evidence
 from hypermnesia.evidence.autoencoders import AutoencoderSettings
+from hypermnesia.evidence.entropy import check_targets
 from hypermnesia.evidence.likelihood import LikelihoodSettings, TaskLikelihoods
 from hypermnesia.hypernet.ensemble import AllTasks
 from hypermnesia.methods.patches import PatchSettings
@@ -90,6 +91,7 @@ class SumEvidence(Evidence):
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
         """Draw patches from the first mini-batches; a step of the autoencoders, if any."""
+        check_targets(batch)
         if self.batches < _DRAWN:
             self.patches.gather(batch)
             self.batches += 1

@@ -30,6 +30,9 @@ def fit_basis(
     The squared error of a parameter, by name, may count as much as its `importance` says, of its
     shape or one that broadcasts to it. Weights that not all tasks have, as of wider heads, are
     solved for behind the others.
+
+    Raises:
+        ConfigError: the hypernetwork has hidden layers or chunks.
     """
     hypernet, common = memory.hypernet, min(map(len, wanted))
     if hypernet.hidden or not hypernet.from_zero or hypernet.chunk_inputs() is not None:
