@@ -16,7 +16,7 @@ from hypermnesia.errors import ConfigError
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.integrations.avalanche import (
     FLOOR,
-    Samples,
+    PartDataset,
     Taught,
     avalanche_benchmark,
     avalanche_strategy,
@@ -122,7 +122,7 @@ def test_without_avalanche_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_samples_are_those_of_a_part() -> None:
     part = blobs(0)
-    samples = Samples(part, first=4)
+    samples = PartDataset(part, first=4)
     x, y = samples[3]
     assert (len(samples), y) == (64, int(part.y[3]) + 4)
     assert x.equal(part.x[3])

@@ -1,7 +1,7 @@
 """Avalanche: our methods on its benchmarks and metrics, and our benchmarks as its own.
 
 Carta et al., "Avalanche: a PyTorch library for deep continual learning", JMLR 2023; package
-`avalanche-lib` (extra `avalanche`), which needs a torchvision that fits the installed torch.
+`avalanche-lib` (extra `avalanche`), which needs a torchvision that fits the installed torch::
 
     strategy = avalanche_strategy(network, "hnet", train_mb_size=128, train_epochs=4)
     for experience in benchmark.train_stream:
@@ -91,13 +91,13 @@ def avalanche_benchmark(
         0 if chosen == "domain" else sum(t.outputs for t in tasks[:n]) for n in range(len(tasks))
     ]
     return _scenario(
-        [Samples(task.train, first) for task, first in zip(tasks, firsts, strict=True)],
-        [Samples(task.test, first) for task, first in zip(tasks, firsts, strict=True)],
+        [PartDataset(task.train, first) for task, first in zip(tasks, firsts, strict=True)],
+        [PartDataset(task.test, first) for task, first in zip(tasks, firsts, strict=True)],
         labelled=chosen == "task",
     )
 
 
-class Samples(torch.utils.data.Dataset[tuple[Tensor, int]]):
+class PartDataset(torch.utils.data.Dataset[tuple[Tensor, int]]):
     """The samples of a part one by one, as (input, class), classes counted from `first`."""
 
     def __init__(self, part: Part, first: int) -> None:
@@ -242,7 +242,7 @@ def _check() -> None:
         raise ConfigError(rule, got=got, hint="pip install 'hypermnesia[avalanche]'") from error
 
 
-def _scenario(train: Sequence[Samples], test: Sequence[Samples], *, labelled: bool) -> Any:
+def _scenario(train: Sequence[PartDataset], test: Sequence[PartDataset], *, labelled: bool) -> Any:
     from avalanche.benchmarks import (  # type: ignore[import-not-found, unused-ignore]
         benchmark_from_datasets,
         task_incremental_benchmark,
@@ -253,7 +253,7 @@ def _scenario(train: Sequence[Samples], test: Sequence[Samples], *, labelled: bo
         DataAttribute,
     )
 
-    def streams(parts: Sequence[Samples]) -> list[Any]:
+    def streams(parts: Sequence[PartDataset]) -> list[Any]:
         named = [[DataAttribute(part.targets, "targets")] for part in parts]
         return [AvalancheDataset([p], data_attributes=n) for p, n in zip(parts, named, strict=True)]
 
