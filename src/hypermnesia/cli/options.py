@@ -172,8 +172,8 @@ def connect(
     a launcher.
     """
     if early_stopping and launcher != "ray":
-        rule = "--early-stopping is by a scheduler of Ray Tune"
-        raise ConfigError(rule, got=f"--launcher {launcher}", hint="add --launcher ray")
+        rule, got = "--early-stopping needs a scheduler of Ray Tune", f"--launcher {launcher}"
+        raise ConfigError(rule, got=got if launcher else "none", hint="add --launcher ray")
     if jobs is not None and launcher is None:
         rule, hint = "--jobs is for processes at a time", "add --launcher local, or ray"
         raise ConfigError(rule, got="one process", hint=hint)

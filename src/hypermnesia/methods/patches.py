@@ -97,7 +97,8 @@ def check_moves(name: str, pixels: int, shape: tuple[int, ...]) -> None:
     """Raise `DataError` where samples of a shape cannot be moved by so many pixels."""
     if pixels and (len(shape) != 3 or pixels >= min(shape[1:])):
         rule = f"{name} moves images, (channels, height, width), by less than their size"
-        raise DataError(rule, got=f"{pixels} pixels of {shape}", hint=f"set {name}=0, or less")
+        hint = f"set {name}=0, or a smaller number"
+        raise DataError(rule, got=f"{pixels} pixels of {shape}", hint=hint)
 
 
 def as_images(x: Tensor) -> Tensor:
