@@ -248,6 +248,22 @@ def over_tasks(scores: Tensor, heads: Sequence[int]) -> Tensor:
     return torch.stack(wide).logsumexp(dim=0)
 
 
+def of_classes(chosen: Scenario, scores: Tensor, task: int | None) -> Prediction:
+    """What a method answers that scores every class by itself: (batch, classes) scores.
+
+    They are those of the `task` alone if it is given, else of all tasks in turn; then the task is
+    that of the best class or, where tasks share labels, left open.
+    """
+    if task is not None:
+        tasks = torch.full((len(scores),), task, device=scores.device)
+        return Prediction(scores if chosen.name == "task" else chosen.place(scores, tasks), tasks)
+    if chosen.name == "domain":
+        return Prediction(over_tasks(scores, chosen.heads), None)
+    heads = torch.tensor(chosen.heads, device=scores.device)
+    owners = torch.arange(len(heads), device=scores.device).repeat_interleave(heads)
+    return Prediction(scores, owners[scores.argmax(dim=1)])
+
+
 def bytes_kept(method: Method) -> int:
     """Bytes of the numbers kept: `method.kept_bytes`, or 4 a number, of float32."""
     return int(getattr(method, "kept_bytes", 4 * method.kept))

@@ -19,7 +19,7 @@ from hypermnesia.data.scenarios import Scenario, ScenarioName
 from hypermnesia.data.types import Batch
 from hypermnesia.errors import ConfigError
 from hypermnesia.evidence.autoencoders import AutoencoderSettings
-from hypermnesia.methods.base import Prediction, TaskSpec, answered, over_tasks, task_needed
+from hypermnesia.methods.base import Prediction, TaskSpec, answered, of_classes, task_needed
 from hypermnesia.modules import copied
 from hypermnesia.optimizers import Descent
 from hypermnesia.seeding import Generators
@@ -149,12 +149,7 @@ class GenerativeClassifier:
         if task is None and chosen.name == "task":
             raise task_needed("gen-classifier in the task scenario")
         bounds = _Bounds(self._of(task), self._noise)(inputs)
-        if task is not None:
-            tasks = torch.full((len(bounds),), task, device=bounds.device)
-            own = bounds if chosen.name == "task" else chosen.place(bounds, tasks)
-            return Prediction(own, tasks)
-        shared = chosen.name == "domain"
-        return Prediction(over_tasks(bounds, chosen.heads) if shared else bounds, None)
+        return of_classes(chosen, bounds, task)
 
     @property
     def parts(self) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.data.types import Batch, TaskSpec
 from hypermnesia.methods.analytic import Size
-from hypermnesia.methods.base import Prediction, answered, over_tasks, task_needed
+from hypermnesia.methods.base import Prediction, answered, of_classes, task_needed
 from hypermnesia.methods.patches import Bank, Patches, check_moves
 from hypermnesia.seeding import derive_seed
 from hypermnesia.settings import Count, Integer, NonNegative
@@ -273,17 +273,8 @@ class PatchPosterior(Patches):
         chosen = answered(self, scenario)
         if chosen.name == "task" and task is None:
             raise task_needed("patch-sum in the task scenario")
-        if task is not None:
-            scores = self._logits(x, self.scenario.named("task").candidates(task))
-            tasks = torch.full((len(scores),), task, device=scores.device)
-            own = scores if chosen.name == "task" else chosen.place(scores, tasks)
-            return Prediction(own, tasks)
-        scores = self._logits(x)
-        if chosen.name == "domain":
-            return Prediction(over_tasks(scores, chosen.heads), None)
-        heads = torch.tensor(chosen.heads, device=scores.device)
-        tasks = torch.arange(len(heads), device=scores.device).repeat_interleave(heads)
-        return Prediction(scores, tasks[scores.argmax(dim=1)])
+        own = slice(None) if task is None else self.scenario.named("task").candidates(task)
+        return of_classes(chosen, self._logits(x, own), task)
 
     @torch.no_grad()
     def scores(self, x: Tree) -> Tensor:
