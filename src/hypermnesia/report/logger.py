@@ -7,12 +7,15 @@ numbers in `write`, and register it (`LOGGERS.add`, an entry point, or `package.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from hypermnesia.data.types import Task
+from hypermnesia.errors import RunError
 from hypermnesia.experiments.config import fields_read
 from hypermnesia.experiments.run_folder import RunFolder
 from hypermnesia.report.canvas import SCALES
+from hypermnesia.storage import os_errors_as_run_error
 from hypermnesia.training.observers import Observer
 from hypermnesia.training.phases import Phase, Rows, mean_accuracy
 
@@ -43,6 +46,17 @@ class Logger(Observer):
             RunError: files that cannot be written.
         """
         raise NotImplementedError
+
+    @contextmanager
+    def writing(self, service: str, failure: type[Exception], place: object) -> Iterator[None]:
+        """Turn what a `service` raises, files of the system's included, into a `RunError`."""
+        hint = "make room or give access, then resume, or resume without the logger"
+        rule = f"what {service} keeps must be writable"
+        try:
+            with os_errors_as_run_error(self.folder, rule, hint):
+                yield
+        except failure as error:
+            raise RunError(rule, got=f"{place}: {str(error).splitlines()[0]}", hint=hint) from error
 
     def close(self) -> None:
         """Write what is pending, and end; what is written later begins again."""

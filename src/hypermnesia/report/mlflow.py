@@ -8,16 +8,15 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hypermnesia.errors import ConfigError, RunError
+from hypermnesia.errors import ConfigError
 from hypermnesia.report.logger import Logger
 from hypermnesia.state_files import State
-from hypermnesia.storage import os_errors_as_run_error
 
 _PLACE = "MLFLOW_TRACKING_URI"
 _FILES = "MLFLOW_ALLOW_FILE_STORE"  # without which its newer versions refuse folders
@@ -120,16 +119,7 @@ class MLflow(Logger):
             self._last[name] = max((each.step for each in history), default=-1)
         return self._last[name]
 
-    @contextmanager
-    def _writable(self) -> Iterator[None]:
+    def _writable(self) -> AbstractContextManager[None]:
         from mlflow.exceptions import MlflowException  # type: ignore[import-not-found, unused-ignore]
 
-        hint = "make room or give access, then resume, or resume without the logger"
-        rule = "what MLflow keeps must be writable"
-        try:
-            with os_errors_as_run_error(self.folder, rule, hint):
-                yield
-        except MlflowException as error:
-            where = os.environ.get(_PLACE, str(self.folder))
-            got = f"{where}: {str(error).splitlines()[0]}"
-            raise RunError(rule, got=got, hint=hint) from error
+        return self.writing("MLflow", MlflowException, os.environ.get(_PLACE, self.folder))

@@ -6,17 +6,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from hypermnesia.errors import ConfigError, RunError
+from hypermnesia.errors import ConfigError
 from hypermnesia.report.logger import Logger
 from hypermnesia.state_files import State
-from hypermnesia.storage import make_folder, os_errors_as_run_error
+from hypermnesia.storage import make_folder
 
 _MODES = ("offline", "online", "shared", "disabled", "dryrun", "run")
 
@@ -85,15 +85,7 @@ class WeightsAndBiases(Logger):
             settings=quiet,
         )
 
-    @contextmanager
-    def _writable(self) -> Iterator[None]:
+    def _writable(self) -> AbstractContextManager[None]:
         import wandb  # type: ignore[import-not-found, unused-ignore]
 
-        hint = "make room or give access, then resume, or resume without the logger"
-        rule = "what Weights & Biases keeps must be writable"
-        try:
-            with os_errors_as_run_error(self.folder, rule, hint):
-                yield
-        except wandb.Error as error:
-            got = f"{self.folder}: {str(error).splitlines()[0]}"
-            raise RunError(rule, got=got, hint=hint) from error
+        return self.writing("Weights & Biases", wandb.Error, self.folder)
