@@ -50,6 +50,13 @@ Address = Annotated[
         help="Of the Ray cluster, HOST:PORT; RAY_ADDRESS, this machine's or a new one otherwise."
     ),
 ]
+Sizes = Annotated[
+    bool, typer.Option("--sizes", help="Methods at several sizes, too, where one can choose.")
+]
+TablesName = Annotated[
+    str | None,
+    typer.Option(help="Name of the files with the tables; comparison_BENCHMARKS otherwise."),
+]
 EarlyStopping = Annotated[
     bool,
     typer.Option(

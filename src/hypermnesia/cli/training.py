@@ -126,10 +126,7 @@ def compare_command(
     tasks: options.Tasks = None,
     data_dir: options.DataDir = None,
     out: options.Out = Path("runs"),
-    name: Annotated[
-        str | None,
-        typer.Option(help="Name of the files with the tables; comparison_BENCHMARKS otherwise."),
-    ] = None,
+    name: options.TablesName = None,
     jobs: options.Jobs = None,
     device: options.Device = None,
     tensorboard: options.Tensorboard = None,
@@ -137,9 +134,7 @@ def compare_command(
     train: options.Train = True,
     launcher: options.Launcher = None,
     address: options.Address = None,
-    sizes: Annotated[
-        bool, typer.Option("--sizes", help="Methods at several sizes, too, where one can choose.")
-    ] = False,
+    sizes: options.Sizes = False,
 ) -> None:
     """Train methods on benchmarks in scenarios, several processes at a time, and compare them.
 
