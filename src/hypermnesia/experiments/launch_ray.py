@@ -26,7 +26,7 @@ from hypermnesia.errors import ConfigError, HypermnesiaError, RunError
 from hypermnesia.registry import PLUGINS, plugin_environment
 
 if TYPE_CHECKING:
-    from hypermnesia.experiments.config import ExperimentConfig
+    from hypermnesia.experiments.config import ExperimentConfig, MachineSettings
     from hypermnesia.experiments.launch import Job, Say
     from hypermnesia.training.observers import Observer
 
@@ -318,8 +318,6 @@ class _Driver:
         self._waiting, self._total, self._done = deque(jobs), len(jobs), 0
         self._running: list[_Task] = []
         self.failures: dict[Job, str] = {}
-        plugins = {PLUGINS: plugin_environment()[PLUGINS]}
-        self._environment = {name: value for name, value in plugins.items() if value}
         self._train = ray.remote(train_here)
 
     def work(self, workers: int) -> None:
@@ -354,11 +352,11 @@ class _Driver:
     def _hand_out(self, task: _Task) -> None:
         from hypermnesia.experiments.run_folder import RunFolder
 
-        device = RunFolder(task.job.folder).read_config().machine.device
+        machine = RunFolder(task.job.folder).read_config().machine
         options = {"num_returns": "streaming", "max_retries": 0, "scheduling_strategy": "SPREAD"}
-        options |= {"num_cpus": 1, "num_gpus": int(device == "cuda")}
+        options |= {"num_cpus": 1, "num_gpus": int(machine.device == "cuda")}
         job = task.job
-        arguments = to_send(job), job.seed, self._environment, job.folder.name
+        arguments = to_send(job), job.seed, _environment(machine), job.folder.name
         task.stream = self._train.options(**options).remote(*arguments)
 
     def _take(self, task: _Task) -> None:
@@ -410,6 +408,17 @@ class _Driver:
         self.failures |= {} if reason is None else {job: reason}
         ending = "finished" if reason is None else f"failed: {reason}"
         self._say(f"[{self._done}/{self._total}] {job} {ending}")
+
+
+def _environment(machine: MachineSettings) -> dict[str, str]:
+    """What plug-ins and the loggers of a run read in the driver's environment."""
+    from hypermnesia.experiments.run import LOGGERS, loggers_of
+
+    loggers = (LOGGERS[name] for name in loggers_of(machine))
+    begin = tuple(start for each in loggers for start in getattr(each, "environment", ()))
+    found = {PLUGINS: plugin_environment()[PLUGINS]}
+    found |= {name: value for name, value in os.environ.items() if name.startswith(begin)}
+    return {name: value for name, value in found.items() if value}
 
 
 def _summed_up(job: Job) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 from hypermnesia.data.types import Task
 from hypermnesia.errors import RunError
@@ -28,11 +29,19 @@ class Logger(Observer):
     Args:
         folder: where its files go, `seed-N/NAME` in the run folder.
         samples: folder of the images that a `SampleLog`, called before this observer, writes.
+
+    Attributes:
+        environment: how the names of environment variables begin that it reads; they are handed to
+            workers on other machines.
+        finished: whether all tasks are learned.
     """
+
+    environment: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, folder: Path, samples: Path) -> None:
         self.folder, self.samples = folder, samples
         self.first = 0  # step from which this process writes
+        self.finished, self._updates = False, 0
 
     @staticmethod
     def check() -> None:
@@ -64,7 +73,7 @@ class Logger(Observer):
     def on_start(self, tasks: Sequence[Task], total_iterations: int) -> None:  # noqa: ARG002
         """Begin again: a run that returns to its checkpoint starts once more."""
         self.close()
-        self.first = 0
+        self.first, self.finished, self._updates = 0, False, total_iterations
 
     def on_resume(self, done_iterations: int, skipped: Sequence[str]) -> None:  # noqa: ARG002
         """Continue after the checkpoint's last update."""
@@ -77,7 +86,9 @@ class Logger(Observer):
 
     def on_task_end(self, phase: Phase, rows: Rows) -> None:
         """Write what was measured."""
-        self.write(dict(_scalars(rows)), phase.before + phase.iterations)
+        done = phase.before + phase.iterations
+        self.write(dict(_scalars(rows)), done)
+        self.finished = done >= self._updates
 
     @property
     def settings(self) -> dict[str, object]:

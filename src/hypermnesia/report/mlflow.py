@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from hypermnesia.errors import ConfigError
 from hypermnesia.report.logger import Logger
@@ -30,6 +32,8 @@ class MLflow(Logger):
     not written again.
     """
 
+    environment = ("MLFLOW_",)
+
     def __init__(self, folder: Path, samples: Path) -> None:
         super().__init__(folder, samples)
         self._run: str | None = None
@@ -37,13 +41,23 @@ class MLflow(Logger):
 
     @staticmethod
     def check() -> None:
-        """Raise `ConfigError` unless the package is installed."""
+        """Raise `ConfigError` unless the package is installed, and its store there."""
         try:
-            import mlflow.tracking  # type: ignore[import-not-found, unused-ignore]  # noqa: F401
+            import mlflow.tracking  # type: ignore[import-not-found, unused-ignore]
         except ImportError as error:
             hint = "pip install mlflow-skinny (or 'hypermnesia[mlflow]'), or leave the logger out"
             rule = "the logger mlflow needs the package mlflow-skinny or mlflow"
             raise ConfigError(rule, got=str(error), hint=hint) from error
+        if place := os.environ.get(_PLACE):
+            try:
+                _listens(place)
+                mlflow.tracking.MlflowClient(tracking_uri=place).search_experiments(max_results=1)
+            except Exception as error:  # of the package that its kind of store needs, too
+                rule = f"{_PLACE} must name a store of MLflow that answers"
+                got = (
+                    f"{place}: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+                )
+                raise ConfigError(rule, got=got, hint="mend or unset it") from error
 
     def write(self, numbers: Mapping[str, float], step: int) -> None:
         """Write numbers by name, those that are finite and later than the last ones."""
@@ -71,10 +85,11 @@ class MLflow(Logger):
         self._run, self._last = state["run"], {}
 
     def close(self) -> None:
-        """Mark the run as finished, which another process may take up again."""
+        """Mark the run as finished, or as stopped, which another process may take up again."""
         if "_begun" in vars(self):
+            status = "FINISHED" if self.finished else "KILLED"
             with self._writable():
-                self._client.set_terminated(vars(self).pop("_begun"))
+                self._client.set_terminated(vars(self).pop("_begun"), status)
 
     @cached_property
     def _client(self) -> Any:
@@ -123,3 +138,11 @@ class MLflow(Logger):
         from mlflow.exceptions import MlflowException  # type: ignore[import-not-found, unused-ignore]
 
         return self.writing("MLflow", MlflowException, os.environ.get(_PLACE, self.folder))
+
+
+def _listens(place: str) -> None:
+    """Raise `OSError` for a server where nobody listens; MLflow itself tries for minutes."""
+    url = urlsplit(place)
+    if url.scheme in ("http", "https") and url.hostname:
+        port = url.port or (443 if url.scheme == "https" else 80)
+        socket.create_connection((url.hostname, port), timeout=10).close()

@@ -28,6 +28,8 @@ class WeightsAndBiases(Logger):
     of it, from the checkpoint's last update on.
     """
 
+    environment = ("WANDB_",)
+
     def __init__(self, folder: Path, samples: Path) -> None:
         super().__init__(folder, samples)
         self._number = uuid4().hex[:8]
@@ -59,11 +61,11 @@ class WeightsAndBiases(Logger):
         self._number = state["number"]
 
     def close(self) -> None:
-        """Write what is pending."""
+        """Write what is pending, and whether the training was stopped."""
         run = vars(self).pop("_run", None)
         if run is not None:
             with self._writable():
-                run.finish()
+                run.finish(exit_code=int(not self.finished))
 
     @cached_property
     def _run(self) -> Any:
