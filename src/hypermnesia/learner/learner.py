@@ -253,6 +253,7 @@ class ContinualLearner(TaskEditor):
         learning.end(fit, updates)
         _release(self.model)
         changed = drifts(self._knowledge, learning, fit) if self._knowledge else {}
+        _release(self.model)
         if settings != self.settings:  # which were for one fit
             chosen = learning.settings.infer_task
             learning = learning.copy(replace(self.settings, infer_task=chosen))

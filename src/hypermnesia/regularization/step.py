@@ -257,11 +257,12 @@ class HypernetTrainer:
 
     def end_task(self) -> None:
         """Drop what only the task's training needed."""
-        self._draw_back()
         for _, optimizer in self.optimizers.values():
             optimizer.zero_grad()
         self.memory.target.release()
-        self.protection, self.head, self.optimizers = None, None, {}
+        self.head, self.optimizers = None, {}  # whose memory the way back needs
+        self._draw_back()
+        self.protection = None
         self.iteration = self.iterations = 0
 
     def state_dict(self) -> State:
