@@ -13,6 +13,7 @@ from regularizer_cases import Case, World, assert_close, cases, closed, judge
 from torch import Tensor
 
 from hypermnesia.errors import ConfigError
+from hypermnesia.regularization import output
 from hypermnesia.regularization import rows as rows_module
 from hypermnesia.regularization.output import REGULARIZERS, ClosedFormRegularizer
 from hypermnesia.regularization.output import RegularizerSettings as Settings
@@ -55,6 +56,29 @@ def test_draws_of_all_starts_together_are_the_whole(case: Case, rows: int, seed:
     regularizer = of_rows(world, rows)
     drawn = torch.cat(every_start(regularizer.draws, seed))
     assert_close(judge(lambda *at: regularizer.of(drawn, *at), world[2]), closed(world), 1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@settings(max_examples=25, deadline=None)
+@given(cases, st.integers(1, 12), st.floats(0, 2))
+def test_few_rows_one_by_one_are_what_their_products_make(
+    dtype: torch.dtype, case: Case, rows: int, beta: float
+) -> None:
+    world = case.world(dtype)
+    regularizer = of_rows(world, rows)
+    drawn = regularizer.draws(Generators(1)["rows"])
+    found = []
+    for way in (True, False):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(output, "few", lambda *_sizes, way=way: way)
+            gradients = {name: torch.ones_like(p) for name, p in world[2].items()}
+            found.append((regularizer.of(drawn, world[2], gradients, beta), gradients))
+    assert_close(*found, 1e-11 if dtype is torch.float64 else 1e-4)
+
+
+@pytest.mark.parametrize(("rows", "width", "is_few"), [(64, 701, True), (281, 701, False)])
+def test_few_rows_are_fewer_than_features(rows: int, width: int, is_few: bool) -> None:
+    assert output.few(rows, width) == is_few
 
 
 def test_other_conditions_are_protected_in_the_same_way() -> None:

@@ -23,6 +23,8 @@ products of (2k+1, 2k+1) matrices: no target network is generated. The gradients
     dX = 2 X (YᵀY), whose first k + 1 columns are those of V and b,
     dY = 2 Y (XᵀX), and φ appears in its columns 1 to k and k+2 to 2k+1: both are added.
 
+Of rows that are drawn, if they are fewer than about 0.8 k, X Yᵀ itself costs less.
+
 Only differences are squared, so nothing large cancels in the head. Features are small, and a step
 of 1e-4 moves them by little more than float32 resolves: they are made in float64, where autograd
 also takes their gradient back through the hidden layers. So float32 is exact to rounding, which
@@ -40,10 +42,10 @@ replacement at every iteration. Each task is drawn equally often, so its expecta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Annotated, Any, Literal, Protocol, cast
 
 import torch
@@ -235,17 +237,10 @@ class ClosedForm:
             rows = torch.cat([features, torch.ones_like(then[..., :1]), features - then], dim=-1)
             rows = rows if roots is None else rows.mul_(roots[:, None])
             rows = rows.to(self._x).flatten(0, -2)[order]
-            by_band = torch.split(rows, sizes)
-            # YᵀY of a band: its own rows and those of every later one.
-            grams = torch.stack([y.T @ y for y in by_band]).flip(0).cumsum(0).flip(0)
-            grams /= tasks
-            self._walk_head(point, gradients, 2 * beta * grams)
-            value = (self._products * grams).sum()
+            drawn = roots is not None  # all rows stay with the products, bit for bit
+            way = self._one_by_one if drawn and few(*rows.shape) else self._by_products
+            value, pulls = way(point, gradients, beta, torch.split(rows, sizes), tasks)
             gradient = torch.zeros_like(features).flatten(0, -2)
-            # Of a row, XᵀX is the sum over the bands that it reaches.
-            k, reached = features.shape[-1], self._products.cumsum(0)
-            slopes = 2 * (reached[..., :k] + reached[..., k + 1 :])
-            pulls = torch.cat([y @ slope for y, slope in zip(by_band, slopes, strict=True)])
             gradient[order] = pulls.to(gradient) / tasks
             gradient = gradient if roots is None else gradient.mul_(roots[:, None])
         if leaves:
@@ -260,32 +255,63 @@ class ClosedForm:
         order = band.flatten().argsort(stable=True)[unused:]
         return order.to(self._x.device, non_blocking=True), sizes
 
-    def _walk_head(
-        self, point: Point, gradients: Parameters, grams: Float[Tensor, "bands y y"]
-    ) -> None:
-        """Add to the head's gradient and make the bands' XᵀX, a block of rows at a time.
+    def _by_products(
+        self, point: Point, gradients: Parameters, beta: float, rows: Sequence[Tensor], tasks: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return <XᵀX, YᵀY> / tasks of `rows` by band, and tasks times the slopes of its φ."""
+        # YᵀY of a band: its own rows and those of every later one.
+        grams = torch.stack([y.T @ y for y in rows]).flip(0).cumsum(0).flip(0)
+        grams /= tasks
+        pulls, k = 2 * beta * grams, self._x.shape[1] // 2
+        products = self._products[:, : k + 1].zero_()
+        for band, x, slopes in self._walk_head(point, gradients):
+            products[band].addmm_(x[:, : k + 1].T, x)
+            slopes[0].addmm_(x, pulls[band, :, :k])
+            if len(slopes) > 1:
+                slopes[1].addmv_(x, pulls[band, :, k])
+        self._products[:, k + 1 :, : k + 1] = self._products[:, : k + 1, k + 1 :].mT
+        # Of a row, XᵀX is the sum over the bands that it reaches.
+        reached = self._products.cumsum(0)
+        of_features = 2 * (reached[..., :k] + reached[..., k + 1 :])
+        found = torch.cat([y @ slope for y, slope in zip(rows, of_features, strict=True)])
+        return (self._products * grams).sum(), found
 
-        `grams` are 2 β YᵀY of the bands over the number of tasks; y = 2k + 1.
-        """
+    def _one_by_one(
+        self, point: Point, gradients: Parameters, beta: float, rows: Sequence[Tensor], tasks: int
+    ) -> tuple[Tensor, Tensor]:
+        """The same for few rows: || X Yᵀ ||² and 2 (X Yᵀ)ᵀ X themselves."""
+        k, alpha = self._x.shape[1] // 2, 2 * beta / tasks
+        reach, together = [0, *accumulate(map(len, rows))], torch.cat([*rows])
+        value, found = together.new_zeros(()), torch.zeros_like(together)
+        for band, x, slopes in self._walk_head(point, gradients):
+            y = together[reach[band] :]
+            moved = x @ y.T
+            value += moved.square().sum()
+            found[reach[band] :].addmm_(moved.T, x, alpha=2)
+            slopes[0].addmm_(moved, y[:, :k], alpha=alpha)
+            if len(slopes) > 1:
+                slopes[1].addmv_(moved, y[:, k], alpha=alpha)
+        return value / tasks, found[:, :k] + found[:, k + 1 :]
+
+    def _walk_head(
+        self, point: Point, gradients: Parameters
+    ) -> Iterator[tuple[int, Tensor, list[Tensor]]]:
+        """Yield blocks of X, each with its band, and the head's gradients, to be added to."""
         (weight_then, bias_then), k = self._then, self._x.shape[1] // 2
         weight, with_bias = point["head.weight"], "head.bias" in point
         bias = point["head.bias"][:] if with_bias else bias_then
         slope: Tensor | SteppedRows = gradients["head.weight"]
-        products = self._products[:, : k + 1].zero_()
-        for product, gram, (start, stop) in zip(products, grams, self._bands, strict=True):
+        of_bias = [gradients["head.bias"]] if with_bias else []
+        for band, (start, stop) in enumerate(self._bands):
             for first in range(start, stop, self._step):
                 rows = slice(first, min(first + self._step, stop))
                 x = self._x[: rows.stop - first]
                 torch.sub(weight[rows], weight_then[rows], out=x[:, :k])
                 torch.sub(bias[rows], bias_then[rows], out=x[:, k])
                 x[:, k + 1 :] = weight_then[rows]
-                product.addmm_(x[:, : k + 1].T, x)
-                slope[rows].addmm_(x, gram[:, :k])
-                if with_bias:
-                    gradients["head.bias"][rows].addmv_(x, gram[:, k])
+                yield band, x, [slope[rows], *(each[rows] for each in of_bias)]
                 if not isinstance(slope, Tensor):
                     slope.step(rows)
-        self._products[:, k + 1 :, : k + 1] = self._products[:, : k + 1, k + 1 :].mT
 
 
 class ClosedFormRegularizer(ClosedForm):
@@ -323,6 +349,15 @@ class ClosedFormRegularizer(ClosedForm):
             return conditions, then, self._rows
         here = tasks.to(then.device, non_blocking=True)
         return conditions[here], then[here], self._by_band(self._band[tasks])
+
+
+def few(rows: int, width: int) -> bool:
+    """Whether products with rows of this width cost less than those of the rows with each other.
+
+    Of an entry of the head, with y = 2k + 1: m (2y + k) against y (2k + 1), multiplied and added.
+    """
+    k = width // 2
+    return rows * (2 * width + k) < width * (2 * k + 1)
 
 
 def block_rows(weight: Float[Tensor, "D k"]) -> int:
