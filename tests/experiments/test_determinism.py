@@ -33,16 +33,13 @@ def bits(run: Path) -> dict[str, str]:
 
 
 def test_processes_side_by_side_give_the_same_bits(tmp_path: Path) -> None:
-    """`compare` with two processes at a time, with one, and `run` in one process."""
+    """`compare` with two processes at a time, and `run` in one process."""
     what = ["split-digits", "--method", "hnet,ewc", "--scenario", "task", "--seeds", "0"]
-    for jobs in ("2", "1"):
-        compare = ["compare", *what, "--jobs", jobs, "--out", str(tmp_path / jobs), *SHORT]
-        subprocess.run(
-            [sys.executable, "-m", "hypermnesia", *compare], check=True, capture_output=True
-        )
+    compare = ["compare", *what, "--jobs", "2", "--out", str(tmp_path / "two"), *SHORT]
+    subprocess.run([sys.executable, "-m", "hypermnesia", *compare], check=True, capture_output=True)
     assert main(["run", *what, "--threads", "1", "--out", str(tmp_path), *SHORT]) == 0
     for run in ("split-digits_hnet_task", "split-digits_ewc_task"):
-        assert bits(tmp_path / "2" / run) == bits(tmp_path / "1" / run) == bits(tmp_path / run)
+        assert bits(tmp_path / "two" / run) == bits(tmp_path / run)
 
 
 @pytest.fixture
