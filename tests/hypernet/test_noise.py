@@ -26,9 +26,9 @@ from hypermnesia.regularization.output import (
     OutputRegularizer,
     OverDraws,
     RegularizerSettings,
-    SampledRegularizer,
     Snapshot,
 )
+from hypermnesia.regularization.sampled import SampledRegularizer
 from hypermnesia.seeding import Generators
 from hypermnesia.testing import check_condition, check_method
 from problems import CPU, blobs, build, learn, small_net

@@ -20,9 +20,9 @@ from hypermnesia.methods import TaskSpec
 from hypermnesia.regularization.output import (
     ClosedFormRegularizer,
     RegularizerSettings,
-    SampledRegularizer,
     Snapshot,
 )
+from hypermnesia.regularization.sampled import SampledRegularizer
 from hypermnesia.seeding import Generators
 from problems import batches, blobs, build, learn
 

@@ -34,10 +34,8 @@ A row uses the first n_r entries of the head only (a last chunk, a chunk of a sm
 with few outputs). The distinct n_r cut the head into bands; YᵀY of a band is the sum over the
 rows that reach it, and XᵀX of a row is the sum over the bands that it reaches.
 
-`SampledRegularizer` is the plain mean over `subset` of the T - 1 earlier tasks, drawn anew without
-replacement at every iteration. Each task is drawn equally often, so its expectation is R. (Of the
-*sum* over earlier tasks, the subset's sum times (T - 1) / subset is the estimate.)
-`hypermnesia.regularization.rows` draws rows instead, (task, chunk), with far less error.
+`hypermnesia.regularization.sampled` takes some of the tasks at every iteration, and
+`hypermnesia.regularization.rows` some of their rows, (task, chunk), with far less error.
 """
 
 from __future__ import annotations
@@ -391,37 +389,6 @@ class _Features(nn.Module):
         return cast(Tensor, functional_call(self, small, (conditions.double(), chunks, rows)))
 
 
-class SampledRegularizer:
-    """Estimates R without bias, in closed form over tasks drawn from the stream `subset`.
-
-    All tasks are taken, and nothing is drawn, if there are no more than `settings.subset`.
-    """
-
-    def __init__(
-        self,
-        hypernet: Hypernetwork,
-        snapshot: Snapshot,
-        settings: RegularizerSettings,
-        generators: Generators,
-    ) -> None:
-        self.closed = ClosedFormRegularizer(hypernet, snapshot)
-        self.tasks, self.size = len(snapshot.plans), settings.subset
-        self.generators = generators
-
-    def protect(self, conditions: Float[Tensor, "tasks E"]) -> None:
-        """Protect what other conditions of the same tasks made at the snapshot."""
-        self.closed.protect(conditions)
-
-    def __call__(self, point: Point, gradients: Parameters, beta: float) -> Tensor:
-        """Estimate R, a scalar, at `point`; β times its gradient is added to `gradients`."""
-        return self.closed(point, gradients, beta, self._draw())
-
-    def _draw(self) -> Int[Tensor, " chosen"] | None:
-        if self.size is None or self.size >= self.tasks:
-            return None
-        return torch.randperm(self.tasks, generator=self.generators["subset"])[: self.size]
-
-
 class OverDraws:
     """Estimates the mean of R over random conditions, without bias: each call draws others.
 
@@ -451,4 +418,4 @@ def without_options(
 
 REGULARIZERS.add("direct", without_options(DirectRegularizer))
 REGULARIZERS.add("closed", "hypermnesia.regularization.rows:closed_form")
-REGULARIZERS.add("sampled", SampledRegularizer)
+REGULARIZERS.add("sampled", "hypermnesia.regularization.sampled:SampledRegularizer")
