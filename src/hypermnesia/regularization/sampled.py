@@ -1,8 +1,8 @@
 """The output regulariser over some earlier tasks, drawn anew at every iteration.
 
-The plain mean over `subset` of the T - 1 earlier tasks, drawn without replacement; von Oswald et al.
-2020 draw 32 of Permuted MNIST's 250. Each task is drawn equally often, so its expectation is R. (Of
-the *sum* over earlier tasks, the subset's sum times (T - 1) / subset is the estimate.)
+The plain mean over `subset` of the T - 1 earlier tasks, drawn without replacement; von Oswald et
+al. 2020 draw 32 of Permuted MNIST's 250. Each task is drawn equally often, so its expectation is R.
+(Of the *sum* over earlier tasks, the subset's sum times (T - 1) / subset is the estimate.)
 """
 
 from __future__ import annotations
