@@ -1,7 +1,11 @@
-"""Draw accuracy against numbers kept, of docs/results: `python docs/figures/numbers_kept.py`."""
+"""Draw accuracy against numbers kept, of docs/results: `python docs/figures/numbers_kept.py`.
+
+Runs at other sizes than a recipe's are in `docs/results/sizes.jsonl`, a line each.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -27,7 +31,17 @@ def points() -> list[Point]:
         kept = sum(numbers_kept(run.config, each) for each in results) / len(results)
         accuracy = metrics.over_seeds([metrics.acc(each.accuracy["class"]) for each in results])
         found.append(Point(f"{name}, class", run.config.method, kept, accuracy))
-    return found
+    return [*found, *other_sizes()]
+
+
+def other_sizes() -> list[Point]:
+    """Return runs of one seed at other sizes."""
+    lines = Path(__file__).parents[1].joinpath("results", "sizes.jsonl").read_text("utf-8")
+    runs = [json.loads(line) for line in lines.splitlines()]
+    return [
+        Point(f"{r['benchmark']}, class", r["method"], r["kept"], metrics.over_seeds([r["class"]]))
+        for r in runs
+    ]
 
 
 if __name__ == "__main__":

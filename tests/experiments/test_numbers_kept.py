@@ -29,10 +29,11 @@ def test_sizes_are_cells_of_their_own() -> None:
     assert [cell.label for cell in cells][:3] == [
         "finetune",
         "patch-sum",
-        "patch-sum patches.number=60",  # the recipe's is 30
+        "patch-sum patches.number=60 posterior.rank=15 posterior.width=0 posterior.views=0 "
+        "posterior.ridge=5 posterior.density=4",  # the recipe has 30 patches
     ]
     numbers = [cell.config.patches.number for cell in cells[1:]]
-    assert sorted(numbers) == [30, 60, 125, 200, 300]
+    assert sorted(numbers) == [30, 60, 100, 200, 300]
     assert not any(cell.size for cell in cells[:2])
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from hypermnesia.data.types import Part
 from hypermnesia.errors import DataError
-from hypermnesia.methods.patches import PatchSettings
+from hypermnesia.methods.base import predictions
+from hypermnesia.methods.patches import Patches, PatchSettings
 from hypermnesia.methods.posterior import PatchPosterior, PosteriorSettings, leading
-from problems import build, learn
+from problems import blobs, build, learn
 
 
 def images(task: int) -> Part:
@@ -144,3 +147,41 @@ def test_random_features_and_views() -> None:
     entries = f.shape[1]
     assert method.firsts.shape == (4, entries)
     assert method.kept == 30 * 31 // 2 + 4 * 31 + 3 * 37 + 4 * (3 * entries + 4) + 5 * entries
+
+
+def test_mirror_images_are_answered_alike_and_learned_too() -> None:
+    """The sums are those of the images and of their mirror images, without the setting."""
+    turned = replace(images(0), x=images(0).x.flip(3))
+    bank = PatchSettings(3, mirror=True)
+    method = build("patches", "class", patches=bank)
+    learn(method, images(0), 3)
+    assert isinstance(method, Patches)
+    assert method.bank is not None
+    wanted = sum(f.T @ f for f in (method.bank.of(images(0).x), method.bank.of(turned.x)))
+    torch.testing.assert_close(method.products, wanted)
+    torch.testing.assert_close(method.predict(images(0).x).logits, method.predict(turned.x).logits)
+
+
+def test_without_density_no_gaussians_are_kept() -> None:
+    settings = PosteriorSettings(ridge=1.0, density=0.0)
+    method = build("patch-sum", patches=PatchSettings(3), posterior=settings)
+    plain = build("patches", "class", patches=PatchSettings(3))
+    for each in (method, plain):
+        learn(each, images(0), 3)
+    found = method.predict(images(1).x, scenario="class").logits
+    torch.testing.assert_close(found, plain.predict(images(1).x).logits)
+    assert method.kept == plain.kept + 2  # a variance of each class, which is 1
+
+
+@pytest.mark.parametrize("name", ["patch-sum", "gen-classifier"])
+def test_scenarios_share_the_scores_of_classes(name: str) -> None:
+    method = build(name)
+    for task in range(2):
+        learn(method, blobs(task), 3)
+    x = blobs(1).x
+    found = predictions(method, x, 1, ("task", "domain", "class"))
+    for scenario, shared in found.items():
+        alone = method.predict(x, 1 if scenario == "task" else None, scenario)
+        torch.testing.assert_close(shared.logits, alone.logits)
+        assert (shared.tasks is None) == (alone.tasks is None)
+        assert shared.tasks is None or torch.equal(shared.tasks, alone.tasks)

@@ -231,6 +231,8 @@ def build_method(
     return entry.build(network, scenario, **taken)
 
 
+# Ridge regression on the features of images as they are.
+_FEATURES = "posterior.width=0 posterior.views=0 posterior.ridge=5 posterior.density=4"
 _PLAIN_VAE = ("vae.hypernet", "vae.regularizer", "vae.embedding_optimizer")
 _OSWALD = "von Oswald et al. 2020, arXiv 1906.00695"
 _SHIN = "Shin et al. 2017, arXiv 1705.08690"
@@ -395,7 +397,10 @@ for _entry in (
         "ours; parts: Coates and Ng 2011, Tipping and Bishop 1999",
         "posterior:PatchPosterior",
         trained="once",
-        sizes=tuple(f"patches.number={number}" for number in (30, 60, 125, 200, 300)),
+        sizes=tuple(
+            f"patches.number={number} posterior.rank={rank} {_FEATURES}"
+            for number, rank in ((60, 15), (100, 20), (200, 30), (300, 40))
+        ),
     ),
 ):
     METHODS.add(_entry.name, _entry)

@@ -117,7 +117,7 @@ class Analytic:
     trains_on: Literal["task", "all"] = "task"
     deterministic: ClassVar[bool] = True  # whether it draws no random numbers
     second: ClassVar[bool] = True  # whether it keeps G
-    at_once: ClassVar[int] = AT_ONCE  # samples whose features are in memory together
+    at_once: int = AT_ONCE  # samples whose features are in memory together
 
     def __init__(
         self,

@@ -144,6 +144,14 @@ class InfersTask(Protocol):
 
 
 @runtime_checkable
+class ScoresClasses(Protocol):
+    """A method whose answers in every scenario are read off one score of each class."""
+
+    def scores(self, x: Tree) -> Tensor:
+        """(batch, classes) scores of the classes of all tasks."""
+
+
+@runtime_checkable
 class ContinuesInPart(Protocol):
     """A method that goes on with some classes of a task and keeps the others."""
 
@@ -198,11 +206,17 @@ def not_in_parts(what: str) -> ConfigError:
 def predictions(
     method: Method, x: Tree, task: int, scenarios: Iterable[ScenarioName]
 ) -> dict[ScenarioName, Prediction]:
-    """What `method.predict` gives in each of the scenarios; the task is inferred once for all.
+    """What `method.predict` gives in each of the scenarios; what they share is computed once.
 
     Only in the task scenario is `task`, that of the inputs, given to the method.
     """
     found: dict[ScenarioName, Prediction] = {}
+    if isinstance(method, ScoresClasses):
+        scores, own = method.scores(x), method.scenario.named("task").candidates(task)
+        for name in scenarios:
+            of_task = (scores[:, own], task) if name == "task" else (scores, None)
+            found[name] = of_classes(answered(method, name), *of_task)
+        return found
     inferred: tuple[Tensor, Tensor] | None = None
     for name in scenarios:
         if name == "task" or not isinstance(method, InfersTask):

@@ -145,11 +145,19 @@ class GenerativeClassifier:
 
         Raises `ConfigError` if the task scenario lacks the task.
         """
-        chosen, inputs = answered(self, scenario), one_tensor(x, "an autoencoder")
+        chosen = answered(self, scenario)
         if task is None and chosen.name == "task":
             raise task_needed("gen-classifier in the task scenario")
-        bounds = _Bounds(self._of(task), self._noise)(inputs)
-        return of_classes(chosen, bounds, task)
+        return of_classes(chosen, self._scored(task, x), task)
+
+    @torch.no_grad()
+    def scores(self, x: Tree) -> Tensor:
+        """(batch, classes) bounds on log p(x | c) of all classes."""
+        return self._scored(None, x)
+
+    def _scored(self, task: int | None, x: Tree) -> Tensor:
+        bounds: Tensor = _Bounds(self._of(task), self._noise)(one_tensor(x, "an autoencoder"))
+        return bounds
 
     @property
     def parts(self) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from hypermnesia.methods.analytic import AT_ONCE, Ridge, Size
 from hypermnesia.settings import Count, NonNegative, Positive, Share
 from hypermnesia.state_files import State
 
+_IN_CACHE = 4_000_000  # responses
 _CONTRAST = 10 / 255**2  # added to a patch's variance, as of Coates and Ng for pixels up to 255
 
 
@@ -39,6 +40,8 @@ class PatchSettings:
         power: that features are raised to: 0.5 takes square roots of the averages.
         shift: pixels by which images are moved in the four directions, too, when a task ends: sums
             are of all five, and what is kept does not grow. 0 for images as they are.
+        mirror: whether images are mirrored, left and right, too: sums are of both, and an image is
+            answered by the mean features of both.
     """
 
     number: Size = 125
@@ -48,6 +51,7 @@ class PatchSettings:
     ridge: Positive = 0.1
     power: Share = 1.0
     shift: Count = 0
+    mirror: bool = False
 
 
 class Bank(nn.Module):
@@ -66,10 +70,25 @@ class Bank(nn.Module):
         self.register_buffer("filters", filters)
         self.register_buffer("offsets", offsets)
         self.size, self.threshold, self.power = size, settings.threshold, settings.power
+        self.mirror = settings.mirror
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, D) features of (batch, *sample) images."""
-        return self.pooled(self.sides(as_images(x)))
+        """(batch, D) features of (batch, *sample) images, of an image and its mirror image."""
+        return self.mean(x, 0) if self.mirror else self.of(as_images(x))
+
+    def mean(self, x: Tensor, by: int) -> Tensor:
+        """(batch, D) mean features of the views of images."""
+        return torch.stack(self.views(x, by)).mean(dim=0)
+
+    def views(self, x: Tensor, by: int) -> list[Tensor]:
+        """Features of images as they are, moved by pixels if any, and of their mirror images."""
+        images = as_images(x)
+        both = [images, images.flip(3)] if self.mirror else [images]
+        return [f for each in both for f in (self.moved(each, by) if by else [self.of(each)])]
+
+    def of(self, image: Tensor) -> Tensor:
+        """(batch, D) features of (batch, channels, height, width) images as they are."""
+        return self.pooled(self.sides(image))
 
     def moved(self, x: Tensor, by: int) -> list[Tensor]:
         """Features of images as they are, and moved by pixels up, down, left and right."""
@@ -82,9 +101,10 @@ class Bank(nn.Module):
         """(batch, 2 n, height, width) responses above the threshold, of both signs."""
         height, width = (n - k + 1 for n, k in zip(image.shape[2:], self.size, strict=True))
         found = F.linear(normalised_patches(image, self.size), self.filters.to(image.dtype))
-        found = (found - self.offsets.to(image.dtype)).transpose(1, 2)
-        found = found.reshape(len(image), -1, height, width)
-        return torch.cat([(sign - self.threshold).relu() for sign in (found, -found)], dim=1)
+        found = found.sub_(self.offsets.to(image.dtype)).view(len(image), height, width, -1)
+        found = found.permute(0, 3, 1, 2)  # channels last in memory: nothing is copied
+        above = (found - self.threshold).relu_()
+        return torch.cat([above, found.neg_().sub_(self.threshold).relu_()], dim=1)
 
     def pooled(self, sides: Tensor) -> Tensor:
         """(batch, D) float64 averages over quarters."""
@@ -124,7 +144,7 @@ class Patches(Ridge):
     """
 
     deterministic = False
-    at_once = 16  # a cache holds their responses: three times as fast as 256
+    at_once = 16
 
     def __init__(
         self,
@@ -154,6 +174,9 @@ class Patches(Ridge):
     def _begin(self, shape: tuple[int, ...] | None) -> None:
         super()._begin(shape)
         self.size = (0, 0) if shape is None else self._size(shape)
+        if shape is not None:  # a cache holds their responses: three times as fast as 256
+            responses = self.settings.number * math.prod((1, *shape)[-2:])
+            self.at_once = max(2, min(Patches.at_once, _IN_CACHE // responses))
         entries = math.prod(self.size) * (1 if shape is None else (1, 1, *shape)[-3])
         self.bank: Bank | None = None
         self.drawn, self.keys = torch.zeros(0, entries, **self._float64), torch.zeros(0)
@@ -194,10 +217,11 @@ class Patches(Ridge):
         super().end_task(batches)
 
     def _features_of(self, parts: Sequence[Tensor]) -> Iterator[Tensor]:
-        if self.bank is None or not (by := self.settings.shift):
+        by = self.settings.shift
+        if self.bank is None or not (by or self.settings.mirror):
             yield from super()._features_of(parts)
             return
-        views = [self.bank.moved(part, by) for part in parts]
+        views = [self.bank.views(part, by) for part in parts]
         for view in zip(*views, strict=True):
             yield torch.cat(view)
 

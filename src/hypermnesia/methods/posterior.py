@@ -54,7 +54,8 @@ class PosteriorSettings:
             mean over all five. 0 for the image as it is.
         rank: r, directions in which a class has variances of its own.
         ridge: w_r, weight of the ridge regression.
-        density: w_g, weight of log densities, of which the mean over features is taken.
+        density: w_g, weight of log densities, of which the mean over features is taken; 0 for no
+            Gaussians.
     """
 
     width: Annotated[Integer, Field(ge=0, le=100_000)] = 0
@@ -80,14 +81,14 @@ def leading(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 
 
 class _Views(nn.Module):
-    """(batch, D) mean features of images as they are, and moved by pixels."""
+    """(batch, D) mean features of images as they are, moved by pixels and, if so, mirrored."""
 
     def __init__(self, bank: Bank, by: int) -> None:
         super().__init__()
         self.bank, self.by = bank, by
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.stack(self.bank.moved(x, self.by)).mean(dim=0)
+        return self.bank.mean(x, self.by)
 
 
 class _Random(nn.Module):
@@ -176,7 +177,7 @@ class PatchPosterior(Patches):
         self.firsts = torch.zeros(columns, entries if self.posterior.width else 0, **self._float64)
         if self.posterior.width and entries:
             self._draw(torch.zeros(entries, **self._float64))
-        rank = min(self.posterior.rank, entries)
+        rank = min(self.posterior.rank, entries) if self.posterior.density else 0
         self.gaussians = {
             "basis": torch.zeros(columns, rank, entries, device=self.device),
             "variances": torch.ones(columns, rank, **self._float64),
@@ -214,7 +215,7 @@ class PatchPosterior(Patches):
         self._own = {}
 
     def _add(self, features: Tensor, own: Tensor) -> None:
-        for column in (own.sum(dim=0) > 0).nonzero().squeeze(1).tolist():
+        for column in self._with_density(own):
             if column not in self._own:
                 self._own[column] = self._products_of(column)
             rows = own[:, column].nonzero().squeeze(1)
@@ -227,6 +228,11 @@ class PatchPosterior(Patches):
             self.random.centre = features.mean(dim=0)
         self.firsts += own.T @ features
         super()._add(self.random(features), own)
+
+    def _with_density(self, own: Tensor) -> list[int]:
+        """Columns of the samples' classes, if densities count."""
+        present = own.sum(dim=0) > 0
+        return present.nonzero().squeeze(1).tolist() if self.posterior.density else []
 
     def _products_of(self, column: int) -> Tensor:
         """(D, D) Σ f fᵀ of a class so far, as its Gaussian has it."""
