@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from benchmarks.texts import Sentence, Texts, tasks, tokens
 from hypermnesia import ContinualLearner, lora
 
-BATCH = 16
+BATCH = 8
 LAYERS = ["query", "value"]
 SCHEDULE = {0.5: 0.3, 0.75: 0.1, 0.9: 0.03}  # the learner's: factors of the step size
 FEATURES, EVIDENCE = "base_model.model.start", "benchmarks.texts:SmallGaussians"
@@ -185,7 +185,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=[*METHODS])
     parser.add_argument("--tasks", nargs="*", help="names of tasks; all by default")
-    parser.add_argument("--updates", type=int, default=50)
+    parser.add_argument("--updates", type=int, default=80)
     parser.add_argument("--lr", type=float, default=3e-3, help="of all but full fine-tuning")
     parser.add_argument("--full-lr", type=float, default=1e-4)
     parser.add_argument("--compression", type=float)

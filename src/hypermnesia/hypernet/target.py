@@ -229,8 +229,11 @@ class Target:
         return output
 
     def take_over(self, other: Target) -> None:
-        """Believe what another target of the same module has found out about it."""
+        """Believe what another target of the same module has found out; hold frozen values once."""
         self.way, self.changes_input, self._tried = other.way, other.changes_input, other._tried
+        frozen = {name: p for name, p in other.shared.items() if not p.requires_grad}
+        Slots(self.module).put(frozen)
+        self.shared.update(frozen)
 
     def release(self) -> None:
         """Let go of the newest weights in training."""
@@ -287,14 +290,21 @@ class Target:
         layout: Layout,
         buffers: Buffers,
         training: bool = False,
+        share: bool = False,
     ) -> nn.Module:
-        """Make an independent module with the given weights, as a rule to evaluate."""
+        """Make an independent module with the given weights, as a rule to evaluate.
+
+        With `share` what all tasks share is not copied: the module is one that only answers.
+        """
+        shared = [*self.shared.values()] if share else []
         if find_head(self.module, self.head) is None or layout.outputs == self.outputs:
-            module = copied(self.module)
+            module = copied(self.module, shared)
         else:
-            module = with_outputs(self.module, layout.outputs, torch.Generator(), self.head)
+            own_head = layout.outputs, torch.Generator(), self.head
+            module = with_outputs(self.module, *own_head, shared)
         values = self.parameters(layout, weights)
         for name, own in module.named_parameters():
-            own.copy_(values[name])
+            if own is not values[name]:
+                own.copy_(values[name])
         Slots(module).put({name: buffer.clone() for name, buffer in buffers.items()})
         return module if training else module.eval()

@@ -392,6 +392,10 @@ class HypernetMethod:
         """A task's network as a plain module, on the CPU."""
         return self.memory.export(task)
 
+    def serving(self, task: int) -> nn.Module:
+        """A task's network to ask, on the device, which shares what all tasks share."""
+        return self.memory.serving(task)
+
     @property
     def kept(self) -> int:
         """|θ|, embeddings, shared parameters and what the evidence keeps."""
