@@ -396,6 +396,12 @@ class HypernetMethod:
         """A task's network to ask, on the device, which shares what all tasks share."""
         return self.memory.serving(task)
 
+    def rows(self, x: Tree, tasks: Tensor) -> Tensor | None:
+        """(batch, widest head) logits of rows that each are of a task, as `per_row.together`."""
+        from hypermnesia.hypernet.per_row import together  # which few need
+
+        return together(self.memory, x, tasks) if self.memory.draws == 1 else None
+
     @property
     def kept(self) -> int:
         """|θ|, embeddings, shared parameters and what the evidence keeps."""
