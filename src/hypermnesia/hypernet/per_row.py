@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
 
 from hypermnesia import tree
 from hypermnesia.hypernet import trial
@@ -49,7 +50,7 @@ class PerRow(TorchFunctionMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        own = any(id(leaf) in self.values for leaf in trial.pytree.tree_leaves((args, kwargs)))
+        own = any(id(leaf) in self.values for leaf in pytree.tree_leaves((args, kwargs)))
         if not own or getattr(func, "__self__", None) in _ASKED:
             return func(*args, **kwargs)
         if func is F.linear:
