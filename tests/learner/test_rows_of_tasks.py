@@ -111,3 +111,23 @@ def test_adapters_of_rows_in_one_pass() -> None:
     x = clouds(0)[0]
     _check_rows(made, x, np.arange(len(x)) % 3)
     assert made._learned.method.memory.target.in_rows
+
+
+def test_one_frozen_base_serves_all_tasks_and_later_fits() -> None:
+    torch.manual_seed(0)
+    made = ContinualLearner(Adapted(), None, iterations=2, validation=0)
+    for task in range(2):
+        made.fit(*clouds(task), task=task)
+    x, frozen = clouds(0)[0], made.freeze()
+    before = [frozen.predict_proba(x, task) for task in (0, 1)]
+    known: Any = frozen._learned
+    first, second = known.served(0), known.served(1)
+    assert first.base.weight is second.base.weight
+    assert first.up.weight is not second.up.weight
+    own = sum(p.numel() for p in first.parameters() if p.requires_grad)
+    assert known._served.bytes == 2 * 4 * own
+    made.fit(*clouds(2), task=2)
+    assert made._learned.served(2).base.weight is first.base.weight
+    made.export(0).base.weight.data.zero_()  # what is given away is a copy
+    after = [frozen.predict_proba(x, task) for task in (0, 1)]
+    assert all(map(np.array_equal, before, after))
