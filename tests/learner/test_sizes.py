@@ -6,10 +6,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.learner.learners import clouds, learner, words
 
 from hypermnesia.errors import ConfigError
 from hypermnesia.hypernet.network import Hypernetwork, make_plan
 from hypermnesia.learner.design import SMALLEST, hypernet_sizes
+from hypermnesia.regularization import rows
 
 
 def kept(weights: int, compression: float | None) -> int:
@@ -38,3 +40,13 @@ def test_large_models_get_wide_features() -> None:
 def test_no_room_for_a_hypernetwork() -> None:
     with pytest.raises(ConfigError, match="choose a larger compression"):
         hypernet_sizes(1000, 0.1)
+
+
+def test_of_very_many_rows_some_hold_all_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(rows, "auto", lambda total, _: asked.append(total) or 8)
+    made = learner(tasks=3, iterations=100)
+    assert max(asked) > 8
+    for task in range(3):
+        x, y = clouds(task, classes=2 + task % 2)
+        assert made.score(x, words(y, task), task="abc"[task]) > 0.95
