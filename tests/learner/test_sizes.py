@@ -44,9 +44,9 @@ def test_no_room_for_a_hypernetwork() -> None:
 
 def test_of_very_many_rows_some_hold_all_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(rows, "auto", lambda total, _: asked.append(total) or 8)
+    monkeypatch.setattr(rows, "auto", lambda total, _: asked.append(total) or 2)
     made = learner(tasks=3, iterations=100)
-    assert max(asked) > 8
+    assert max(asked) > 2
     for task in range(3):
         x, y = clouds(task, classes=2 + task % 2)
         assert made.score(x, words(y, task), task="abc"[task]) > 0.95
