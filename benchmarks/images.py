@@ -94,8 +94,10 @@ class RawRidge(Ridge):
 def classifier(name: str, width: int) -> Analytic:
     """A rival that keeps sums of features."""
     own: dict[str, Any] = {"generators": Generators(0), "device": torch.device("cpu")}
-    if name == "ranpac":
+    if name in ("ranpac", "products"):
         settings = ProjectionSettings(width=width, ridge=1e4)  # as good to 1e6
+        if name == "products":
+            settings = ProjectionSettings(width=width, ridge=1e3, kind="products")
         return Ranpac(nn.Linear(1280, 10), "class", projection=settings, **own)
     kinds: dict[str, type[Analytic]] = {"ncm": NearestMean, "slda": Slda, "ridge": RawRidge}
     return kinds[name](nn.Linear(1280, 10), "class", **own)
@@ -171,7 +173,7 @@ def joint(_: str, data: dict[str, Tensor], given: argparse.Namespace) -> dict[st
     return {**scores(logits, data["test_y"]), "numbers": sum(p.numel() for p in model.parameters())}
 
 
-METHODS = {**dict.fromkeys(("ncm", "slda", "ridge", "ranpac"), rival)}
+METHODS = {**dict.fromkeys(("ncm", "slda", "ridge", "ranpac", "products"), rival)}
 METHODS |= {"learner": learner, "joint": joint}
 
 
