@@ -34,7 +34,7 @@ from hypermnesia import ContinualLearner, frozen_features, lora
 BATCH = 8
 LAYERS = ["query", "key", "value", "dense"]
 SCHEDULE = {0.5: 0.3, 0.75: 0.1, 0.9: 0.03}  # the learner's: factors of the step size
-FEATURES, EVIDENCE = "base_model.model.start", "benchmarks.texts:SmallGaussians"
+FEATURES = "base_model.model.start"
 Part = tuple[dict[str, Tensor], Tensor]
 
 
@@ -91,7 +91,7 @@ def learner(all_tasks: list[Texts], given: argparse.Namespace, seed: int) -> dic
     settings = {"iterations": given.updates, "batch_size": BATCH, "validation": 0, "seed": seed}
     if given.compression:
         settings["compression"] = given.compression
-    made = ContinualLearner(model, EVIDENCE, features=FEATURES, lr=given.lr, **settings)
+    made = ContinualLearner(model, "ridge", features=FEATURES, lr=given.lr, **settings)
     after, seconds = [], []
     for task in all_tasks:
         begun = time.perf_counter()

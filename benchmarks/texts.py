@@ -24,9 +24,6 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from hypermnesia.evidence.gaussian import GaussianSettings, TaskGaussians
-from hypermnesia.hypernet.ensemble import AllTasks
-
 TOKENS, FROZEN = 64, 3  # most tokens of a text; layers that no task changes
 VALIDATION, TEST = 100, 200  # texts of a task
 SCRIPTS = {  # five languages a task; each letter set is of one task
@@ -142,18 +139,6 @@ def tokens(texts: list[str]) -> dict[str, Tensor]:
         texts, return_tensors="pt", padding=True, truncation=True, max_length=TOKENS
     )
     return {name: found[name] for name in ("input_ids", "attention_mask")}
-
-
-class SmallGaussians(TaskGaussians):
-    """A Gaussian of few numbers for each class: 3,000, chosen on validation texts.
-
-    Of 100,000, 8,000 and 3,000 a task or a class, 3,000 a class told the task of 96.1 % of them,
-    and 8,000 a class, in 2.6 times the numbers, of 96.6 %.
-    """
-
-    def __init__(self, networks: AllTasks, *, features: str | None = None) -> None:
-        settings = GaussianSettings(numbers=3000, of="class")
-        super().__init__(networks, gaussian=settings, features=features)
 
 
 class MeanOfTokens(nn.Module):

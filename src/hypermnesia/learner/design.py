@@ -43,6 +43,7 @@ _BY_EVIDENCE = {
     "classifier": "hnet-tir",
     "gaussian": "hypermnesia.evidence.gaussian:TaskGaussians",
     "filters": "hypermnesia.evidence.filters:FilterGaussians",
+    "ridge": "hypermnesia.evidence.ridge:TaskRidge",
     "best": "hypermnesia.evidence.best:BestEvidence",
     "sum": "hypermnesia.evidence.best:SumEvidence",
     "agreement": "hypermnesia.evidence.disagreement:Agreement",
