@@ -1,11 +1,12 @@
 """Split CIFAR-10 after ImageNet: EfficientNet-Lite0, frozen, at 96 pixels, and what is on it.
 
 Features of all images are made once and cached. On them, classes come two at a time: a
-`ContinualLearner`, whose hypernetwork makes a small network a task and whose Gaussians tell tasks
-apart; and beside it, on the square roots of features too, which held-out training images are told
-better by, the rivals that keep sums of features: nearest class mean (NCM), streaming
+`ContinualLearner`, whose hypernetwork makes a small network a task and which tells tasks apart by
+ridge regression; and beside it, on the square roots of features too, which held-out training images
+are told better by, the rivals that keep sums of features: nearest class mean (NCM), streaming
 linear discriminant analysis (SLDA, Hayes and Kanan 2020, arXiv 1909.01520), ridge regression, and
-RanPAC (McDonnell et al. 2023, arXiv 2307.02251). Joint training of the same network is the bound.
+RanPAC (McDonnell et al. 2023, arXiv 2307.02251), with `products` in place of its ReLUs too. Joint
+training of the same network is the bound.
 
     HYPERMNESIA_DATA=... python -m benchmarks.images --features cifar-features.pt
 
@@ -31,7 +32,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from hypermnesia import ContinualLearner
 from hypermnesia.data.datasets import load
 from hypermnesia.data.types import Batch, TaskSpec
-from hypermnesia.evidence.gaussian import GaussianSettings, TaskGaussians
+from hypermnesia.evidence.ridge import RidgeSettings, TaskRidge
 from hypermnesia.hypernet.ensemble import AllTasks
 from hypermnesia.methods.analytic import (
     Analytic,
@@ -44,7 +45,7 @@ from hypermnesia.methods.analytic import (
 from hypermnesia.seeding import Generators
 
 PAIRS = [(0, 1), (2, 3), (4, 5), (6, 7), (8, 9)]
-NUMBERS = 100_000  # of a covariance
+WIDTH = 3000  # random features
 
 
 def fused(network: Lite0) -> Lite0:
@@ -94,8 +95,10 @@ class RawRidge(Ridge):
 def classifier(name: str, width: int) -> Analytic:
     """A rival that keeps sums of features."""
     own: dict[str, Any] = {"generators": Generators(0), "device": torch.device("cpu")}
-    if name == "ranpac":
+    if name in ("ranpac", "products"):
         settings = ProjectionSettings(width=width, ridge=1e4)  # as good to 1e6
+        if name == "products":
+            settings = ProjectionSettings(width=width, ridge=1e3, kind="products")
         return Ranpac(nn.Linear(1280, 10), "class", projection=settings, **own)
     kinds: dict[str, type[Analytic]] = {"ncm": NearestMean, "slda": Slda, "ridge": RawRidge}
     return kinds[name](nn.Linear(1280, 10), "class", **own)
@@ -125,12 +128,11 @@ def rival(name: str, data: dict[str, Tensor], given: argparse.Namespace) -> dict
     return {**scores(logits, data["test_y"]), "numbers": method.kept}
 
 
-class ClassGaussians(TaskGaussians):
-    """A Gaussian of all numbers for each class."""
+class Products(TaskRidge):
+    """Ridge regression on products of features too."""
 
     def __init__(self, networks: AllTasks, *, features: str | None = None) -> None:
-        settings = GaussianSettings(numbers=NUMBERS, of="class")
-        super().__init__(networks, gaussian=settings, features=features)
+        super().__init__(networks, ridge=RidgeSettings(width=WIDTH), features=features)
 
 
 def network(outputs: int) -> nn.Module:
@@ -142,7 +144,7 @@ def learner(_: str, data: dict[str, Tensor], given: argparse.Namespace) -> dict[
     """Networks that a hypernetwork makes, and Gaussians of the features."""
     settings = {"iterations": given.updates, "batch_size": 64, "validation": 0.02, "seed": 0}
     torch.manual_seed(0)
-    made = ContinualLearner(network(2), "benchmarks.images:ClassGaussians", **settings)
+    made = ContinualLearner(network(2), "benchmarks.images:Products", **settings)
     for pair in PAIRS:
         made.fit(*of_pair(data["train_x"].sqrt(), data["train_y"], pair), task=str(pair))
     x, y = data["test_x"].sqrt(), data["test_y"]
@@ -171,7 +173,7 @@ def joint(_: str, data: dict[str, Tensor], given: argparse.Namespace) -> dict[st
     return {**scores(logits, data["test_y"]), "numbers": sum(p.numel() for p in model.parameters())}
 
 
-METHODS = {**dict.fromkeys(("ncm", "slda", "ridge", "ranpac"), rival)}
+METHODS = {**dict.fromkeys(("ncm", "slda", "ridge", "ranpac", "products"), rival)}
 METHODS |= {"learner": learner, "joint": joint}
 
 
@@ -181,7 +183,7 @@ def main() -> None:
     parser.add_argument("--features", type=Path, default=Path("cifar-features.pt"))
     parser.add_argument("--size", type=int, default=96, help="pixels")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=[*METHODS])
-    parser.add_argument("--width", type=int, default=2000, help="random features of RanPAC")
+    parser.add_argument("--width", type=int, default=WIDTH, help="random features of RanPAC")
     parser.add_argument("--updates", type=int, default=800, help="of each task")
     given = parser.parse_args()
     torch.set_num_threads(1)

@@ -1,7 +1,9 @@
 """Eight real text tasks in turn after MiniLM: adapters of rank 8 that one hypernetwork makes.
 
-Beside it a PEFT LoRA of its own for each task; one LoRA for all, trained in turn; and the whole
-model fine-tuned in turn. All have an output layer a task, the same batches, and the same schedule.
+They are of all linear layers of the last three of six layers; what the first three give is computed
+once and kept in the folder `--features`. Beside it a PEFT LoRA of its own for each task; one LoRA
+for all, trained in turn; and the whole model fine-tuned in turn. All have an output layer a task,
+the same batches, and the same schedule.
 
     python -m benchmarks.text --seeds 0 --methods learner separate one full --out text.jsonl
 
@@ -26,20 +28,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.texts import Sentence, Texts, tasks, tokens
-from hypermnesia import ContinualLearner, lora
+from benchmarks.texts import First, Last, Sentence, Texts, tasks, tokens
+from hypermnesia import ContinualLearner, frozen_features, lora
 
-BATCH = 16
-LAYERS = ["query", "value"]
+BATCH = 8
+LAYERS = ["query", "key", "value", "dense"]
 SCHEDULE = {0.5: 0.3, 0.75: 0.1, 0.9: 0.03}  # the learner's: factors of the step size
-FEATURES, EVIDENCE = "base_model.model.start", "benchmarks.texts:SmallGaussians"
+FEATURES = "base_model.model.start"
 Part = tuple[dict[str, Tensor], Tensor]
 
 
-def part_of(task: Texts, part: str) -> Part:
-    """Tokens and labels of the training, validation or test texts."""
+def part_of(task: Texts, part: str, features: Path | None) -> Part:
+    """Features of the training, validation or test texts, or their tokens, and labels."""
     texts, labels = getattr(task, part)
-    return tokens(texts), labels
+    if features is None:
+        return tokens(texts), labels
+    return frozen_features(First(), tokens(texts), features), labels
 
 
 def with_head(model: nn.Module, task: Texts, number: int, seed: int) -> nn.Module:
@@ -83,24 +87,24 @@ def learned(p: nn.Module) -> int:
 
 def learner(all_tasks: list[Texts], given: argparse.Namespace, seed: int) -> dict[str, Any]:
     """One hypernetwork for the adapters and output layers of all tasks."""
-    model = lora(with_head(Sentence(2), all_tasks[0], 0, seed), 8, LAYERS)
+    model = lora(with_head(Last(2), all_tasks[0], 0, seed), 8, LAYERS)
     settings = {"iterations": given.updates, "batch_size": BATCH, "validation": 0, "seed": seed}
     if given.compression:
         settings["compression"] = given.compression
-    made = ContinualLearner(model, EVIDENCE, features=FEATURES, lr=given.lr, **settings)
+    made = ContinualLearner(model, "ridge", features=FEATURES, lr=given.lr, **settings)
     after, seconds = [], []
     for task in all_tasks:
         begun = time.perf_counter()
-        made.fit(*part_of(task, "train"), task=task.name)
+        made.fit(*part_of(task, "train", given.features), task=task.name)
         seconds.append(time.perf_counter() - begun)
-        after.append(accuracy(made.export(task.name), part_of(task, given.part)))
+        after.append(accuracy(made.export(task.name), part_of(task, given.part, given.features)))
         print(f"learner: {task.name}: {after[-1]:.1f}, {seconds[-1]:.0f} s", file=sys.stderr)
-    final = [accuracy(made.export(t.name), part_of(t, given.part)) for t in all_tasks]
-    found = []
+    final, found = [], []
     for task in all_tasks:
-        inputs = part_of(task, given.part)[0]
+        part = part_of(task, given.part, given.features)
+        final.append(accuracy(made.export(task.name), part))
         log_evidence = made._knowledge.method.evidence.log_evidence(
-            inputs, torch.empty(len(all_tasks), 0)
+            part[0], torch.empty(len(all_tasks), 0)
         )
         names = [all_tasks[number].name for number in log_evidence.argmax(dim=0).tolist()]
         found.append(100 * names.count(task.name) / len(names))
@@ -114,22 +118,23 @@ def learner(all_tasks: list[Texts], given: argparse.Namespace, seed: int) -> dic
 
 def separate(all_tasks: list[Texts], given: argparse.Namespace, seed: int) -> dict[str, Any]:
     """A LoRA a task."""
-    base, after, seconds, numbers = Sentence(2), [], [], 0
+    base, after, seconds, numbers = Last(2), [], [], 0
     for number, task in enumerate(all_tasks):
         model = lora(with_head(base, task, number, seed), 8, LAYERS)
         begun = time.perf_counter()
-        train(model, part_of(task, "train"), given, given.lr, seed)
+        train(model, part_of(task, "train", given.features), given, given.lr, seed)
         seconds.append(time.perf_counter() - begun)
         numbers += learned(model)
-        after.append(accuracy(model, part_of(task, given.part)))
+        after.append(accuracy(model, part_of(task, given.part, given.features)))
         print(f"separate: {task.name}: {after[-1]:.1f}, {seconds[-1]:.0f} s", file=sys.stderr)
     return {"after": after, "final": after, "seconds": seconds, "numbers": numbers}
 
 
 def in_turn(all_tasks: list[Texts], given: argparse.Namespace, seed: int) -> dict[str, Any]:
     """One LoRA, or the whole model, trained on one task after another; an output layer a task."""
-    model: Any = Sentence(2)
-    inner, whole = model, given.methods == ["full"]
+    whole = given.methods == ["full"]
+    model: Any = Sentence(2) if whole else Last(2)
+    inner, features = model, None if whole else given.features
     if not whole:
         config = peft.LoraConfig(r=8, lora_alpha=16, target_modules=LAYERS)
         model, lr = peft.get_peft_model(model, config), given.lr
@@ -139,14 +144,14 @@ def in_turn(all_tasks: list[Texts], given: argparse.Namespace, seed: int) -> dic
     for number, task in enumerate(all_tasks):
         begun = time.perf_counter()
         with_head(inner, task, number, seed)
-        train(model, part_of(task, "train"), given, lr, seed)
+        train(model, part_of(task, "train", features), given, lr, seed)
         seconds.append(time.perf_counter() - begun)
         heads.append(inner.head)
-        after.append(accuracy(model, part_of(task, given.part)))
+        after.append(accuracy(model, part_of(task, given.part, features)))
         print(f"{given.methods}: {task.name}: {after[-1]:.1f}", file=sys.stderr)
     final = []
     for task, inner.head in zip(all_tasks, heads, strict=True):
-        final.append(accuracy(model, part_of(task, given.part)))
+        final.append(accuracy(model, part_of(task, given.part, features)))
     numbers = learned(model) + sum(learned(head) for head in heads[:-1])
     return {"after": after, "final": final, "seconds": seconds, "numbers": numbers}
 
@@ -185,11 +190,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=[*METHODS])
     parser.add_argument("--tasks", nargs="*", help="names of tasks; all by default")
-    parser.add_argument("--updates", type=int, default=50)
+    parser.add_argument("--updates", type=int, default=80)
     parser.add_argument("--lr", type=float, default=3e-3, help="of all but full fine-tuning")
     parser.add_argument("--full-lr", type=float, default=1e-4)
     parser.add_argument("--compression", type=float)
     parser.add_argument("--validate", dest="part", action="store_const", const="validation")
+    parser.add_argument("--features", type=Path, default=Path("text-features"), help="a folder")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     given.part = given.part or "test"

@@ -24,10 +24,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from hypermnesia.evidence.gaussian import GaussianSettings, TaskGaussians
-from hypermnesia.hypernet.ensemble import AllTasks
-
-TOKENS = 64
+TOKENS, FROZEN = 64, 3  # most tokens of a text; layers that no task changes
 VALIDATION, TEST = 100, 200  # texts of a task
 SCRIPTS = {  # five languages a task; each letter set is of one task
     "latin": "de es fi it pl",
@@ -137,22 +134,11 @@ def tokenizer() -> Any:
 
 
 def tokens(texts: list[str]) -> dict[str, Tensor]:
-    """(n, 64) ids and masks."""
-    limits = {"padding": "max_length", "truncation": True, "max_length": TOKENS}
-    found = tokenizer()(texts, return_tensors="pt", **limits)
+    """(n, tokens) ids and masks, of 64 tokens at most."""
+    found = tokenizer()(
+        texts, return_tensors="pt", padding=True, truncation=True, max_length=TOKENS
+    )
     return {name: found[name] for name in ("input_ids", "attention_mask")}
-
-
-class SmallGaussians(TaskGaussians):
-    """A Gaussian of few numbers for each class: 3,000, chosen on validation texts.
-
-    Of 100,000, 8,000 and 3,000 a task or a class, 3,000 a class told the task of 96.1 % of them,
-    and 8,000 a class, in 2.6 times the numbers, of 96.6 %.
-    """
-
-    def __init__(self, networks: AllTasks, *, features: str | None = None) -> None:
-        settings = GaussianSettings(numbers=3000, of="class")
-        super().__init__(networks, gaussian=settings, features=features)
 
 
 class MeanOfTokens(nn.Module):
@@ -183,3 +169,41 @@ class Sentence(nn.Module):
         self.start(self.encoder.embeddings(ids), mask)  # by which tasks are told
         found = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
         return self.head(self.mean(found, mask))
+
+
+def _run(layers: Iterable[nn.Module], tokens: Tensor, mask: Tensor) -> Tensor:
+    hidden = (1 - mask[:, None, None].to(tokens)) * torch.finfo(tokens.dtype).min
+    for layer in layers:
+        tokens = layer(tokens, hidden)
+    return tokens
+
+
+class First(nn.Module):
+    """MiniLM's embeddings and first layers, which are run once for all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        encoder = Sentence(2).encoder
+        self.embeddings, self.layers = encoder.embeddings, encoder.encoder.layer[:FROZEN]
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
+        """(batch, tokens, channels), and their mask."""
+        found = _run(self.layers, self.embeddings(input_ids), attention_mask)
+        return {"tokens": found, "attention_mask": attention_mask}
+
+
+class Last(nn.Module):
+    """MiniLM's other layers, the mean of its tokens, and a linear layer."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        whole = Sentence(outputs)
+        self.layers, self.head = whole.encoder.encoder.layer[FROZEN:], whole.head
+        self.start, self.mean = MeanOfTokens(), MeanOfTokens()
+
+    def forward(self, tokens: Tensor, attention_mask: Tensor) -> Tensor:
+        """(batch, outputs) logits; what no text of the batch has is left out."""
+        longest = int(attention_mask.sum(dim=1).max())
+        tokens, mask = tokens[:, :longest], attention_mask[:, :longest]
+        self.start(tokens, mask)  # by which tasks are told
+        return self.head(self.mean(_run(self.layers, tokens, mask), mask))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # what `_MODULES` says, for type checkers and editors
     from hypermnesia.learner import ContinualLearner
     from hypermnesia.learner.adapters import lora
     from hypermnesia.learner.estimators import ContinualClassifier, ContinualRegressor
+    from hypermnesia.learner.prefix import frozen_features
     from hypermnesia.methods import METHODS, Method, MethodEntry, Prediction
     from hypermnesia.nets import NETS
     from hypermnesia.optimizers import OPTIMIZERS, OptimizerSettings
@@ -39,7 +40,7 @@ __all__ = [
     "HypernetSettings", "HypernetTrainer", "Hypernetwork", "Method", "MethodEntry", "Observer",
     "OptimizerSettings", "Part", "Prediction", "RegularizerSettings", "RunError", "Scenario",
     "StopTask", "StopTraining", "TargetError", "Task", "TaskSpec", "TrainSettings", "WeightMemory",
-    "__version__", "evaluate", "lora", "train",
+    "__version__", "evaluate", "frozen_features", "lora", "train",
 ]  # fmt: skip
 
 _MODULES = {
@@ -54,6 +55,7 @@ _MODULES = {
     "learner": ("ContinualLearner",),
     "learner.adapters": ("lora",),
     "learner.estimators": ("ContinualClassifier", "ContinualRegressor"),
+    "learner.prefix": ("frozen_features",),
     "methods": ("METHODS", "Method", "MethodEntry", "Prediction"),
     "nets": ("NETS",),
     "optimizers": ("OPTIMIZERS", "OptimizerSettings"),

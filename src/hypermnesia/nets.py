@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, is_dataclass
 from functools import partial
@@ -67,14 +67,19 @@ def _check_untied(module: nn.Module, head: nn.Linear) -> None:
 
 @torch.no_grad()
 def with_outputs(
-    module: nn.Module, outputs: int, generator: torch.Generator, head: str | None = None
+    module: nn.Module,
+    outputs: int,
+    generator: torch.Generator,
+    head: str | None = None,
+    shared: Collection[Tensor] = (),
 ) -> nn.Module:
     """Copy a module, with `outputs` outputs; rows that both have keep their values.
 
-    New rows are uniform within ±1/sqrt(inputs), as torch starts a linear layer. Raises
-    `TargetError` if there is no linear output layer, or one that is tied and must change.
+    New rows are uniform within ±1/sqrt(inputs), as torch starts a linear layer; `shared` tensors
+    are not copied. Raises `TargetError` if there is no linear output layer, or one that is tied and
+    must change.
     """
-    copied = modules.copied(module)
+    copied = modules.copied(module, shared)
     found = _head_of(copied, head)
     old = found.layer
     if old.out_features == outputs:

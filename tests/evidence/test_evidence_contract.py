@@ -27,6 +27,7 @@ VAE = {"vae": SMALL_VAE, "sample_shape": (6,)}
 OWN: dict[str, dict[str, Any]] = {
     "entropy": {},
     "gaussian": {},
+    "ridge": {},
     "best": {},
     "sum": {},
     "likelihood": VAE | {"bound": BoundSettings(samples=2)},

@@ -204,3 +204,15 @@ def test_gaussians_of_a_frozen_layer_tell_tasks_apart() -> None:
     assert (learner.predict_task(other).tasks == "b").mean() > 0.95
     with pytest.raises(DataError, match="needs inputs that are one tensor"):
         ContinualLearner(bert(), "gaussian", **STILL).fit(x, y, task="a")
+
+
+def test_rows_of_several_tasks_in_one_pass_of_the_base() -> None:
+    learner, (x, _) = learned(iterations=5), tokens()
+    tasks = np.array(["a", "b", "b"])[np.arange(60) % 3]
+    found = learner.predict_proba(x, tasks)
+    assert learner._learned.method.memory.target.in_rows
+    for task, columns in (("a", slice(2)), ("b", slice(3))):
+        own = {name: value[torch.from_numpy(tasks == task)] for name, value in x.items()}
+        assert np.allclose(
+            found[tasks == task, columns], learner.predict_proba(own, task), atol=1e-6
+        )

@@ -6,10 +6,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.learner.learners import QUICK, clouds
 
+from hypermnesia import ContinualLearner
 from hypermnesia.errors import ConfigError
 from hypermnesia.hypernet.network import Hypernetwork, make_plan
 from hypermnesia.learner.design import SMALLEST, hypernet_sizes
+from hypermnesia.regularization import rows
 
 
 def kept(weights: int, compression: float | None) -> int:
@@ -38,3 +41,15 @@ def test_large_models_get_wide_features() -> None:
 def test_no_room_for_a_hypernetwork() -> None:
     with pytest.raises(ConfigError, match="choose a larger compression"):
         hypernet_sizes(1000, 0.1)
+
+
+def test_of_very_many_rows_some_hold_all_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(rows, "auto", lambda total, _: asked.append(total) or 12)
+    model = torch.nn.Sequential(torch.nn.Linear(6, 300), torch.nn.ReLU(), torch.nn.Linear(300, 2))
+    made = ContinualLearner(model, None, compression=1.0, **{**QUICK, "iterations": 80})
+    for task in range(3):
+        x, y = clouds(task)
+        made.fit(x, y, task=task)
+    assert max(asked) > 12
+    assert all(made.score(*clouds(task), task=task) > 0.95 for task in range(3))

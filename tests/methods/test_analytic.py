@@ -41,11 +41,16 @@ def all_at_once(method: Analytic, tasks: int = 3) -> tuple[Tensor, Tensor]:
     return features, torch.cat([part.y + 2 * part.task for part in parts])
 
 
-@pytest.mark.parametrize(("name", "strength"), [("ranpac", 10.0), ("patches", 0.1)])
-def test_ridge_of_sums_is_ridge_of_all_data(name: str, strength: float) -> None:
-    small = {"ranpac": "projection", "patches": "patches"}[name]
-    size = {"projection": ProjectionSettings(20), "patches": PatchSettings(10)}[small]
-    method = taught(name, **{small: size})
+@pytest.mark.parametrize(
+    ("name", "size", "strength"),
+    [
+        ("ranpac", ProjectionSettings(20), 10.0),
+        ("ranpac", ProjectionSettings(20, 1.0, "products"), 1.0),
+        ("patches", PatchSettings(10), 0.1),
+    ],
+)
+def test_ridge_of_sums_is_ridge_of_all_data(name: str, size: object, strength: float) -> None:
+    method = taught(name, **{"projection" if name == "ranpac" else "patches": size})
     f, y = all_at_once(method)
     targets = torch.nn.functional.one_hot(y, 6).double()
     # Least squares of the features with sqrt(λ) I below them, and targets with zeros.
@@ -55,6 +60,21 @@ def test_ridge_of_sums_is_ridge_of_all_data(name: str, strength: float) -> None:
     weight, bias = method.solved()
     assert torch.allclose(weight, wanted, rtol=0, atol=1e-10)
     assert not bias.any()
+
+
+def test_products_are_a_random_polynomial_of_second_degree() -> None:
+    method = taught("ranpac", projection=ProjectionSettings(7, 0.1, "products"))
+    x = blobs(0).x.flatten(1)
+    drawn = method.features[1].drawn
+    found = method.features(blobs(0).x)
+    assert found.shape == (len(x), 1 + x.shape[1] + 7)
+    for row, f in zip(x[:5], found, strict=False):
+        pairs = [float((a @ row) * (b @ row)) for a, b in zip(*drawn, strict=True)]
+        wanted = torch.tensor([1.0, *row.tolist(), *pairs]).double()
+        assert torch.allclose(f, wanted, rtol=1e-5, atol=1e-5)
+    again = build("ranpac", "class", projection=ProjectionSettings(7, 0.1, "products"))
+    again.load_state_dict(method.state_dict())
+    assert torch.equal(again.predict(blobs(1).x).logits, method.predict(blobs(1).x).logits)
 
 
 def test_covariance_and_discriminants_are_those_of_numpy_and_scikit_learn() -> None:

@@ -214,6 +214,11 @@ class WeightMemory:
         layout, buffers = self.layouts[task], self.buffers[task]
         return self.target.plain(self.weights(task), layout=layout, buffers=buffers).cpu()
 
+    def serving(self, task: int) -> nn.Module:
+        """Make a task's network to ask, where the memory is; what all tasks share is not copied."""
+        layout, buffers = self.layouts[task], self.buffers[task]
+        return self.target.plain(self.weights(task), layout=layout, buffers=buffers, share=True)
+
     @property
     def kept(self) -> int:
         """The number of learned values: |θ| + conditions + shared parameters."""

@@ -258,6 +258,10 @@ class RandomMemory(WeightMemory):
             ]
         return MeanPrediction(every, values=self.values).cpu().eval()
 
+    def serving(self, task: int) -> nn.Module:
+        """Make the networks of a task to ask, where the memory is."""
+        return self.export(task).to(self.device)
+
     def state_dict(self) -> dict[str, Any]:
         """Return that of `WeightMemory`, and what repeats the same draws."""
         own = {"seed": self.seed, "values": self.values, "prior": self.prior}

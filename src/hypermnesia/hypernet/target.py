@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from fnmatch import fnmatchcase
 from functools import cached_property, partial
 from typing import Any
@@ -93,6 +94,7 @@ class Target:
         self.starts = {n: starts[n].to(device) for n in self.generated if n in starts}
         self.pretrained, self.scale = False, 1.0
         self.way: trial.Way | None = None  # in which it can be evaluated, once that is known
+        self.in_rows: bool | None = None  # whether each row can have weights of its own
         self.changes_input = self._tried = False
 
     def __getstate__(self) -> dict[str, Any]:
@@ -124,6 +126,10 @@ class Target:
     def evaluated(self) -> nn.Module:
         """The copy that is run to evaluate."""
         return self._evaluated.module
+
+    def holding(self, tensors: Mapping[str, Tensor]) -> AbstractContextManager[None]:
+        """Put parameters and buffers by name into the copy that is run to evaluate, for a while."""
+        return self._evaluated.holding(tensors)
 
     @cached_property
     def _compiled(self) -> Callable[..., Any]:
@@ -220,24 +226,29 @@ class Target:
         """Run the module in training with parameters by name, which stay until the next call."""
         if self.compiled:
             everything = {**parameters, **buffers}
-            output = self._compiled(everything, *tree.arguments(self._input(x)))
+            output = self._compiled(everything, *tree.arguments(self.given(x)))
             buffers.update({name: everything[name].detach() for name in buffers})
             return tree.output_of(output)
         self._trained.put({**parameters, **buffers})
-        output = tree.output_of(tree.forward(self._trained.module, self._input(x)))
+        output = tree.output_of(tree.forward(self._trained.module, self.given(x)))
         buffers.update({n: b.detach() for n, b in self._trained.module.named_buffers()})
         return output
 
     def take_over(self, other: Target) -> None:
-        """Believe what another target of the same module has found out about it."""
+        """Believe what another target of the same module has found out; hold frozen values once."""
         self.way, self.changes_input, self._tried = other.way, other.changes_input, other._tried
+        self.in_rows = other.in_rows
+        frozen = {name: p for name, p in other.shared.items() if not p.requires_grad}
+        Slots(self.module).put(frozen)
+        self.shared.update(frozen)
 
     def release(self) -> None:
         """Let go of the newest weights in training."""
         if "_trained" in vars(self):
             self._trained.restore()
 
-    def _input(self, x: Tree) -> Tree:
+    def given(self, x: Tree) -> Tree:
+        """Inputs that the module may change."""
         return tree.map(torch.clone, x) if self.changes_input else x
 
     def each(
@@ -262,7 +273,7 @@ class Target:
     def _alone(self, weights: Tensor, x: Tree, layout: Layout, buffers: Buffers) -> Any:
         if self.way == "copied":
             network = self.plain(weights, layout=layout, buffers=buffers)
-            return tree.output_of(tree.forward(network, self._input(x)))
+            return tree.output_of(tree.forward(network, self.given(x)))
         return self.swapped(weights, x, layout, buffers)
 
     def batched(self, weights: Tensor, x: Tree, layout: Layout, buffers: Sequence[Buffers]) -> Any:
@@ -276,8 +287,8 @@ class Target:
         return self._with(weights, own, x, layout)
 
     def _with(self, weights: Tensor, buffers: Buffers, x: Tree, layout: Layout) -> Any:
-        with self._evaluated.holding(self.parameters(layout, weights) | buffers):
-            return tree.output_of(tree.forward(self.evaluated, self._input(x)))
+        with self.holding(self.parameters(layout, weights) | buffers):
+            return tree.output_of(tree.forward(self.evaluated, self.given(x)))
 
     @torch.no_grad()
     def plain(
@@ -287,14 +298,21 @@ class Target:
         layout: Layout,
         buffers: Buffers,
         training: bool = False,
+        share: bool = False,
     ) -> nn.Module:
-        """Make an independent module with the given weights, as a rule to evaluate."""
+        """Make an independent module with the given weights, as a rule to evaluate.
+
+        With `share` what all tasks share is not copied: the module is one that only answers.
+        """
+        shared = [*self.shared.values()] if share else []
         if find_head(self.module, self.head) is None or layout.outputs == self.outputs:
-            module = copied(self.module)
+            module = copied(self.module, shared)
         else:
-            module = with_outputs(self.module, layout.outputs, torch.Generator(), self.head)
+            own_head = layout.outputs, torch.Generator(), self.head
+            module = with_outputs(self.module, *own_head, shared)
         values = self.parameters(layout, weights)
         for name, own in module.named_parameters():
-            own.copy_(values[name])
+            if own is not values[name]:
+                own.copy_(values[name])
         Slots(module).put({name: buffer.clone() for name, buffer in buffers.items()})
         return module if training else module.eval()

@@ -194,23 +194,23 @@ def way_to_evaluate(
         expected = [_answer(target, first, x), _answer(target, second, x)]
         Slots(first).put({name: buffer.clone() for name, buffer in kept[0].items()})
         again = _answer(target, first, x)
-        if not _alike(again, expected[0]) and _alike(_answer(target, copy(0), x), expected[0]):
+        if not alike(again, expected[0]) and alike(_answer(target, copy(0), x), expected[0]):
             rule = "a model must answer the same inputs alike each time"
             hint = "keep what changes in forward in buffers (register_buffer)"
             raise TargetError(rule, got="another answer the second time", hint=hint)
 
         def together() -> bool:
             found = _run(lambda: target.batched(weights, x, layout, kept))
-            return all(_alike([leaf[task] for leaf in found], expected[task]) for task in (0, 1))
+            return all(alike([leaf[task] for leaf in found], expected[task]) for task in (0, 1))
 
         def apart(task: int) -> bool:
             found = _run(lambda: target.swapped(weights[task], x, layout, kept[task]))
-            return _alike(found, expected[task])
+            return alike(found, expected[task])
 
-        if _holds(together):
+        if holds(together):
             return "batched"
         # Again, as a module may keep what it has computed from the weights of another call.
-        return "swapped" if _holds(lambda: all(map(apart, (0, 1, 0)))) else "copied"
+        return "swapped" if holds(lambda: all(map(apart, (0, 1, 0)))) else "copied"
 
 
 def _answer(target: Tried, network: nn.Module, x: Tree) -> list[Tensor]:
@@ -220,7 +220,7 @@ def _answer(target: Tried, network: nn.Module, x: Tree) -> list[Tensor]:
     return [leaf.clone() for leaf in found]
 
 
-def _holds(claim: Callable[[], bool]) -> bool:
+def holds(claim: Callable[[], bool]) -> bool:
     """Return whether a claim holds, and can be checked without a fault of torch's."""
     try:
         with warnings.catch_warnings():
@@ -232,19 +232,19 @@ def _holds(claim: Callable[[], bool]) -> bool:
 
 def _difference(found: _Outcome, expected: _Outcome) -> str:
     """Say where two outcomes differ; empty if they do not."""
-    if not _alike(found.outputs, expected.outputs):
+    if not alike(found.outputs, expected.outputs):
         return "other outputs"
     for kind, ours, theirs in (
         ("gradient", found.gradients, expected.gradients),
         ("buffer", found.buffers, expected.buffers),
     ):
         for name in theirs:
-            if name not in ours or not _alike([ours[name]], [theirs[name]]):
+            if name not in ours or not alike([ours[name]], [theirs[name]]):
                 return f"another {kind} of '{name}'"
     return ""
 
 
-def _alike(found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
+def alike(found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
     """Whether tensors are the same, but for rounding."""
     share = _IN_BF16 if torch.is_autocast_enabled(expected[0].device.type) else _EXACT
     for ours, theirs in zip(found, expected, strict=True):

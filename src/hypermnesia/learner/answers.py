@@ -63,6 +63,44 @@ def told(knowledge: Knowledge, batches: Iterable[Tree], task: int) -> NDArray[An
     return targets.answer(_joined(knowledge, parts) if parts[1:] else parts[0])
 
 
+@torch.no_grad()
+def answers_of_rows(knowledge: Knowledge, batches: Iterable[Tree], tasks: Tensor) -> Answers:
+    """Answer each of n inputs with the network of its own task, of (n,) int64 `tasks`."""
+    parts, sizes = [], [record.targets.outputs for record in knowledge.records]
+    for x in batches:
+        own, rest = tasks[: tree.batch_size(x)], tasks[tree.batch_size(x) :]
+        with inputs_accepted(x), knowledge.lock:
+            logits = _of_rows(knowledge, _placed(knowledge, x), own.to(knowledge.device))
+        parts.append((logits.cpu(), own))
+        tasks = rest
+    logits, own = (torch.cat(each) for each in zip(*parts, strict=True))
+    joined, sure = knowledge.design.problem == "classification", torch.ones(len(own))
+    if joined:  # side by side
+        wide = logits.new_full((len(own), sum(sizes)), -torch.inf)
+        for task in torch.unique(own).tolist():
+            rows, first = (own == task).nonzero().squeeze(1), sum(sizes[:task])
+            wide[rows, first : first + sizes[task]] = logits[rows, : sizes[task]]
+        logits = wide
+    return Answers(logits, own, sure, joined)
+
+
+def _of_rows(knowledge: Knowledge, x: Tree, tasks: Tensor) -> Tensor:
+    """(batch, widest head) logits, all rows in one pass where the method can."""
+    in_one: Callable[[Tree, Tensor], Tensor | None] | None = getattr(knowledge.method, "rows", None)
+    found = None if in_one is None else in_one(x, tasks)
+    if found is not None:
+        return found
+    each: list[tuple[Tensor, Tensor]] = []
+    for task in torch.unique(tasks).tolist():
+        rows, targets = (tasks == task).nonzero().squeeze(1), knowledge.records[task].targets
+        each.append((rows, _logits(knowledge.served(task), tree.index(x, rows), targets)))
+    widest = max(logits.shape[1] for _, logits in each)
+    result = each[0][1].new_full((len(tasks), widest), -torch.inf)
+    for rows, logits in each:
+        result[rows, : logits.shape[1]] = logits
+    return result
+
+
 def _logits(network: nn.Module, x: Tree, targets: Targets) -> Tensor:
     """(batch, outputs) logits; of positions (batch, *positions, outputs)."""
     logits = tree.logits_of(tree.forward(network, x))

@@ -43,6 +43,7 @@ _BY_EVIDENCE = {
     "classifier": "hnet-tir",
     "gaussian": "hypermnesia.evidence.gaussian:TaskGaussians",
     "filters": "hypermnesia.evidence.filters:FilterGaussians",
+    "ridge": "hypermnesia.evidence.ridge:TaskRidge",
     "best": "hypermnesia.evidence.best:BestEvidence",
     "sum": "hypermnesia.evidence.best:SumEvidence",
     "agreement": "hypermnesia.evidence.disagreement:Agreement",
@@ -369,7 +370,7 @@ def method_of(
     entry, scenario = method_entry(settings), scenario_of(settings, design.problem)
     optimizer = OptimizerSettings(lr=settings.lr, schedule=_SCHEDULE)
     drift = settings.drift if settings.beta != "auto" else bound_of(settings, design.start)
-    regularizer = RegularizerSettings(beta=settings.beta, drift=drift)
+    regularizer = RegularizerSettings(beta=settings.beta, drift=drift, rows="auto")
     own = own or Own()
     faster = _FASTER if design.start == "pretrained" else 1.0
     sections: dict[str, Any] = {

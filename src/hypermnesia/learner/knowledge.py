@@ -124,7 +124,9 @@ class Knowledge:
         self.records: list[TaskRecord] = []
         self.calibrations = Calibrations(self.method)
         self.lock = Lock()
-        self._served = Served(self.network, device)
+        self._served = Served(self._answering, device)
+        if (memory := getattr(self.method, "memory", None)) and isinstance(memory, WeightMemory):
+            self._served.shared = memory.target.shared.values()
 
     @property
     def calibration(self) -> Calibration:
@@ -164,6 +166,11 @@ class Knowledge:
         rule = "a method must keep tasks apart to drop, merge or extend them"
         got = f"method={self.settings.method!r}"
         raise ConfigError(rule, got=got, hint="use method='hnet'")
+
+    def _answering(self, task: int) -> nn.Module:
+        """The `network` of a task; where the method can, one that shares what all tasks share."""
+        make: Callable[[int], nn.Module] | None = getattr(self.method, "serving", None)
+        return self.network(task) if make is None else make(task)
 
     def served(self, task: int) -> nn.Module:
         """The `network` of a task on the device, kept from call to call; for those who ask."""

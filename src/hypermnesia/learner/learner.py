@@ -46,7 +46,9 @@ class ContinualLearner(TaskEditor):
         infer_task: how to tell the task of an input that comes without one. `gaussian`: by a
             Gaussian for each task, or for each class where held-out samples are likelier so, of
             inputs of real numbers and one scale; `filters`: by such Gaussians of what random
-            filters find in images; `likelihood`: by an autoencoder for each task, of real numbers;
+            filters find in images; `ridge`: by the class that ridge regression on the sums of all
+            tasks answers with, of inputs of real numbers, best of the features of a frozen layer;
+            `likelihood`: by an autoencoder for each task, of real numbers;
             `entropy`: the surest network answers, in classification with two or more classes a
             task; `best`: the one of `gaussian`, `filters` and `entropy` that recognised held-out
             samples best, as `inference` tells; `sum`: as `best`, or a Gaussian and an entropy

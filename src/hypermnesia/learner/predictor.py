@@ -17,6 +17,7 @@ from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.learner.answers import (
     Answers,
     answers,
+    answers_of_rows,
     evidence_of,
     inference_of,
     labels_of,
@@ -28,7 +29,7 @@ from hypermnesia.learner.answers import (
 )
 from hypermnesia.learner.inputs import InputSource, read_once, slices, source_of
 from hypermnesia.learner.knowledge import Knowledge
-from hypermnesia.learner.targets import DENSE, Label, Labels
+from hypermnesia.learner.targets import DENSE, Label, Labels, listed, plain
 from hypermnesia.registry import unknown_name
 
 
@@ -50,9 +51,30 @@ def _source(knowledge: Knowledge, x: Any, y: Any = None) -> InputSource:
     return source
 
 
-def _asked(knowledge: Knowledge, x: Any, task: Label | None, together: Any = False) -> Answers:
-    index, source = None if task is None else _index(knowledge, task), _source(knowledge, x)
+def _asked(knowledge: Knowledge, x: Any, task: Any, together: Any = False) -> Answers:
+    source = _source(knowledge, x)
+    if _several(task):
+        return answers_of_rows(knowledge, slices(source), _rows(knowledge, task, len(source)))
+    index = None if task is None else _index(knowledge, task)
     return answers(knowledge, slices(source), index, _groups(together, len(source)))
+
+
+def _several(task: Any) -> bool:
+    """Whether it names a task for each input: tuples are names themselves."""
+    return isinstance(task, list) or getattr(task, "ndim", 0) > 0
+
+
+def _rows(knowledge: Knowledge, given: Any, n: int) -> Tensor:
+    """(n,) int64 index of the task of each input."""
+    if knowledge.design.problem in DENSE:
+        rule, hint = "inputs of several tasks are asked at once for classes or values", "one by one"
+        raise ConfigError(rule, got=f"problem={knowledge.design.problem!r}", hint=hint)
+    names = [*map(plain, listed(given))]
+    if len(names) != n:
+        rule = "task must be one name, or a name for each input"
+        raise DataError(rule, got=f"{len(names)} for {n} inputs")
+    places = {(type(name), name): _index(knowledge, name) for name in dict.fromkeys(names)}
+    return torch.tensor([places[type(name), name] for name in names])
 
 
 def _groups(together: Any, n: int) -> Tensor | None:
@@ -85,14 +107,15 @@ class Predictor:
 
     _knowledge: Knowledge | None = None
 
-    def predict(self, x: Any, task: Label | None = None, *, together: Any = False) -> NDArray[Any]:
+    def predict(self, x: Any, task: Any = None, *, together: Any = False) -> NDArray[Any]:
         """The labels, or the values, of inputs.
 
         Args:
             x: (n, *sample) inputs, or a `Dataset` or `DataLoader` of which the inputs are taken: a
                 loader's in the order of one epoch, or that of the data set where it shuffles.
-            task: their task. Without it, a label is the likeliest under all tasks, each weighed by
-                its share in the evidence; values are those of the likeliest task.
+            task: their task; or a list or an array of n names, one for each input. Without it, a
+                label is the likeliest under all tasks, each weighed by its share in the evidence;
+                values are those of the likeliest task.
             together: True if all inputs come from one task, or (n,) names of groups of which each
                 does: then their evidence adds up.
 
@@ -106,9 +129,11 @@ class Predictor:
             return predictions(known, _asked(known, x, task, together))
 
     def predict_proba(
-        self, x: Any, task: Label | None = None, *, together: Any = False
+        self, x: Any, task: Any = None, *, together: Any = False
     ) -> NDArray[np.float32]:
         """(n, labels) probabilities, in the order of `classes(task)`; arguments as of `predict`.
+
+        Of inputs of several tasks they are of all labels, 0 for those that a task does not have.
 
         Without a task p(y | x) = Σ_t p(t | x) p(y | x, t), where all tasks are equally frequent and
         both factors have temperatures under which held-out samples of the fits were likeliest. With
@@ -116,8 +141,9 @@ class Predictor:
         an unknown task, none where it is needed, or regression.
         """
         with self._undisturbed() as known:
-            index = None if task is None else _index(known, task)
-            return probabilities(known, _asked(known, x, task, together), index)
+            found = _asked(known, x, task, together)
+            index = None if task is None or _several(task) else _index(known, task)
+            return probabilities(known, found, index)
 
     def predict_task(
         self, x: Any, *, reject: float | None = None, together: Any = False
@@ -154,15 +180,18 @@ class Predictor:
             evidence = evidence_of(known, slices(_source(known, x)))
             return (evidence.logsumexp(dim=0) - math.log(len(evidence))).numpy()
 
-    def score(self, data: Any, y: Any = None, *, task: Label | None = None) -> float:
+    def score(self, data: Any, y: Any = None, *, task: Any = None) -> float:
         """Share of right labels, or R² of values, as scikit-learn scores them; data as for `fit`.
 
-        The task of each sample is inferred if it is not given. Samples are read once, each target
-        with its input.
+        The task is given as for `predict`. Samples are read once, each target with its input.
         """
         with self._undisturbed() as known:
+            source = _source(known, data, y)
+            inputs, targets = read_once(source)
+            if _several(task):
+                found_of_rows = answers_of_rows(known, inputs, _rows(known, task, len(source)))
+                return score(known, predictions(known, found_of_rows), targets)
             index = None if task is None else _index(known, task)
-            inputs, targets = read_once(_source(known, data, y))
             found = predictions(known, answers(known, inputs, index))
             if index is not None and known.design.problem in DENSE:
                 own: Any = known.records[index].targets

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hypermnesia.hypernet.ensemble import BUDGET
 
@@ -14,8 +14,11 @@ from hypermnesia.hypernet.ensemble import BUDGET
 class Served:
     """Networks of tasks on a device, those asked for last within `budget` bytes, or only one.
 
-    `make` gives the network of a task. Whoever calls holds a lock.
+    `make` gives the network of a task; `shared` tensors, which all of them have, take no room.
+    Whoever calls holds a lock.
     """
+
+    shared: Collection[Tensor] = ()
 
     def __init__(
         self, make: Callable[[int], nn.Module], device: torch.device, budget: int = BUDGET
@@ -33,7 +36,7 @@ class Served:
             self._kept.move_to_end(task)
             return self._kept[task][0]
         network = self._make(task).to(self._device)
-        self._kept[task] = network, _size(network)
+        self._kept[task] = network, _size(network, {id(tensor) for tensor in self.shared})
         while len(self._kept) > 1 and self.bytes > self._budget:
             self._kept.popitem(last=False)
         return network
@@ -44,5 +47,6 @@ class Served:
         return sum(size for _, size in self._kept.values())
 
 
-def _size(network: nn.Module) -> int:
-    return sum(t.numel() * t.element_size() for t in (*network.parameters(), *network.buffers()))
+def _size(network: nn.Module, shared: Collection[int]) -> int:
+    own = (t for t in (*network.parameters(), *network.buffers()) if id(t) not in shared)
+    return sum(t.numel() * t.element_size() for t in own)

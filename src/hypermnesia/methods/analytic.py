@@ -57,10 +57,13 @@ class ProjectionSettings:
     Attributes:
         width: M, number of features.
         ridge: λ.
+        kind: `relu`, max(0, R x); or `products`, (R x)(R' x), beside x itself and a 1, as of a
+            polynomial of second degree: for features of a pretrained network.
     """
 
     width: Size = 1000
     ridge: Positive = 10.0
+    kind: Literal["relu", "products"] = "relu"
 
 
 _COVARIANCE, _PROJECTION = CovarianceSettings(), ProjectionSettings()
@@ -88,6 +91,20 @@ class _Entries(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.flatten(1).double()
+
+
+class _Products(nn.Module):
+    """(batch, 1 + D + M) float64 of (batch, D): 1, x and (R x)(R' x), of (2, M, D) R and R'."""
+
+    drawn: Tensor
+
+    def __init__(self, drawn: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("drawn", drawn)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second = (x @ each.T for each in self.drawn)
+        return torch.cat([torch.ones_like(x[:, :1]), x, first * second], dim=1).double()
 
 
 class _Sum(nn.Module):
@@ -360,7 +377,7 @@ class Ridge(Analytic):
 
 
 class Ranpac(Ridge):
-    """Ridge regression on M random features max(0, R x), R standard normal.
+    """Ridge regression on M random features max(0, R x), R standard normal; or on products.
 
     Of R, which is drawn anew from it, only the seed is kept.
     """
@@ -375,13 +392,13 @@ class Ranpac(Ridge):
         projection: ProjectionSettings = _PROJECTION,
         **own: Any,
     ) -> None:
-        self.width, self.strength = projection.width, projection.ridge
+        self.width, self.strength, self.kind = projection.width, projection.ridge, projection.kind
         self.seed = derive_seed(own["generators"].seed, "projection")
         super().__init__(network, scenario, **own)
 
-    def entries(self, shape: tuple[int, ...]) -> int:  # noqa: ARG002
-        """M."""
-        return self.width
+    def entries(self, shape: tuple[int, ...]) -> int:
+        """M, or 1 + D + M."""
+        return self.width + (1 + math.prod(shape) if self.kind == "products" else 0)
 
     def _begin(self, shape: tuple[int, ...] | None) -> None:
         super()._begin(shape)
@@ -390,6 +407,9 @@ class Ranpac(Ridge):
 
     def _drawn(self, inputs: int) -> nn.Module:
         generator = torch.Generator().manual_seed(self.seed)
+        if self.kind == "products":
+            pairs = torch.randn(2, self.width, inputs, generator=generator) / inputs**0.5
+            return nn.Sequential(nn.Flatten(), _Products(pairs.to(self.device)))
         drawn = torch.randn(self.width, inputs, generator=generator).to(self.device)
         return nn.Sequential(nn.Flatten(), linear(drawn), nn.ReLU(), _Entries())
 

@@ -392,6 +392,16 @@ class HypernetMethod:
         """A task's network as a plain module, on the CPU."""
         return self.memory.export(task)
 
+    def serving(self, task: int) -> nn.Module:
+        """A task's network to ask, on the device, which shares what all tasks share."""
+        return self.memory.serving(task)
+
+    def rows(self, x: Tree, tasks: Tensor) -> Tensor | None:
+        """(batch, widest head) logits of rows that each are of a task, as `per_row.together`."""
+        from hypermnesia.hypernet.per_row import together  # which few need
+
+        return together(self.memory, x, tasks) if self.memory.draws == 1 else None
+
     @property
     def kept(self) -> int:
         """|θ|, embeddings, shared parameters and what the evidence keeps."""
