@@ -86,6 +86,14 @@ def fine_tuned(joint: nn.Module, batch: Batch, criterion: Any, steps: int, lr: f
     return own.eval()
 
 
+def drawn(part: Part, k: int, generator: torch.Generator, *, each: bool) -> Tensor:
+    """Rows of k random samples or, if `each`, of so many of each class; of none twice."""
+    order = torch.randperm(len(part), generator=generator)
+    if not each:
+        return order[:k]
+    return torch.cat([order[part.y[order] == c][:k] for c in part.y.unique()])
+
+
 def adapted(method: Any, batch: Batch, part: Part, given: Any) -> Iterator[tuple[str, float]]:
     """Scores of the network by each way, and milliseconds to make one by the encoder."""
     settings = AdaptSettings(given.steps, given.lr, given.prior)
@@ -155,7 +163,7 @@ def run(given: Any, seed: int) -> None:
         found: dict[str, list[float]] = {}
         generator = Generators(seed)[f"few/{k}"]
         for task in unseen:
-            rows = torch.randperm(len(task.train), generator=generator)[:k]
+            rows = drawn(task.train, k, generator, each=given.each)
             batch, part = task.train.batch(rows), asked(task)
             near = int(method.losses_of(batch, range(len(seen))).argmin())
             scores = {"nearest": answer_of(method, near)}
@@ -182,6 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--benchmark", default="rotated-digits")
     add("--seeds", type=numbers, default=[0])
     add("--k", type=numbers, default=[1, 5, 10, 20])
+    add("--each", action="store_true", help="k samples of each class")
     add("--tasks", type=int, default=30, help="learned in turn")
     add("--unseen", type=int, default=20)
     add("--iterations", type=int, default=200, help="a task")
