@@ -25,7 +25,7 @@ def main(lines: Path, out: Path) -> None:
     rows = [json.loads(line) for line in lines.read_text().splitlines()]
     found: dict[str, dict[int, list[float]]] = {}
     for row in rows:
-        for way, name in WAYS.items():
+        for way, name in ((way, name) for way, name in WAYS.items() if way in row):
             found.setdefault(name, {}).setdefault(row["k"], []).append(row[way])
     full = {"all samples": statistics.mean(row["full"] for row in rows)}
     seeds = len({row["seed"] for row in rows})
