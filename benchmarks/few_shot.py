@@ -1,9 +1,10 @@
 """Networks for unseen tasks from k labelled samples, after a stream of other tasks.
 
-`hnet-data` or `hnet` learns the first tasks of a benchmark one after another; those that follow in the same
-sequence are unseen. Each gets k samples of its training data, and is asked its test data. Beside
-it: the nearest old task's network, a network trained on all old tasks jointly and fine-tuned on the
-k samples, and one trained on all data of the unseen task. Prints a line of JSON a seed and k.
+A method, `hnet-data` or `hnet`, learns the first tasks of a benchmark one after another; those that
+follow in the same sequence are unseen. Each gets k samples of its training data, and is asked its
+test data. Beside it: the nearest old task's network, a network trained on all old tasks jointly and
+fine-tuned on the k samples, and one trained on all data of the unseen task. Prints a line of JSON a
+seed and k.
 """
 
 from __future__ import annotations
