@@ -1,9 +1,10 @@
 """Networks for unseen tasks from k labelled samples, after a stream of other tasks.
 
-`hnet-data` learns the first tasks of a benchmark one after another; those that follow in the same
-sequence are unseen. Each gets k samples of its training data, and is asked its test data. Beside
-it: the nearest old task's network, a network trained on all old tasks jointly and fine-tuned on the
-k samples, and one trained on all data of the unseen task. Prints a line of JSON a seed and k.
+A method, `hnet-data` or `hnet`, learns the first tasks of a benchmark one after another; those that
+follow in the same sequence are unseen. Each gets k samples of its training data, and is asked its
+test data. Beside it: the nearest old task's network, a network trained on all old tasks jointly and
+fine-tuned on the k samples, and one trained on all data of the unseen task. Prints a line of JSON a
+seed and k.
 """
 
 from __future__ import annotations
@@ -86,10 +87,19 @@ def fine_tuned(joint: nn.Module, batch: Batch, criterion: Any, steps: int, lr: f
     return own.eval()
 
 
+def drawn(part: Part, k: int, generator: torch.Generator, *, each: bool) -> Tensor:
+    """Rows of k random samples or, if `each`, of so many of each class; of none twice."""
+    order = torch.randperm(len(part), generator=generator)
+    if not each:
+        return order[:k]
+    return torch.cat([order[part.y[order] == c][:k] for c in part.y.unique()])
+
+
 def adapted(method: Any, batch: Batch, part: Part, given: Any) -> Iterator[tuple[str, float]]:
     """Scores of the network by each way, and milliseconds to make one by the encoder."""
     settings = AdaptSettings(given.steps, given.lr, given.prior)
-    for how in get_args(How):
+    ways: Sequence[How] = get_args(How) if given.method == "hnet-data" else ("gradient",)
+    for how in ways:
         begun = time.perf_counter()
         adapt_task(method, batch, (), how, settings)
         spent = 1000 * (time.perf_counter() - begun)
@@ -112,25 +122,32 @@ def run(given: Any, seed: int) -> None:
     adam = OptimizerSettings(lr=given.rate, schedule=_SCHEDULE)
     sections = {
         "hypernet": HypernetSettings(
-            tuple(given.features), given.entries, 32, "elu", "hyperfan", "even", given.chunk
+            tuple(given.features),
+            given.entries,
+            32,
+            "elu",
+            "hyperfan",
+            "even",
+            given.chunk,
+            embedding_start=given.start,
         ),
         "regularizer": RegularizerSettings(beta=given.beta),
         "support": SupportSettings(pooling=given.pooling, ridge=given.ridge),
         "optimizer": adam,
-        "embedding_optimizer": adam,
+        "embedding_optimizer": replace(adam, lr=given.embedding_rate or given.rate),
     }
 
     def made(name: str) -> Any:
         own: dict[str, Any] = {"generators": Generators(seed), "device": _CPU}
         own |= {"sample_shape": tuple(shape), "criterion": criterion}
         scenario = "domain" if name == "joint" else "task"
-        changed = {} if name == "hnet-data" else {"optimizer": replace(adam, lr=1e-3)}
+        changed = {} if name == given.method else {"optimizer": replace(adam, lr=1e-3)}
         return build_method(name, template, scenario, {**sections, **changed}, **own)  # type: ignore[arg-type]
 
     def asked(task: Task) -> Part:
         return task.validation if given.validation and task.validation else task.test
 
-    method = made("hnet-data")
+    method = made(given.method)
     during = []
     seconds = 0.0
     for task in seen:
@@ -150,12 +167,13 @@ def run(given: Any, seed: int) -> None:
         taught(alone, [task.train], outputs, given, seed, given.full)
         full.append(score(answer_of(alone, place), asked(task), given.samples))
     about = {"benchmark": given.benchmark, "seed": seed, "tasks": given.tasks}
+    about |= {"method": given.method, "kept": method.kept}
     about |= {"measure": "mse" if values else "accuracy", "seconds": round(seconds, 1)}
     for k in given.k:
         found: dict[str, list[float]] = {}
         generator = Generators(seed)[f"few/{k}"]
         for task in unseen:
-            rows = torch.randperm(len(task.train), generator=generator)[:k]
+            rows = drawn(task.train, k, generator, each=given.each)
             batch, part = task.train.batch(rows), asked(task)
             near = int(method.losses_of(batch, range(len(seen))).argmin())
             scores = {"nearest": answer_of(method, near)}
@@ -180,8 +198,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add("--benchmark", default="rotated-digits")
+    add("--method", choices=["hnet-data", "hnet"], default="hnet-data")
     add("--seeds", type=numbers, default=[0])
     add("--k", type=numbers, default=[1, 5, 10, 20])
+    add("--each", action="store_true", help="k samples of each class")
     add("--tasks", type=int, default=30, help="learned in turn")
     add("--unseen", type=int, default=20)
     add("--iterations", type=int, default=200, help="a task")
@@ -201,6 +221,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--chunk", type=int, default=2000)
     add("--beta", type=float, default=0.05)
     add("--rate", type=float, default=1e-3, help="step size of θ")
+    add("--embedding-rate", type=float, help="of embeddings that hnet learns; that of θ")
+    add("--start", default="normal", help="of these, like hypernet.embedding_start")
     add("--pooling", default="ridge")
     add("--ridge", type=float, default=0.05)
     add("--steps", type=int, default=60, help="of a search by gradient")

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -208,6 +208,7 @@ class Benchmark:
         build: makes the tasks from checked settings, the number of tasks and the run's seed.
         sources: names of the data sets in `SOURCES` that it uses; empty for data of your own.
         endless: whether more tasks than `default_tasks` are possible.
+        related: whether tasks are variants of one another, so that those learned help a new one.
         used: names of the settings that it supports; `padding` is for images only.
     """
 
@@ -220,6 +221,7 @@ class Benchmark:
     sources: tuple[str, ...] = ()
     endless: bool = False
     used: frozenset[str] = _ALWAYS_USED
+    related: bool = False
 
     @property
     def default_tasks(self) -> int:
@@ -281,7 +283,8 @@ def _add_changed(
     about = (description, origin, (source,))
     shape, classes = SOURCES[source].shape, (SOURCES[source].classes,) * 10
     build, used = partial(changed_tasks, change, source), _ALWAYS_USED | {"padding"}
-    BENCHMARKS.add(name, Benchmark(name, shape, classes, build, *about, endless=True, used=used))
+    options: dict[str, Any] = {"endless": True, "used": used, "related": change is _rotated}
+    BENCHMARKS.add(name, Benchmark(name, shape, classes, build, *about, **options))
 
 
 _add_split("split-digits", "scikit-learn digits, 5 x 2 classes", _ZENKE, Piece("digits", 5, 2))
@@ -354,5 +357,5 @@ def sine_tasks(settings: BenchmarkSettings, tasks: int, seed: int) -> tuple[Task
 
 
 _ABOUT = ("sine waves, each of its own amplitude and phase (regression)", _FINN)
-_sine = Benchmark("sine", (1,), (1,) * 10, sine_tasks, *_ABOUT, endless=True)
+_sine = Benchmark("sine", (1,), (1,) * 10, sine_tasks, *_ABOUT, endless=True, related=True)
 BENCHMARKS.add("sine", _sine)

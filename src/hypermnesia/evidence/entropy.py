@@ -71,7 +71,9 @@ class EntropySettings:
             certain answer once more in float32. Faster; `in_doubt` says why task and class are
             those of float32, other logits stay the first ones. None: float32 at once.
         outliers: what networks learn to be unsure of: `shuffled`, the task's own inputs with pixels
-            (entries, of flat ones) in random orders; None for nothing.
+            (entries, of flat ones) in random orders; None for nothing. They switch units off for
+            what they do not know: start new embeddings at `normal`, as units of the network that
+            the `mean` of the others makes may all be off, and stay so.
         outlier_weight: w, of their loss.
     """
 

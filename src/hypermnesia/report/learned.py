@@ -24,6 +24,7 @@ from hypermnesia.methods.hnet import HypernetMethod
 from hypermnesia.report import canvas
 from hypermnesia.report.canvas import Drawn
 from hypermnesia.report.certainty import certainty
+from hypermnesia.report.few_shot import few_shot
 from hypermnesia.report.figures import embedding_transfer, task_confusion
 from hypermnesia.training.evaluation import measure_of
 from hypermnesia.training.logs import read_samples, samples_file, spread_out
@@ -337,6 +338,7 @@ _KINDS: dict[str, Callable[[FinishedSeed], list[Drawn]]] = {
     "task embeddings": _embeddings,
     "calibration": certainty,
     "samples of the generative memory": _memory_samples,
+    "tasks from a few samples": few_shot,
 }
 
 
