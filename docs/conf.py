@@ -9,7 +9,7 @@ from hypermnesia import __version__
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "Hypermnesia"
-author = "the Hypermnesia authors"
+author = project_copyright = "the Hypermnesia authors"
 release = version = __version__
 
 extensions = [

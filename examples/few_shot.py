@@ -7,7 +7,7 @@ Run it: `python examples/few_shot.py`.
 """
 
 # %%
-# Scikit-learn's digits 0 to 4, turned. A camera sees every ninth image, the new one others.
+# Scikit-learn's digits 0 to 4, turned. The known cameras see the first 700, the new one others.
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.ndimage import rotate

@@ -10,8 +10,8 @@ from sphinx.application import Sphinx
 from written_pages import contents, write_pages
 
 _FIGURES = (
-    "Made by `python docs/figures/gallery.py {name}`: {seconds} seconds on one thread of {machine}. "
-    "Figures vary a little between machines."
+    "Made by `python docs/figures/gallery.py {name}`: {seconds} seconds on one thread of "
+    "{machine}. Figures vary a little between machines."
 )
 _INDEX = (
     "# Gallery\n\n{count} programs on real data, each below 80 lines, with a picture at its end. "
