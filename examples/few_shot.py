@@ -51,7 +51,7 @@ for count in COUNTS:
     learner.remove("new camera")
 plt.semilogx(COUNTS, [adapted for adapted, _ in scores], "o-", label="adapted")
 plt.semilogx(COUNTS, [own for _, own in scores], "s--", label="network of its own")
-plt.xticks(COUNTS, COUNTS)
+plt.xticks(COUNTS, [*map(str, COUNTS)])
 plt.minorticks_off()
 plt.xlabel("labelled images of the new camera")
 plt.ylabel("accuracy on others")

@@ -36,8 +36,9 @@ def of(classes, which):
     return {"pixel_values": images[rows]}, torch.searchsorted(torch.tensor(classes), labels[rows])
 
 
-def train(model, x, y, updates, lr):
+def train(model, data, updates, lr):
     """In the usual way, what is not frozen."""
+    x, y = data
     adam = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr)
     for rows in torch.randint(len(y), (updates, 32)):
         adam.zero_grad()
@@ -48,7 +49,7 @@ def train(model, x, y, updates, lr):
 
 config = transformers.ViTConfig.from_dict({**SIZES, **LAYERS, "num_labels": 4})
 base = transformers.ViTForImageClassification(config).eval()
-train(base, *of(range(4), ~new), updates=200, lr=2e-3)
+train(base, of(range(4), ~new), updates=200, lr=2e-3)
 base.classifier = torch.nn.Linear(32, 2)
 
 # %%
@@ -56,7 +57,7 @@ base.classifier = torch.nn.Linear(32, 2)
 with tempfile.TemporaryDirectory() as place:
     folders, before = {name: Path(place) / name for name in CUSTOMERS}, {}
     for name, classes in CUSTOMERS.items():
-        adapter = train(lora(base, 4, ["q_proj", "v_proj"]), *of(classes, ~new), 40, 5e-3)
+        adapter = train(lora(base, 4, ["q_proj", "v_proj"]), of(classes, ~new), 40, 5e-3)
         adapter.save_pretrained(folders[name])
         x, y = of(classes, new)
         before[name] = float((adapter(**x).logits.argmax(1) == y).float().mean())

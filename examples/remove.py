@@ -63,8 +63,8 @@ for name in CUSTOMERS:
 shown = learner.predict(x[new])
 table = [[np.mean(shown[y[new] == true] == told) for told in range(10)] for true in range(10)]
 plt.imshow(table, cmap="Blues", vmin=0, vmax=1)
-plt.xticks(range(10), range(10))
-plt.yticks(range(10), range(10))
+plt.xticks(range(10))
+plt.yticks(range(10))
 plt.xlabel("answered, after Ben (2, 3) and Dan (6, 7) left")
 plt.ylabel("digit in the image")
 plt.show()

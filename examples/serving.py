@@ -72,7 +72,7 @@ with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server, ThreadPoolExecuto
     server.shutdown()
 print("as the learner answers:", bool((told == learner.predict(x[new][:200])).all()))
 print(f"right: {(told == y[new][:200]).mean():.3f}; the median took {np.median(times):.1f} ms")
-plt.hist(times, np.linspace(0, np.quantile(times, 0.98), 40))
+plt.hist(times, 40, range=(0, np.quantile(times, 0.98)))
 plt.xlabel("milliseconds to an answer, eight clients at once")
 plt.ylabel("requests")
 plt.show()

@@ -39,7 +39,7 @@ for name, classes in asked.items():
 
 # %%
 # What it goes by: how likely an image is under all that was learned.
-bins = np.linspace(-150, 150, 61)
+bins = [*range(-150, 151, 5)]
 for name, classes in asked.items():
     found = learner.score_samples(x[new & np.isin(y, classes)])
     plt.hist(np.clip(found, -150, 150), bins, alpha=0.6, label=f"digits {name}")

@@ -10,7 +10,7 @@ from sphinx.application import Sphinx
 from written_pages import contents, write_pages
 
 _FIGURES = (
-    "Made by `python docs/figures/gallery.py {name}`: {seconds} seconds on one thread of "
+    "Made by `python docs/figures/gallery.py {name}`: {seconds} seconds of one core of "
     "{machine}. Figures vary a little between machines."
 )
 _INDEX = (
