@@ -9,7 +9,7 @@ from hypermnesia import __version__
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "Hypermnesia"
-author = "the Hypermnesia authors"
+author = project_copyright = "the Hypermnesia authors"
 release = version = __version__
 
 extensions = [
@@ -23,6 +23,7 @@ extensions = [
     "command_help",
     "diagrams",
     "floors",
+    "gallery_pages",
     "kinds",
     "method_pages",
     "typeset",
@@ -63,6 +64,7 @@ napoleon_use_ivar = True
 _PAGES = {
     "(../benchmarks/README.md)": "(benchmarks.md)",
     "(benchmarks/README.md)": "(benchmarks.md)",
+    "(examples/README.md)": "(gallery/index.md)",
     "[contributing](CONTRIBUTING.md)": "`CONTRIBUTING.md`",
     "[results/](results)": "`docs/results/`",
 }

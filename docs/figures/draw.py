@@ -7,6 +7,7 @@ docs/results, from numbers.json, which measure.py writes, and from formulas.
 
 from __future__ import annotations
 
+import io
 import json
 from argparse import ArgumentParser
 from collections.abc import Callable
@@ -31,7 +32,7 @@ _STYLE: dict[str, Any] = {
     "figure.constrained_layout.use": True,
     "legend.frameon": False,
 }
-_INKS = {"light": "#1b1f24", "dark": DARK_INK}
+INKS = {"light": "#1b1f24", "dark": DARK_INK}
 _PAIRS = ("0 or 1", "2 or 3", "4 or 5", "6 or 7", "8 or 9")
 _METHODS = {
     "finetune_class": "ordinary network",
@@ -232,19 +233,27 @@ FIGURES: dict[str, Callable[[], Figure]] = {
 }
 
 
+def style(page: str) -> dict[str, Any]:
+    """Settings of matplotlib for a `light` page or a `dark` one."""
+    ink = INKS[page]
+    inked = {f"{name}.color": ink for name in ("text", "xtick", "ytick")}
+    return _STYLE | inked | {f"axes.{n}": ink for n in ("edgecolor", "labelcolor", "titlecolor")}
+
+
+def svg(figure: Figure) -> str:
+    """The text of a figure's file, the same for the same figure."""
+    content = io.StringIO()
+    metadata = {"Date": None, "Creator": None}
+    figure.savefig(content, format="svg", transparent=True, metadata=metadata)
+    return "\n".join(line.rstrip() for line in content.getvalue().splitlines()) + "\n"
+
+
 def images(draw: Callable[[], Figure]) -> dict[str, str]:
     """SVG text of a figure for light pages and for dark ones."""
-    import io
-
     found = {}
-    for page, ink in _INKS.items():
-        inked = {f"{name}.color": ink for name in ("text", "xtick", "ytick")}
-        inked |= {f"axes.{name}": ink for name in ("edgecolor", "labelcolor", "titlecolor")}
-        with mpl.rc_context(_STYLE | inked):
-            content = io.StringIO()
-            metadata = {"Date": None, "Creator": None}
-            draw().savefig(content, format="svg", transparent=True, metadata=metadata)
-        found[page] = "\n".join(line.rstrip() for line in content.getvalue().splitlines()) + "\n"
+    for page in INKS:
+        with mpl.rc_context(style(page)):
+            found[page] = svg(draw())
     return found
 
 
