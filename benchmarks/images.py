@@ -90,13 +90,13 @@ class RawRidge(Ridge):
     strength = 1e3
 
 
-def classifier(name: str, width: int) -> Analytic:
+def classifier(name: str, width: int, strength: float) -> Analytic:
     """A rival that keeps sums of features."""
     own: dict[str, Any] = {"generators": Generators(0), "device": torch.device("cpu")}
     if name in ("ranpac", "products"):
         settings = ProjectionSettings(width=width, ridge=1e4)  # as good to 1e6
         if name == "products":
-            settings = ProjectionSettings(width=width, ridge=1e3, kind="products")
+            settings = ProjectionSettings(width=width, ridge=strength, kind="products")
         return Ranpac(nn.Linear(1280, 10), "class", projection=settings, **own)
     kinds: dict[str, type[Analytic]] = {"ncm": NearestMean, "slda": Slda, "ridge": RawRidge}
     return kinds[name](nn.Linear(1280, 10), "class", **own)
@@ -117,7 +117,7 @@ def of_pair(x: Tensor, y: Tensor, pair: tuple[int, int]) -> tuple[Tensor, Tensor
 
 def rival(name: str, data: dict[str, Tensor], given: argparse.Namespace) -> dict[str, Any]:
     """One of those that keep sums."""
-    method = classifier(name, given.width)
+    method = classifier(name, given.width, given.ridge)
     for number, pair in enumerate(PAIRS):
         method.begin_task(TaskSpec(2, 1))
         x, y = of_pair(data["train_x"].sqrt(), data["train_y"], pair)
@@ -175,6 +175,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=96, help="pixels")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=[*METHODS])
     parser.add_argument("--width", type=int, default=WIDTH, help="random features of RanPAC")
+    parser.add_argument("--ridge", type=float, default=1e3, help="strength, of products")
     parser.add_argument("--updates", type=int, default=800, help="of each task")
     given = parser.parse_args()
     torch.set_num_threads(1)
