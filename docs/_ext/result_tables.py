@@ -100,6 +100,19 @@ def _commits(runs: list[RunSummary]) -> str:
     return ", ".join(sorted({read_json(file)["commit"][:7] for file in files}))
 
 
+def _extremes(values: list[float]) -> str:
+    """The one value, or the least and the most, rounded to integers."""
+    return " to ".join(f"{value:,.0f}" for value in dict.fromkeys((min(values), max(values))))
+
+
+def _seeds(runs: list[RunSummary]) -> str:
+    return _extremes([each["acc"]["n"] for run in runs for each in run.scenarios.values()])
+
+
+def _seconds(runs: list[RunSummary]) -> str:
+    return _extremes([run.figures["seconds"]["mean"] for run in runs])
+
+
 _COLUMNS: dict[str, Callable[[list[RunSummary]], str]] = {
     "method": lambda runs: runs[0].config.method,
     "": lambda runs: _code(runs[0].config.method),
@@ -107,6 +120,8 @@ _COLUMNS: dict[str, Callable[[list[RunSummary]], str]] = {
     "task inferred": _inferred,
     "compression": _compression,
     "numbers kept": _kept,
+    "n": _seeds,
+    "seconds": _seconds,
     "commits": _commits,
 }
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from kept_results import mean_text, summaries
 from result_tables import DOCUMENTS, filled
 
 from commands import dry_run, in_documents, parse
@@ -14,6 +15,15 @@ GUIDES = [
     *sorted((ROOT / "docs/howto").glob("*.md")),
 ]
 OTHERS = [ROOT / "CONTRIBUTING.md", ROOT / "docs/results.md", ROOT / "benchmarks/README.md"]
+IN_PROSE = [
+    ("perm-mnist", "hnet-lik", "`hnet-lik` and `hnet-tir` reach {}"),
+    ("perm-mnist", "hnet-tir", "`hnet-lik` and `hnet-tir` reach {}"),
+    ("split-fashion", "hnet-lik", "`hnet-lik` reaches {}"),
+    ("split-fashion", "dgr", "DGR {}"),
+    ("split-fashion", "patch-sum", "`patch-sum` {}"),
+    ("split-fashion", "joint", "joint training {}"),
+    ("split-cifar10", "patch-sum", "from scratch `patch-sum` reaches {}"),
+]
 NEED_NO_RUN = ("run", "resume", "compare", "reproduce", "tune", "explain", "list", "doctor")
 
 
@@ -56,3 +66,15 @@ def test_a_table_of_results_that_says_something_else_is_told():
     assert "| ewc | 99.53 ± 0.05 (99.12) |" in filled(table)
     with pytest.raises(ValueError, match="needs an empty line"):
         filled(table.replace("\n\n", "\n"))
+
+
+@pytest.mark.parametrize(("benchmark", "method", "words"), IN_PROSE)
+def test_figures_of_the_prose_of_readme_are_those_of_kept_runs(benchmark, method, words):
+    (run,) = (
+        run
+        for run in summaries()
+        if (run.config.benchmark, run.config.method) == (benchmark, method)
+        and "class" in run.scenarios
+    )
+    text = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    assert words.format(mean_text(run.scenarios["class"]["acc"])) in text

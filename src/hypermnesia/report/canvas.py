@@ -111,7 +111,8 @@ def line_style(index: int, points: int) -> dict[str, Any]:
 
     Of many `points`, only some get a marker, different ones in each line, and the last one.
     """
-    colour, marker = COLOURS[index % len(COLOURS)], _MARKERS[index % len(_MARKERS)]
+    again, place = divmod(index, len(COLOURS))  # where colours come again, markers do not
+    colour, marker = COLOURS[place], _MARKERS[(place + again) % len(_MARKERS)]
     step = max(1, points // _MOST_MARKERS)
     marked = sorted({*range(index % step, points, step), points - 1})
     shape = {"marker": marker, "markersize": 4.5, "markevery": marked}

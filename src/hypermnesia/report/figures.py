@@ -118,7 +118,7 @@ def sizes_figure(points: Sequence[Point]) -> Figure | None:
             own.sort(key=lambda point: point.kept)
             kept, means = [p.kept for p in own], [p.reached.mean for p in own]
             errors = [p.reached.sem for p in own]
-            style = canvas.line_style(index, 1)
+            style = canvas.line_style(index, max(1, len(own)))
             axes.errorbar(kept, means, errors, **style, capsize=2, label=label)
         axes.set(title=panel, xscale="log", xlabel="numbers kept", ylabel="accuracy %")
         axes.spines[["top", "right"]].set_visible(False)
