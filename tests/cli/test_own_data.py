@@ -103,7 +103,13 @@ def test_tasks_and_report_show_what_was_held_out(here, capsys) -> None:
     assert "kind 0, kind 1, kind 2" in shown
     assert main(["report", "learner", "--out", "page.html", "--overwrite"]) == 0
     page = Path("page.html").read_text("utf-8")
-    for title in ("Accuracy matrix, task", "Forgetting", "Task confusion", "Calibration, domain"):
+    for title in (
+        "Accuracy matrix, task",
+        "Forgetting",
+        "Task confusion",
+        "Calibration, domain",
+        "Drift since a task",
+    ):
         assert title in page
     quality = read_record(here / "learner").quality
     assert len(quality.given.matrix) == len(quality.confusion) == 2

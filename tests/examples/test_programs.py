@@ -94,6 +94,15 @@ def test_all_are_here_short_and_described() -> None:
     assert (EXAMPLES / "README.md").read_text("utf-8") == readme()
 
 
+@pytest.mark.parametrize("name", ["adapters", "backbone", "merge", "tabular", "text"])
+def test_a_description_of_bars_has_what_was_printed(name: str) -> None:
+    (alt,) = [each.alt for each in ALL if each.name == name]
+    printed = re.findall(r"\d\.\d{3}", runs()[name]["printed"])
+    told = set(re.findall(r"\d\.\d\d", alt))
+    assert told
+    assert told <= {f"{float(figure):.2f}" for figure in printed}
+
+
 @pytest.mark.parametrize("example", ALL, ids=lambda each: each.name)
 def test_a_notebook_has_the_code_and_what_is_kept_is_of_it(example: Example) -> None:
     cells = json.loads(example.notebook())["cells"]

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.learner.folder import Entry, Record, read_record
-from hypermnesia.learner.quality import Answered
+from hypermnesia.learner.quality import Answered, Quality
 from hypermnesia.metrics import Matrix
-from hypermnesia.report import figures, tables
+from hypermnesia.report import canvas, figures, tables
 from hypermnesia.report.canvas import SCALES, Drawn
 from hypermnesia.report.collect import safe_text
 from hypermnesia.report.page import Section, pictures_of
 from hypermnesia.report.tables import TextTable
+from hypermnesia.training.logs import spread_out
 
 
 def matrix_of(answered: Answered) -> Matrix:
@@ -64,7 +65,7 @@ def _task_row(record: Record, place: int, entry: Entry) -> list[str]:
 
 
 def learner_figures(record: Record) -> Iterator[Drawn]:
-    """Draw accuracy matrices, forgetting, task confusion and calibration of held-out rows."""
+    """Draw matrices, forgetting, task confusion, calibration and drift of held-out rows."""
     quality = record.quality
     for scenario, answered in scenarios_of(record).items():
         matrix = matrix_of(answered)
@@ -79,6 +80,33 @@ def learner_figures(record: Record) -> Iterator[Drawn]:
     if len(quality.confusion) > 1:
         others = [name for name in scenarios_of(record) if name != "task"]
         yield figures.task_confusion(np.array(quality.confusion), others, "held-out")
+    if (drawn := drift_figure([entry.name for entry in record.tasks], quality)) is not None:
+        yield drawn
+
+
+def drift_figure(names: Sequence[str], quality: Quality) -> Drawn | None:
+    """Draw bars for the drift of tasks but the last, or of many, evenly spread; None for none.
+
+    Args:
+        names: those of the tasks, in their order.
+        quality: of a learner of these tasks.
+    """
+    measured = [
+        (n, d) for n, d in zip(names[:-1], quality.drift[:-1], strict=True) if d is not None
+    ]
+    chosen = (measured[place] for place in spread_out(len(measured), _MOST_BARS))
+    known = {safe_text(name, 40): drift for name, drift in chosen}
+    if not known:
+        return None
+    figure, axes = canvas.new_axes(1.2 + 0.28 * len(known))
+    axes.barh(range(len(known)), [*known.values()], color=canvas.COLOURS[0])
+    axes.set_yticks(range(len(known)), [*known])
+    axes.invert_yaxis()  # the first task on top, as in tables
+    axes.set_xlim(0, 1.1 * max(*known.values(), 0.05))
+    canvas.label_axes(axes, "drift", "")
+    values = "; ".join(f"{name} {drift:.3f}" for name, drift in known.items())
+    text = f"Drift, the {_DRIFT[quality.measure]}: {values}."
+    return Drawn("drift", "Drift since a task was learned", text, figure)
 
 
 def learner_section(folder: Path, anchor: str) -> Section:
@@ -105,6 +133,7 @@ def learner_section(folder: Path, anchor: str) -> Section:
     )
 
 
+_MOST_BARS = 30
 _DRIFT = {
     "accuracy": "share of the answers on held-out rows that changed since their task was learned",
     "mse": "root mean square change of the answers since their task was learned, over the "
