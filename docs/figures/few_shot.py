@@ -7,7 +7,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from hypermnesia.report.canvas import png
+from hypermnesia.report.canvas import png, seed_count
 from hypermnesia.report.few_shot import curves
 
 WAYS = {
@@ -28,8 +28,8 @@ def main(lines: Path, out: Path) -> None:
         for way, name in ((way, name) for way, name in WAYS.items() if way in row):
             found.setdefault(name, {}).setdefault(row["k"], []).append(row[way])
     full = {"all samples": statistics.mean(row["full"] for row in rows)}
-    seeds = len({row["seed"] for row in rows})
-    drawn = curves(found, rows[0]["measure"], f"{seeds} seeds", full)
+    seeds = seed_count(len({row["seed"] for row in rows}))
+    drawn = curves(found, rows[0]["measure"], seeds, full)
     out.write_bytes(png(drawn.figure))
     print(drawn.text)
 
