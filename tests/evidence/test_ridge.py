@@ -43,7 +43,7 @@ def test_evidence_is_the_best_answer_of_ridge_regression_on_all_samples(width: i
     x = torch.cat([x for x, _ in each]).double()
     f = torch.cat([torch.ones(len(x), 1), x], dim=1)
     if width:
-        first, second = made._expanded.pairs
+        first, second = made._expanded.drawn
         f = torch.cat([f, (x @ first.T) * (x @ second.T)], dim=1)
     y = torch.cat([y + first for (_, y), first in zip(each, (0, 2, 5), strict=True)])
     hot = torch.nn.functional.one_hot(y).double()

@@ -23,6 +23,7 @@ from hypermnesia.errors import DataError
 from hypermnesia.evidence import Evidence
 from hypermnesia.evidence.inputs import Rows, SharedLayer, flat
 from hypermnesia.hypernet.ensemble import AllTasks
+from hypermnesia.ridge import upper_of
 from hypermnesia.settings import Positive
 from hypermnesia.state_files import State
 from hypermnesia.tree import Tree
@@ -396,6 +397,6 @@ def _stored(gaussian: Gaussian) -> dict[str, Any]:
     """What a file holds of it: of a full factor the upper triangle, row by row."""
     factor = gaussian.factor
     if gaussian.full:
-        factor = factor[tuple(torch.triu_indices(*factor.shape))]
+        factor = upper_of(factor)
     own = {"mean": gaussian.mean, "noise": gaussian.noise}
     return {**own, "factor": factor, "count": gaussian.count, "label": gaussian.label}

@@ -24,6 +24,7 @@ from hypermnesia.errors import DataError
 from hypermnesia.evidence import Evidence
 from hypermnesia.evidence.inputs import SharedLayer, flat
 from hypermnesia.hypernet.ensemble import AllTasks
+from hypermnesia.ridge import Products, ridge, symmetric, upper_of
 from hypermnesia.settings import Count, Positive
 from hypermnesia.state_files import State
 from hypermnesia.tree import Tree
@@ -47,20 +48,11 @@ class RidgeSettings:
 _DEFAULT = RidgeSettings()
 
 
-class _Expanded(nn.Module):
-    """(batch, 1 + D + M) features of (batch, D) entries; R is the same for every learner."""
-
-    pairs: Tensor
-
-    def __init__(self, entries: int, width: int) -> None:
-        super().__init__()
-        generator = torch.Generator().manual_seed(0)
-        drawn = torch.randn(2, width, entries, generator=generator, dtype=torch.float64)
-        self.register_buffer("pairs", drawn / entries**0.5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        first, second = (x @ each.T for each in self.pairs)
-        return torch.cat([torch.ones_like(x[:, :1]), x, first * second], dim=1)
+def _expanded(entries: int, width: int) -> Products:
+    """Make features of (batch, D) entries; R is the same for every learner."""
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randn(2, width, entries, generator=generator, dtype=torch.float64)
+    return Products(drawn / entries**0.5)
 
 
 class _Scores(nn.Module):
@@ -96,7 +88,7 @@ class TaskRidge(Evidence):
         self.counts: list[Tensor] = []
         self.products = torch.zeros(0, 0, dtype=torch.float64, device=self.device)
         self.entries, self.task, self.outputs = 0, 0, 1
-        self._expanded: _Expanded | None = None
+        self._expanded: Products | None = None
         self._ready: _Scores | None = None
 
     def begin_task(self, spec: TaskSpec) -> None:
@@ -125,9 +117,9 @@ class TaskRidge(Evidence):
         self.entries = entries.shape[1]
         return cast(Tensor, self._expander()(entries))
 
-    def _expander(self) -> _Expanded:
-        if self._expanded is None or self._expanded.pairs.shape[2] != self.entries:
-            self._expanded = _Expanded(self.entries, self.settings.width).to(self.device)
+    def _expander(self) -> Products:
+        if self._expanded is None or self._expanded.drawn.shape[2] != self.entries:
+            self._expanded = _expanded(self.entries, self.settings.width).to(self.device)
         return self._expanded
 
     @torch.no_grad()
@@ -171,9 +163,8 @@ class TaskRidge(Evidence):
         self._ready = None
 
     def _scores(self, seen: Callable[[Tree], Tensor]) -> _Scores:
-        eye = torch.eye(len(self.products)).to(self.products)
-        shrunk = self.products + self.settings.strength * self.products.diagonal().mean() * eye
-        weight = torch.linalg.solve(shrunk, torch.cat(self.sums).T).T
+        strength = self.settings.strength * float(self.products.diagonal().mean())
+        weight = ridge(self.products, torch.cat(self.sums), strength)
         weight[torch.cat(self.counts) == 0] = 0.0  # which few inputs are answered by
         return _Scores(seen, self._expander(), weight.contiguous(), [len(s) for s in self.sums])
 
@@ -205,8 +196,8 @@ class TaskRidge(Evidence):
 
     def state_dict(self) -> State:
         """The sums, and which task is in training; of G the upper triangle, row by row."""
-        upper = self.products[tuple(torch.triu_indices(*self.products.shape))]
-        own = {"sums": list(self.sums), "counts": list(self.counts), "products": upper}
+        sums = {"sums": list(self.sums), "counts": list(self.counts)}
+        own = {**sums, "products": upper_of(self.products)}
         return {**own, "task": self.task, "outputs": self.outputs, "entries": self.entries}
 
     def load_state_dict(self, state: State) -> None:
@@ -218,8 +209,5 @@ class TaskRidge(Evidence):
             [each.to(self.device).clone() for each in state[name]] for name in ("sums", "counts")
         )
         size = self.sums[0].shape[1] if self.sums else 0
-        rows, columns = torch.triu_indices(size, size)
-        self.products = torch.zeros(size, size, dtype=torch.float64, device=self.device)
-        self.products[rows, columns] = state["products"].to(self.device)
-        self.products[columns, rows] = state["products"].to(self.device)
+        self.products = symmetric(state["products"].to(self.device), size)
         self._ready = None

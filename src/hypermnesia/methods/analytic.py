@@ -25,6 +25,7 @@ from hypermnesia.errors import ConfigError, DataError
 from hypermnesia.methods import base
 from hypermnesia.methods.base import Prediction, TaskSpec, loss_of, reported
 from hypermnesia.modules import copied
+from hypermnesia.ridge import Products, ridge, solved_rows, symmetric, upper_of
 from hypermnesia.seeding import Generators, derive_seed
 from hypermnesia.settings import Integer, Positive, Share
 from hypermnesia.state_files import State
@@ -69,42 +70,11 @@ class ProjectionSettings:
 _COVARIANCE, _PROJECTION = CovarianceSettings(), ProjectionSettings()
 
 
-def ridge(products: Tensor, sums: Tensor, strength: float) -> Tensor:
-    """(k, D) W, the least Σ |y - W f|² + strength |W|² for targets y that are 1 for the class.
-
-    W = Q (G + λ I)⁻¹ of the (D, D) `products` G of features and the (k, D) `sums` Q of each class.
-    """
-    return solved_rows(products + strength * torch.eye(len(products)).to(products), sums)
-
-
-def solved_rows(matrix: Tensor, rows: Tensor) -> Tensor:
-    """(k, D) `rows` times the inverse of a symmetric (D, D) matrix, or its pseudo-inverse."""
-    factor, failed = torch.linalg.cholesky_ex(matrix)
-    if failed:
-        inverse: Tensor = torch.linalg.pinv(matrix, hermitian=True)
-        return rows @ inverse
-    return torch.cholesky_solve(rows.T, factor).T
-
-
 class _Entries(nn.Module):
     """(batch, D) float64 entries of inputs."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.flatten(1).double()
-
-
-class _Products(nn.Module):
-    """(batch, 1 + D + M) float64 of (batch, D): 1, x and (R x)(R' x), of (2, M, D) R and R'."""
-
-    drawn: Tensor
-
-    def __init__(self, drawn: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("drawn", drawn)
-
-    def forward(self, x: Tensor) -> Tensor:
-        first, second = (x @ each.T for each in self.drawn)
-        return torch.cat([torch.ones_like(x[:, :1]), x, first * second], dim=1).double()
 
 
 class _Sum(nn.Module):
@@ -304,8 +274,7 @@ class Analytic:
 
     def state_dict(self) -> State:
         """The sums; of G the upper triangle, row by row."""
-        upper = self.products[tuple(torch.triu_indices(*self.products.shape))]
-        own = {"sums": self.sums, "counts": self.counts, "products": upper}
+        own = {"sums": self.sums, "counts": self.counts, "products": upper_of(self.products)}
         shape = None if self.shape is None else list(self.shape)
         return {"heads": list(self.scenario.heads), "shape": shape, **own}
 
@@ -314,10 +283,7 @@ class Analytic:
         self.scenario = Scenario(self.scenario.name, tuple(state["heads"]))
         self._begin(None if state["shape"] is None else tuple(state["shape"]))
         self.sums, self.counts = (state[n].to(self.device).clone() for n in ("sums", "counts"))
-        rows, columns = torch.triu_indices(*self.products.shape)
-        self.products[rows, columns] = self.products[columns, rows] = state["products"].to(
-            self.device
-        )
+        self.products = symmetric(state["products"].to(self.device), len(self.products))
 
 
 class NearestMean(Analytic):
@@ -409,7 +375,7 @@ class Ranpac(Ridge):
         generator = torch.Generator().manual_seed(self.seed)
         if self.kind == "products":
             pairs = torch.randn(2, self.width, inputs, generator=generator) / inputs**0.5
-            return nn.Sequential(nn.Flatten(), _Products(pairs.to(self.device)))
+            return nn.Sequential(nn.Flatten(), Products(pairs.to(self.device)))
         drawn = torch.randn(self.width, inputs, generator=generator).to(self.device)
         return nn.Sequential(nn.Flatten(), linear(drawn), nn.ReLU(), _Entries())
 
