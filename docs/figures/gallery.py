@@ -67,6 +67,8 @@ def main() -> None:
     parser.add_argument("--here", action="store_true", help="one example, in this process")
     given = parser.parse_args()
     examples = {example.name: example for example in gallery()}
+    if unknown := [name for name in given.names if name not in examples]:
+        parser.error(f"no example is called {unknown[0]}; there are: {', '.join(examples)}")
     (EXAMPLES / "README.md").write_text(readme(), "utf-8")
     for name in given.names or examples:
         if given.here:

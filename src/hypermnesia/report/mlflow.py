@@ -54,9 +54,7 @@ class MLflow(Logger):
                 mlflow.tracking.MlflowClient(tracking_uri=place).search_experiments(max_results=1)
             except Exception as error:  # of the package that its kind of store needs, too
                 rule = f"{_PLACE} must name a store of MLflow that answers"
-                got = (
-                    f"{place}: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
-                )
+                got = f"{place}: {(str(error) or type(error).__name__).splitlines()[0]}"
                 raise ConfigError(rule, got=got, hint="mend or unset it") from error
 
     def write(self, numbers: Mapping[str, float], step: int) -> None:
