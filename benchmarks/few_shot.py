@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hypermnesia.data.benchmarks import BENCHMARKS, BenchmarkSettings, make_tasks
-from hypermnesia.data.stream import BatchStream, each_once
+from hypermnesia.data.stream import AUGMENTATIONS, Augment, BatchStream, each_once
 from hypermnesia.data.types import Batch, Part, Task
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.hypernet.task_data import SupportSettings
@@ -48,12 +48,17 @@ def network(shape: Sequence[int], hidden: Sequence[int], outputs: int, seed: int
         return nn.Sequential(nn.Flatten(), *layers, nn.Linear(widths[-1], outputs))
 
 
+def augment_of(given: Any) -> Augment | None:
+    """What is done to training images."""
+    return AUGMENTATIONS[given.augment] if given.augment else None
+
+
 def taught(
     method: Method, parts: Sequence[Part], outputs: int, given: Any, seed: int, iterations: int
 ) -> float:
     """Learn a task of these parts; returns the seconds that it took."""
     method.begin_task(TaskSpec(outputs, iterations))
-    stream = BatchStream(parts, given.batch, Generators(seed)["batches"])
+    stream = BatchStream(parts, given.batch, Generators(seed)["batches"], augment_of(given))
     begun = time.perf_counter()
     for _ in range(iterations):
         method.update(stream.next())
@@ -157,7 +162,9 @@ def run(given: Any, seed: int) -> None:
     joint = made("joint")
     for _ in seen:
         joint.begin_task(TaskSpec(outputs, given.joint))
-    stream = BatchStream([t.train for t in seen], 4 * given.batch, Generators(seed)["joint"])
+    stream = BatchStream(
+        [t.train for t in seen], 4 * given.batch, Generators(seed)["joint"], augment_of(given)
+    )
     for _ in range(given.joint):
         joint.update(stream.next())
     common = joint.export(0)
@@ -214,6 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--full", type=int, default=1000, help="iterations of a network for an unseen task alone")
     add("--batch", type=int, default=128)
     add("--validation", type=int, default=0, help="held out of each task, and asked instead")
+    add("--augment", choices=[*AUGMENTATIONS], help="of training images")
     add("--samples", type=int, default=2000, help="most that are asked of a task")
     add("--hidden", type=numbers, default=[100])
     add("--features", type=numbers, default=[64, 64], help="of the hypernetwork")

@@ -34,7 +34,7 @@ from hypermnesia import ContinualLearner, frozen_features, lora
 BATCH = 8
 LAYERS = ["query", "key", "value", "dense"]
 SCHEDULE = {0.5: 0.3, 0.75: 0.1, 0.9: 0.03}  # the learner's: factors of the step size
-FEATURES, DRIFT = "base_model.model.start", 3e-4  # 0.001, the default, forgot 0.9 points
+FEATURES = "base_model.model.start"
 Part = tuple[dict[str, Tensor], Tensor]
 
 
@@ -89,7 +89,7 @@ def learner(all_tasks: list[Texts], given: argparse.Namespace, seed: int) -> dic
     """One hypernetwork for the adapters and output layers of all tasks."""
     model = lora(with_head(Last(2), all_tasks[0], 0, seed), 8, LAYERS)
     settings = {"iterations": given.updates, "batch_size": BATCH, "validation": 0, "seed": seed}
-    settings["drift"] = DRIFT
+    settings["drift"] = given.drift
     if given.compression:
         settings["compression"] = given.compression
     made = ContinualLearner(model, "ridge", features=FEATURES, lr=given.lr, **settings)
@@ -195,6 +195,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=3e-3, help="of all but full fine-tuning")
     parser.add_argument("--full-lr", type=float, default=1e-4)
     parser.add_argument("--compression", type=float)
+    parser.add_argument("--drift", type=float, default=3e-4)  # 0.001, the default, forgot 0.9 points
     parser.add_argument("--validate", dest="part", action="store_const", const="validation")
     parser.add_argument("--features", type=Path, default=Path("text-features"), help="a folder")
     parser.add_argument("--out", type=Path)

@@ -25,6 +25,7 @@ from pydantic import Field
 from torch import Tensor
 
 from hypermnesia.data.datasets import SOURCES, load
+from hypermnesia.data.stream import turned
 from hypermnesia.data.types import ImageData, Part, Task, Transform, hold_out
 from hypermnesia.errors import ConfigError
 from hypermnesia.registry import Registry, must_be
@@ -142,15 +143,8 @@ class Rotation:
     angle: float
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Turn (batch, channels, height, width) images, between whose pixels it is linear."""
-        turn = math.radians(self.angle)
-        across = x.shape[3] / x.shape[2]  # coordinates run from -1 to 1 along both axes
-        rows = [
-            [math.cos(turn), -math.sin(turn) / across, 0.0],
-            [math.sin(turn) * across, math.cos(turn), 0.0],
-        ]
-        places = F.affine_grid(x.new_tensor([rows]), [1, *x.shape[1:]], align_corners=False)
-        return F.grid_sample(x, places.expand(len(x), -1, -1, -1), align_corners=False)
+        """Turn (batch, channels, height, width) images."""
+        return turned(x, torch.tensor([math.radians(self.angle)], dtype=torch.float64))
 
 
 def _permuted(index: int, images: Tensor, generators: Generators) -> tuple[str, Transform | None]:

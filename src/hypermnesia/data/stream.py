@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -32,6 +33,24 @@ def flip_and_crop(x: Tensor, generator: torch.Generator, padding: int = 4) -> Te
     return _crop(x, generator, padding, flip=True)
 
 
+def rotate(x: Tensor, generator: torch.Generator, degrees: float = 15.0) -> Tensor:
+    """Turn each image about its centre by up to `degrees` either way; zeros move in."""
+    angles = math.radians(degrees) * (2 * torch.rand(len(x), generator=generator).double() - 1)
+    return turned(x, angles)
+
+
+def turned(x: Tensor, angles: Tensor) -> Tensor:
+    """Turn (batch, channels, height, width) images, between whose pixels it is linear.
+
+    By `angles` in radians, one for each or for all of them, about the centre, against the clock.
+    """
+    across = x.shape[3] / x.shape[2]  # coordinates run from -1 to 1 along both axes
+    cos, sin, none = angles.cos(), angles.sin(), torch.zeros_like(angles)
+    rows = torch.stack([cos, -sin / across, none, sin * across, cos, none], dim=1)
+    places = F.affine_grid(rows.reshape(-1, 2, 3).to(x), [len(rows), *x.shape[1:]], False)
+    return F.grid_sample(x, places.expand(len(x), -1, -1, -1), align_corners=False)
+
+
 def _crop(x: Tensor, generator: torch.Generator, padding: int, *, flip: bool = False) -> Tensor:
     """Take a window at random from each padded image."""
     top = torch.randint(2 * padding + 1, (len(x), 1), generator=generator)
@@ -48,6 +67,7 @@ def _crop(x: Tensor, generator: torch.Generator, padding: int, *, flip: bool = F
 
 AUGMENTATIONS.add("shift", shift)
 AUGMENTATIONS.add("flip-crop", flip_and_crop)
+AUGMENTATIONS.add("rotate", rotate)
 
 
 def each_once(parts: Sequence[Samples], batch_size: int) -> Iterator[Batch]:
