@@ -195,7 +195,9 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=3e-3, help="of all but full fine-tuning")
     parser.add_argument("--full-lr", type=float, default=1e-4)
     parser.add_argument("--compression", type=float)
-    parser.add_argument("--drift", type=float, default=3e-4)  # 0.001, the default, forgot 0.9 points
+    parser.add_argument(
+        "--drift", type=float, default=3e-4, help="the learner's default forgot more"
+    )
     parser.add_argument("--validate", dest="part", action="store_const", const="validation")
     parser.add_argument("--features", type=Path, default=Path("text-features"), help="a folder")
     parser.add_argument("--out", type=Path)

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from hypermnesia.data.stream import AUGMENTATIONS, flip_and_crop, shift
+from hypermnesia.data.benchmarks import Rotation
+from hypermnesia.data.stream import AUGMENTATIONS, flip_and_crop, rotate, shift
 
 PADDING = 2
 
@@ -37,6 +38,14 @@ def test_agrees_with_the_definition(augment, seed: int, padding: int) -> None:
     mirrors = augment is flip_and_crop
     slow = by_definition(images(), torch.Generator().manual_seed(seed), padding, mirrors)
     assert torch.equal(fast, slow)
+
+
+def test_each_image_turns_by_an_angle_of_its_own() -> None:
+    x, degrees = images(), 30.0
+    drawn = torch.rand(len(x), generator=torch.Generator().manual_seed(1)).tolist()
+    slow = [Rotation(degrees * (2 * u - 1))(x[i : i + 1]) for i, u in enumerate(drawn)]
+    fast = rotate(x, torch.Generator().manual_seed(1), degrees)
+    torch.testing.assert_close(fast, torch.cat(slow), rtol=1e-4, atol=1e-2)
 
 
 def test_every_offset_and_both_orientations_occur() -> None:

@@ -101,3 +101,12 @@ def test_what_cannot_be_shuffled_is_refused() -> None:
         method.evidence.outliers(torch.zeros(8, 6, dtype=torch.long), method.generators)
     with pytest.raises(ConfigError, match="no use without"):
         EntropySettings(outlier_weight=1.0)
+
+
+@pytest.mark.parametrize(("start", "said"), [("mean", 1), ("normal", 0)])
+def test_a_start_whose_units_outliers_switch_off_is_told(
+    start: str, said: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    sizes = replace(made().memory.settings, embedding_start=start)  # type: ignore[arg-type]
+    build("hnet-ent", network=PLAIN, inference=SHUFFLED, hypernet=sizes)
+    assert caplog.text.count("hypernet.embedding_start=normal") == said

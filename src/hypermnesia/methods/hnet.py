@@ -8,6 +8,7 @@ of its own (`hypermnesia.evidence`).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -48,7 +49,11 @@ from hypermnesia.tree import Tree, logits_of, to
 if TYPE_CHECKING:
     from hypermnesia.methods.rehearsal import Rehearsal
 
-
+_log = logging.getLogger(__name__)
+_ALMOST_OFF = (
+    "of networks that learn to be unsure of outliers almost all units are off where a new "
+    "embedding starts at the mean: set hypernet.embedding_start=normal"
+)
 Old = tuple[Tensor, Tensor] | None
 """Inputs that are rehearsed, and their (n, outputs) targets."""
 
@@ -124,6 +129,8 @@ class HypernetMethod:
         own |= {"optimizer": optimizer, "embedding_optimizer": embedding_optimizer}
         self.trainer = HypernetTrainer(self.memory, **own)
         self.evidence = evidence(self.all_tasks) if evidence else _TaskIsGiven()
+        if self.evidence.makes_outliers and hypernet.embedding_start == "mean":
+            _log.warning(_ALMOST_OFF)
         self.sampler: Sampler | None = getattr(self.evidence, "sampler", None)
         self.rehearsal: Rehearsal | None = None
         self.starting = False  # the embedding of the task in training is yet to be placed
