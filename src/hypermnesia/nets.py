@@ -234,15 +234,22 @@ class _Residual(nn.Module):
         return torch.relu(self.body(x) + self.shortcut(x))
 
 
-def resnet32(sample_shape: Sequence[int], outputs: int, settings: NetSettings) -> nn.Sequential:
-    """Build ResNet-32 for small images: 16 filters, then five blocks each of 16, 32 and 64."""
+def resnet(
+    sample_shape: Sequence[int], outputs: int, settings: NetSettings, blocks: int
+) -> nn.Sequential:
+    """Build a ResNet for small images: 16 filters, then so many blocks each of 16, 32 and 64."""
     first, n_in = nn.Conv2d(sample_shape[0], 16, 3, padding=1, bias=False), 16
     layers: list[nn.Module] = [first, nn.BatchNorm2d(16), nn.ReLU()]
     for n_out, first_stride in ((16, 1), (32, 2), (64, 2)):
-        for stride in (first_stride, 1, 1, 1, 1):
+        for stride in (first_stride, *[1] * (blocks - 1)):
             layers.append(_Residual(n_in, n_out, stride))
             n_in = n_out
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), *mlp((64,), outputs, settings))
+
+
+def resnet32(sample_shape: Sequence[int], outputs: int, settings: NetSettings) -> nn.Sequential:
+    """Build ResNet-32 for small images: `resnet` of five blocks each."""
+    return resnet(sample_shape, outputs, settings, 5)
 
 
 for _name, _net in (("mlp", mlp), ("lenet", lenet), ("zenke", zenke), ("resnet32", resnet32)):
