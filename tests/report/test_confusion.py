@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hypermnesia.report.figures import task_confusion
+from hypermnesia.report.matrices import task_confusion
 
 COUNTS = np.array([[30, 10, 0], [0, 20, 0], [1, 2, 7]])
 

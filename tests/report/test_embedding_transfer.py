@@ -1,6 +1,6 @@
 import numpy as np
 
-from hypermnesia.report.figures import embedding_transfer
+from hypermnesia.report.matrices import embedding_transfer
 
 MATRIX = np.array([[99.0, 50.0, 40.0], [80.0, 98.0, 45.0], [70.0, 90.0, 97.0]])
 

@@ -7,12 +7,8 @@ import pytest
 
 from hypermnesia.cli import main
 from hypermnesia.experiments.finished import finished_seed
-from hypermnesia.report.figures import (
-    accuracy_matrix,
-    accuracy_over_time,
-    embedding_transfer,
-    forgetting,
-)
+from hypermnesia.report.figures import forgetting
+from hypermnesia.report.matrices import accuracy_matrix, accuracy_over_time, embedding_transfer
 from hypermnesia.report.tables import legend
 
 ERRORS = np.array([[0.2, np.nan], [0.7, 0.1]])

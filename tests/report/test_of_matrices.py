@@ -6,13 +6,8 @@ import numpy as np
 import pytest
 
 from hypermnesia.metrics import Summary
-from hypermnesia.report.figures import (
-    Bar,
-    accuracy_matrix,
-    accuracy_over_time,
-    forgetting,
-    side_by_side,
-)
+from hypermnesia.report.figures import Bar, forgetting, side_by_side
+from hypermnesia.report.matrices import accuracy_matrix, accuracy_over_time
 
 NAN = math.nan
 R = np.array([[90.0, NAN, NAN], [80.0, 95.0, NAN], [70.0, 94.0, 40.0]])

@@ -5,8 +5,9 @@ from matplotlib.colors import to_hex
 
 from hypermnesia.metrics import Summary
 from hypermnesia.report.canvas import DARK_INK, INK, PAPER, Drawn, new_axes, picture
-from hypermnesia.report.figures import Bar, Panel, accuracy_matrix, bar_figure
+from hypermnesia.report.figures import Bar, Panel, bar_figure
 from hypermnesia.report.learned import embedding_plot
+from hypermnesia.report.matrices import accuracy_matrix
 
 
 def content(uri):

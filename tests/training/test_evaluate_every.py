@@ -12,7 +12,7 @@ from tiny_run import CrashError, Run, make_tasks
 from hypermnesia import metrics
 from hypermnesia.cli import main
 from hypermnesia.errors import ConfigError
-from hypermnesia.report import figures
+from hypermnesia.report import figures, matrices
 from hypermnesia.training import TrainSettings
 from hypermnesia.training.observers import LineProgress
 
@@ -66,11 +66,11 @@ def test_figures_draw_what_is_known() -> None:
     np.fill_diagonal(matrix, 90.0)
     for row in (9, 19):
         matrix[row, : row + 1] = 80.0
-    drawn = figures.accuracy_matrix("task", matrix, 1)
+    drawn = matrices.accuracy_matrix("task", matrix, 1)
     axes = drawn.figure.axes[0]
     assert axes.images[0].get_array().shape == (3, 20)
     assert [text.get_text() for text in axes.get_yticklabels()] == ["1", "10", "20"]
-    over_time = figures.accuracy_over_time("task", matrix, 1)
+    over_time = matrices.accuracy_over_time("task", matrix, 1)
     assert "nan" not in drawn.text + over_time.text
     lines = {line.get_label(): line for line in over_time.figure.axes[0].lines}
     assert lines["task 1"].get_xdata().tolist() == [1, 10, 20]

@@ -34,7 +34,7 @@ def flip_and_crop(x: Tensor, generator: torch.Generator, padding: int = 4) -> Te
 
 
 def rotate(x: Tensor, generator: torch.Generator, degrees: float = 15.0) -> Tensor:
-    """Turn each image about its centre by up to `degrees` either way; zeros move in."""
+    """Turn (batch, channels, height, width) images by up to `degrees` either way; zeros move in."""
     angles = math.radians(degrees) * (2 * torch.rand(len(x), generator=generator).double() - 1)
     return turned(x, angles)
 

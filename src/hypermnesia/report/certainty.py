@@ -18,7 +18,7 @@ from hypermnesia.hypernet.noise import DrawnTasks
 from hypermnesia.methods.hnet import HypernetMethod
 from hypermnesia.report import canvas
 from hypermnesia.report.canvas import Drawn
-from hypermnesia.report.figures import reliability
+from hypermnesia.report.matrices import reliability
 from hypermnesia.training.evaluation import evaluate, measure_of
 from hypermnesia.training.logs import spread_out
 

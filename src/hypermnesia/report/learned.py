@@ -25,7 +25,7 @@ from hypermnesia.report import canvas
 from hypermnesia.report.canvas import Drawn
 from hypermnesia.report.certainty import certainty
 from hypermnesia.report.few_shot import few_shot
-from hypermnesia.report.figures import embedding_transfer, task_confusion
+from hypermnesia.report.matrices import embedding_transfer, task_confusion
 from hypermnesia.training.evaluation import measure_of
 from hypermnesia.training.logs import read_samples, samples_file, spread_out
 

@@ -12,7 +12,7 @@ from hypermnesia.data.scenarios import ScenarioName
 from hypermnesia.learner.folder import Entry, Record, read_record
 from hypermnesia.learner.quality import Answered, Quality
 from hypermnesia.metrics import Matrix
-from hypermnesia.report import canvas, figures, tables
+from hypermnesia.report import canvas, figures, matrices, tables
 from hypermnesia.report.canvas import SCALES, Drawn
 from hypermnesia.report.collect import safe_text
 from hypermnesia.report.page import Section, pictures_of
@@ -69,17 +69,17 @@ def learner_figures(record: Record) -> Iterator[Drawn]:
     quality = record.quality
     for scenario, answered in scenarios_of(record).items():
         matrix = matrix_of(answered)
-        yield figures.accuracy_matrix(scenario, matrix, 1, quality.measure)
+        yield matrices.accuracy_matrix(scenario, matrix, 1, quality.measure)
         for drawn in (
-            figures.accuracy_over_time(scenario, matrix, 1, quality.measure),
+            matrices.accuracy_over_time(scenario, matrix, 1, quality.measure),
             figures.forgetting(scenario, {"learner": [matrix]}, quality.measure),
         ):
             yield from [] if drawn is None else [drawn]
         if answered.calibration:
-            yield figures.reliability(scenario, np.array(answered.calibration))
+            yield matrices.reliability(scenario, np.array(answered.calibration))
     if len(quality.confusion) > 1:
         others = [name for name in scenarios_of(record) if name != "task"]
-        yield figures.task_confusion(np.array(quality.confusion), others, "held-out")
+        yield matrices.task_confusion(np.array(quality.confusion), others, "held-out")
     if (drawn := drift_figure([entry.name for entry in record.tasks], quality)) is not None:
         yield drawn
 

@@ -21,7 +21,7 @@ from hypermnesia.experiments.finished import finished_seed
 from hypermnesia.experiments.resolve import Request, resolve
 from hypermnesia.experiments.sizes import numbers_kept
 from hypermnesia.metrics import Matrix
-from hypermnesia.report import figures, tables
+from hypermnesia.report import figures, matrices, tables
 from hypermnesia.report.canvas import Drawn, Picture, picture
 from hypermnesia.report.collect import CollectedRun, safe_text, seed_list
 from hypermnesia.report.learned import figures_and_missing
@@ -122,8 +122,8 @@ def run_figures(run: CollectedRun) -> tuple[list[Drawn], list[str]]:
     summary, seeds = run.summary, len(run.results)
     drawn = []
     for scenario, matrix in summary.matrices.items():
-        drawn.append(figures.accuracy_matrix(scenario, matrix, seeds, summary.measure))
-        over_time = figures.accuracy_over_time(scenario, matrix, seeds, summary.measure)
+        drawn.append(matrices.accuracy_matrix(scenario, matrix, seeds, summary.measure))
+        over_time = matrices.accuracy_over_time(scenario, matrix, seeds, summary.measure)
         drawn += [] if over_time is None else [over_time]
     try:
         finished = finished_seed(run.folder.path, next(iter(run.results)))

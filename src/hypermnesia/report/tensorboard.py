@@ -16,8 +16,8 @@ from hypermnesia.data.scenarios import ScenarioName, scenario_name
 from hypermnesia.data.types import Task
 from hypermnesia.errors import ConfigError
 from hypermnesia.metrics import Matrix
-from hypermnesia.report.figures import accuracy_matrix
 from hypermnesia.report.logger import Logger
+from hypermnesia.report.matrices import accuracy_matrix
 from hypermnesia.state_files import State
 from hypermnesia.storage import os_errors_as_run_error
 from hypermnesia.training.logs import read_samples, samples_file, spread_out
