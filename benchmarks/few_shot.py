@@ -16,6 +16,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import Any, get_args
 
@@ -24,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hypermnesia.data.benchmarks import BENCHMARKS, BenchmarkSettings, make_tasks
-from hypermnesia.data.stream import AUGMENTATIONS, Augment, BatchStream, each_once
+from hypermnesia.data.stream import Augment, BatchStream, each_once, rotate
 from hypermnesia.data.types import Batch, Part, Task
 from hypermnesia.hypernet.network import HypernetSettings
 from hypermnesia.hypernet.task_data import SupportSettings
@@ -50,7 +51,7 @@ def network(shape: Sequence[int], hidden: Sequence[int], outputs: int, seed: int
 
 def augment_of(given: Any) -> Augment | None:
     """What is done to training images."""
-    return AUGMENTATIONS[given.augment] if given.augment else None
+    return partial(rotate, degrees=given.turn) if given.turn else None
 
 
 def taught(
@@ -221,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--full", type=int, default=1000, help="iterations of a network for an unseen task alone")
     add("--batch", type=int, default=128)
     add("--validation", type=int, default=0, help="held out of each task, and asked instead")
-    add("--augment", choices=[*AUGMENTATIONS], help="of training images")
+    add("--turn", type=float, default=0.0, help="degrees that training images turn by at random")
     add("--samples", type=int, default=2000, help="most that are asked of a task")
     add("--hidden", type=numbers, default=[100])
     add("--features", type=numbers, default=[64, 64], help="of the hypernetwork")
