@@ -89,9 +89,7 @@ def learner(all_tasks: list[Texts], given: argparse.Namespace, seed: int) -> dic
     """One hypernetwork for the adapters and output layers of all tasks."""
     model = lora(with_head(Last(2), all_tasks[0], 0, seed), 8, LAYERS)
     settings = {"iterations": given.updates, "batch_size": BATCH, "validation": 0, "seed": seed}
-    settings["drift"] = given.drift
-    if given.compression:
-        settings["compression"] = given.compression
+    settings |= {"drift": given.drift, "compression": given.compression}
     made = ContinualLearner(model, "ridge", features=FEATURES, lr=given.lr, **settings)
     after, seconds = [], []
     for task in all_tasks:
@@ -191,10 +189,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=[*METHODS])
     parser.add_argument("--tasks", nargs="*", help="names of tasks; all by default")
-    parser.add_argument("--updates", type=int, default=80)
+    parser.add_argument("--updates", type=int, default=240)
     parser.add_argument("--lr", type=float, default=3e-3, help="of all but full fine-tuning")
     parser.add_argument("--full-lr", type=float, default=1e-4)
-    parser.add_argument("--compression", type=float)
+    parser.add_argument("--compression", type=float, default=2.0)
     parser.add_argument(
         "--drift", type=float, default=3e-4, help="the learner's default forgot more"
     )
