@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from hypermnesia.errors import TargetError
-from hypermnesia.nets import INPUTS, OUTPUTS, to_onnx
+from hypermnesia.onnx_files import INPUTS, OUTPUTS, to_onnx
 
 
 def test_batches_of_any_size() -> None:
@@ -41,3 +41,18 @@ class Branching(nn.Module):
 def test_what_torch_cannot_write() -> None:
     with pytest.raises(TargetError, match="that torch can write as ONNX; got Branching"):
         to_onnx(Branching().eval(), torch.zeros(2, 3))
+
+
+class Changing(nn.Module):
+    """Another function at each call, as a layer is that torch writes wrongly."""
+
+    calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return x * self.calls
+
+
+def test_a_file_that_gives_other_values_is_not_given() -> None:
+    with pytest.raises(TargetError, match="Changing, whose file gives other values"):
+        to_onnx(Changing().eval(), torch.zeros(2, 3))

@@ -1,15 +1,10 @@
-"""Target networks, their output layers, and networks as ONNX files."""
+"""Target networks, and their output layers."""
 
 from __future__ import annotations
 
-import logging
 import math
-import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, is_dataclass
-from functools import partial
-from importlib.util import find_spec
 from inspect import signature
 from typing import Any, Literal, cast, get_type_hints
 
@@ -254,57 +249,3 @@ def resnet32(sample_shape: Sequence[int], outputs: int, settings: NetSettings) -
 
 for _name, _net in (("mlp", mlp), ("lenet", lenet), ("zenke", zenke), ("resnet32", resnet32)):
     NETS.add(_name, _net)
-
-
-INPUTS = "inputs"  #: name in an ONNX file
-OUTPUTS = "outputs"  #: name in an ONNX file
-_NEEDS = ("onnx", "onnxscript")
-
-
-def to_onnx(
-    network: nn.Module,
-    *examples: Tensor,
-    inputs: Sequence[str] = (INPUTS,),
-    outputs: Sequence[str] = (OUTPUTS,),
-    notes: Mapping[str, str] | None = None,
-) -> bytes:
-    """Write a network, ready to evaluate on the CPU, as ONNX for batches of any size.
-
-    As a rule its input is called `inputs`, (batch, *sample), its output `outputs`, (batch,
-    outputs). `examples` are two samples or more of each input; `notes` become the file's metadata.
-    Raises `ConfigError` without the extra `onnx`, `TargetError` where torch cannot express this
-    network.
-    """
-    missing = [name for name in _NEEDS if find_spec(name) is None]
-    if missing:
-        got, hint = f"no {' and no '.join(missing)}", "install it: pip install 'hypermnesia[onnx]'"
-        raise ConfigError("writing ONNX needs the extra 'onnx'", got=got, hint=hint)
-    names: dict[str, Any] = {"input_names": [*inputs], "output_names": [*outputs]}
-    batch = {0: torch.export.Dim("batch")}
-    export = partial(torch.onnx.export, **names, verbose=False)
-    export = partial(export, dynamo=True, dynamic_shapes=tuple(batch for _ in examples))
-    try:
-        with _quiet():
-            program = export(network, examples)
-    except torch.onnx.errors.OnnxExporterError as error:
-        rule = "the network must be one that torch can write as ONNX"
-        got = f"{type(network).__name__}: {error.__cause__ or error!s:.120}"
-        raise TargetError(rule, got=got, hint="export it as torch") from error
-    model = cast(torch.onnx.ONNXProgram, program).model_proto
-    for name, value in (notes or {}).items():
-        model.metadata_props.add(key=name, value=value)
-    return cast(bytes, model.SerializeToString())
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence torch's exporter."""
-    log = logging.getLogger("torch.onnx")
-    before = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.setLevel(before)

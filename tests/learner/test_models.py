@@ -11,11 +11,12 @@ import onnxruntime
 import pytest
 import torch
 from benchmarks.learner.models import Curve, Recurrent, ResNet18, TokenTransformer
+from packaging.version import Version
 from torch import Tensor, nn
 
 from hypermnesia import ContinualLearner
-from hypermnesia.errors import ConfigError, DataError
-from hypermnesia.nets import INPUTS, to_onnx
+from hypermnesia.errors import ConfigError, DataError, TargetError
+from hypermnesia.onnx_files import INPUTS, to_onnx
 
 Data = tuple[Tensor, Any]
 
@@ -112,9 +113,13 @@ def test_exported_networks_and_onnx_give_the_same_scores(learned) -> None:
         else:
             expected = torch.as_tensor(made.predict(x, task))[:, None]
         assert torch.allclose(scores, expected, rtol=0, atol=1e-6)
-    session = onnxruntime.InferenceSession(
-        to_onnx(module, x[:2]), providers=["CPUExecutionProvider"]
-    )
+    try:
+        content = to_onnx(module, x[:2])
+    except TargetError as error:  # of recurrent layers, by the oldest versions
+        if Version(torch.__version__) >= Version("2.13"):
+            raise
+        pytest.skip(str(error))
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     (through,) = session.run(None, {INPUTS: x.numpy()})
     assert np.allclose(through, scores, rtol=1e-4, atol=1e-4)
 

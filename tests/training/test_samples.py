@@ -130,7 +130,7 @@ def test_nothing_is_kept_of_what_is_no_image(tmp_path: Path, memory: object) -> 
 @pytest.mark.parametrize(
     ("content", "got"),
     [
-        (b"short", "header"),
+        (b"short", "[Hh]eader"),
         (safetensors.torch.save({"task_2": torch.zeros(1)}), "task_1"),
         (safetensors.torch.save({"task_1": torch.zeros(8, 1, 2, 2)}), "torch.float32"),
         (safetensors.torch.save({"task_1": torch.zeros(7, 1, 2, 2).byte()}), "no 8 images"),

@@ -22,7 +22,7 @@ from hypermnesia.experiments.run_folder import RunFolder, SeedFolder
 from hypermnesia.methods import Method
 from hypermnesia.methods.hnet import HypernetMethod
 from hypermnesia.metrics import Matrix
-from hypermnesia.nets import to_onnx
+from hypermnesia.onnx_files import to_onnx
 from hypermnesia.registry import unknown_name
 from hypermnesia.seeding import Generators
 from hypermnesia.state_files import MISFITS

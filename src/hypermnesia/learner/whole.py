@@ -13,7 +13,7 @@ from hypermnesia.errors import ConfigError
 from hypermnesia.learner.calibration import log_shares
 from hypermnesia.learner.knowledge import Knowledge
 from hypermnesia.learner.targets import Classes, Label, Labels, Values, to_json
-from hypermnesia.nets import INPUTS, to_onnx
+from hypermnesia.onnx_files import INPUTS, to_onnx
 
 TASK = "task"  #: name of the second input of the ONNX file
 ANSWERS = {
