@@ -87,6 +87,12 @@ def parts_in_eval(module: nn.Module) -> list[str]:
     return [n for n, part in module.named_modules() if not part.training] if module.training else []
 
 
+def statistics(module: nn.Module) -> list[str]:
+    """Name the norms that go by statistics of earlier samples in eval mode."""
+    norms = nn.modules.batchnorm._NormBase
+    return [n for n, p in module.named_modules() if isinstance(p, norms) and p.track_running_stats]
+
+
 def train(module: nn.Module, in_eval: Collection[str]) -> None:
     """Put a module into training mode, but for what the user holds in eval mode."""
     module.train()

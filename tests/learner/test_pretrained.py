@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,6 +114,23 @@ def test_one_update_of_a_trained_network_loses_nothing() -> None:
     anew = ContinualLearner(model, None, iterations=1, validation=0, start="scratch")
     assert anew.fit(*rows(0), task="a").score(*rows(0), task="a") < 1.0
     assert anew.start == "scratch"
+
+
+@pytest.mark.parametrize("start", ["pretrained", "scratch"])
+def test_statistics_of_a_pretrained_model_in_eval_mode_stay(start: Any) -> None:
+    model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 3)).eval()
+    model[1].running_mean += 1
+    learner = ContinualLearner(model, None, iterations=3, validation=0, start=start)
+    network = learner.fit(*rows(0), task="a").export("a")
+    left = torch.equal(network[1].running_mean, model[1].running_mean)
+    assert left == (start == "pretrained")
+    memory = learner._knowledge.method.memory
+    assert memory.target.module[2].training  # dropout is of training alone
+    model[1].train()
+    model.training = True
+    anew = ContinualLearner(model, None, iterations=3, validation=0, start="pretrained")
+    network = anew.fit(*rows(0), task="a").export("a")
+    assert not torch.equal(network[1].running_mean, model[1].running_mean)
 
 
 def test_later_tasks_are_learned_and_earlier_ones_kept() -> None:

@@ -26,7 +26,15 @@ from hypermnesia.hypernet.layout import (
     starts_of_norms,
 )
 from hypermnesia.hypernet.trial import Buffers as Buffers
-from hypermnesia.modules import Slots, check_supported, copied, dense, parts_in_eval, train
+from hypermnesia.modules import (
+    Slots,
+    check_supported,
+    copied,
+    dense,
+    parts_in_eval,
+    statistics,
+    train,
+)
 from hypermnesia.nets import find_head, with_outputs
 from hypermnesia.tree import Tree
 
@@ -82,6 +90,7 @@ class Target:
         shared = here if device.type == "cpu" else []
         self.module = dense(copied(module, shared)).to(device)
         train(self.module, parts_in_eval(module))
+        self._statistics = [] if module.training else statistics(module)
         self.head, self.outputs, self.device, self.compiled = head, outputs, device, compile
         every = dict(self.module.named_parameters())
         if not self.generated:
@@ -103,8 +112,13 @@ class Target:
         return {name: value for name, value in vars(self).items() if name not in made}
 
     def keep_values(self, scale: float) -> None:
-        """Start every generated parameter at the module's own value, moved by `scale` times h."""
+        """Start every generated parameter at the module's own value, moved by `scale` times h.
+
+        The statistics of norms in a module that is in eval mode as a whole are its values, too.
+        """
         self.pretrained, self.scale = True, scale
+        for name in self._statistics:
+            self.module.get_submodule(name).eval()
         self.starts = own_values(self.module, self.generated, scale)
 
     @property
