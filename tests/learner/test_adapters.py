@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch as safetensors
 import torch
 from torch import Tensor, nn
 
@@ -216,3 +218,48 @@ def test_rows_of_several_tasks_in_one_pass_of_the_base() -> None:
         assert np.allclose(
             found[tasks == task, columns], learner.predict_proba(own, task), atol=1e-6
         )
+
+
+class Blocks(nn.Module):
+    """As a block of EfficientNet, of which a convolution has a filter a channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.norm = nn.Conv2d(3, 8, 1, bias=False), nn.BatchNorm2d(8)
+        self.each, self.narrow = nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 6, 1)
+        self.head = nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = torch.relu(self.norm(self.wide(x)))
+        return self.head(torch.relu(self.narrow(self.each(wide))).mean((2, 3)))
+
+
+def test_adapters_of_convolutions_and_whole_norms_go_to_peft_and_back(tmp_path: Path) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        base, x = Blocks().eval(), torch.rand(60, 3, 6, 6)
+    base.norm.running_mean += 0.3
+    adapted = lora(base, 2, ["wide", "narrow"], learned=["norm"])
+    learner = ContinualLearner(adapted, None, iterations=30, lr=1e-2, validation=0)
+    for task, channel in (("a", 0), ("b", 1)):
+        y = (x[:, channel].mean((1, 2)) > x[:, 2].mean((1, 2))).long()
+        learner.fit(x, y, task=task)
+    paths, other = (
+        learner.export_adapters(tmp_path),
+        ContinualLearner(adapted, None, iterations=200),
+    )
+    for task, path in paths.items():
+        loaded = peft.PeftModel.from_pretrained(copy.deepcopy(base), str(path)).eval()
+        norm = loaded.base_model.model.norm.modules_to_save["default"]
+        assert not torch.equal(norm.weight, base.norm.weight)
+        assert torch.equal(norm.running_mean, base.norm.running_mean)
+        assert (loaded(x) - learner.export(task)(x)).abs().max() <= 1e-6
+    assert other.import_adapter(paths["b"], "b") < 0.1
+    assert (other.export("b")(x) - learner.export("b")(x)).abs().max() < 0.1
+    stored = peft.load_peft_weights(str(paths["a"]))
+    stored["base_model.model.norm.running_mean"] += 1
+    safetensors.save_file(stored, paths["a"] / "adapter_model.safetensors")
+    with pytest.raises(RunError, match=r"other values of '.*norm.*running_mean'"):
+        other.import_adapter(paths["a"], "a")
+    with pytest.raises(ConfigError, match="groups=8"):
+        lora(base, 2, ["wide", "each"])

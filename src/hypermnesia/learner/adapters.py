@@ -46,6 +46,7 @@ def lora(
     *,
     head: str | None = None,
     alpha: float | None = None,
+    learned: Sequence[str] = (),
 ) -> nn.Module:
     """Give a model low-rank adapters (Hu et al. 2021, arXiv 2106.09685), and freeze the rest.
 
@@ -60,6 +61,7 @@ def lora(
         head: name of the output layer, learned as a whole; the last `nn.Linear` by default. A model
             without one has adapters only.
         alpha: adapters are multiplied by alpha / rank; twice the rank by default.
+        learned: endings of the names of further layers that are learned as a whole, such as norms.
 
     Returns:
         A `peft.PeftModel`.
@@ -70,7 +72,7 @@ def lora(
     peft, found = _peft(), find_head(model, head)
     own = {"r": rank, "lora_alpha": 2 * rank if alpha is None else alpha}
     named = [target_modules] if isinstance(target_modules, str) else target_modules
-    saved = [found.name] if found and found.name else None
+    saved = [*learned, *([found.name] if found and found.name else [])] or None
     try:
         config = peft.LoraConfig(
             target_modules=None if named is None else [*named], modules_to_save=saved, **own
@@ -78,6 +80,7 @@ def lora(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # about names of Transformers
             warnings.filterwarnings("ignore", "fan_in_fan_out is set")  # which it sets right
+            warnings.filterwarnings("ignore", ".*Merging is not supported")  # nor is it done
             # The same draws each time, so that a saved learner finds its model again.
             with torch.random.fork_rng():
                 torch.manual_seed(0)
@@ -151,10 +154,19 @@ def read(model: nn.Module, folder: Path, head: str | None) -> tuple[dict[str, Te
         got = f"'{result.unexpected_keys[0]}', which the model lacks"
         raise RunError(rule, got=got, hint="use the same target_modules")
     learned = {name for name, p in model.named_parameters() if p.requires_grad}
+    if other := _other_statistics(module, model):
+        got = f"other values of '{other}'"
+        raise RunError(rule, got=got, hint="train it with norms in eval mode")
     missing = [name for name in result.missing_keys if name in learned]
     if missing and "lora_" in missing[0]:
         raise RunError(rule, got=f"none for '{missing[0]}'", hint="use the same target_modules")
     return {n: p.detach() for n, p in module.named_parameters() if n in learned}, outputs
+
+
+def _other_statistics(module: nn.Module, model: nn.Module) -> str | None:
+    """The name of a buffer that the two do not have alike; no task has one of its own."""
+    own = dict(model.named_buffers())
+    return next((n for n, b in module.named_buffers() if not torch.equal(b, own[n])), None)
 
 
 def _stored_head(name: str) -> str:
