@@ -53,7 +53,6 @@ _SCHEDULE = {0.5: 0.3, 0.75: 0.1, 0.9: 0.03}
 _NARROW, _FARTHEST = 12, 0.12  # features whose step is not bounded; a weight's longest step
 _FASTER = 300.0  # steps of an embedding that starts at 0, on which all changes of weights wait
 _LARGEST_STEP = 0.3  # of such an embedding: weights move by θ's step times the embedding's entries
-_CLIP = 1.0  # of Transformers' trainer, too: one steep batch can undo what a model knows
 _WIDER = 10.0  # drift of such changes: a tenth of their size moved no answer on digits
 _BOUND = BoundSettings(divergence=2)  # as on Split MNIST
 # β of the autoencoders over that of the networks: their losses are of other sizes. Powers of ten
@@ -370,8 +369,7 @@ def method_of(
 ) -> Method:
     """A method that knows no task yet; raises `ConfigError` if it learns all tasks at once."""
     entry, scenario = method_entry(settings), scenario_of(settings, design.problem)
-    clip = _CLIP if design.start == "pretrained" else None
-    optimizer = OptimizerSettings(lr=settings.lr, schedule=_SCHEDULE, clip=clip)
+    optimizer = OptimizerSettings(lr=settings.lr, schedule=_SCHEDULE)
     drift = settings.drift if settings.beta != "auto" else bound_of(settings, design.start)
     regularizer = RegularizerSettings(beta=settings.beta, drift=drift, rows="auto")
     own = own or Own()
