@@ -52,7 +52,6 @@ _BY_EVIDENCE = {
 _SCHEDULE = {0.5: 0.3, 0.75: 0.1, 0.9: 0.03}
 _NARROW, _FARTHEST = 12, 0.12  # features whose step is not bounded; a weight's longest step
 _FASTER = 300.0  # steps of an embedding that starts at 0, on which all changes of weights wait
-_LARGEST_STEP = 0.3  # of such an embedding: weights move by θ's step times the embedding's entries
 _WIDER = 10.0  # drift of such changes: a tenth of their size moved no answer on digits
 _BOUND = BoundSettings(divergence=2)  # as on Split MNIST
 # β of the autoencoders over that of the networks: their losses are of other sizes. Powers of ten
@@ -373,14 +372,12 @@ def method_of(
     drift = settings.drift if settings.beta != "auto" else bound_of(settings, design.start)
     regularizer = RegularizerSettings(beta=settings.beta, drift=drift, rows="auto")
     own = own or Own()
-    of_embeddings = settings.lr
-    if design.start == "pretrained":
-        of_embeddings = min(_FASTER * settings.lr, _LARGEST_STEP)
+    faster = _FASTER if design.start == "pretrained" else 1.0
     sections: dict[str, Any] = {
         "hypernet": design.hypernet,
         "regularizer": regularizer,
         "optimizer": own.settings(replace(optimizer, lr=_step_of_theta(settings, design))),
-        "embedding_optimizer": own.settings(replace(optimizer, lr=of_embeddings)),
+        "embedding_optimizer": own.settings(replace(optimizer, lr=faster * optimizer.lr)),
         "start": design.start,
         "generated": generated_names(model, settings),
         "head": settings.head,
