@@ -51,7 +51,8 @@ def network(shape: Sequence[int], hidden: Sequence[int], outputs: int, seed: int
 
 def augment_of(given: Any) -> Augment | None:
     """What is done to training images."""
-    return partial(rotate, degrees=given.turn) if given.turn else None
+    turn = getattr(given, "turn", 0.0)  # which other benchmarks that teach so do not have
+    return partial(rotate, degrees=turn) if turn else None
 
 
 def taught(

@@ -108,6 +108,6 @@ def test_damaged_weights_are_told(runs, tmp_path) -> None:
 
 
 def test_without_the_extra_it_says_which(runs, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("hypermnesia.nets.find_spec", lambda name: None)
+    monkeypatch.setattr("hypermnesia.onnx_files.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"no onnx and no onnxscript; .*hypermnesia\[onnx\]"):
         export_task(runs / "hnet", 1, "onnx", tmp_path / "f")
