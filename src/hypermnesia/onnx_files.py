@@ -20,6 +20,7 @@ from hypermnesia.errors import ConfigError, TargetError
 INPUTS = "inputs"  #: name in an ONNX file
 OUTPUTS = "outputs"  #: name in an ONNX file
 _NEEDS = ("onnx", "onnxscript")
+_RULE = "the network must be one that torch can write as ONNX"
 
 
 def to_onnx(
@@ -48,9 +49,8 @@ def to_onnx(
         with _quiet():
             program = export(network, examples)
     except torch.onnx.errors.OnnxExporterError as error:
-        rule = "the network must be one that torch can write as ONNX"
         got = f"{type(network).__name__}: {error.__cause__ or error!s:.120}"
-        raise TargetError(rule, got=got, hint="export it as torch") from error
+        raise TargetError(_RULE, got=got, hint="export it as torch") from error
     model = cast(torch.onnx.ONNXProgram, program).model_proto
     for name, value in (notes or {}).items():
         model.metadata_props.add(key=name, value=value)
@@ -73,7 +73,6 @@ def _check_answers(content: bytes, network: nn.Module, examples: Sequence[Tensor
         each + torch.rand(each.shape, generator=generator) if each.is_floating_point() else each
         for each in examples
     ]
-    rule = "the network must be one that torch can write as ONNX"
     hint = "use newer torch, onnxscript and onnxruntime, or export it as torch"
     try:
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
@@ -82,15 +81,15 @@ def _check_answers(content: bytes, network: nn.Module, examples: Sequence[Tensor
         answers = session.run(None, given)
     except Exception as error:  # its errors have no class in common
         got = f"{type(network).__name__}, whose file cannot be run: {error!s:.120}"
-        raise TargetError(rule, got=got.replace("\n", " "), hint=hint) from error
+        raise TargetError(_RULE, got=got.replace("\n", " "), hint=hint) from error
     for one, other in zip(tree.leaves(network(*probes)), answers, strict=True):
-        found = torch.as_tensor(other)
+        found = torch.as_tensor(other).to(one)
         if not one.is_floating_point() or not one.numel():
             continue  # a class may be another where two are as likely
         least = 1e-3 * float(one.nan_to_num(0, 0, 0).abs().max())
         if not torch.allclose(one, found, rtol=1e-2, atol=least, equal_nan=True):
             got = f"{type(network).__name__}, whose file gives other values"
-            raise TargetError(rule, got=got, hint=hint)
+            raise TargetError(_RULE, got=got, hint=hint)
 
 
 @contextmanager
