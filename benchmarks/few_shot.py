@@ -49,23 +49,37 @@ def network(shape: Sequence[int], hidden: Sequence[int], outputs: int, seed: int
         return nn.Sequential(nn.Flatten(), *layers, nn.Linear(widths[-1], outputs))
 
 
-def augment_of(given: Any) -> Augment | None:
-    """What is done to training images."""
-    turn = getattr(given, "turn", 0.0)  # which other benchmarks that teach so do not have
-    return partial(rotate, degrees=turn) if turn else None
-
-
 def taught(
-    method: Method, parts: Sequence[Part], outputs: int, given: Any, seed: int, iterations: int
+    method: Method,
+    parts: Sequence[Part],
+    outputs: int,
+    given: Any,
+    seed: int,
+    iterations: int,
+    augment: Augment | None = None,
 ) -> float:
     """Learn a task of these parts; returns the seconds that it took."""
     method.begin_task(TaskSpec(outputs, iterations))
-    stream = BatchStream(parts, given.batch, Generators(seed)["batches"], augment_of(given))
+    stream = BatchStream(parts, given.batch, Generators(seed)["batches"], augment)
     begun = time.perf_counter()
     for _ in range(iterations):
         method.update(stream.next())
     method.end_task(each_once(parts, 1000))
     return time.perf_counter() - begun
+
+
+def joint_network(
+    method: Any, seen: Sequence[Task], given: Any, seed: int, augment: Augment | None
+) -> nn.Module:
+    """A network that learned all tasks together."""
+    for task in seen:
+        method.begin_task(TaskSpec(task.outputs, given.joint))
+    parts = [task.train for task in seen]
+    stream = BatchStream(parts, 4 * given.batch, Generators(seed)["joint"], augment)
+    for _ in range(given.joint):
+        method.update(stream.next())
+    network: nn.Module = method.export(0)
+    return network
 
 
 def answer_of(method: Method, task: int) -> Answer:
@@ -154,26 +168,19 @@ def run(given: Any, seed: int) -> None:
     def asked(task: Task) -> Part:
         return task.validation if given.validation and task.validation else task.test
 
+    augment = partial(rotate, degrees=given.turn) if given.turn else None
     method = made(given.method)
     during = []
     seconds = 0.0
     for task in seen:
-        seconds += taught(method, [task.train], outputs, given, seed, given.iterations)
+        seconds += taught(method, [task.train], outputs, given, seed, given.iterations, augment)
         during.append(score(answer_of(method, task.index), asked(task), given.samples))
     final = [score(answer_of(method, task.index), asked(task), given.samples) for task in seen]
-    joint = made("joint")
-    for _ in seen:
-        joint.begin_task(TaskSpec(outputs, given.joint))
-    stream = BatchStream(
-        [t.train for t in seen], 4 * given.batch, Generators(seed)["joint"], augment_of(given)
-    )
-    for _ in range(given.joint):
-        joint.update(stream.next())
-    common = joint.export(0)
+    common = joint_network(made("joint"), seen, given, seed, augment)
     alone = made("separate")
     full = []
     for place, task in enumerate(unseen):
-        taught(alone, [task.train], outputs, given, seed, given.full)
+        taught(alone, [task.train], outputs, given, seed, given.full, augment)
         full.append(score(answer_of(alone, place), asked(task), given.samples))
     about = {"benchmark": given.benchmark, "seed": seed, "tasks": given.tasks}
     about |= {"method": given.method, "kept": method.kept}
