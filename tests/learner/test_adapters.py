@@ -263,3 +263,12 @@ def test_adapters_of_convolutions_and_whole_norms_go_to_peft_and_back(tmp_path: 
         other.import_adapter(paths["a"], "a")
     with pytest.raises(ConfigError, match="groups=8"):
         lora(base, 2, ["wide", "each"])
+
+
+def test_layers_to_learn_must_be_there() -> None:
+    model = nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8), nn.Linear(8, 3))
+    with pytest.raises(ConfigError, match="learned must name layers of the model; got nrom"):
+        lora(model, 2, ["0"], learned=["nrom"])
+    alone, listed = (lora(model, 2, ["0"], learned=given) for given in ("1", ["1"]))
+    assert alone.state_dict().keys() == listed.state_dict().keys()
+    assert any(p.requires_grad for n, p in alone.named_parameters() if ".1." in n)

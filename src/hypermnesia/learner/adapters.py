@@ -46,7 +46,7 @@ def lora(
     *,
     head: str | None = None,
     alpha: float | None = None,
-    learned: Sequence[str] = (),
+    learned: str | Sequence[str] = (),
 ) -> nn.Module:
     """Give a model low-rank adapters (Hu et al. 2021, arXiv 2106.09685), and freeze the rest.
 
@@ -67,11 +67,18 @@ def lora(
         A `peft.PeftModel`.
 
     Raises:
-        ConfigError: without the extra `peft`, or for layers that cannot have adapters.
+        ConfigError: without the extra `peft`, for layers that cannot have adapters, or names in
+            `learned` that no layer ends in.
     """
     peft, found = _peft(), find_head(model, head)
     own = {"r": rank, "lora_alpha": 2 * rank if alpha is None else alpha}
     named = [target_modules] if isinstance(target_modules, str) else target_modules
+    learned = [learned] if isinstance(learned, str) else learned
+    layers = [name for name, _ in model.named_modules() if name]
+    for ending in learned:
+        if not any(name.endswith(ending) for name in layers):
+            rule, hint = "learned must name layers of the model", f"such as {layers[-1]!r}"
+            raise ConfigError(rule, got=ending, hint=hint)
     saved = [*learned, *([found.name] if found and found.name else [])] or None
     try:
         config = peft.LoraConfig(
