@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _WIDTH = 0.8  # of a group of bars
-_WITH_VALUES = 12  # tasks of a matrix whose cells have values
+_FEW = 12  # tasks, over which memory says little
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ def memory(megabytes: Mapping[str, Sequence[Sequence[float]]]) -> Drawn | None:
     `megabytes` are as `seconds` of `cost`; None where no run of more tasks than a few has them.
     """
     of_run = {n: np.array(each) for n, each in megabytes.items() if each and all(map(len, each))}
-    if max((each.shape[1] for each in of_run.values()), default=0) <= _WITH_VALUES:
+    if max((each.shape[1] for each in of_run.values()), default=0) <= _FEW:
         return None
     figure, values = _against_tasks(of_run, "MB")
     text = f"Largest memory (MB) of the process up to the end of each task's training: {values}."
